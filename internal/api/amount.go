@@ -1,0 +1,99 @@
+package api
+
+import (
+	"encoding/json"
+	"fmt"
+	"math/big"
+	"regexp"
+	"strings"
+)
+
+// Amount is a sum of money in the currency's major unit (300.0 is 300 baht):
+// an exact decimal that keeps the digits it came with. The zero value means
+// that no amount is known.
+type Amount struct{ text string }
+
+// amountForm is a plain decimal. Exponents, signs other than a leading minus,
+// and bare dots are refused: no payment API sends them on purpose.
+var amountForm = regexp.MustCompile(`^-?(0|[1-9][0-9]{0,17})(\.[0-9]{1,12})?$`)
+
+// ParseAmount reads a plain decimal such as 300, 300.0 or 74.00.
+func ParseAmount(text string) (Amount, error) {
+	if !amountForm.MatchString(text) {
+		return Amount{}, fmt.Errorf("%q is not a plain decimal amount", text)
+	}
+	return Amount{text}, nil
+}
+
+// String returns the digits as they came, "" where no amount is known.
+func (a Amount) String() string { return a.text }
+
+// Known tells whether there is an amount at all.
+func (a Amount) Known() bool { return a.text != "" }
+
+// Equal compares by value: 74, 74.0 and 74.00 are equal.
+func (a Amount) Equal(b Amount) bool {
+	return a.Known() && b.Known() && a.rat().Cmp(b.rat()) == 0
+}
+
+// Less tells whether a is known to be smaller than b.
+func (a Amount) Less(b Amount) bool {
+	return a.Known() && b.Known() && a.rat().Cmp(b.rat()) < 0
+}
+
+// Fixed writes the amount with exactly n decimals, from its digits and never
+// through a float. It fails where that would drop a digit other than zero.
+func (a Amount) Fixed(n int) (string, error) {
+	if !a.Known() {
+		return "", fmt.Errorf("no amount")
+	}
+	whole, fraction, _ := strings.Cut(a.text, ".")
+	if len(fraction) > n {
+		if strings.Trim(fraction[n:], "0") != "" {
+			return "", fmt.Errorf("amount %s has more than %d decimals", a.text, n)
+		}
+		fraction = fraction[:n]
+	}
+	if n == 0 {
+		return whole, nil
+	}
+	return whole + "." + fraction + strings.Repeat("0", n-len(fraction)), nil
+}
+
+// UnmarshalJSON reads a JSON number or a string that holds one ("74.00"); null
+// and "" mean that no amount is known (kbank.md: types vary in the wild).
+func (a *Amount) UnmarshalJSON(data []byte) error {
+	text := string(data)
+	if strings.HasPrefix(text, `"`) {
+		if err := json.Unmarshal(data, &text); err != nil {
+			return err
+		}
+		text = strings.TrimSpace(text)
+	}
+	if text == "" || text == "null" {
+		*a = Amount{}
+		return nil
+	}
+	parsed, err := ParseAmount(text)
+	if err != nil {
+		return err
+	}
+	*a = parsed
+	return nil
+}
+
+// MarshalJSON writes the digits as a JSON number, null where none is known.
+func (a Amount) MarshalJSON() ([]byte, error) {
+	if !a.Known() {
+		return []byte("null"), nil
+	}
+	return []byte(a.text), nil
+}
+
+func (a Amount) rat() *big.Rat {
+	r, ok := new(big.Rat).SetString(a.text)
+	if !ok {
+		return new(big.Rat)
+	}
+	return r
+}

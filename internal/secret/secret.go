@@ -1,0 +1,60 @@
+// Package secret keeps tokens and passwords out of everything that is printed.
+//
+// A [String] formats, logs and marshals as "[redacted]" whatever verb, handler
+// or encoder meets it, so a secret reaches a log or an error only by an
+// explicit call of [String.Reveal].
+package secret
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+)
+
+// Redacted is what stands in the place of a secret.
+const Redacted = "[redacted]"
+
+// String is a text that must not be shown. The zero value means "none".
+type String struct{ text string }
+
+// New makes a secret of text.
+func New(text string) String { return String{text} }
+
+// Reveal returns the text itself, for the one place that has to send it.
+func (s String) Reveal() string { return s.text }
+
+// Empty tells whether there is no secret at all.
+func (s String) Empty() bool { return s.text == "" }
+
+// String hides the text.
+func (s String) String() string {
+	if s.Empty() {
+		return ""
+	}
+	return Redacted
+}
+
+// Format hides the text under every fmt verb, %#v and %x included.
+func (s String) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, s.String()) }
+
+// MarshalText hides the text from encoders.
+func (s String) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// LogValue hides the text from log/slog.
+func (s String) LogValue() slog.Value { return slog.StringValue(s.String()) }
+
+// shortest is the length from which a secret is searched for in other text:
+// replacing shorter ones would shred ordinary words.
+const shortest = 6
+
+// Redact replaces every occurrence of the secrets in text, for servers that
+// echo what they were sent.
+func Redact(text string, secrets ...String) string {
+	for _, s := range secrets {
+		if len(s.text) >= shortest {
+			text = strings.ReplaceAll(text, s.text, Redacted)
+		}
+	}
+	return text
+}
