@@ -1,0 +1,109 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"time"
+)
+
+// The limits of asking again (DESIGN 4).
+const (
+	maxAttempts  = 5
+	firstBackoff = 250 * time.Millisecond
+	maxBackoff   = 8 * time.Second
+)
+
+// Wait is a pause before asking again.
+type Wait struct {
+	For     time.Duration
+	Attempt int // the attempt that failed, from 1
+	Err     *Error
+}
+
+// Attempts says how a series of attempts went.
+type Attempts struct {
+	Sent      int  // requests sent
+	Ambiguous bool // at least one of them may have been carried out
+}
+
+// Retry calls ask until it succeeds or asking again cannot help: at most five
+// times, with exponential backoff and full jitter, Retry-After honoured, all
+// within ctx. After a 401 it refreshes the sign-in once. Once an attempt was
+// ambiguous, every failure ends as Unknown: only an answer resolves it. ask must
+// send the same bytes with the same key each time.
+func (c *Client) Retry(ctx context.Context, ask func(context.Context) error) (Attempts, error) {
+	var made Attempts
+	refreshed := false
+	for {
+		err := ask(ctx)
+		var failure *Error
+		if err != nil && !errors.As(err, &failure) {
+			return made, made.settle(err) // from Tokens or the context: nothing was sent this time
+		}
+		made.Sent++
+		if err == nil {
+			return made, nil
+		}
+		made.Ambiguous = made.Ambiguous || failure.Kind == Unknown
+		switch {
+		case failure.Status == 401 && c.Tokens != nil && !refreshed:
+			refreshed = true
+			if _, err := c.Tokens.Refresh(ctx, failure.token); err != nil {
+				return made, made.settle(err)
+			}
+		case !failure.Again || made.Sent >= maxAttempts || !c.pause(ctx, made.Sent, failure):
+			return made, made.settle(failure)
+		}
+	}
+}
+
+// settle turns a last failure into Unknown where an earlier attempt may have
+// been carried out.
+func (a Attempts) settle(err error) error {
+	if !a.Ambiguous {
+		return err
+	}
+	settled := &Error{Kind: Unknown, Code: "outcome_unknown", Message: err.Error(), Err: err}
+	var failure *Error
+	if errors.As(err, &failure) {
+		*settled = *failure
+		settled.Kind = Unknown
+	}
+	return settled
+}
+
+// pause waits before the next attempt. It returns false where the time left
+// does not allow it.
+func (c *Client) pause(ctx context.Context, attempt int, failure *Error) bool {
+	wait := max(c.backoff(attempt), failure.RetryAfter)
+	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= wait {
+		return false
+	}
+	if c.Waits != nil {
+		c.Waits(Wait{For: wait, Attempt: attempt, Err: failure})
+	}
+	return Sleep(ctx, wait) == nil
+}
+
+// backoff is exponential with full jitter: anything up to the bound.
+func (c *Client) backoff(attempt int) time.Duration {
+	jitter := rand.Float64
+	if c.jitter != nil {
+		jitter = c.jitter
+	}
+	bound := min(firstBackoff<<(attempt-1), maxBackoff)
+	return time.Duration(jitter() * float64(bound))
+}
+
+// Sleep waits for d or until ctx ends, whose error it then returns.
+func Sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

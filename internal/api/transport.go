@@ -1,0 +1,103 @@
+package api
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"os"
+	"runtime"
+	"sync/atomic"
+	"time"
+)
+
+// NewTransport makes the transport for one command: TLS 1.2 or newer, HTTP/2
+// where offered, proxies and CA files from the environment, connections kept
+// for up to idle requests at once.
+func NewTransport(idle int) (*http.Transport, error) {
+	roots, err := extraRoots(runtime.GOOS, os.Getenv("SSL_CERT_FILE"))
+	if err != nil {
+		return nil, err
+	}
+	dialer := &net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}
+	return &http.Transport{
+		Proxy:                  http.ProxyFromEnvironment,
+		DialContext:            dialer.DialContext,
+		ForceAttemptHTTP2:      true,
+		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots},
+		TLSHandshakeTimeout:    10 * time.Second,
+		MaxResponseHeaderBytes: 64 << 10,
+		MaxIdleConns:           idle,
+		MaxIdleConnsPerHost:    idle,
+		IdleConnTimeout:        30 * time.Second,
+	}, nil
+}
+
+// extraRoots honours SSL_CERT_FILE where Go itself does not (macOS, Windows).
+// nil means the system's own roots.
+func extraRoots(system, file string) (*x509.CertPool, error) {
+	if file == "" || system != "darwin" && system != "windows" {
+		return nil, nil //nolint:nilnil // nil is tls.Config's own word for the system's roots
+	}
+	pem, err := os.ReadFile(file) //nolint:gosec // the user names the file
+	if err != nil {
+		return nil, fmt.Errorf("read SSL_CERT_FILE: %w", err)
+	}
+	roots, err := x509.SystemCertPool()
+	if err != nil {
+		return nil, fmt.Errorf("load the system's CA certificates: %w", err)
+	}
+	if !roots.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("SSL_CERT_FILE %s holds no certificate", file)
+	}
+	return roots, nil
+}
+
+// progress watches how far a request got, since that decides what its failure
+// may have done.
+type progress struct{ connected atomic.Bool }
+
+func (p *progress) watch(req *http.Request) *http.Request {
+	trace := &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { p.connected.Store(true) }}
+	return req.WithContext(httptrace.WithClientTrace(req.Context(), trace))
+}
+
+// failure classifies an error of the transport. Without a connection nothing
+// was sent; with one, something may have been.
+func (p *progress) failure(req *http.Request, err error) *Error {
+	var wrapped *url.Error
+	if errors.As(err, &wrapped) {
+		err = wrapped.Err // its text repeats the method and the URL
+	}
+	e := &Error{Kind: Unknown, Again: true, Code: "connection_lost", Err: err}
+	e.Message = "lost the connection to " + req.URL.Host + " before its answer was complete: " + reason(err)
+	switch {
+	case !p.connected.Load():
+		e.Kind, e.Code = Unavailable, "unreachable"
+		e.Message = "cannot reach " + req.URL.Host + ": " + reason(err)
+	case errors.Is(err, context.DeadlineExceeded):
+		e.Code, e.Message = "timeout", req.URL.Host+" did not answer in time"
+	case errors.Is(err, context.Canceled):
+		e.Code, e.Message = "interrupted", "interrupted before "+req.URL.Host+" answered"
+	}
+	return e
+}
+
+func reason(err error) string {
+	var dns *net.DNSError
+	var op *net.OpError
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		return "timed out"
+	case errors.As(err, &dns):
+		return dns.Err
+	case errors.As(err, &op) && op.Err != nil:
+		return op.Err.Error()
+	}
+	return err.Error()
+}

@@ -1,0 +1,37 @@
+package secret
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+)
+
+func TestSecretsAreNeverPrinted(t *testing.T) {
+	t.Parallel()
+	const text = "hunter2hunter2"
+	s := New(text)
+	var log bytes.Buffer
+	slog.New(slog.NewJSONHandler(&log, nil)).Info("x", "token", s, "group", slog.GroupValue(slog.Any("inner", s)))
+	asJSON, err := json.Marshal(map[string]any{"token": s, "nested": struct{ T String }{s}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	printed := log.String() + string(asJSON) + fmt.Sprintf("%v %s %q %x %X %d %#v %+v %v", s, s, s, s, s, s, s, struct{ T String }{s}, &s)
+	if strings.Contains(printed, text) || strings.Contains(printed, fmt.Sprintf("%x", text)) {
+		t.Errorf("the secret shows in %s", printed)
+	}
+	if s.Reveal() != text || s.Empty() || !New("").Empty() {
+		t.Error("the secret itself is lost")
+	}
+}
+
+func TestRedact(t *testing.T) {
+	t.Parallel()
+	got := Redact("pair 'Bearer abcdef.ghi' abc", New("abcdef.ghi"), New("abc"), New(""))
+	if want := "pair 'Bearer [redacted]' abc"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
