@@ -16,16 +16,24 @@ import (
 const Redacted = "[redacted]"
 
 // String is a text that must not be shown. The zero value means "none".
-type String struct{ text string }
+//
+// The text stands behind a pointer: fmt does not call methods on unexported
+// fields of other structs, so a plain field would show there under %+v.
+type String struct{ text *string }
 
 // New makes a secret of text.
-func New(text string) String { return String{text} }
+func New(text string) String { return String{&text} }
 
 // Reveal returns the text itself, for the one place that has to send it.
-func (s String) Reveal() string { return s.text }
+func (s String) Reveal() string {
+	if s.text == nil {
+		return ""
+	}
+	return *s.text
+}
 
 // Empty tells whether there is no secret at all.
-func (s String) Empty() bool { return s.text == "" }
+func (s String) Empty() bool { return s.Reveal() == "" }
 
 // String hides the text.
 func (s String) String() string {
@@ -52,8 +60,8 @@ const shortest = 6
 // echo what they were sent.
 func Redact(text string, secrets ...String) string {
 	for _, s := range secrets {
-		if len(s.text) >= shortest {
-			text = strings.ReplaceAll(text, s.text, Redacted)
+		if hidden := s.Reveal(); len(hidden) >= shortest {
+			text = strings.ReplaceAll(text, hidden, Redacted)
 		}
 	}
 	return text

@@ -19,7 +19,7 @@ func TestSecretsAreNeverPrinted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	printed := log.String() + string(asJSON) + fmt.Sprintf("%v %s %q %x %X %d %#v %+v %v", s, s, s, s, s, s, s, struct{ T String }{s}, &s)
+	printed := log.String() + string(asJSON) + fmt.Sprintf("%v %s %q %x %X %d %#v %+v %v %#v %+v", s, s, s, s, s, s, s, struct{ T String }{s}, &s, struct{ t String }{s}, struct{ t String }{s})
 	if strings.Contains(printed, text) || strings.Contains(printed, fmt.Sprintf("%x", text)) {
 		t.Errorf("the secret shows in %s", printed)
 	}
