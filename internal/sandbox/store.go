@@ -1,0 +1,249 @@
+package sandbox
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"modernc.org/sqlite"
+)
+
+const (
+	fileName = "sandbox.db"
+	version  = 1
+
+	sqliteBusy = 5 // SQLITE_BUSY; the rest of a code says of what kind
+
+	// dbLimit bounds one transaction, waiting for other processes included.
+	dbLimit = 20 * time.Second
+
+	// A row of keys without an order belongs to a request that is running until
+	// then at most, in milliseconds: a process that was killed frees it so.
+	schema = `
+CREATE TABLE orders (
+	n INTEGER PRIMARY KEY,
+	orderid TEXT NOT NULL,
+	bank_id TEXT NOT NULL UNIQUE,
+	answer TEXT NOT NULL,
+	charge_id TEXT NOT NULL DEFAULT '',
+	charged TEXT NOT NULL DEFAULT '',
+	state TEXT NOT NULL DEFAULT ''
+);
+CREATE INDEX orders_orderid ON orders (orderid, n);
+CREATE TABLE keys (
+	key TEXT PRIMARY KEY,
+	print TEXT NOT NULL,
+	order_n INTEGER,
+	running_until INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE counts (
+	orderid TEXT PRIMARY KEY,
+	posts INTEGER NOT NULL,
+	checks INTEGER NOT NULL DEFAULT 0
+) WITHOUT ROWID;`
+)
+
+// store is the sandbox's SQLite file, opened when it is first needed.
+type store struct {
+	dir string // "" for memory
+
+	mu     sync.Mutex
+	db     *sql.DB
+	closed bool
+}
+
+// tx runs do in one transaction, alone among all processes. It is not undone
+// by a client that goes away: a real server does not notice either.
+func (s *store) tx(ctx context.Context, do func(context.Context, *sql.Tx) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), dbLimit)
+	defer cancel()
+	db, err := s.open(ctx)
+	if err != nil {
+		return fmt.Errorf("open the sandbox's state: %w", err)
+	}
+	return inTx(ctx, db, do)
+}
+
+func inTx(ctx context.Context, db *sql.DB, do func(context.Context, *sql.Tx) error) error {
+	tx, err := db.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	if err := do(ctx, tx); err != nil {
+		return errors.Join(err, tx.Rollback())
+	}
+	return tx.Commit()
+}
+
+func (s *store) open(ctx context.Context) (*sql.DB, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil, errors.New("it is closed")
+	}
+	if s.db != nil {
+		return s.db, nil
+	}
+	dsn, err := s.prepare()
+	if err != nil {
+		return nil, err
+	}
+	db, err := sql.Open("sqlite", dsn)
+	if err != nil {
+		return nil, err
+	}
+	// One connection: writers wait for each other anyway, and a database in
+	// memory belongs to its connection.
+	db.SetMaxOpenConns(1)
+	if err := settle(ctx, db); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	s.db = db
+	return db, nil
+}
+
+// settle opens the first connection and makes the tables. SQLite does not wait,
+// whatever its time-out, where several processes switch a new file to WAL or
+// one opens it while the last other closes it; so this tries again.
+func settle(ctx context.Context, db *sql.DB) error {
+	for {
+		err := inTx(ctx, db, migrate)
+		if busy := (*sqlite.Error)(nil); !errors.As(err, &busy) || busy.Code()&0xff != sqliteBusy {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(rand.N(10 * time.Millisecond)):
+		}
+	}
+}
+
+// prepare makes the directory and the file, for this user alone, and returns
+// the data source name. The file is not synced: a sandbox survives the death of
+// a process, not that of the machine.
+func (s *store) prepare() (string, error) {
+	if s.dir == "" {
+		return "file::memory:?_txlock=immediate", nil
+	}
+	path, err := filepath.Abs(filepath.Join(s.dir, fileName))
+	if err != nil {
+		return "", err
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return "", err
+	}
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600) // SQLite would make it 0644
+	if err != nil {
+		return "", err
+	}
+	if err := errors.Join(file.Chmod(0o600), file.Close()); err != nil {
+		return "", err
+	}
+	path = filepath.ToSlash(path)
+	if !strings.HasPrefix(path, "/") {
+		path = "/" + path // file:///C:/…
+	}
+	query := url.Values{
+		"_txlock": {"immediate"},
+		"_pragma": {"busy_timeout(15000)", "journal_mode(WAL)", "synchronous(OFF)"},
+	}
+	return (&url.URL{Scheme: "file", Path: path, RawQuery: query.Encode()}).String(), nil
+}
+
+// migrate makes the tables. The transaction is exclusive, so one of many
+// processes that start together makes them and the others find them.
+func migrate(ctx context.Context, tx *sql.Tx) error {
+	var have int
+	if err := tx.QueryRowContext(ctx, "PRAGMA user_version").Scan(&have); err != nil {
+		return err
+	}
+	switch {
+	case have == version:
+		return nil
+	case have > version:
+		return errors.New("a newer version made it; reset the sandbox to use it with this one")
+	}
+	_, err := tx.ExecContext(ctx, fmt.Sprintf("%s PRAGMA user_version = %d", schema, version))
+	return err
+}
+
+func (s *store) close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
+	if s.db == nil {
+		return nil
+	}
+	db := s.db
+	s.db = nil
+	return db.Close()
+}
+
+// Reset forgets every order, key and count. A file that cannot be read is
+// removed.
+func (s *Sandbox) Reset(ctx context.Context) error {
+	err := s.store.tx(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, "DELETE FROM orders; DELETE FROM keys; DELETE FROM counts")
+		return err
+	})
+	if err != nil && ctx.Err() == nil && s.opts.Dir != "" {
+		err = s.store.remove()
+	}
+	if err != nil {
+		return fmt.Errorf("reset the sandbox: %w", err)
+	}
+	return nil
+}
+
+// remove deletes the files.
+func (s *store) remove() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.db != nil {
+		if err := s.db.Close(); err != nil {
+			return err
+		}
+		s.db = nil
+	}
+	for _, suffix := range []string{"-wal", "-shm", ""} {
+		err := os.Remove(filepath.Join(s.dir, fileName+suffix))
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
+// Stats count what the sandbox was asked about one Villa order, over all
+// processes.
+type Stats struct {
+	Posts  int // payment requests that were understood
+	Orders int // bank orders made
+	Checks int // checkstatus calls once there was a payment request
+}
+
+// Stats counts what happened to a Villa order, for tests that must know what
+// reached the server.
+func (s *Sandbox) Stats(ctx context.Context, orderID string) (Stats, error) {
+	var st Stats
+	err := s.store.tx(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		err := tx.QueryRowContext(ctx, `SELECT posts, checks FROM counts WHERE orderid = ?`, orderID).Scan(&st.Posts, &st.Checks)
+		if err != nil && !errors.Is(err, sql.ErrNoRows) {
+			return err
+		}
+		return tx.QueryRowContext(ctx, `SELECT count(*) FROM orders WHERE orderid = ?`, orderID).Scan(&st.Orders)
+	})
+	return st, err
+}
