@@ -1,3 +1,11 @@
+// Villapay makes KBank QR and WeChat payment orders for Villa orders, and tells
+// what became of them.
 package main
 
-func main() {}
+import (
+	"os"
+
+	"github.com/villapay/villapay/cmd"
+)
+
+func main() { os.Exit(cmd.Main()) }

@@ -107,3 +107,9 @@ func Sleep(ctx context.Context, d time.Duration) error {
 		return ctx.Err()
 	}
 }
+
+// Jitter spreads a polling interval over half to one and a half of d, so that
+// many pollers do not fall into step.
+func Jitter(d time.Duration) time.Duration {
+	return d/2 + time.Duration(rand.Float64()*float64(d)) //nolint:gosec // not a secret
+}

@@ -1,0 +1,19 @@
+package cmd
+
+import (
+	"os"
+
+	"golang.org/x/sys/windows"
+)
+
+// enableColour lets consoles understand escape sequences; Windows has this off
+// by default, and the QR library does not turn it on.
+func enableColour(files ...*os.File) {
+	for _, f := range files {
+		var mode uint32
+		handle := windows.Handle(f.Fd())
+		if windows.GetConsoleMode(handle, &mode) == nil {
+			_ = windows.SetConsoleMode(handle, mode|windows.ENABLE_VIRTUAL_TERMINAL_PROCESSING)
+		}
+	}
+}

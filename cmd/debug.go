@@ -1,0 +1,101 @@
+package cmd
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/villapay/villapay/internal/api"
+	"github.com/villapay/villapay/internal/render"
+	"github.com/villapay/villapay/internal/secret"
+)
+
+// debugTransport shows a conversation on stderr, tokens hidden. Of the sign-in's
+// conversation it shows no bodies: they hold passwords and tokens.
+type debugTransport struct {
+	next   http.RoundTripper
+	to     io.Writer
+	bodies bool
+}
+
+func (d *debugTransport) RoundTrip(req *http.Request) (*http.Response, error) {
+	var text bytes.Buffer
+	if err := d.writeRequest(&text, req); err != nil {
+		return nil, err
+	}
+	_, _ = d.to.Write(text.Bytes())
+	start := time.Now()
+	resp, err := d.next.RoundTrip(req)
+	took := time.Since(start).Round(time.Millisecond)
+	text.Reset()
+	if err != nil {
+		fmt.Fprintf(&text, "< %s after %s\n", render.Visible(err.Error()), took)
+	} else {
+		d.writeResponse(&text, req, resp, took)
+	}
+	_, _ = d.to.Write(text.Bytes())
+	return resp, err
+}
+
+func (d *debugTransport) writeRequest(w *bytes.Buffer, req *http.Request) error {
+	fmt.Fprintf(w, "> %s %s\n", req.Method, render.Visible(req.URL.String()))
+	writeHeader(w, "> ", req.Header)
+	if req.Body == nil || !d.bodies {
+		return nil
+	}
+	body, err := io.ReadAll(req.Body)
+	if err != nil {
+		return err
+	}
+	_ = req.Body.Close()
+	req.Body = io.NopCloser(bytes.NewReader(body))
+	fmt.Fprintf(w, "> %s\n", render.Visible(string(body)))
+	return nil
+}
+
+func (d *debugTransport) writeResponse(w *bytes.Buffer, req *http.Request, resp *http.Response, took time.Duration) {
+	fmt.Fprintf(w, "< %s %s after %s\n", resp.Proto, render.Visible(resp.Status), took)
+	token := secret.New(strings.TrimPrefix(req.Header.Get("Authorization"), "Bearer "))
+	writeHeader(w, "< ", resp.Header, token)
+	if !d.bodies {
+		return
+	}
+	head, err := io.ReadAll(io.LimitReader(resp.Body, api.MaxBody+1))
+	fmt.Fprintf(w, "< %s\n", render.Visible(secret.Redact(string(head), token)))
+	resp.Body = &rejoined{io.MultiReader(bytes.NewReader(head), &failing{err}, resp.Body), resp.Body}
+}
+
+// rejoined reads a body again from its start and closes the original.
+type rejoined struct {
+	io.Reader
+	io.Closer
+}
+
+// failing gives the error that reading met, if any.
+type failing struct{ err error }
+
+func (f *failing) Read([]byte) (int, error) {
+	if f.err != nil {
+		return 0, f.err
+	}
+	return 0, io.EOF
+}
+
+// hiddenHeaders are those whose values are, or hold, secrets.
+var hiddenHeaders = []string{"Authorization", "Proxy-Authorization", "Cookie", "Set-Cookie"} //nolint:gochecknoglobals // a constant list
+
+func writeHeader(w *bytes.Buffer, prefix string, header http.Header, secrets ...secret.String) {
+	for _, name := range slices.Sorted(maps.Keys(header)) {
+		for _, value := range header[name] {
+			if slices.Contains(hiddenHeaders, name) {
+				value = secret.Redacted
+			}
+			fmt.Fprintf(w, "%s%s: %s\n", prefix, name, render.Visible(secret.Redact(value, secrets...)))
+		}
+	}
+}

@@ -1,0 +1,208 @@
+package cmd
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"github.com/villapay/villapay/internal/config"
+	"github.com/villapay/villapay/internal/render"
+)
+
+func newEnv(a *app) *cobra.Command {
+	return group("env", "Choose and set up environments",
+		"  villapay env list\n  villapay env use sandbox\n  villapay env show",
+		newEnvList(a), newEnvUse(a), newEnvShow(a), newEnvAdd(a), newEnvSet(a), newEnvUnset(a), newEnvRemove(a))
+}
+
+// envList lists the environments.
+type envList struct{ app *app }
+
+func newEnvList(a *app) *cobra.Command {
+	c := &envList{a}
+	return &cobra.Command{
+		Use: "list", Short: "List the environments", Example: "  villapay env list\n  villapay env list -o json",
+		Args: exactArgs(), RunE: a.run(c.run),
+	}
+}
+
+func (c *envList) run(ctx context.Context, _ []string) error {
+	format, err := c.app.format("table", "json", "yaml")
+	if err != nil {
+		return err
+	}
+	settings, err := c.app.settings()
+	if err != nil {
+		return err
+	}
+	envs := settings.Envs()
+	if format != "table" {
+		return c.app.writeValue(ctx, format, envs)
+	}
+	rows := make([][]string, 0, len(envs))
+	for _, e := range envs {
+		rows = append(rows, []string{mark(e.Selected, "*"), e.Name, e.BaseURL, mark(e.Live, "LIVE"), mark(e.BuiltIn, "built in")})
+	}
+	return render.Table(c.app.writer(), c.app.screen(), []string{"", "NAME", "BASE URL", "MONEY", ""}, rows)
+}
+
+func mark(on bool, text string) string {
+	if on {
+		return text
+	}
+	return ""
+}
+
+// envUse selects an environment for the commands to come.
+type envUse struct{ app *app }
+
+func newEnvUse(a *app) *cobra.Command {
+	c := &envUse{a}
+	return &cobra.Command{
+		Use: "use NAME", Short: "Select the environment for the commands to come",
+		Example: "  villapay env use sandbox\n  villapay env use dev",
+		Args:    exactArgs("an environment's name"), ValidArgsFunction: a.completeEnv, RunE: a.run(c.run),
+	}
+}
+
+func (c *envUse) run(ctx context.Context, args []string) error {
+	if err := config.Use(ctx, c.app.Getenv, args[0]); err != nil {
+		return err
+	}
+	if forced := c.app.Getenv("VILLAPAY_ENV"); forced != "" && forced != args[0] {
+		c.app.warn("VILLAPAY_ENV=%s still decides in this shell", forced)
+	}
+	c.app.note("now using %s", args[0])
+	return nil
+}
+
+// envShow shows every effective value and where it came from.
+type envShow struct{ app *app }
+
+func newEnvShow(a *app) *cobra.Command {
+	c := &envShow{a}
+	return &cobra.Command{
+		Use: "show", Short: "Show every effective value and where it came from",
+		Example: "  villapay env show\n  villapay env show --env prod -o json",
+		Args:    exactArgs(), RunE: a.run(c.run),
+	}
+}
+
+func (c *envShow) run(ctx context.Context, _ []string) error {
+	format, err := c.app.format("table", "json", "yaml")
+	if err != nil {
+		return err
+	}
+	settings, err := c.app.settings()
+	if err != nil {
+		return err
+	}
+	values := settings.Values()
+	if format != "table" {
+		return c.app.writeValue(ctx, format, values)
+	}
+	rows := make([][]string, 0, len(values))
+	for _, v := range values {
+		rows = append(rows, []string{v.Key, v.Value, v.Origin})
+	}
+	return render.Table(c.app.writer(), c.app.screen(), []string{"KEY", "VALUE", "FROM"}, rows)
+}
+
+// envAdd adds an environment.
+type envAdd struct {
+	app     *app
+	baseURL string
+	live    bool
+}
+
+func newEnvAdd(a *app) *cobra.Command {
+	c := &envAdd{app: a}
+	cmd := &cobra.Command{
+		Use: "add NAME --base-url URL", Short: "Add an environment",
+		Example: "  villapay env add staging --base-url https://shop.villamarket.com/api/payment3devapi",
+		Args:    exactArgs("a name"), ValidArgsFunction: a.completeNothing, RunE: a.run(c.run),
+	}
+	cmd.Flags().StringVar(&c.baseURL, "base-url", "", "the API's base URL (https, or http on loopback)")
+	cmd.Flags().BoolVar(&c.live, "live", false, "it takes real money: ask before each payment")
+	return cmd
+}
+
+func (c *envAdd) run(ctx context.Context, args []string) error {
+	if c.baseURL == "" {
+		return usageError("add --base-url https://…", "an environment needs its base URL")
+	}
+	if err := config.Add(ctx, c.app.Getenv, args[0], c.baseURL, c.live); err != nil {
+		return err
+	}
+	c.app.note("added %s; select it with `villapay env use %s`", args[0], args[0])
+	return nil
+}
+
+// envSet sets one value of the selected environment.
+type envSet struct{ app *app }
+
+func newEnvSet(a *app) *cobra.Command {
+	c := &envSet{a}
+	return &cobra.Command{
+		Use: "set KEY VALUE", Short: "Set a value of the selected environment",
+		Long: `Sets a value of the selected environment (or the one that --env names) in the
+config file, keeping the file's comments. Lists are written with commas.
+The keys output and ledger stand for the whole file.`,
+		Example: "  villapay env set timeout 45s --env dev\n  villapay env set auth.client_id 4h57kqb --env dev",
+		Args:    exactArgs("a key", "a value"), ValidArgsFunction: completeKey, RunE: a.run(c.run),
+	}
+}
+
+func (c *envSet) run(ctx context.Context, args []string) error {
+	return config.Set(ctx, c.app.Getenv, c.app.flags.env, args[0], args[1])
+}
+
+// envUnset takes one value back.
+type envUnset struct{ app *app }
+
+func newEnvUnset(a *app) *cobra.Command {
+	c := &envUnset{a}
+	return &cobra.Command{
+		Use: "unset KEY", Short: "Take a value back: the default holds again",
+		Example: "  villapay env unset timeout --env dev",
+		Args:    exactArgs("a key"), ValidArgsFunction: completeKey, RunE: a.run(c.run),
+	}
+}
+
+func (c *envUnset) run(ctx context.Context, args []string) error {
+	return config.Unset(ctx, c.app.Getenv, c.app.flags.env, args[0])
+}
+
+// envRemove removes an environment.
+type envRemove struct{ app *app }
+
+func newEnvRemove(a *app) *cobra.Command {
+	c := &envRemove{a}
+	return &cobra.Command{
+		Use: "remove NAME", Short: "Remove an environment from the config file",
+		Example: "  villapay env remove staging",
+		Args:    exactArgs("an environment's name"), ValidArgsFunction: a.completeEnv, RunE: a.run(c.run),
+	}
+}
+
+func (c *envRemove) run(ctx context.Context, args []string) error {
+	if err := config.Remove(ctx, c.app.Getenv, args[0]); err != nil {
+		return err
+	}
+	c.app.note("removed %s", args[0])
+	return nil
+}
+
+func (a *app) completeEnv(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	return a.envNames(), cobra.ShellCompDirectiveNoFileComp
+}
+
+func completeKey(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	return config.Keys(), cobra.ShellCompDirectiveNoFileComp
+}

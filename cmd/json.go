@@ -1,0 +1,70 @@
+package cmd
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"iter"
+	"time"
+
+	"github.com/villapay/villapay/internal/ledger"
+	"github.com/villapay/villapay/internal/render"
+)
+
+// writeJSON writes one JSON value as json or yaml, through --jq where asked.
+func (a *app) writeJSON(ctx context.Context, format string, raw []byte) error {
+	if format == "yaml" {
+		return render.YAML(a.writer(), raw)
+	}
+	if a.query != nil {
+		return a.runQuery(ctx, raw)
+	}
+	return render.JSON(a.writer(), a.screen(), raw)
+}
+
+// queryWithin bounds a --jq expression that does not end.
+const queryWithin = 10 * time.Second
+
+// runQuery filters a value with --jq. A filter that fails on this value is bad
+// input, but by now something may have been made: it is not a usage error.
+func (a *app) runQuery(ctx context.Context, raw []byte) error {
+	ctx, cancel := context.WithTimeout(ctx, queryWithin)
+	defer cancel()
+	return a.query.Run(ctx, a.writer(), a.screen(), raw)
+}
+
+// writeValue writes a value of our own as json or yaml.
+func (a *app) writeValue(ctx context.Context, format string, value any) error {
+	raw, err := json.Marshal(value)
+	if err != nil {
+		return err
+	}
+	return a.writeJSON(ctx, format, raw)
+}
+
+// writeJSONList writes payments as one array, streamed unless --jq needs it
+// whole.
+func (a *app) writeJSONList(ctx context.Context, format string, payments iter.Seq2[ledger.Payment, error]) error {
+	objects := func(yield func([]byte, error) bool) {
+		for p, err := range payments {
+			var raw []byte
+			if err == nil {
+				raw, err = render.PaymentJSON(p)
+			}
+			if !yield(raw, err) {
+				return
+			}
+		}
+	}
+	switch {
+	case format == "yaml":
+		return render.YAMLList(a.writer(), objects)
+	case a.query == nil:
+		return render.JSONArray(a.writer(), a.screen(), objects)
+	}
+	var whole bytes.Buffer
+	if err := render.JSONArray(&whole, render.Screen{}, objects); err != nil {
+		return err
+	}
+	return a.runQuery(ctx, whole.Bytes())
+}

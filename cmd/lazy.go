@@ -1,0 +1,232 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"runtime"
+
+	"github.com/google/uuid"
+
+	"github.com/villapay/villapay/internal/api"
+	"github.com/villapay/villapay/internal/config"
+	"github.com/villapay/villapay/internal/journal"
+	"github.com/villapay/villapay/internal/ledger"
+	"github.com/villapay/villapay/internal/payment"
+	"github.com/villapay/villapay/internal/sandbox"
+)
+
+// lazy holds what commands share, each nil until a command first needs it.
+type lazy struct {
+	config  *config.Config
+	ledger  *ledger.Ledger
+	sandbox *sandbox.Sandbox
+	journal *journal.Journal
+}
+
+// close lets go of what was opened. It returns the first error.
+func (a *app) close() error {
+	var all []error
+	if a.lazy.ledger != nil {
+		all = append(all, a.lazy.ledger.Close())
+	}
+	if a.lazy.sandbox != nil {
+		all = append(all, a.lazy.sandbox.Close())
+	}
+	if a.lazy.journal != nil {
+		all = append(all, a.lazy.journal.Close())
+	}
+	return errors.Join(all...)
+}
+
+// settings reads the configuration once.
+func (a *app) settings() (*config.Config, error) {
+	if a.lazy.config == nil {
+		loaded, err := config.Load(a.Getenv, config.Flags{Env: a.flags.env, Timeout: a.flags.timeout})
+		if err != nil {
+			return nil, err
+		}
+		a.lazy.config = loaded
+	}
+	return a.lazy.config, nil
+}
+
+func (a *app) stateDir() (string, error) {
+	dir, err := config.StateDir(a.Getenv)
+	if err != nil {
+		return "", &localError{err: err, hint: "set VILLAPAY_STATE_DIR"}
+	}
+	return dir, nil
+}
+
+// log is the journal in the state directory. A journal that cannot be written
+// never stops a payment.
+func (a *app) log() *slog.Logger {
+	if a.lazy.journal == nil {
+		dir, err := a.stateDir()
+		if err != nil {
+			return slog.New(slog.DiscardHandler)
+		}
+		a.lazy.journal = journal.New(filepath.Join(dir, "log"))
+	}
+	return a.lazy.journal.Logger().With("pid", os.Getpid(), "version", a.Build.Version)
+}
+
+// openLedger opens the ledger that the configuration names; nil for "none".
+func (a *app) openLedger(ctx context.Context) (*ledger.Ledger, error) {
+	if a.lazy.ledger != nil {
+		return a.lazy.ledger, nil
+	}
+	settings, err := a.settings()
+	if err != nil {
+		return nil, err
+	}
+	if settings.Ledger.Reveal() == "none" {
+		return nil, nil //nolint:nilnil // no ledger is a choice, not an error
+	}
+	dir, err := a.stateDir()
+	if err != nil {
+		return nil, err
+	}
+	a.lazy.ledger, err = ledger.Open(ctx, settings.Ledger, dir, actor(), a.Now)
+	return a.lazy.ledger, err
+}
+
+// requireLedger opens the ledger for a command that is about nothing else.
+func (a *app) requireLedger(ctx context.Context) (*ledger.Ledger, error) {
+	opened, err := a.openLedger(ctx)
+	if err == nil && opened == nil {
+		err = &localError{
+			err:  errors.New("this needs the ledger, and the ledger is set to none"),
+			hint: "set `ledger` in the config file, or VILLAPAY_LEDGER, to sqlite or postgres://…",
+		}
+	}
+	return opened, err
+}
+
+// actor names this process in the ledger's events.
+func actor() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown host"
+	}
+	user := os.Getenv("USER")
+	if user == "" {
+		user = os.Getenv("USERNAME")
+	}
+	if user == "" {
+		user = "uid " + fmt.Sprint(os.Getuid())
+	}
+	return fmt.Sprintf("%s@%s pid %d", user, host, os.Getpid())
+}
+
+// client makes the API client of the selected environment. idle is how many
+// connections are worth keeping.
+func (a *app) client(idle int) (*api.Client, error) {
+	settings, err := a.settings()
+	if err != nil {
+		return nil, err
+	}
+	profile := settings.Profile
+	c := &api.Client{
+		BaseURL:   profile.BaseURL,
+		Scheme:    profile.Auth.Scheme,
+		KeyHeader: profile.IdempotencyHeader,
+		UserAgent: a.userAgent(),
+		Log:       a.log().With("env", profile.Name),
+		Waits:     a.tellWait,
+	}
+	if profile.Sandbox {
+		stand, err := a.openSandbox()
+		if err != nil {
+			return nil, err
+		}
+		c.BaseURL, c.Transport = sandboxURL, stand.Transport()
+	} else {
+		if c.Transport, err = api.NewTransport(idle); err != nil {
+			return nil, &localError{err: err}
+		}
+		if c.Tokens, err = a.session(); err != nil {
+			return nil, err
+		}
+	}
+	if a.debugging() {
+		c.Transport = &debugTransport{next: c.Transport, to: a.Err, bodies: true}
+	}
+	return c, nil
+}
+
+// sandboxURL stands for the embedded sandbox; no name under .invalid ever
+// resolves (RFC 6761), so a mistake cannot leave the process.
+const sandboxURL = "http://sandbox.invalid"
+
+func (a *app) openSandbox() (*sandbox.Sandbox, error) {
+	if a.lazy.sandbox == nil {
+		dir, err := a.stateDir()
+		if err != nil {
+			return nil, err
+		}
+		a.lazy.sandbox = sandbox.New(sandbox.Options{Dir: filepath.Join(dir, "sandbox"), Now: a.Now})
+	}
+	return a.lazy.sandbox, nil
+}
+
+func (a *app) userAgent() string {
+	return fmt.Sprintf("villapay/%s (%s/%s)", a.Build.Version, runtime.GOOS, runtime.GOARCH)
+}
+
+func (a *app) debugging() bool { return a.flags.debug || isSet(a.Getenv("VILLAPAY_DEBUG")) }
+
+// tellWait tells a person at a terminal what is being waited for.
+func (a *app) tellWait(w api.Wait) {
+	if a.ErrTTY {
+		a.note("%s; asking again in %.1f s (attempt %d failed)", w.Err.Message, w.For.Seconds(), w.Attempt)
+	}
+}
+
+// payments makes the service for the selected environment.
+func (a *app) payments(ctx context.Context, idle int) (*payment.Service, error) {
+	settings, err := a.settings()
+	if err != nil {
+		return nil, err
+	}
+	client, err := a.client(idle)
+	if err != nil {
+		return nil, err
+	}
+	opened, err := a.openLedger(ctx)
+	if err != nil {
+		return nil, err
+	}
+	profile := settings.Profile
+	return &payment.Service{
+		API: client, Ledger: opened,
+		Env: profile.Name, Scope: profile.Scope(), Live: profile.Live, Timeout: profile.Timeout,
+		StatusPath: profile.StatusPath, StatusPaid: profile.StatusPaid,
+		Now: a.Now, NewKey: uuid.NewString, Note: func(text string) { a.note("%s", text) },
+	}, nil
+}
+
+// write puts a result on stdout. A failed write is an error of its own.
+func (a *app) write(data []byte) error {
+	if _, err := a.Out.Write(data); err != nil {
+		return &outputError{err}
+	}
+	return nil
+}
+
+// writer is stdout for renderers: failed writes come out as outputError.
+func (a *app) writer() io.Writer { return resultWriter{a} }
+
+type resultWriter struct{ app *app }
+
+func (w resultWriter) Write(data []byte) (int, error) {
+	if err := w.app.write(data); err != nil {
+		return 0, err
+	}
+	return len(data), nil
+}

@@ -1,0 +1,81 @@
+package cmd
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/villapay/villapay/internal/api"
+	"github.com/villapay/villapay/internal/ledger"
+)
+
+func newOrder(a *app) *cobra.Command {
+	return group("order", "Ask what became of orders",
+		"  villapay order status 492500004632 --env sandbox\n  villapay order list --env sandbox",
+		newOrderStatus(a), newOrderList(a), newOrderShow(a))
+}
+
+// oneOrMore asks for at least one order ID and checks each.
+func oneOrMore(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return usageError("usage: "+cmd.UseLine(), "%s needs an order ID", cmd.CommandPath())
+	}
+	for _, id := range args {
+		if err := api.CheckOrderID(id); err != nil {
+			return usageError("usage: "+cmd.UseLine(), "%s", err)
+		}
+	}
+	return nil
+}
+
+// oneOrder asks for exactly one order ID.
+func oneOrder(cmd *cobra.Command, args []string) error {
+	if err := exactArgs("an order ID")(cmd, args); err != nil {
+		return err
+	}
+	return oneOrMore(cmd, args)
+}
+
+// completeOrderID offers the order IDs of the ledger.
+func (a *app) completeOrderID(cmd *cobra.Command, _ []string, typed string) ([]string, cobra.ShellCompDirective) {
+	ids, err := a.orderIDs(cmd.Context(), typed)
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	return ids, cobra.ShellCompDirectiveNoFileComp
+}
+
+// offered is how many order IDs completion shows at most.
+const offered = 50
+
+func (a *app) orderIDs(ctx context.Context, prefix string) ([]string, error) {
+	opened, err := a.openLedger(ctx)
+	if err != nil || opened == nil {
+		return nil, err
+	}
+	settings, err := a.settings()
+	if err != nil {
+		return nil, err
+	}
+	return opened.OrderIDs(ctx, settings.Profile.Scope(), prefix, offered)
+}
+
+// noPayment says that the ledger knows no payment of an order.
+func noPayment(orderID, env string) error {
+	return &failure{
+		Code: "no_payment", Message: fmt.Sprintf("no payment of order %s is known in %s", orderID, env),
+		Hint: "another environment? add --env NAME, or see `villapay order list --all-envs`", ExitCode: exitRefused,
+	}
+}
+
+// notPaid is how --exit-status and --watch end where no payment came.
+func notPaid(p ledger.Payment) error {
+	if p.State == ledger.Paid {
+		return nil
+	}
+	if p.State == ledger.Failed {
+		return exitWith(exitRefused)
+	}
+	return exitWith(exitNotPaid)
+}

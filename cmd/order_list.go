@@ -1,0 +1,125 @@
+package cmd
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/villapay/villapay/internal/api"
+	"github.com/villapay/villapay/internal/ledger"
+)
+
+// orderList lists payments of the ledger.
+type orderList struct {
+	app     *app
+	since   string
+	states  []string
+	source  string
+	limit   int
+	allEnvs bool
+}
+
+func newOrderList(a *app) *cobra.Command {
+	c := &orderList{app: a}
+	cmd := &cobra.Command{
+		Use:   "list",
+		Short: "List payments of the ledger, newest first",
+		Example: `  villapay order list --env sandbox
+  villapay order list --env sandbox --state awaiting,unknown --since 24h
+  villapay order list --env sandbox --limit 0 -o csv`,
+		Args: exactArgs(), RunE: a.run(c.run),
+	}
+	f := cmd.Flags()
+	f.StringVar(&c.since, "since", "", "only payments recorded since a duration ago (24h, 7d) or a date (2026-11-22)")
+	f.StringSliceVar(&c.states, "state", nil, "only these states, such as awaiting,unknown")
+	f.Var(&choiceFlag{&c.source, api.Sources()}, "source", "only this source: qr or wechat")
+	f.Var(&countFlag{value: &c.limit}, "limit", "how many at most; 0 = all")
+	c.limit = 30
+	f.BoolVar(&c.allEnvs, "all-envs", false, "payments of every environment")
+	complete(cmd, "state", stateNames()...)
+	complete(cmd, "source", api.Sources()...)
+	return cmd
+}
+
+func stateNames() []string {
+	var names []string
+	for _, s := range ledger.States() {
+		names = append(names, string(s))
+	}
+	return names
+}
+
+func (c *orderList) run(ctx context.Context, _ []string) error {
+	format, err := c.app.format("table", "json", "yaml", "csv")
+	if err != nil {
+		return err
+	}
+	filter, err := c.filter()
+	if err != nil {
+		return err
+	}
+	settings, err := c.app.settings()
+	if err != nil {
+		return err
+	}
+	if !c.allEnvs {
+		filter.Scope = settings.Profile.Scope()
+	}
+	opened, err := c.app.requireLedger(ctx)
+	if err != nil {
+		return err
+	}
+	empty := true
+	list := opened.List(ctx, filter)
+	err = c.app.showPayments(ctx, format, func(yield func(ledger.Payment, error) bool) {
+		for p, err := range list {
+			empty = false
+			if !yield(p, err) {
+				return
+			}
+		}
+	})
+	if err == nil && empty {
+		c.app.note("no payments")
+	}
+	return err
+}
+
+func (c *orderList) filter() (ledger.Filter, error) {
+	filter := ledger.Filter{Source: api.Source(c.source), Limit: c.limit}
+	for _, name := range c.states {
+		state, err := oneOf("state", name, stateNames())
+		if err != nil {
+			return filter, err
+		}
+		filter.States = append(filter.States, ledger.State(state))
+	}
+	since, err := c.sinceTime()
+	filter.Since = since
+	return filter, err
+}
+
+// sinceTime reads --since: a duration back from now, in which d stands for 24
+// hours, or a date or time, which is Bangkok's where it names no zone.
+func (c *orderList) sinceTime() (time.Time, error) {
+	if c.since == "" {
+		return time.Time{}, nil
+	}
+	text := c.since
+	if days, ok := strings.CutSuffix(text, "d"); ok {
+		if d, err := time.ParseDuration(days + "h"); err == nil && d > 0 {
+			return c.app.Now().Add(-24 * d), nil
+		}
+	}
+	if d, err := time.ParseDuration(text); err == nil && d > 0 {
+		return c.app.Now().Add(-d), nil
+	}
+	for _, layout := range []string{time.DateOnly, "2006-01-02T15:04", "2006-01-02 15:04", time.RFC3339} {
+		if at, err := time.ParseInLocation(layout, text, api.Bangkok); err == nil {
+			return at, nil
+		}
+	}
+	return time.Time{}, usageError("examples: 24h, 7d, 2026-11-22, 2026-11-22T18:30", "--since: %q is neither a duration nor a date", text)
+}

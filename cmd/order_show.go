@@ -1,0 +1,128 @@
+package cmd
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/villapay/villapay/internal/ledger"
+	"github.com/villapay/villapay/internal/payment"
+	"github.com/villapay/villapay/internal/render"
+)
+
+// orderShow shows everything that is recorded of one order.
+type orderShow struct {
+	app  *app
+	code codeFlags
+}
+
+func newOrderShow(a *app) *cobra.Command {
+	c := &orderShow{app: a}
+	cmd := &cobra.Command{
+		Use:   "show ORDERID",
+		Short: "Show everything recorded of an order, with its history",
+		Long: `Shows every recorded payment of an order in full, newest first, with its event
+history. With -o qr it draws the open payment's code again, without making another.`,
+		Example: `  villapay order show 492500004632 --env sandbox
+  villapay order show 492500004632 --env sandbox -o qr`,
+		Args: oneOrder, ValidArgsFunction: a.completeOrderID, RunE: a.run(c.run),
+	}
+	c.code.register(cmd)
+	return cmd
+}
+
+func (c *orderShow) run(ctx context.Context, args []string) error {
+	if err := c.code.check(); err != nil {
+		return usageError("", "%s", err)
+	}
+	format, err := c.app.format("table", "json", "yaml", "qr")
+	if err != nil {
+		return err
+	}
+	settings, err := c.app.settings()
+	if err != nil {
+		return err
+	}
+	opened, err := c.app.requireLedger(ctx)
+	if err != nil {
+		return err
+	}
+	payments, err := opened.Payments(ctx, settings.Profile.Scope(), args[0])
+	if err != nil {
+		return err
+	}
+	if len(payments) == 0 {
+		return noPayment(args[0], settings.Profile.Name)
+	}
+	if format == "qr" || c.code.file != "" {
+		open := openPayment(payments)
+		if c.code.file != "" {
+			if err := c.app.writeCodeFile(open, c.code); err != nil {
+				return err
+			}
+		}
+		if format == "qr" {
+			return c.app.drawCode(open, c.code)
+		}
+	}
+	return c.show(ctx, opened, format, payments)
+}
+
+// openPayment is the payment whose code may be drawn, or, where there is none,
+// the one that says why not.
+func openPayment(payments []ledger.Payment) ledger.Payment {
+	chosen, _ := payment.Chosen(payments)
+	if chosen.State == ledger.Paid {
+		return chosen
+	}
+	for _, p := range payments {
+		if whyNoCode(p) == "" {
+			return p
+		}
+	}
+	return chosen
+}
+
+func (c *orderShow) show(ctx context.Context, opened *ledger.Ledger, format string, payments []ledger.Payment) error {
+	var objects []byte
+	for i, p := range payments {
+		events, err := opened.Events(ctx, p.ID)
+		if err != nil {
+			return err
+		}
+		if format == "table" {
+			if err := c.table(p, events, i); err != nil {
+				return err
+			}
+			continue
+		}
+		raw, err := render.PaymentEventsJSON(p, events)
+		if err != nil {
+			return err
+		}
+		if i > 0 {
+			objects = append(objects, ',')
+		}
+		objects = append(objects, raw...)
+	}
+	if format == "table" {
+		return nil
+	}
+	return c.app.writeJSON(ctx, format, fmt.Appendf(nil, "[%s]", objects))
+}
+
+func (c *orderShow) table(p ledger.Payment, events []ledger.Event, index int) error {
+	if index > 0 {
+		if err := c.app.write([]byte("\n")); err != nil {
+			return err
+		}
+	}
+	for _, w := range p.Warnings {
+		c.app.warn("%s", w.Message)
+	}
+	if err := render.Full(c.app.writer(), c.app.screen(), p, c.app.live()); err != nil {
+		return err
+	}
+	return render.Events(c.app.writer(), c.app.screen(), events)
+}

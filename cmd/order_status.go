@@ -1,0 +1,163 @@
+package cmd
+
+import (
+	"context"
+	"iter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/villapay/villapay/internal/ledger"
+	"github.com/villapay/villapay/internal/payment"
+	"github.com/villapay/villapay/internal/render"
+)
+
+// orderStatus tells what is known of orders now.
+type orderStatus struct {
+	app        *app
+	watch      bool
+	offline    bool
+	exitStatus bool
+}
+
+func newOrderStatus(a *app) *cobra.Command {
+	c := &orderStatus{app: a}
+	cmd := &cobra.Command{
+		Use:   "status ORDERID...",
+		Short: "Tell what is known of orders now: paid or not",
+		Long: `Tells what is known of each order now. It asks the API where the environment has a
+status endpoint, and otherwise tells what the ledger knows and how old that is.
+An order with several payments is answered by the paid one if any, else by the
+newest.`,
+		Example: `  villapay order status 492500004632 --env sandbox
+  villapay order status 492500004632 --env sandbox --exit-status   # 0 paid, 8 not
+  villapay order status 492500004632 --env sandbox --offline -o json`,
+		Args: oneOrMore, ValidArgsFunction: a.completeOrderID, RunE: a.run(c.run),
+	}
+	f := cmd.Flags()
+	f.BoolVar(&c.watch, "watch", false, "stay until the order is paid, failed or expired")
+	f.BoolVar(&c.offline, "offline", false, "tell what the ledger knows; ask nobody")
+	f.BoolVar(&c.exitStatus, "exit-status", false, "exit 8 unless every order is paid")
+	return cmd
+}
+
+func (c *orderStatus) run(ctx context.Context, orderIDs []string) error {
+	format, err := c.app.format("table", "json", "yaml", "csv")
+	if err != nil {
+		return err
+	}
+	if c.watch && (len(orderIDs) > 1 || c.offline) {
+		return usageError("", "--watch follows one order, and asks the API")
+	}
+	if c.offline {
+		if _, err := c.app.requireLedger(ctx); err != nil {
+			return err
+		}
+	}
+	service, err := c.app.payments(ctx, len(orderIDs))
+	if err != nil {
+		return err
+	}
+	if c.watch {
+		return c.app.watchOrder(ctx, service, format, orderIDs[0], false)
+	}
+	reports, err := service.Statuses(ctx, orderIDs, !c.offline)
+	if err != nil {
+		return err
+	}
+	if err := c.show(ctx, format, reports); err != nil {
+		return err
+	}
+	return c.verdict(service, reports)
+}
+
+// show writes what was found; one order is shown in full width.
+func (c *orderStatus) show(ctx context.Context, format string, reports []payment.Report) error {
+	var found []ledger.Payment
+	for _, r := range reports {
+		if r.Found {
+			found = append(found, r.Payment)
+		}
+	}
+	if len(reports) == 1 && format != "csv" {
+		if len(found) == 0 {
+			return nil
+		}
+		if err := c.app.showPayment(ctx, format, found[0], codeFlags{}, false); err != nil {
+			return err
+		}
+		if reports[0].Others > 0 {
+			c.app.note("order %s has %d more recorded: see `villapay order show %s`", found[0].OrderID, reports[0].Others, found[0].OrderID)
+		}
+		return nil
+	}
+	return c.app.showPayments(ctx, format, values(found))
+}
+
+// verdict says what went wrong and ends with the worst of it.
+func (c *orderStatus) verdict(service *payment.Service, reports []payment.Report) error {
+	var worst error
+	for _, r := range reports {
+		switch {
+		case r.Err != nil:
+			if r.Found {
+				c.app.warn("order %s: the API could not be asked; this is what the ledger knew %s", r.OrderID, render.Ago(c.app.Now(), r.Payment.KnownAt))
+			}
+			worst = r.Err
+		case !r.Found:
+			worst = noPayment(r.OrderID, service.Env)
+			if len(reports) > 1 {
+				c.app.warn("%s", worst)
+			}
+		case r.NoEndpoint && !c.offline:
+			c.app.note("order %s: %s has no status endpoint; this is what the ledger knew %s", r.OrderID, service.Env, render.Ago(c.app.Now(), r.Payment.KnownAt))
+		}
+	}
+	if worst != nil || !c.exitStatus {
+		return worst
+	}
+	for _, r := range reports {
+		if r.Payment.State != ledger.Paid {
+			return exitWith(exitNotPaid)
+		}
+	}
+	return nil
+}
+
+// values makes a sequence of payments that cannot fail.
+func values(payments []ledger.Payment) iter.Seq2[ledger.Payment, error] {
+	return func(yield func(ledger.Payment, error) bool) {
+		for _, p := range payments {
+			if !yield(p, nil) {
+				return
+			}
+		}
+	}
+}
+
+// showPayments writes a list of payments in a format, streamed where that is
+// possible.
+func (a *app) showPayments(ctx context.Context, format string, payments iter.Seq2[ledger.Payment, error]) error {
+	switch format {
+	case "json", "yaml":
+		return a.writeJSONList(ctx, format, payments)
+	case "csv":
+		return a.writeCSV(payments)
+	}
+	return render.Payments(a.writer(), a.screen(), payments)
+}
+
+func (a *app) writeCSV(payments iter.Seq2[ledger.Payment, error]) error {
+	table, err := render.NewCSV(a.writer())
+	if err != nil {
+		return err
+	}
+	for p, err := range payments {
+		if err != nil {
+			return err
+		}
+		if err := table.Row(p); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,184 @@
+package cmd
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/google/uuid"
+
+	"github.com/villapay/villapay/internal/api"
+	"github.com/villapay/villapay/internal/ledger"
+	"github.com/villapay/villapay/internal/render"
+)
+
+// format is the output format that a command writes: what the flag says, else
+// what the configuration says. A format the command lacks is refused where it
+// was asked for on the command line; a general wish for it (VILLAPAY_OUTPUT, the
+// config file) falls back to the command's own default, the first one.
+func (a *app) format(has ...string) (string, error) {
+	if a.flags.jq != "" {
+		if a.flags.output != "" && a.flags.output != "json" {
+			return "", usageError("leave -o away", "--jq works on JSON, not on %s", a.flags.output)
+		}
+		if !slices.Contains(has, "json") {
+			return "", usageError("", "this command has no JSON output for --jq to filter")
+		}
+		query, err := render.JQ(a.flags.jq)
+		if err != nil {
+			return "", usageError("see https://jqlang.org/manual", "--jq: %s", err)
+		}
+		a.query = query
+		return "json", nil
+	}
+	if asked := a.flags.output; asked != "" {
+		if !slices.Contains(has, asked) {
+			return "", usageError("choose one of "+strings.Join(has, ", "), "this command has no %s output", asked)
+		}
+		return asked, nil
+	}
+	settings, err := a.settings()
+	if err != nil {
+		return "", err
+	}
+	if wish := settings.Output.Value; slices.Contains(has, wish) {
+		return wish, nil
+	}
+	return has[0], nil
+}
+
+// showPayment writes one payment in a format. withCode also draws its code at a
+// terminal, under the table.
+func (a *app) showPayment(ctx context.Context, format string, p ledger.Payment, code codeFlags, withCode bool) error {
+	for _, w := range p.Warnings {
+		a.warn("%s", w.Message)
+	}
+	if code.file != "" {
+		if err := a.writeCodeFile(p, code); err != nil {
+			return err
+		}
+	}
+	switch format {
+	case "json", "yaml":
+		raw, err := render.PaymentJSON(p)
+		if err != nil {
+			return err
+		}
+		return a.writeJSON(ctx, format, raw)
+	case "qr":
+		return a.drawCode(p, code)
+	}
+	if err := render.Payment(a.writer(), a.screen(), p, a.live()); err != nil {
+		return err
+	}
+	if !withCode || !a.OutTTY || whyNoCode(p) != "" {
+		return nil
+	}
+	if err := a.drawCode(p, code); err != nil {
+		a.note("%s", err) // the table has been shown: a code that does not fit is no failure
+	}
+	return nil
+}
+
+// whyNoCode says why a payment's code may not be shown, "" where it may: it
+// awaits payment, has not expired and is not replaced by another.
+func whyNoCode(p ledger.Payment) string {
+	switch {
+	case p.ReplacedBy != "":
+		return "it was replaced by a newer payment"
+	case p.State == ledger.Awaiting:
+		return ""
+	case p.State == ledger.Paid:
+		return "it is already paid"
+	}
+	return "it is " + string(p.State)
+}
+
+// drawCode draws a payment's code, with its caption on stderr under -o qr and
+// beside the code otherwise.
+func (a *app) drawCode(p ledger.Payment, flags codeFlags) error {
+	if why := whyNoCode(p); why != "" {
+		return &failure{Code: "no_code", Message: fmt.Sprintf("no code is drawn for order %s: %s", p.OrderID, why), ExitCode: exitRefused}
+	}
+	code, err := a.code(p)
+	if err != nil {
+		return err
+	}
+	var drawn bytes.Buffer
+	err = render.QR(&drawn, a.screen(), code, render.Style(flags.style))
+	var small *render.NotDrawn
+	if errors.As(err, &small) {
+		return &failure{Code: "no_room", Message: err.Error(), Hint: "the code holds: " + code.Text, ExitCode: exitRefused}
+	}
+	if err != nil {
+		return err
+	}
+	if err := a.write(drawn.Bytes()); err != nil {
+		return err
+	}
+	fmt.Fprintln(a.Err, render.Visible(code.Caption))
+	return nil
+}
+
+func (a *app) code(p ledger.Payment) (render.Code, error) {
+	settings, err := a.settings()
+	if err != nil {
+		return render.Code{}, err
+	}
+	code, err := render.Content(settings.Profile.QRContent, p)
+	if err != nil {
+		return code, &failure{Code: "bad_code", Message: fmt.Sprintf("no code is drawn for order %s: %s", p.OrderID, err), ExitCode: exitRefused}
+	}
+	return code, nil
+}
+
+func (a *app) writeCodeFile(p ledger.Payment, flags codeFlags) error {
+	if why := whyNoCode(p); why != "" {
+		return &failure{Code: "no_code", Message: fmt.Sprintf("no code is written for order %s: %s", p.OrderID, why), ExitCode: exitRefused}
+	}
+	code, err := a.code(p)
+	if err != nil {
+		return err
+	}
+	if err := render.QRFile(flags.file, code); err != nil {
+		return &outputError{err}
+	}
+	a.note("wrote %s (%s)", flags.file, code.Caption)
+	return nil
+}
+
+// dryRequest is the text of the request that would make an order. It needs no
+// sign-in and opens no connection.
+func (a *app) dryRequest(ctx context.Context, orderID string, source api.Source, key string) ([]byte, error) {
+	settings, err := a.settings()
+	if err != nil {
+		return nil, err
+	}
+	profile := settings.Profile
+	client := &api.Client{BaseURL: profile.BaseURL, KeyHeader: profile.IdempotencyHeader, UserAgent: a.userAgent()}
+	if profile.Sandbox {
+		client.BaseURL = sandboxURL
+	}
+	if key == "" {
+		key = uuid.NewString()
+	}
+	req, err := client.OrderRequest(ctx, orderID, source, key)
+	if err != nil {
+		return nil, err
+	}
+	if !profile.Sandbox {
+		req.Header.Set("Authorization", "hidden by its name")
+	}
+	return requestText(req)
+}
+
+func requestText(req *http.Request) ([]byte, error) {
+	var text bytes.Buffer
+	d := &debugTransport{bodies: true}
+	err := d.writeRequest(&text, req)
+	return text.Bytes(), err
+}

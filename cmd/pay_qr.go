@@ -1,0 +1,188 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/villapay/villapay/internal/api"
+	"github.com/villapay/villapay/internal/config"
+	"github.com/villapay/villapay/internal/ledger"
+	"github.com/villapay/villapay/internal/payment"
+	"github.com/villapay/villapay/internal/render"
+)
+
+// payQR makes one payment order and shows it with a code to scan.
+type payQR struct {
+	app    *app
+	source string
+	key    string
+	fresh  bool
+	watch  bool
+	dryRun bool
+	code   codeFlags
+}
+
+func newPayQR(a *app) *cobra.Command {
+	c := &payQR{app: a}
+	cmd := &cobra.Command{
+		Use:   "qr ORDERID",
+		Short: "Make a payment order and show it with a code to scan",
+		Long: `Makes the payment order for a Villa order, records it, and shows it with a QR code.
+
+Running it again is safe: an order that is still open is shown again instead of
+being made twice, and after a lost answer (exit 6) the same request is repeated
+with the same key. The order that is made is awaiting payment; it is not paid.
+
+In a live environment it asks first; without a terminal it needs --yes.`,
+		Example: `  villapay pay qr 492500004632 --env sandbox
+  villapay pay qr 492500004632 --env sandbox --source wechat -o json
+  villapay pay qr 492500004632 --env sandbox -o qr
+  villapay pay qr 492500004632 --env sandbox --dry-run`,
+		Args:              exactArgs("an order ID"),
+		ValidArgsFunction: a.completeNothing,
+		RunE:              a.run(c.run),
+	}
+	f := cmd.Flags()
+	f.Var(&choiceFlag{&c.source, api.Sources()}, "source", "how the payer pays: qr or wechat (default: the environment's)")
+	f.StringVar(&c.key, "idempotency-key", "", "key to send instead of a fresh one; the same key never makes two orders")
+	f.BoolVar(&c.fresh, "new", false, "make another order though one is still open")
+	f.BoolVar(&c.watch, "watch", false, "stay until the order is paid, failed or expired")
+	f.BoolVar(&c.dryRun, "dry-run", false, "print the request; send and record nothing")
+	c.code.register(cmd)
+	complete(cmd, "source", api.Sources()...)
+	return cmd
+}
+
+func (c *payQR) run(ctx context.Context, args []string) error {
+	orderID := args[0]
+	if err := errors.Join(api.CheckOrderID(orderID), c.code.check(), checkKey(c.key)); err != nil {
+		return usageError("run `villapay pay qr --help`", "%s", err)
+	}
+	format, err := c.app.format("table", "json", "yaml", "qr")
+	if err != nil {
+		return err
+	}
+	settings, err := c.app.settings()
+	if err != nil {
+		return err
+	}
+	source := settings.Profile.Source
+	if c.source != "" {
+		source = api.Source(c.source)
+	}
+	if c.dryRun {
+		return c.printRequest(ctx, orderID, source)
+	}
+	if err := c.mayPay(ctx, settings, orderID, source); err != nil {
+		return err
+	}
+	service, err := c.app.payments(ctx, 1)
+	if err != nil {
+		return err
+	}
+	p, err := service.Make(ctx, payment.Request{OrderID: orderID, Source: source, Key: c.key, New: c.fresh})
+	if err != nil {
+		return c.explain(settings, p, err)
+	}
+	return c.show(ctx, service, format, p)
+}
+
+// show prints the payment and ends the command as its state asks.
+func (c *payQR) show(ctx context.Context, service *payment.Service, format string, p ledger.Payment) error {
+	if err := c.app.showPayment(ctx, format, p, c.code, true); err != nil {
+		return err
+	}
+	if p.State == ledger.Failed {
+		return &failure{
+			Code: p.Error.Code, Message: "the bank refused the order: " + p.Error.Message,
+			RequestID: p.RequestID, ExitCode: exitRefused,
+		}
+	}
+	if c.watch {
+		return c.app.watchOrder(ctx, service, format, p.OrderID, true)
+	}
+	return nil
+}
+
+// explain adds to an unknown outcome what a person without a ledger needs: the
+// key to repeat with.
+func (c *payQR) explain(settings *config.Config, p ledger.Payment, err error) error {
+	f := explainKind(err)
+	if f.ExitCode == exitUnknown && settings.Ledger.Reveal() == "none" {
+		f.Hint = "the order may have been made; run it again with --idempotency-key " + p.Key
+	}
+	return f
+}
+
+// mayPay asks before live money moves, and refuses where nobody can be asked.
+func (c *payQR) mayPay(ctx context.Context, settings *config.Config, orderID string, source api.Source) error {
+	if !settings.Profile.Live {
+		return nil
+	}
+	if settings.Ledger.Reveal() == "none" && c.key == "" {
+		return usageError("add --idempotency-key KEY, or use a ledger", "in the live environment %s without a ledger, a key is needed", settings.Profile.Name)
+	}
+	question := fmt.Sprintf("Make a LIVE payment order for %s (%s) in %s?", orderID, source, settings.Profile.Name)
+	return c.app.confirmLive(ctx, question)
+}
+
+// confirmLive asks a question about real money.
+func (a *app) confirmLive(ctx context.Context, question string) error {
+	if a.flags.yes {
+		return nil
+	}
+	if !a.interactive() {
+		return usageError("add --yes to go on without a question", "this takes real money and nobody can be asked")
+	}
+	yes, err := a.confirm(ctx, question)
+	if err == nil && !yes {
+		err = &failure{Code: "declined", Message: "not confirmed; nothing was sent", ExitCode: exitUsage}
+	}
+	return err
+}
+
+// printRequest shows what would be sent, the token hidden.
+func (c *payQR) printRequest(ctx context.Context, orderID string, source api.Source) error {
+	request, err := c.app.dryRequest(ctx, orderID, source, c.key)
+	if err != nil {
+		return err
+	}
+	return c.app.write(request)
+}
+
+// codeFlags say how a code is drawn.
+type codeFlags struct {
+	style string
+	file  string
+}
+
+func (c *codeFlags) register(cmd *cobra.Command) {
+	f := cmd.Flags()
+	styles := render.Styles()
+	f.Var(&choiceFlag{&c.style, styles}, "qr-style", "how the code is drawn: half, full, plain or plain-invert")
+	f.StringVar(&c.file, "qr-file", "", "also write the code to FILE.png or FILE.svg")
+	complete(cmd, "qr-style", styles...)
+}
+
+func (c *codeFlags) check() error {
+	if c.file == "" {
+		return nil
+	}
+	return render.CheckQRFile(c.file)
+}
+
+// checkKey refuses keys that cannot stand in a header.
+func checkKey(key string) error {
+	for _, r := range key {
+		if r <= ' ' || r > '~' {
+			return errors.New("an idempotency key is made of visible ASCII characters")
+		}
+	}
+	if len(key) > 255 {
+		return errors.New("an idempotency key has at most 255 characters")
+	}
+	return nil
+}

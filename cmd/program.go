@@ -1,0 +1,114 @@
+package cmd
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/villapay/villapay/internal/render"
+)
+
+// Program is what villapay takes from the world it runs in. Nothing else in
+// this package reaches for the process's streams, environment or clock.
+type Program struct {
+	In       io.Reader
+	Out, Err io.Writer
+
+	InTTY, OutTTY, ErrTTY bool
+	Size                  func() (columns, rows int) // of the terminal; 0, 0 where there is none
+
+	Getenv func(string) string
+	Now    func() time.Time
+	Local  *time.Location // the machine's own zone
+	Build  Build
+}
+
+// screen describes where a result goes, for package render.
+func (a *app) screen() render.Screen {
+	s := a.screenOf(a.OutTTY)
+	s.Now, s.Local = a.Now(), a.Local
+	return s
+}
+
+func (a *app) screenOf(tty bool) render.Screen {
+	s := render.Screen{
+		TTY:   tty,
+		Dumb:  a.Getenv("TERM") == "dumb",
+		UTF8:  utf8Locale(a.Getenv),
+		Color: a.colour(tty),
+	}
+	if tty {
+		s.Columns, s.Rows = a.Size()
+	}
+	return s
+}
+
+// colour decides as no-color.org and clig.dev ask: the flag first, then
+// NO_COLOR and TERM=dumb, then whether a person is looking.
+func (a *app) colour(tty bool) bool {
+	switch a.flags.color {
+	case "always":
+		return true
+	case "never":
+		return false
+	}
+	return tty && a.Getenv("NO_COLOR") == "" && a.Getenv("TERM") != "dumb"
+}
+
+// utf8Locale reads the locale as POSIX ranks its variables. Windows has none of
+// them and writes Unicode to consoles all the same.
+func utf8Locale(getenv func(string) string) bool {
+	for _, name := range []string{"LC_ALL", "LC_CTYPE", "LANG"} {
+		if value := strings.ToLower(getenv(name)); value != "" {
+			return strings.Contains(value, "utf-8") || strings.Contains(value, "utf8")
+		}
+	}
+	return unicodeByDefault
+}
+
+// interactive tells whether a person can be asked: there is a terminal to ask
+// on and to answer from, and nobody said not to.
+func (a *app) interactive() bool {
+	return a.InTTY && a.ErrTTY && !a.flags.noInput && !isSet(a.Getenv("VILLAPAY_NO_INPUT")) && !isSet(a.Getenv("CI"))
+}
+
+// isSet reads a switch-like variable: anything but "", 0 and false is on.
+func isSet(value string) bool {
+	return value != "" && value != "0" && !strings.EqualFold(value, "false")
+}
+
+// confirm asks a yes-no question on the terminal; no is the default.
+func (a *app) confirm(ctx context.Context, question string) (bool, error) {
+	fmt.Fprintf(a.Err, "%s [y/N] ", question)
+	answers := make(chan string, 1)
+	go func() {
+		line, _ := bufio.NewReader(a.In).ReadString('\n')
+		answers <- line
+	}()
+	select {
+	case <-ctx.Done():
+		fmt.Fprintln(a.Err)
+		return false, ctx.Err()
+	case answer := <-answers:
+		switch strings.ToLower(strings.TrimSpace(answer)) {
+		case "y", "yes":
+			return true, nil
+		}
+		return false, nil
+	}
+}
+
+// note tells a person something on stderr, unless they asked for quiet.
+func (a *app) note(format string, args ...any) {
+	if !a.flags.quiet {
+		fmt.Fprintf(a.Err, "villapay: %s\n", render.Visible(fmt.Sprintf(format, args...)))
+	}
+}
+
+// warn tells a person something on stderr, quiet or not.
+func (a *app) warn(format string, args ...any) {
+	fmt.Fprintf(a.Err, "villapay: warning: %s\n", render.Visible(fmt.Sprintf(format, args...)))
+}

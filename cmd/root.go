@@ -1,0 +1,213 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/villapay/villapay/internal/render"
+)
+
+// app is one run of villapay: the world it runs in, the global flags, and what
+// commands share, each built when a command first needs it.
+type app struct {
+	*Program
+	flags  globalFlags
+	parsed bool          // the command line was understood: errors are no longer usage errors
+	query  *render.Query // --jq, compiled before anything is sent
+	lazy
+}
+
+// globalFlags are the flags that every command takes.
+type globalFlags struct {
+	env     string
+	output  string
+	jq      string
+	quiet   bool
+	yes     bool
+	noInput bool
+	timeout time.Duration
+	color   string
+	debug   bool
+}
+
+// Run carries out one command line and returns its exit code.
+func Run(ctx context.Context, p *Program, args []string) int {
+	a := &app{Program: p}
+	root := a.root()
+	root.SetArgs(args)
+	root.SetIn(p.In)
+	root.SetOut(p.Out)
+	root.SetErr(p.Err)
+	err := root.ExecuteContext(ctx)
+	if err != nil && !a.parsed {
+		err = asUsage(err)
+	}
+	if closed := a.close(); err == nil {
+		err = closed
+	}
+	if err == nil {
+		return exitDone
+	}
+	f := explain(ctx, err)
+	a.fail(f)
+	return f.ExitCode
+}
+
+// asUsage makes a usage error of what cobra found wrong with the command line.
+func asUsage(err error) error {
+	var ready *failure
+	if errors.As(err, &ready) {
+		return err
+	}
+	message, suggestions, _ := strings.Cut(err.Error(), "\n\nDid you mean this?\n")
+	hint := "run `villapay --help`"
+	if suggestions != "" {
+		hint = "did you mean " + strings.Join(strings.Fields(suggestions), " or ") + "?"
+	}
+	return usageError(hint, "%s", message)
+}
+
+// jsonErrors tells whether errors are written as JSON. It must work also when
+// the command line was not understood.
+func (a *app) jsonErrors() bool {
+	format := a.flags.output
+	if format == "" && a.flags.jq != "" {
+		format = "json"
+	}
+	if format == "" {
+		format = a.Getenv("VILLAPAY_OUTPUT")
+	}
+	if format == "" && a.lazy.config != nil {
+		format = a.lazy.config.Output.Value
+	}
+	return format == "json"
+}
+
+func (a *app) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "villapay",
+		Short: "Make KBank QR and WeChat payment orders for Villa orders",
+		Long: `villapay makes KBank QR and WeChat payment orders for Villa orders, shows each as
+a table, JSON or a code to scan, and tells what became of it.
+
+Running a payment again is always safe: an order that is still open is shown
+again instead of being made twice.`,
+		Example: `  villapay pay qr 492500004632 --env sandbox   # no network, no sign-in
+  villapay order status 492500004632 --env sandbox
+  villapay env use prod && villapay login`,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		Args:          noSubcommand,
+		RunE:          showHelp,
+	}
+	root.CompletionOptions.DisableDefaultCmd = true
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return usageError(fmt.Sprintf("run `%s --help`", cmd.CommandPath()), "%s", err.Error())
+	})
+	a.globalFlags(root)
+	root.AddGroup(
+		&cobra.Group{ID: "money", Title: "Payments:"},
+		&cobra.Group{ID: "setup", Title: "Sign-in and environments:"},
+		&cobra.Group{ID: "tools", Title: "Tools:"},
+	)
+	add := func(group string, commands ...*cobra.Command) {
+		for _, c := range commands {
+			c.GroupID = group
+		}
+		root.AddCommand(commands...)
+	}
+	add("money", newPay(a), newOrder(a))
+	add("setup", newEnv(a))
+	add("tools", newSandbox(a), newVersion(a), newCompletion(a))
+	addTopics(root)
+	return root
+}
+
+func (a *app) globalFlags(root *cobra.Command) {
+	f := root.PersistentFlags()
+	f.StringVarP(&a.flags.env, "env", "e", "", "environment to use (default: the selected one)")
+	f.VarP(&formatFlag{&a.flags.output}, "output", "o", "format: table, json, yaml, csv or qr")
+	f.StringVar(&a.flags.jq, "jq", "", "filter JSON output with a jq expression")
+	f.BoolVarP(&a.flags.quiet, "quiet", "q", false, "print no notes, only warnings and errors")
+	f.BoolVarP(&a.flags.yes, "yes", "y", false, "answer yes to every question")
+	f.BoolVar(&a.flags.noInput, "no-input", false, "never ask anything")
+	f.DurationVar(&a.flags.timeout, "timeout", 0, "limit for the conversation with the API, such as 30s")
+	f.Var(&choiceFlag{&a.flags.color, []string{"auto", "always", "never"}}, "color", "colour: auto, always or never")
+	f.BoolVar(&a.flags.debug, "debug", false, "show the conversation with the API on stderr, secrets hidden")
+	mustComplete(root, "env", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+		return a.envNames(), cobra.ShellCompDirectiveNoFileComp
+	})
+	complete(root, "output", formats...)
+	complete(root, "color", "auto", "always", "never")
+}
+
+// run adapts a command's run method to cobra. From here on errors are not about
+// the command line any more, unless they say so.
+func (a *app) run(run func(ctx context.Context, args []string) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		a.parsed = true
+		return run(cmd.Context(), args)
+	}
+}
+
+// group makes a command that only holds others.
+func group(use, short, example string, commands ...*cobra.Command) *cobra.Command {
+	c := &cobra.Command{Use: use, Short: short, Example: example, Args: noSubcommand, RunE: showHelp}
+	c.AddCommand(commands...)
+	return c
+}
+
+func showHelp(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+
+// noSubcommand refuses what is not one of a group's commands, and names the
+// nearest ones.
+func noSubcommand(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	hint := fmt.Sprintf("run `%s --help`", cmd.CommandPath())
+	if near := suggestions(cmd, args[0]); len(near) > 0 {
+		hint = "did you mean " + strings.Join(near, " or ") + "?"
+	}
+	return usageError(hint, "%s has no command %q", cmd.CommandPath(), args[0])
+}
+
+func suggestions(cmd *cobra.Command, typed string) []string {
+	cmd.SuggestionsMinimumDistance = 2
+	near := cmd.SuggestionsFor(typed)
+	for i, name := range near {
+		near[i] = "`" + cmd.CommandPath() + " " + name + "`"
+	}
+	return near
+}
+
+// args wraps cobra's validators so that they name the arguments they miss.
+func exactArgs(names ...string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) == len(names) {
+			return nil
+		}
+		hint := fmt.Sprintf("usage: %s", cmd.UseLine())
+		if len(args) < len(names) {
+			return usageError(hint, "%s needs %s", cmd.CommandPath(), strings.Join(names[len(args):], " and "))
+		}
+		return usageError(hint, "%s takes no argument %q", cmd.CommandPath(), args[len(names)])
+	}
+}
+
+// complete offers fixed words for a flag.
+func complete(cmd *cobra.Command, flag string, words ...string) {
+	mustComplete(cmd, flag, cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp))
+}
+
+func mustComplete(cmd *cobra.Command, flag string, f cobra.CompletionFunc) {
+	if err := cmd.RegisterFlagCompletionFunc(flag, f); err != nil {
+		panic(err) // a flag that is not there: found by every test
+	}
+}

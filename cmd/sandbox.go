@@ -1,0 +1,203 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/villapay/villapay/internal/render"
+	"github.com/villapay/villapay/internal/sandbox"
+	"github.com/villapay/villapay/internal/sandbox/cognito"
+)
+
+func newSandbox(a *app) *cobra.Command {
+	return withSandboxPage(group("sandbox", "The embedded stand-in for the API and its sign-in",
+		"  villapay sandbox pay 492500004632\n  villapay sandbox serve --addr 127.0.0.1:8080",
+		newSandboxServe(a), newSandboxPay(a), newSandboxReset(a)))
+}
+
+// sandboxServe offers the sandbox to any client on a port of this machine.
+type sandboxServe struct {
+	app         *app
+	addr        string
+	latency     time.Duration
+	fail        string
+	requireAuth bool
+}
+
+func newSandboxServe(a *app) *cobra.Command {
+	c := &sandboxServe{app: a}
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Serve the sandbox on a loopback port, for any client",
+		Long: `Serves the sandbox's API and sign-in on a loopback port until Ctrl-C. It shares its
+orders with --env sandbox. Its URL is the one line on stdout.`,
+		Example: `  villapay sandbox serve --addr 127.0.0.1:8080
+  villapay sandbox serve --latency 200ms --fail 503=10%,lost=5%
+  VILLAPAY_BASE_URL=http://127.0.0.1:8080 VILLAPAY_TOKEN=any villapay pay qr 492500004632`,
+		Args: exactArgs(), RunE: a.run(c.run),
+	}
+	f := cmd.Flags()
+	f.StringVar(&c.addr, "addr", "127.0.0.1:0", "address to listen on; port 0 picks a free one")
+	f.DurationVar(&c.latency, "latency", 0, "time added to every answer, such as 200ms")
+	f.StringVar(&c.fail, "fail", "", "faults drawn at random, such as 503=10%,lost=5%")
+	f.BoolVar(&c.requireAuth, "require-auth", false, "refuse calls without a token of the sandbox's own sign-in")
+	return cmd
+}
+
+func (c *sandboxServe) run(ctx context.Context, _ []string) error {
+	fail, err := sandbox.ParseFail(c.fail)
+	if err != nil {
+		return usageError("an example: --fail 503=10%,lost=5%", "--fail: %s", err)
+	}
+	dir, err := c.app.sandboxDir()
+	if err != nil {
+		return err
+	}
+	listener, err := listenLoopback(ctx, c.addr)
+	if err != nil {
+		return err
+	}
+	url := "http://" + listener.Addr().String()
+	pool, err := cognito.New(cognito.Options{Dir: dir, Now: c.app.Now, Issuer: url})
+	if err != nil {
+		return &localError{err: err}
+	}
+	stand := sandbox.New(sandbox.Options{
+		Dir: dir, Now: c.app.Now, Latency: c.latency, Fail: fail,
+		RequireAuth: c.requireAuth, Authorizer: pool, SignIn: pool,
+	})
+	defer stand.Close()
+	if err := c.app.write([]byte(url + "\n")); err != nil {
+		return err
+	}
+	c.app.note("serving the sandbox; Ctrl-C ends it")
+	return serve(ctx, listener, stand)
+}
+
+// listenLoopback listens on an address of this machine alone.
+func listenLoopback(ctx context.Context, addr string) (net.Listener, error) {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return nil, usageError("an example: --addr 127.0.0.1:8080", "--addr: %s", err)
+	}
+	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+		return nil, usageError("an example: --addr 127.0.0.1:8080", "--addr: %s is not on loopback", addr)
+	}
+	return listen(ctx, addr)
+}
+
+func listen(ctx context.Context, addr string) (net.Listener, error) {
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
+	if err != nil {
+		return nil, &localError{err: err, hint: "choose another --addr"}
+	}
+	return listener, nil
+}
+
+// stopWithin is how long clients may finish after Ctrl-C.
+const stopWithin = 10 * time.Second
+
+// serve answers until ctx ends, and then lets running requests finish. Servers
+// end with 0 on Ctrl-C: that is how they are meant to end.
+func serve(ctx context.Context, listener net.Listener, handler http.Handler) error {
+	server := &http.Server{
+		Handler: handler, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second,
+		IdleTimeout: 60 * time.Second, MaxHeaderBytes: 64 << 10,
+	}
+	stopped := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		<-ctx.Done()
+		stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopWithin)
+		defer cancel()
+		if server.Shutdown(stopping) != nil {
+			_ = server.Close()
+		}
+	}()
+	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		return &localError{err: err}
+	}
+	<-stopped
+	return nil
+}
+
+func (a *app) sandboxDir() (string, error) {
+	dir, err := a.stateDir()
+	return filepath.Join(dir, "sandbox"), err
+}
+
+// sandboxPay does what a payer and the bank would do.
+type sandboxPay struct {
+	app   *app
+	state string
+}
+
+func newSandboxPay(a *app) *cobra.Command {
+	c := &sandboxPay{app: a}
+	cmd := &cobra.Command{
+		Use:   "pay ORDERID",
+		Short: "Pay a sandbox order, as a customer and the bank would",
+		Example: `  villapay pay qr 492500004632 --env sandbox
+  villapay sandbox pay 492500004632
+  villapay order status 492500004632 --env sandbox`,
+		Args: exactArgs("an order ID"), ValidArgsFunction: a.completeNothing, RunE: a.run(c.run),
+	}
+	cmd.Flags().StringVar(&c.state, "state", "Authorized", "the charge's transaction state, such as Settled, Declined or Voided")
+	complete(cmd, "state", sandbox.States()...)
+	return cmd
+}
+
+func (c *sandboxPay) run(ctx context.Context, args []string) error {
+	stand, err := c.app.openSandbox()
+	if err != nil {
+		return err
+	}
+	notification, err := stand.Pay(ctx, args[0], c.state)
+	if errors.Is(err, sandbox.ErrNoOrder) {
+		return &failure{Code: "no_order", Message: fmt.Sprintf("the sandbox has no payment order for %s", args[0]), Hint: fmt.Sprintf("make it first: villapay pay qr %s --env sandbox", args[0]), ExitCode: exitRefused}
+	}
+	if err != nil {
+		return &localError{err: err}
+	}
+	format := c.app.flags.output
+	switch format {
+	case "json", "yaml":
+		return c.app.writeValue(ctx, format, notification)
+	case "", "table":
+		return render.Table(c.app.writer(), c.app.screen(), []string{"CHARGE", "ORDER", "STATE", "AMOUNT"},
+			[][]string{{notification.ID, args[0], notification.TransactionState, notification.Currency + " " + notification.Amount.String()}})
+	}
+	return usageError("choose table, json or yaml", "this command has no %s output", format)
+}
+
+// sandboxReset forgets everything the sandbox made.
+type sandboxReset struct{ app *app }
+
+func newSandboxReset(a *app) *cobra.Command {
+	c := &sandboxReset{a}
+	return &cobra.Command{
+		Use: "reset", Short: "Forget every order the sandbox made", Example: "  villapay sandbox reset",
+		Long: `Forgets every order the sandbox made. What the ledger recorded about sandbox
+payments stays; it is history.`,
+		Args: exactArgs(), RunE: a.run(c.run),
+	}
+}
+
+func (c *sandboxReset) run(ctx context.Context, _ []string) error {
+	stand, err := c.app.openSandbox()
+	if err != nil {
+		return err
+	}
+	if err := stand.Reset(ctx); err != nil {
+		return &localError{err: err}
+	}
+	c.app.note("the sandbox is empty again")
+	return nil
+}

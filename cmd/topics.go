@@ -1,0 +1,125 @@
+package cmd
+
+import (
+	"bytes"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/villapay/villapay/internal/sandbox"
+	"github.com/villapay/villapay/internal/sandbox/cognito"
+)
+
+// addTopics adds `help TOPIC` pages: commands without a run are help topics to
+// cobra.
+func addTopics(root *cobra.Command) {
+	root.AddCommand(
+		&cobra.Command{Use: "environment", Short: "Variables and files that villapay reads", Long: topicEnvironment},
+		&cobra.Command{Use: "exit-codes", Short: "What each exit code means", Long: topicExitCodes},
+		&cobra.Command{Use: "formatting", Short: "Output formats, the payment object, --jq", Long: topicFormatting},
+	)
+}
+
+const topicEnvironment = `A flag beats a variable, a variable beats the config file, and that beats the
+built-in default. An empty variable counts as not set.
+
+  VILLAPAY_ENV             environment to use
+  VILLAPAY_BASE_URL        the API's base URL, instead of the environment's
+  VILLAPAY_TOKEN           ID token to send; no sign-in is used then
+  VILLAPAY_OUTPUT          output format
+  VILLAPAY_LEDGER          sqlite, postgres://… or none
+  VILLAPAY_USERNAME        user name for login
+  VILLAPAY_PASSWORD        password for login
+  VILLAPAY_CLIENT_SECRET   secret of a confidential app client, for login
+  VILLAPAY_WEBHOOK_SECRET  secret key that notifications are signed with
+  VILLAPAY_NO_INPUT        never ask anything (CI does the same)
+  VILLAPAY_DEBUG           show the conversation with the API, secrets hidden
+  VILLAPAY_CONFIG_DIR      where config.yaml is
+  VILLAPAY_STATE_DIR       where the ledger, the sign-in and the log are
+
+NO_COLOR, TERM=dumb, HTTPS_PROXY, NO_PROXY and SSL_CERT_FILE mean what they mean
+everywhere.
+
+Files: config.yaml in the config directory (` + "`villapay env show`" + ` says where each
+value comes from); ledger.db, tokens and log/ in the state directory, readable by
+you alone. Secrets never enter config.yaml.
+`
+
+const topicExitCodes = `  0    done
+  1    internal error, or the result could not be written
+  2    usage: a bad flag or argument; nothing was sent
+  3    configuration, ledger or local disk; nothing was sent
+  4    not signed in, or not allowed
+  5    refused by the API or the bank; no such payment; no code to draw
+  6    outcome unknown: the order may have been made. Run the same command again:
+       that is safe, it asks again with the same key
+  7    the API or the sign-in cannot be reached; nothing was made
+  8    not paid (with --watch or --exit-status)
+  9    a batch finished and some orders failed (6 outranks it)
+  130  interrupted by Ctrl-C or SIGTERM (servers end with 0)
+
+A script needs one rule beside success and failure: repeat on 6.
+
+  until villapay pay qr "$ORDER" -o json > order.json; do
+    case $? in 6|7) sleep 5 ;; *) exit 1 ;; esac
+  done
+`
+
+const topicFormatting = `-o table   for people (default); at a terminal ` + "`pay qr`" + ` draws the code under it
+-o json    one object for one payment, an array for a list, a line an order
+           from a batch; indented at a terminal, one line when piped
+-o yaml    the same as YAML
+-o csv     for lists and batches: orderid,source,state,id,amount,currency,
+           created_at,expires_at,env,error_code,error_message
+-o qr      the code alone, its caption on stderr
+--jq EXPR  filters the JSON; strings are printed raw, numbers keep their digits
+
+The payment object has the order's fields as the API sent them, and what
+villapay knows besides under "villapay":
+
+  orderid, env, source      what was asked for
+  state                     sending, awaiting, paid, failed, rejected, unknown,
+                            expired, cancelled or refunded
+  created_at, expires_at    Bangkok time, RFC 3339
+  idempotency_key, attempts, replayed, request_id
+  known_at, known_from      how fresh the knowledge is: api, webhook or ledger
+  bank_state, charge_id, paid_at, paid_by, replaced_by
+  warnings                  [{code, message}]
+  error                     {code, message, status, request_id, retryable} or null
+
+The order's own status "success" means that it was made, not that it was paid:
+ask villapay.state.
+
+  villapay pay qr 492500004632 --env sandbox --jq .villapay.state
+`
+
+// withSandboxPage makes `help sandbox` list the magic order IDs. The list is made
+// when it is asked for, so that no other command pays for it.
+func withSandboxPage(group *cobra.Command) *cobra.Command {
+	group.SetHelpFunc(func(cmd *cobra.Command, args []string) {
+		if cmd == group {
+			cmd.Long = sandboxPage()
+		}
+		cmd.Root().HelpFunc()(cmd, args)
+	})
+	return group
+}
+
+func sandboxPage() string {
+	var page bytes.Buffer
+	page.WriteString(`The environment "sandbox" is a stand-in for the API inside villapay: no network, no
+sign-in, no money. It remembers its orders between commands. ` + "`villapay sandbox\npay ORDERID`" + ` pays one; ` + "`villapay sandbox serve`" + ` offers it to any client on a port.
+
+Any order ID makes an order. These make trouble instead; a suffix such as .7 gives
+as many distinct ones as needed:
+
+`)
+	for _, m := range sandbox.MagicIDs() {
+		fmt.Fprintf(&page, "  %-22s %s\n", m.ID, m.Outcome)
+	}
+	page.WriteString("\nUsers of its sign-in (`villapay sandbox serve`):\n\n")
+	for _, u := range cognito.Users() {
+		fmt.Fprintf(&page, "  %-22s %s\n", u.Name, u.Note)
+	}
+	return page.String()
+}

@@ -1,0 +1,110 @@
+// Package journal keeps villapay's log: JSON lines in the state directory, one
+// for every call and failure, rotated by size.
+//
+// It promises that logging never fails a command and costs nothing until the
+// first record. Many processes may write one journal at once.
+package journal
+
+import (
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+)
+
+// The journal's room on disk: the file that is written and one older one.
+const (
+	MaxSize = 4 << 20 // bytes, after which the file becomes the older one
+	name    = "villapay.log"
+)
+
+// Journal is a log in a directory of its own.
+type Journal struct {
+	dir  string
+	mu   sync.Mutex
+	file *os.File
+	size int64 // of file
+	err  error
+}
+
+// New makes the journal that lives in dir. Nothing is opened yet.
+func New(dir string) *Journal { return &Journal{dir: dir} }
+
+// Path is the file that is written.
+func (j *Journal) Path() string { return filepath.Join(j.dir, name) }
+
+// Logger writes to the journal. Times are UTC; secret.String values are hidden
+// by their own type.
+func (j *Journal) Logger() *slog.Logger {
+	return slog.New(slog.NewJSONHandler(j, &slog.HandlerOptions{ReplaceAttr: plain}))
+}
+
+// plain writes times as UTC and durations as milliseconds.
+func plain(_ []string, a slog.Attr) slog.Attr {
+	switch a.Value.Kind() {
+	case slog.KindTime:
+		return slog.Time(a.Key, a.Value.Time().UTC())
+	case slog.KindDuration:
+		return slog.Int64(a.Key+"_ms", a.Value.Duration().Milliseconds())
+	}
+	return a
+}
+
+// Write appends one record. It reports success whatever happens: a full disk is
+// for `doctor` to tell, not a reason to stop a payment.
+func (j *Journal) Write(record []byte) (int, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.size >= MaxSize && j.file != nil {
+		_ = j.file.Close()
+		j.file = nil
+	}
+	if j.file == nil && j.err == nil {
+		j.err = j.open()
+	}
+	if j.file != nil {
+		_, j.err = j.file.Write(record)
+		j.size += int64(len(record))
+	}
+	return len(record), nil
+}
+
+// open opens the file for appending, after putting a full one aside. Two
+// processes that do so at once lose at most the older file's lines.
+func (j *Journal) open() error {
+	if err := os.MkdirAll(j.dir, 0o700); err != nil {
+		return err
+	}
+	if info, err := os.Stat(j.Path()); err == nil && info.Size() >= MaxSize {
+		_ = os.Rename(j.Path(), j.Path()+".1")
+	}
+	file, err := os.OpenFile(j.Path(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	j.file, j.size = file, 0
+	if info, err := file.Stat(); err == nil {
+		j.size = info.Size()
+	}
+	return nil
+}
+
+// Close closes the file, if any was opened.
+func (j *Journal) Close() error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.file == nil {
+		return nil
+	}
+	return j.file.Close()
+}
+
+// Check tells whether the journal can be written, by opening it.
+func (j *Journal) Check() error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.file == nil {
+		j.err = j.open()
+	}
+	return j.err
+}

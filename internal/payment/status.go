@@ -1,0 +1,235 @@
+package payment
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/villapay/villapay/internal/api"
+	"github.com/villapay/villapay/internal/ledger"
+)
+
+// Report is what is known of one Villa order.
+type Report struct {
+	OrderID string
+	Payment ledger.Payment // the paid one if any, else the newest
+	Found   bool           // whether there is any payment at all
+	Others  int            // further payments of the order
+
+	NoEndpoint bool  // the API has no status endpoint: only the ledger speaks
+	Err        error // asking the API failed; Payment is what the ledger knows
+}
+
+// asking at once is polite enough for a hundred orders and quick enough.
+const askAtOnce = 8
+
+// Statuses tells of several orders, asked in parallel and answered in the order
+// given. ask says whether to ask the API at all. An error is the ledger's.
+func (s *Service) Statuses(ctx context.Context, orderIDs []string, ask bool) ([]Report, error) {
+	reports := make([]Report, len(orderIDs))
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(askAtOnce)
+	for i, id := range orderIDs {
+		group.Go(func() (err error) {
+			reports[i], err = s.Status(ctx, id, ask)
+			return err
+		})
+	}
+	return reports, group.Wait()
+}
+
+// Status tells what is known of an order now: it asks the API where there is a
+// status endpoint, records the answer, and falls back on the ledger.
+func (s *Service) Status(ctx context.Context, orderID string, ask bool) (Report, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.Timeout)
+	defer cancel()
+	report := Report{OrderID: orderID, NoEndpoint: s.StatusPath == ""}
+	known, err := s.payments(ctx, orderID)
+	if err != nil {
+		return report, err
+	}
+	if ask && !report.NoEndpoint {
+		known, err = s.askStatus(ctx, orderID, known, &report)
+		if err != nil {
+			return report, err
+		}
+	}
+	report.Payment, report.Found = Chosen(known)
+	report.Others = max(0, len(known)-1)
+	return report, nil
+}
+
+// payments are the order's payments in the ledger, newest first.
+func (s *Service) payments(ctx context.Context, orderID string) ([]ledger.Payment, error) {
+	if s.Ledger == nil {
+		return nil, nil
+	}
+	return s.Ledger.Payments(ctx, s.Scope, orderID)
+}
+
+// Chosen picks the payment that speaks for an order: the paid one if any, else
+// the newest. Payments come newest first.
+func Chosen(payments []ledger.Payment) (ledger.Payment, bool) {
+	for _, p := range payments {
+		if p.State == ledger.Paid {
+			return p, true
+		}
+	}
+	if len(payments) == 0 {
+		return ledger.Payment{}, false
+	}
+	return payments[0], true
+}
+
+// askStatus asks the API, records what it says, and returns the payments as
+// they stand then.
+func (s *Service) askStatus(ctx context.Context, orderID string, known []ledger.Payment, report *Report) ([]ledger.Payment, error) {
+	var answer api.StatusAnswer
+	_, err := s.API.Retry(ctx, func(ctx context.Context) (err error) {
+		answer, err = s.API.Status(ctx, s.StatusPath, orderID)
+		return err
+	})
+	switch {
+	case errors.Is(err, api.ErrNoRoute):
+		report.NoEndpoint = true
+		return known, nil
+	case errors.Is(err, api.ErrNoOrder):
+		return known, nil
+	case err != nil:
+		report.Err = err
+		return known, nil
+	}
+	target, ok := about(known, answer.BankID)
+	if !ok {
+		if len(known) > 0 {
+			return known, nil // it speaks of a bank order that was not made here
+		}
+		return []ledger.Payment{s.unrecorded(orderID, answer)}, nil
+	}
+	if err := s.recordStatus(ctx, target, answer); err != nil {
+		return known, err
+	}
+	return s.payments(ctx, orderID)
+}
+
+// about finds the payment that an answer speaks of: the one whose bank order it
+// names, or, where it names none, the one that speaks for the order.
+func about(known []ledger.Payment, bankID string) (ledger.Payment, bool) {
+	known = slices.DeleteFunc(slices.Clone(known), func(p ledger.Payment) bool {
+		return p.BankID == "" || bankID != "" && p.BankID != bankID
+	})
+	return Chosen(known)
+}
+
+// recordStatus records a status answer. Only a charge's transaction_state, or a
+// word that the API's owner vouches for, says anything about money.
+func (s *Service) recordStatus(ctx context.Context, p ledger.Payment, answer api.StatusAnswer) error {
+	charge, ok := s.chargeOf(p, answer)
+	if ok {
+		_, err := s.Ledger.ApplyCharge(ctx, s.Scope, charge)
+		return err
+	}
+	var warning *ledger.Warning
+	if strings.EqualFold(answer.Status, "success") {
+		warning = &ledger.Warning{Code: "status_ambiguous", Message: "the status endpoint says only \"success\", which also stands on unpaid orders: it proves nothing (see status_paid)"}
+	}
+	return s.Ledger.NoteStatus(ctx, p.ID, answer.Status, answer.RequestID, warning, answer.Raw)
+}
+
+// chargeOf is the charge that a status answer tells of, if it tells of one.
+func (s *Service) chargeOf(p ledger.Payment, answer api.StatusAnswer) (ledger.Charge, bool) {
+	charge := ledger.Charge{
+		ID: answer.ChargeID, BankID: p.BankID, Amount: answer.Amount, Currency: answer.Currency,
+		Status: answer.Status, TransactionState: answer.TransactionState, Livemode: answer.Livemode,
+		From: ledger.FromAPI, PaidBy: "transaction_state", RequestID: answer.RequestID, Raw: answer.Raw,
+	}
+	// What the endpoint leaves out is taken from the order that it was asked about.
+	if !charge.Amount.Known() {
+		charge.Amount = p.Amount
+	}
+	if charge.Currency == "" {
+		charge.Currency = p.Currency
+	}
+	switch {
+	case charge.TransactionState != "":
+		return charge, true
+	case s.meansPaid(answer.Status):
+		charge.PaidBy = "status_paid"
+		return charge, true
+	}
+	return charge, false
+}
+
+func (s *Service) meansPaid(word string) bool {
+	return word != "" && slices.ContainsFunc(s.StatusPaid, func(paid string) bool { return strings.EqualFold(paid, word) })
+}
+
+// unrecorded is what the API says of an order that no payment is recorded for.
+func (s *Service) unrecorded(orderID string, answer api.StatusAnswer) ledger.Payment {
+	p := ledger.Payment{
+		Scope: s.Scope, Env: s.Env, OrderID: orderID, BankID: answer.BankID, State: ledger.Awaiting,
+		Amount: answer.Amount, Currency: answer.Currency, ChargeID: answer.ChargeID, BankState: answer.TransactionState,
+		KnownAt: s.Now(), KnownFrom: ledger.FromAPI, RequestID: answer.RequestID,
+		Warnings: []ledger.Warning{{Code: "not_recorded", Message: "this ledger has no record of the order; the API told of it"}},
+	}
+	if state, ok := ledger.StateOf(answer.TransactionState); ok && (state != ledger.Paid || strings.EqualFold(answer.Status, "success")) {
+		p.State = state
+		if state == ledger.Paid {
+			p.PaidBy = "transaction_state"
+		}
+	}
+	if s.meansPaid(answer.Status) {
+		p.State, p.PaidBy = ledger.Paid, "status_paid"
+	}
+	return p
+}
+
+// The pace of watching: the ledger is looked at often, since that costs nothing
+// and a webhook listener may write to it; the API politely.
+const (
+	lookEvery = 500 * time.Millisecond
+	firstPoll = time.Second
+	lastPoll  = 15 * time.Second
+)
+
+// Watch reports on an order whenever its state changes, and once at the start,
+// until it is settled or ctx ends. ask says whether to ask the API too.
+func (s *Service) Watch(ctx context.Context, orderID string, ask bool, each func(Report) error) (Report, error) {
+	var last Report
+	poll := firstPoll
+	next := s.Now()
+	for first := true; ; first = false {
+		due := ask && !s.Now().Before(next)
+		report, err := s.Status(ctx, orderID, due)
+		if err != nil {
+			return last, err
+		}
+		if due {
+			next = s.Now().Add(api.Jitter(poll))
+			poll = min(poll*3/2, lastPoll)
+			ask = ask && !report.NoEndpoint
+		}
+		if first || changed(last, report) {
+			if err := each(report); err != nil {
+				return report, err
+			}
+		}
+		last = report
+		if !report.Found || report.Payment.State.Settled() {
+			return report, nil
+		}
+		if err := api.Sleep(ctx, lookEvery); err != nil {
+			return report, err
+		}
+	}
+}
+
+func changed(before, after Report) bool {
+	return before.Payment.State != after.Payment.State || before.Payment.BankState != after.Payment.BankState ||
+		fmt.Sprint(before.Err) != fmt.Sprint(after.Err)
+}
