@@ -1,0 +1,178 @@
+package cognito
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// A User is somebody who can sign in to the sandbox, or learns why not.
+type User struct {
+	// Name is what to sign in with, Password what belongs to it.
+	Name, Password string
+	// TOTPSecret, if any, is the base32 secret for an authenticator app.
+	TOTPSecret string
+	// Note says in a line what signing in takes.
+	Note string
+}
+
+const (
+	password   = "Passw0rd!"
+	totpSecret = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"
+)
+
+// Users lists everybody in the pool. Each can also sign in with
+// NAME@villa.test.
+func Users() []User {
+	var users []User
+	for _, a := range seedAccounts() {
+		users = append(users, User{a.signInName(), a.password, a.totpSecret, a.note})
+	}
+	return users
+}
+
+// account is a user as the pool keeps one. The flags say what stands in the
+// way of the password (AWS's user status and MFA preferences).
+type account struct {
+	username, password, totpSecret, note string
+
+	emailOnly     bool // username is a UUID, as in a pool that signs in by email
+	disabled      bool
+	unconfirmed   bool
+	resetRequired bool
+	passwordStale bool // the temporary password ran out
+	mustChange    bool
+	sms           bool
+	noAccess      bool // signs in, but the API refuses
+
+	failures    int
+	lastFailure time.Time
+	lockedUntil time.Time
+	lastTOTP    int64 // the time step of the last code: each serves once
+}
+
+func seedAccounts() []*account {
+	const mailUser = "c93a45dc-0071-70a3-2f2e-2b9f4c1d7e10"
+	never := time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
+	return []*account{
+		{username: "ann", password: password, note: "nothing else"},
+		{username: mailUser, password: password, emailOnly: true, note: "nothing else; signs in by email alone, her username is a UUID"},
+		{username: "totp", password: password, totpSecret: totpSecret, note: "a code from an authenticator app"},
+		{username: "sms", password: password, sms: true, note: "the code " + SMSCode + " from a text message; " + ExpiredSMSCode + " is a code that came too late"},
+		{username: "both", password: password, totpSecret: totpSecret, sms: true, note: "a choice between app and text message, then the code"},
+		{username: "newbie", password: password, mustChange: true, note: "a new password"},
+		{username: "newtotp", password: password, mustChange: true, totpSecret: totpSecret, note: "a new password, then a code from an authenticator app"},
+		{username: "visitor", password: password, noAccess: true, note: "nothing else, but the API answers 403"},
+		{username: "reset", password: password, resetRequired: true, note: "refused: the password must be reset"},
+		{username: "unconf", password: password, unconfirmed: true, note: "refused: the account is not confirmed"},
+		{username: "disabled", password: password, disabled: true, note: "refused: the account is disabled"},
+		{username: "expired", password: password, passwordStale: true, note: "refused: the temporary password has expired"},
+		{username: "locked", password: password, lockedUntil: never, note: "refused: too many wrong passwords"},
+	}
+}
+
+func newAccounts() map[string]*account {
+	accounts := map[string]*account{}
+	for _, a := range seedAccounts() {
+		accounts[a.username] = a
+	}
+	return accounts
+}
+
+// find returns the account that name signs in to, by username or email; nil
+// if there is none. The caller holds p.mu.
+func (p *Pool) find(name string) *account {
+	if a := p.accounts[name]; a != nil && !a.emailOnly {
+		return a
+	}
+	for _, a := range p.accounts {
+		if strings.EqualFold(name, a.email()) {
+			return a
+		}
+	}
+	return nil
+}
+
+func (a *account) email() string {
+	if a.emailOnly {
+		return "mai@villa.test"
+	}
+	return a.username + "@villa.test"
+}
+
+func (a *account) signInName() string {
+	if a.emailOnly {
+		return a.email()
+	}
+	return a.username
+}
+
+// sub is the user's UUID: a username that is one already, or one made of it.
+func (a *account) sub() string {
+	if a.emailOnly {
+		return a.username
+	}
+	h := sha256.Sum256([]byte("sub " + a.username))
+	return fmt.Sprintf("%x-%x-70%x-a0%x-%x", h[:4], h[4:6], h[6:7], h[7:8], h[8:14])
+}
+
+func (a *account) phone() string {
+	if a.sms {
+		return "+66810001234"
+	}
+	return ""
+}
+
+// A Client is an app client of the pool: the rules that one application signs
+// in by.
+type Client struct {
+	// ID is its client_id; Secret, if any, makes it confidential.
+	ID, Secret string
+	// Note says in a line what is special about it.
+	Note string
+
+	noSRP, noPassword bool
+	rotates           bool
+	grace             time.Duration
+	tokens, refresh   time.Duration
+}
+
+// The app clients of the pool, by client_id.
+const (
+	ClientID           = "villapay-sandbox"
+	ConfidentialID     = "villapay-confidential"
+	ConfidentialSecret = "sandbox-client-secret"
+	PasswordOnlyID     = "villapay-password"
+	SRPOnlyID          = "villapay-srp"
+	RotatingID         = "villapay-rotating"
+	GraceID            = "villapay-grace"
+	ShortLivedID       = "villapay-shortlived"
+)
+
+// Clients lists the pool's app clients.
+func Clients() []Client {
+	const hour, month = time.Hour, 30 * 24 * time.Hour
+	return []Client{
+		{ID: ClientID, Note: "the usual: SRP or password, tokens for an hour, refresh for 30 days", tokens: hour, refresh: month},
+		{ID: ConfidentialID, Secret: ConfidentialSecret, Note: "has a client secret", tokens: hour, refresh: month},
+		{ID: PasswordOnlyID, Note: "no SRP", noSRP: true, tokens: hour, refresh: month},
+		{ID: SRPOnlyID, Note: "SRP alone", noPassword: true, tokens: hour, refresh: month},
+		{ID: RotatingID, Note: "every refresh makes the old refresh token useless at once", rotates: true, tokens: hour, refresh: month},
+		{ID: GraceID, Note: "as villapay-rotating, after 10 seconds of grace", rotates: true, grace: 10 * time.Second, tokens: hour, refresh: month},
+		{ID: ShortLivedID, Note: "tokens for 5 seconds, refresh for a minute", tokens: 5 * time.Second, refresh: time.Minute},
+	}
+}
+
+// client finds an app client, or says as AWS does that there is none.
+func client(id string) (Client, error) {
+	if id == "" {
+		return Client{}, missingMember("clientId")
+	}
+	for _, c := range Clients() {
+		if c.ID == id {
+			return c, nil
+		}
+	}
+	return Client{}, apiError{400, "ResourceNotFoundException", "User pool client " + id + " does not exist."}
+}

@@ -1,0 +1,47 @@
+package cognito
+
+import (
+	"net/http"
+	"strings"
+)
+
+// Check judges an Authorization header as an API Gateway with a Cognito
+// authorizer does, and returns its status and message, or 0 where the request
+// may pass. The ID token may stand alone or after "Bearer"; an access token is
+// refused, since the authorizer asks for no scopes.
+//
+// Tokens revoked or signed out pass until they expire: the gateway looks at
+// the signature and the clock alone.
+func (p *Pool) Check(authorization string) (status int, message string) {
+	token := strings.TrimSpace(authorization)
+	if scheme, rest, ok := strings.Cut(token, " "); ok && strings.EqualFold(scheme, "Bearer") {
+		token = strings.TrimSpace(rest)
+	}
+	p.mu.Lock()
+	echo := p.faults.echo
+	p.mu.Unlock()
+	if echo {
+		return http.StatusForbidden, "'" + token + "' not a valid key=value pair (missing equal-sign) " +
+			"in Authorization header: 'Bearer " + token + "'."
+	}
+	c, err := p.verify(token)
+	if err != nil || c.TokenUse != "id" || !p.issued(c) {
+		return http.StatusUnauthorized, "Unauthorized"
+	}
+	if p.now().Unix() >= c.Expires {
+		return http.StatusUnauthorized, "The incoming token has expired"
+	}
+	if a := p.accounts[c.CognitoUser]; a == nil || a.noAccess {
+		return http.StatusForbidden, "User is not authorized to access this resource"
+	}
+	return 0, ""
+}
+
+// issued says whether a token names this pool and one of its clients.
+func (p *Pool) issued(c claims) bool {
+	if p.opts.Issuer != "" && c.Issuer != p.opts.Issuer+"/"+PoolID {
+		return false
+	}
+	_, err := client(c.Audience)
+	return err == nil && strings.HasSuffix(c.Issuer, "/"+PoolID)
+}

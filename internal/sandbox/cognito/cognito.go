@@ -1,0 +1,138 @@
+// Package cognito is the sandbox's sign-in: an AWS Cognito user pool as an
+// http.Handler, so that every Cognito client (AWS's SDKs, its JavaScript
+// client, villapay itself) can sign in on loopback without an AWS account.
+//
+// It promises to refuse what the real service refuses. SRP proofs, secret
+// hashes, one-time codes, sessions, redirect URLs and PKCE verifiers are all
+// checked, errors carry AWS's types and texts, and the authorizer answers as
+// API Gateway does. Passwords and codes are public: `villapay help sandbox`
+// prints them. Nothing here protects anything.
+//
+// Facts come from AWS's API reference, from the exchange that
+// amazon-cognito-identity-js speaks, and, where those are silent, from answers
+// that users of the real service have published.
+package cognito
+
+import (
+	"errors"
+	"net/http"
+	"sync"
+	"time"
+)
+
+const (
+	// Region is the region that the pool pretends to be in.
+	Region = "ap-southeast-1"
+	// PoolID names the pool, as in user_pool_id.
+	PoolID = Region + "_" + poolName
+	// SMSCode is the code that every text message is said to hold.
+	SMSCode = "123456"
+	// ExpiredSMSCode is a code that came too late, whoever enters it.
+	ExpiredSMSCode = "999999"
+
+	// poolName is the half of the pool's ID that SRP hashes.
+	poolName = "Sandbox01"
+)
+
+// Options says how a Pool is to behave. Only Now is required.
+type Options struct {
+	// Now is the pool's clock.
+	Now func() time.Time
+	// Issuer is the URL clients reach the pool at, without a trailing slash.
+	// Tokens say iss = Issuer/PoolID. If empty, it is read off each request.
+	Issuer string
+	// Dir keeps the signing key and the refresh tokens, so that a restart
+	// signs nobody out. If empty, they live as long as the Pool.
+	Dir string
+	// Delay holds back every answer.
+	Delay time.Duration
+	// Lifetime of ID and access tokens, instead of the app client's own.
+	Lifetime time.Duration
+	// Callbacks are redirect URLs registered beside the built-in ones
+	// (/callback on the ports 8976 to 8978 of 127.0.0.1 and localhost).
+	Callbacks []string
+}
+
+// A Pool is one user pool. It is safe for concurrent use.
+type Pool struct {
+	opts Options
+	mux  *http.ServeMux
+	// accounts is fixed; what changes in an account is guarded by mu.
+	accounts map[string]*account
+	signer
+
+	mu       sync.Mutex // guards all below
+	store    store
+	sessions map[string]*session
+	codes    map[string]authCode
+	grants   map[string]*grant // by origin_jti
+	faults   faults
+}
+
+// New returns a pool with the users and app clients that Users and Clients
+// list. It reads Options.Dir and fails if what is there is not a pool's.
+func New(opts Options) (*Pool, error) {
+	if opts.Now == nil {
+		return nil, errors.New("sandbox sign-in: no clock given")
+	}
+	p := &Pool{
+		opts:     opts,
+		store:    store{dir: opts.Dir},
+		accounts: newAccounts(),
+		sessions: map[string]*session{},
+		codes:    map[string]authCode{},
+		grants:   map[string]*grant{},
+		faults:   faults{delay: opts.Delay},
+	}
+	if err := p.load(); err != nil {
+		return nil, err
+	}
+	p.mux = p.routes()
+	return p, nil
+}
+
+func (p *Pool) routes() *http.ServeMux {
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /{$}", p.serveCall)
+	mux.HandleFunc("OPTIONS /{$}", allowBrowsers)
+	mux.HandleFunc("GET /"+PoolID+"/.well-known/jwks.json", p.serveJWKS)
+	mux.HandleFunc("GET /"+PoolID+"/.well-known/openid-configuration", p.serveDiscovery)
+	mux.HandleFunc("GET /oauth2/authorize", p.serveAuthorize)
+	mux.HandleFunc("POST /oauth2/token", p.serveToken)
+	mux.HandleFunc("POST /oauth2/revoke", p.serveRevoke)
+	mux.HandleFunc("GET /login", p.serveLoginPage)
+	mux.HandleFunc("POST /login", p.serveLogin)
+	mux.HandleFunc("GET /error", p.serveErrorPage)
+	mux.HandleFunc("GET /logout", p.serveLogout)
+	return mux
+}
+
+// Owns says whether r is for the pool, so that one listener can offer both
+// the pool and another handler.
+func (p *Pool) Owns(r *http.Request) bool {
+	_, pattern := p.mux.Handler(r)
+	return pattern != ""
+}
+
+// ServeHTTP answers the calls of the Cognito API, the hosted UI's pages, the
+// token endpoint and the pool's published keys.
+func (p *Pool) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if !p.disturb(w, r) {
+		return
+	}
+	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+	p.mux.ServeHTTP(w, r)
+}
+
+// base is the URL of the pool's server as the client of r knows it.
+func (p *Pool) base(r *http.Request) string {
+	if p.opts.Issuer != "" {
+		return p.opts.Issuer
+	}
+	if r.TLS != nil {
+		return "https://" + r.Host
+	}
+	return "http://" + r.Host
+}
+
+func (p *Pool) now() time.Time { return p.opts.Now().UTC() }

@@ -1,0 +1,115 @@
+package cognito
+
+import (
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// store is where a pool's key and grants outlive it: one file, replaced whole.
+type store struct {
+	dir    string // "" keeps nothing
+	hasKey bool   // the key is in the file
+}
+
+// stored is that file's content.
+type stored struct {
+	Key    []byte // PKCS #8
+	Grants []*grant
+}
+
+func (s store) path() string { return filepath.Join(s.dir, "cognito.json") }
+
+// load reads what an earlier pool kept, if one did.
+func (p *Pool) load() error {
+	if p.store.dir == "" {
+		return nil
+	}
+	text, err := os.ReadFile(p.store.path())
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("sandbox sign-in: %w", err)
+	}
+	if err := p.restore(text); err != nil {
+		return fmt.Errorf("sandbox sign-in: read %s: %w", p.store.path(), err)
+	}
+	return nil
+}
+
+func (p *Pool) restore(text []byte) error {
+	var content stored
+	if err := json.Unmarshal(text, &content); err != nil {
+		return err
+	}
+	parsed, err := x509.ParsePKCS8PrivateKey(content.Key)
+	if err != nil {
+		return err
+	}
+	key, ok := parsed.(*rsa.PrivateKey)
+	if !ok {
+		return errors.New("the key is not an RSA key")
+	}
+	for _, g := range content.Grants {
+		if g == nil || g.Tokens == nil {
+			return errors.New("a grant without tokens")
+		}
+		p.grants[g.Origin] = g
+	}
+	p.key, p.store.hasKey = key, true
+	return nil
+}
+
+// save replaces the file. The caller holds p.mu.
+func (p *Pool) save() error {
+	if p.store.dir == "" {
+		return nil
+	}
+	key, err := p.privateKey()
+	if err != nil {
+		return err
+	}
+	content := stored{Grants: make([]*grant, 0, len(p.grants))}
+	if content.Key, err = x509.MarshalPKCS8PrivateKey(key); err != nil {
+		return fmt.Errorf("keep signing key: %w", err)
+	}
+	for _, g := range p.grants {
+		content.Grants = append(content.Grants, g)
+	}
+	text, err := json.Marshal(content)
+	if err != nil {
+		return fmt.Errorf("keep sign-in state: %w", err)
+	}
+	if err := replaceFile(p.store.path(), text); err != nil {
+		return fmt.Errorf("keep sign-in state: %w", err)
+	}
+	p.store.hasKey = true
+	return nil
+}
+
+// replaceFile writes text to path at once or not at all, readable by its owner
+// alone.
+func replaceFile(path string, text []byte) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(filepath.Dir(path), ".cognito-*")
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(text)
+	err = errors.Join(err, f.Sync(), f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(f.Name()))
+	}
+	return nil
+}
