@@ -1,0 +1,90 @@
+package render
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/itchyny/gojq"
+)
+
+// Query is a compiled jq expression.
+type Query struct{ code *gojq.Code }
+
+// JQ compiles a jq expression. It has no files, environment or input but the
+// value it is run on.
+func JQ(expr string) (*Query, error) {
+	parsed, err := gojq.Parse(expr)
+	if err != nil {
+		return nil, fmt.Errorf("jq expression: %w", err)
+	}
+	code, err := gojq.Compile(parsed)
+	if err != nil {
+		return nil, fmt.Errorf("jq expression: %w", err)
+	}
+	return &Query{code}, nil
+}
+
+// Run applies the query to one JSON value and writes each result: a string as
+// it is, anything else as [JSON] does (jq sorts the fields of an object).
+// Numbers that the query leaves alone keep their digits. At a terminal strings
+// are made harmless line by line; a pipe gets them whole. ctx ends a query that
+// does not end.
+func (q *Query) Run(ctx context.Context, w io.Writer, s Screen, raw []byte) error {
+	decoder := json.NewDecoder(bytes.NewReader(raw))
+	decoder.UseNumber()
+	var input any
+	if err := decoder.Decode(&input); err != nil {
+		return fmt.Errorf("jq: read the input: %w", err)
+	}
+	results := q.code.RunWithContext(ctx, input)
+	for {
+		result, ok := results.Next()
+		if !ok {
+			return nil
+		}
+		var halt *gojq.HaltError
+		if err, failed := result.(error); failed {
+			if errors.As(err, &halt) && halt.Value() == nil {
+				return nil
+			}
+			return fmt.Errorf("jq: %w", err)
+		}
+		if err := writeResult(w, s, result); err != nil {
+			return err
+		}
+	}
+}
+
+func writeResult(w io.Writer, s Screen, result any) error {
+	if text, ok := result.(string); ok {
+		if s.TTY {
+			text = harmlessLines(s, text)
+		}
+		return writeString(w, text+"\n")
+	}
+	raw, err := gojq.Marshal(result)
+	if err != nil {
+		return fmt.Errorf("jq: %w", err)
+	}
+	return JSON(w, s, raw)
+}
+
+// harmlessLines keeps the line breaks and tabs that a query asked for.
+func harmlessLines(s Screen, text string) string {
+	var out strings.Builder
+	for text != "" {
+		i := strings.IndexAny(text, "\n\t")
+		if i < 0 {
+			break
+		}
+		out.WriteString(s.Text(text[:i]))
+		out.WriteByte(text[i])
+		text = text[i+1:]
+	}
+	return out.String() + s.Text(text)
+}

@@ -1,0 +1,308 @@
+package render
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"iter"
+	"strconv"
+	"strings"
+
+	"github.com/villapay/villapay/internal/api"
+	"github.com/villapay/villapay/internal/ledger"
+)
+
+// StateWord says a state in words for people. An order that was made reads
+// "awaiting payment": the API's own "success" never stands for it.
+func StateWord(state ledger.State) string {
+	word, _ := stateWord(state)
+	return word
+}
+
+func stateWord(state ledger.State) (string, paint) {
+	switch state {
+	case ledger.Sending:
+		return "sending", yellow
+	case ledger.Awaiting:
+		return "awaiting payment", yellow
+	case ledger.Paid:
+		return "PAID", green
+	case ledger.Failed:
+		return "failed", red
+	case ledger.Rejected:
+		return "rejected", red
+	case ledger.Unknown:
+		return "outcome unknown", red
+	case ledger.Expired:
+		return "expired, not paid", plainText
+	case ledger.Cancelled:
+		return "cancelled", plainText
+	case ledger.Refunded:
+		return "refunded", plainText
+	}
+	return string(state), plainText
+}
+
+// meaning is what a state asks of the person who reads it.
+func meaning(p ledger.Payment) string {
+	switch p.State {
+	case ledger.Sending:
+		return "no answer yet"
+	case ledger.Failed:
+		return "the bank refused the order"
+	case ledger.Rejected:
+		if p.Error != nil && p.Error.Retryable {
+			return "nothing was made; run it again"
+		}
+		return "nothing was made"
+	case ledger.Unknown:
+		return "it may have been made; run it again, that is safe"
+	case ledger.Awaiting:
+		if p.ReplacedBy != "" {
+			return "replaced by a newer order, do not use this one's code"
+		}
+	case ledger.Paid, ledger.Expired, ledger.Cancelled, ledger.Refunded:
+	}
+	return ""
+}
+
+// Payment writes one payment as a table for an operator. live says that its
+// environment takes real money, which is shown loudly.
+func Payment(w io.Writer, s Screen, p ledger.Payment, live bool) error {
+	return sheet(w, s, paymentRows(s, p, live))
+}
+
+// PaymentFull writes one payment with all that is recorded about it: the operator's
+// table, what support asks for, and every other field that the order holds.
+func PaymentFull(w io.Writer, s Screen, p ledger.Payment, live bool) error {
+	rows := paymentRows(s, p, live)
+	rows.add("Key", s.Text(p.Key))
+	rows.add("Attempts", strconv.Itoa(p.Attempts))
+	rows.add("Request ID", s.Text(p.RequestID))
+	rows.add("Charge", s.Text(p.ChargeID))
+	rows.add("Bank state", s.Text(p.BankState))
+	rows.add("Proved by", s.Text(p.PaidBy))
+	rows.add("Replaced by", s.Text(p.ReplacedBy))
+	rows.add("Recorded", s.when(p.RecordedAt, true))
+	rows.add("Scope", s.Text(p.Scope))
+	for name, value := range orderFields(p.Order) {
+		rows.add(s.Text(name), s.Text(value))
+	}
+	return sheet(w, s, rows)
+}
+
+// sheetRows are a table of labels and values; empty values are left out.
+type sheetRows [][]cell
+
+func (r *sheetRows) add(label, value string) { r.paint(label, value, plainText) }
+
+func (r *sheetRows) paint(label, value string, p paint) {
+	if value != "" {
+		*r = append(*r, []cell{{label, strong}, {value, p}})
+	}
+}
+
+func sheet(w io.Writer, s Screen, rows sheetRows) error {
+	return grid(w, s, []column{{whole: true}, {}}, func(yield func([]cell, error) bool) {
+		for _, row := range rows {
+			if !yield(row, nil) {
+				return
+			}
+		}
+	})
+}
+
+func paymentRows(s Screen, p ledger.Payment, live bool) sheetRows {
+	var rows sheetRows
+	state, color := stateWord(p.State)
+	if more := meaning(p); more != "" {
+		state += ": " + more
+	}
+	order := orderOf(p)
+	rows.paint("Order", s.Text(p.OrderID), strong)
+	rows.paint("State", s.Text(state), color)
+	rows.paint("Amount", s.Text(Money(p.Amount, p.Currency)), strong)
+	rows.add("Source", s.Text(string(p.Source)))
+	rows.add("Bank order", s.Text(p.BankID))
+	rows.add("Created", s.when(p.CreatedAt, true))
+	rows.add("Order expires", expiry(s, p, true))
+	rows.paint("Paid", s.when(p.PaidAt, true), green)
+	if live || (order.Livemode != nil && *order.Livemode) {
+		rows.paint("Environment", s.Text(p.Env)+", LIVE: real money", red)
+	} else {
+		rows.add("Environment", s.Text(p.Env))
+	}
+	rows.add("Description", s.Text(order.Description))
+	if failure := failureOf(p); failure != nil {
+		rows.paint("Failure", s.Text(sentence(failure.Code, failure.Message)), red)
+	}
+	for _, warning := range p.Warnings {
+		rows.paint("WARNING", s.Text(sentence(warning.Code, warning.Message)), red)
+	}
+	if p.Replayed {
+		rows.add("Replayed", "an earlier or other run made this order; nothing was sent now")
+	}
+	rows.add("Known", known(s, p))
+	return rows
+}
+
+// expiry is when an order that can still be paid stops being payable, or when
+// an expired one did. An order without an expiry never lapses by itself.
+func expiry(s Screen, p ledger.Payment, full bool) string {
+	if p.State != ledger.Awaiting && p.State != ledger.Expired {
+		return ""
+	}
+	if p.ExpiresAt.IsZero() {
+		return "never by itself"
+	}
+	return s.when(p.ExpiresAt, full)
+}
+
+// known says how old the knowledge is and who gave it.
+func known(s Screen, p ledger.Payment) string {
+	if p.KnownAt.IsZero() {
+		return ""
+	}
+	from := map[ledger.Origin]string{
+		ledger.FromAPI:     "from the API",
+		ledger.FromWebhook: "from a notification",
+		ledger.FromLedger:  "from the ledger",
+	}[p.KnownFrom]
+	if s.Now.IsZero() {
+		return strings.TrimSpace(s.when(p.KnownAt, false) + " " + from)
+	}
+	return strings.TrimSpace(Ago(s.Now, p.KnownAt) + " " + from)
+}
+
+func sentence(code, message string) string {
+	switch {
+	case message == "":
+		return code
+	case code == "":
+		return message
+	}
+	return message + " (" + code + ")"
+}
+
+// orderOf reads the order again for the fields that a payment does not carry.
+// A payment without a readable order gives an empty one.
+func orderOf(p ledger.Payment) *api.Order {
+	if len(p.Order) > 0 {
+		if order, err := api.DecodeOrder(p.Order); err == nil {
+			return order
+		}
+	}
+	return &api.Order{}
+}
+
+// failureOf is why a payment came to nothing: why there is no order, or why the
+// bank refused the one there is; nil where neither happened.
+func failureOf(p ledger.Payment) *ledger.Failure {
+	if p.Error != nil || p.State != ledger.Failed {
+		return p.Error
+	}
+	order := orderOf(p)
+	failure := &ledger.Failure{Code: order.FailureCode, Message: order.FailureMessage}
+	if failure.Code == "" && failure.Message == "" {
+		failure.Code = order.Status
+	}
+	return failure
+}
+
+// orderFields yields the order's fields that no other row of a table shows, in
+// the order received, with what is null or empty left out.
+func orderFields(raw json.RawMessage) iter.Seq2[string, string] {
+	shown := map[string]bool{
+		"id": true, "created": true, "currency": true, "description": true,
+		"failure_code": true, "failure_message": true,
+	}
+	return func(yield func(string, string) bool) {
+		members, _ := split(raw) // what cannot be read has no fields to show
+		for _, m := range members {
+			var text bytes.Buffer
+			if shown[m.name] || json.Compact(&text, m.value) != nil {
+				continue
+			}
+			value := text.String()
+			var unquoted string
+			if json.Unmarshal(m.value, &unquoted) == nil {
+				value = unquoted
+			}
+			if value == "" || value == "null" {
+				continue
+			}
+			if m.name == "status" && strings.EqualFold(value, "success") {
+				value += ": the order was made, which is no proof of payment"
+			}
+			if !yield(m.name, value) {
+				return
+			}
+		}
+	}
+}
+
+// Payments writes a list of payments as a table, row by row as they come, so a
+// long list needs no memory. At a narrow terminal the least needed columns are
+// left out and the others wrapped; a pipe gets all of it. It ends at the first
+// error of the sequence and returns that. An empty list is a header alone.
+func Payments(w io.Writer, s Screen, payments iter.Seq2[ledger.Payment, error]) error {
+	columns := []column{
+		{title: "Order"},
+		{title: "State"},
+		{title: "Amount", right: true},
+		{title: "Source", spare: 2},
+		{title: "Created"},
+		{title: "Order expires", spare: 3},
+		{title: "Env", spare: 1},
+		{title: "Bank order", spare: 4},
+	}
+	return grid(w, s, columns, func(yield func([]cell, error) bool) {
+		for p, err := range payments {
+			if !yield(listRow(s, p), err) || err != nil {
+				return
+			}
+		}
+	})
+}
+
+func listRow(s Screen, p ledger.Payment) []cell {
+	state, color := stateWord(p.State)
+	if p.ReplacedBy != "" && p.State == ledger.Awaiting {
+		state += " (replaced)"
+	}
+	created := p.CreatedAt
+	if created.IsZero() {
+		created = p.RecordedAt
+	}
+	return []cell{
+		{text: s.Text(p.OrderID)},
+		{s.Text(state), color},
+		{text: s.Text(Money(p.Amount, p.Currency))},
+		{text: s.Text(string(p.Source))},
+		{text: s.when(created, false)},
+		{text: expiry(s, p, false)},
+		{text: s.Text(p.Env)},
+		{text: s.Text(p.BankID)},
+	}
+}
+
+// Events writes a payment's history as a table, in the order given.
+func Events(w io.Writer, s Screen, events []ledger.Event) error {
+	columns := []column{
+		{title: "Time"}, {title: "Event"}, {title: "Who"}, {title: "Note"}, {title: "Request ID", spare: 1},
+	}
+	return grid(w, s, columns, func(yield func([]cell, error) bool) {
+		for _, e := range events {
+			row := []cell{
+				{text: s.when(e.At, false)},
+				{text: s.Text(e.Kind)},
+				{text: s.Text(e.Actor)},
+				{text: s.Text(e.Note)},
+				{text: s.Text(e.RequestID)},
+			}
+			if !yield(row, nil) {
+				return
+			}
+		}
+	})
+}
