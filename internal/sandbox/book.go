@@ -72,18 +72,18 @@ func (s *Sandbox) findKey(ctx context.Context, tx *sql.Tx, req request, b *booki
 		return nil
 	}
 	var (
-		print  string
+		body   string
 		until  int64
 		answer sql.NullString
 	)
 	err := tx.QueryRowContext(ctx, `SELECT print, running_until, answer FROM keys
-		LEFT JOIN orders ON n = order_n WHERE key = ?`, req.key).Scan(&print, &until, &answer)
+		LEFT JOIN orders ON n = order_n WHERE key = ?`, req.key).Scan(&body, &until, &answer)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return nil
 	case err != nil:
 		return err
-	case print != req.print:
+	case body != req.print:
 		b.refused = new(keyReused())
 	case answer.Valid:
 		b.answer = answer.String

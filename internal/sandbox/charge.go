@@ -14,7 +14,7 @@ import (
 // ErrNoOrder says that no payment order was made for an order ID.
 var ErrNoOrder = errors.New("no payment order was made for it")
 
-// Notification is what the bank sends of a charge. Checksum is left empty: who
+// Notification is what the bank sends of a charge. Checksum is left out: who
 // knows the secret key fills it in. An amount keeps the order's digits.
 type Notification struct {
 	ID               string      `json:"id"`
@@ -32,7 +32,7 @@ type Notification struct {
 	FailureCode      *string     `json:"failure_code"`
 	FailureMessage   *string     `json:"failure_message"`
 	Source           ChargedFrom `json:"source"`
-	Checksum         string      `json:"checksum"`
+	Checksum         string      `json:"checksum,omitempty"`
 }
 
 // ChargedFrom is the means that a charge was paid with.
@@ -88,17 +88,17 @@ type record struct {
 // meant, or a bank order by its id. A status endpoint knows Villa orders alone,
 // and tells of the bank order that something came of, else of the newest.
 const (
-	toPay  = `bank_id = ?1 OR orderid = ?1 ORDER BY bank_id = ?1 DESC, n DESC`
-	toTell = `orderid = ?1 ORDER BY state NOT IN ('', 'Declined') DESC, n DESC`
+	findOrder = `SELECT n, orderid, answer, charge_id, charged, state FROM orders WHERE `
+	toPay     = findOrder + `bank_id = ?1 OR orderid = ?1 ORDER BY bank_id = ?1 DESC, n DESC LIMIT 1`
+	toTell    = findOrder + `orderid = ?1 ORDER BY state NOT IN ('', 'Declined') DESC, n DESC LIMIT 1`
 )
 
-func findRecord(ctx context.Context, tx *sql.Tx, id, which string) (*record, error) {
+func findRecord(ctx context.Context, tx *sql.Tx, id, query string) (*record, error) {
 	var (
 		r      record
 		answer string
 	)
-	err := tx.QueryRowContext(ctx, `SELECT n, orderid, answer, charge_id, charged, state FROM orders WHERE `+which+` LIMIT 1`, id).
-		Scan(&r.n, &r.orderID, &answer, &r.chargeID, &r.charged, &r.state)
+	err := tx.QueryRowContext(ctx, query, id).Scan(&r.n, &r.orderID, &answer, &r.chargeID, &r.charged, &r.state)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, ErrNoOrder
 	}

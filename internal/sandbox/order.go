@@ -18,10 +18,6 @@ const seedOrder = "492500004632"
 // merchant is what stands before the 32 hex digits in the example's id.
 const merchant = "22211"
 
-// bangkok is the zone of `created`: the example's reference_order, a Unix time,
-// and its created agree in UTC+7.
-var bangkok = time.FixedZone("+07", 7*60*60)
-
 // order is the answer of the vendor's example, field by field in its order. A
 // field is `any` where a magic ID sends it in another type or as null. The last
 // three are sent by magic IDs alone.
@@ -77,9 +73,10 @@ func newOrder(req request, now time.Time) *order {
 // written: the shop's server asks the bank after it has named the order.
 const beforeBank = 1095021 * time.Microsecond
 
-// timestamp writes a time as the bank does: yyyyMMddHHmmssSSS in Bangkok.
+// timestamp writes a time as the bank does: yyyyMMddHHmmssSSS in Bangkok. The
+// example's reference_order, a Unix time, and its created agree in UTC+7.
 func timestamp(t time.Time) string {
-	t = t.In(bangkok)
+	t = t.In(time.FixedZone("+07", 7*60*60))
 	return t.Format("20060102150405") + fmt.Sprintf("%03d", t.Nanosecond()/int(time.Millisecond))
 }
 

@@ -31,6 +31,7 @@ type outcome struct {
 
 	times  int           // refuse and answer concern this many POSTs of an order ID; 0: all
 	refuse *reply        // nothing is made, this is the answer
+	echo   bool          // that answer repeats the Authorization header
 	answer answerer      // the order is made, and answered like this
 	wait   time.Duration // before the order is made
 	shape  shaper        // how the order differs from an everyday one
@@ -70,6 +71,7 @@ func refusals() []outcome {
 		{id: "unauthorized", says: "401 Unauthorized", refuse: new(gateway(401, "Unauthorized"))},
 		{id: "expired-token-always", says: "401, the token has expired, however fresh it is", refuse: new(gateway(401, expiredToken))},
 		{id: "forbidden", says: "403, signed in but not allowed", refuse: &forbidden},
+		{id: "echoed-token", says: "403 whose message repeats the token", refuse: &forbidden, echo: true},
 		{id: "no-route", says: "403 Missing Authentication Token: no such route", refuse: new(noRoute())},
 		{id: "throttled-always", says: "429, always", refuse: new(gateway(429, "Limit Exceeded"))},
 		{id: "server-error", says: "500, always", refuse: new(refusal(500, "internal_error", "Internal server error."))},

@@ -37,6 +37,13 @@ func gateway(status int, message string) reply {
 // that it does not know.
 func noRoute() reply { return gateway(http.StatusForbidden, "Missing Authentication Token") }
 
+// echoed is what API Gateway says of an Authorization header that it takes for
+// a signature: it repeats the token, which must not get into a log.
+func echoed(authorization string) reply {
+	return gateway(http.StatusForbidden,
+		"'"+authorization+"' not a valid key=value pair (missing equal-sign) in Authorization header: '"+authorization+"'.")
+}
+
 // refusal is an error in the form of the vendor's document.
 func refusal(status int, code, message string) reply {
 	var body struct {

@@ -124,9 +124,9 @@ func pause(ctx context.Context, d time.Duration) {
 
 // qrPayment answers POST /qrpayment.
 func (s *Sandbox) qrPayment(w http.ResponseWriter, r *http.Request) {
-	req, refusal := readRequest(w, r)
-	if refusal != nil {
-		refusal.write(w)
+	req, refused := readRequest(w, r)
+	if refused != nil {
+		refused.write(w)
 		return
 	}
 	out := outcomeOf(req.orderID)
@@ -137,6 +137,8 @@ func (s *Sandbox) qrPayment(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case err != nil:
 		broken(err).write(w)
+	case done.refused != nil && out.echo:
+		echoed(r.Header.Get("Authorization")).write(w)
 	case done.refused != nil:
 		done.refused.write(w)
 	case out.answer != nil && out.applies(done.posts):

@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -125,7 +124,7 @@ func settle(ctx context.Context, db *sql.DB) error {
 		select {
 		case <-ctx.Done():
 			return err
-		case <-time.After(rand.N(10 * time.Millisecond)):
+		case <-time.After(5 * time.Millisecond):
 		}
 	}
 }
@@ -198,13 +197,26 @@ func (s *Sandbox) Reset(ctx context.Context) error {
 		_, err := tx.ExecContext(ctx, "DELETE FROM orders; DELETE FROM keys; DELETE FROM counts")
 		return err
 	})
-	if err != nil && ctx.Err() == nil && s.opts.Dir != "" {
+	switch {
+	case err == nil:
+		s.store.shrink(ctx)
+	case ctx.Err() == nil && s.opts.Dir != "":
 		err = s.store.remove()
 	}
 	if err != nil {
 		return fmt.Errorf("reset the sandbox: %w", err)
 	}
 	return nil
+}
+
+// shrink gives the space of what was deleted back. Where others use the file,
+// SQLite may refuse; the space is then used again instead.
+func (s *store) shrink(ctx context.Context) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.db != nil {
+		_, _ = s.db.ExecContext(ctx, "VACUUM")
+	}
 }
 
 // remove deletes the files.

@@ -37,7 +37,13 @@ func (t transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	go func() {
 		defer unhook()
 		defer closeBody(req)
-		defer func() { w.end(w.verdict(recover())) }()
+		defer func() {
+			err := w.verdict(recover())
+			if ctx.Err() != nil { // and perhaps that is why the handler gave up
+				err = context.Cause(ctx)
+			}
+			w.end(err)
+		}()
 		t.handler.ServeHTTP(w, serverSide(req))
 	}()
 	<-w.ready
@@ -137,13 +143,16 @@ func (w *writer) WriteHeader(status int) {
 		ContentLength: length,
 		Request:       w.req,
 	}
+	if w.req.Method == http.MethodHead {
+		w.response.Body = http.NoBody
+	}
 	close(w.ready)
 }
 
 // Write waits for the client to read, as a full socket would.
 func (w *writer) Write(p []byte) (int, error) {
 	w.WriteHeader(http.StatusOK)
-	if w.response == nil {
+	if err := w.req.Context().Err(); err != nil || w.response == nil {
 		return 0, net.ErrClosed
 	}
 	if length := w.response.ContentLength; length >= 0 && w.written+int64(len(p)) > length {
