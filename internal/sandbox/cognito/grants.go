@@ -28,7 +28,6 @@ type grant struct {
 	Expires       time.Time
 	Revoked       bool
 	Tokens        map[string]time.Time // SHA-256 of a refresh token: when it was rotated out, zero while good
-	nonce         string               // for the first ID token alone
 }
 
 // tokens are what a sign-in or a refresh gives. ExpiresIn is in seconds.
@@ -40,8 +39,9 @@ type tokens struct {
 	TokenType    string
 }
 
-// newTokens signs a in: it keeps a grant like g and gives all three tokens.
-func (p *Pool) newTokens(base string, c Client, a *account, g grant) (tokens, error) {
+// newTokens signs a in: it keeps a grant like g and gives all three tokens. The
+// first ID token repeats the nonce; refreshed ones do not.
+func (p *Pool) newTokens(base string, c Client, a *account, g grant, nonce string) (tokens, error) {
 	now := p.now()
 	g.Origin, g.Event = newUUID(), newUUID()
 	g.Client, g.User = c.ID, a.username
@@ -53,12 +53,12 @@ func (p *Pool) newTokens(base string, c Client, a *account, g grant) (tokens, er
 	refresh := g.add()
 	p.grants[g.Origin] = &g
 	p.mu.Unlock()
-	return p.mint(base, c, g, a, refresh)
+	return p.mint(base, c, g, a, refresh, nonce)
 }
 
 // mint signs an ID token and an access token for g, and keeps the pool's state
 // before anybody sees them.
-func (p *Pool) mint(base string, c Client, g grant, a *account, refresh string) (tokens, error) {
+func (p *Pool) mint(base string, c Client, g grant, a *account, refresh, nonce string) (tokens, error) {
 	life := c.tokens
 	if p.opts.Lifetime > 0 {
 		life = p.opts.Lifetime
@@ -80,7 +80,7 @@ func (p *Pool) mint(base string, c Client, g grant, a *account, refresh string) 
 		id := shared
 		id.ID, id.TokenUse, id.Audience = newUUID(), "id", c.ID
 		id.CognitoUser, id.Email, id.EmailVerified = a.username, a.email(), true
-		id.Phone, id.PhoneVerified, id.Nonce = a.phone(), a.phone() != "", g.nonce
+		id.Phone, id.PhoneVerified, id.Nonce = a.phone(), a.phone() != "", nonce
 		if out.IDToken, err = p.sign(id); err != nil {
 			return tokens{}, err
 		}

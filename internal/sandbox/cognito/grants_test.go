@@ -1,12 +1,17 @@
 package cognito
 
 import (
+	"crypto/tls"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 const (
@@ -60,6 +65,48 @@ func TestTokens(t *testing.T) {
 	}
 	if again.RefreshToken != "" {
 		t.Error("another refresh token without rotation")
+	}
+}
+
+// The pool is called what its clients call it, unless it is told.
+func TestIssuer(t *testing.T) {
+	t.Parallel()
+	for want, change := range map[string]func(*Pool, *http.Request){
+		"http://localhost:1234":  func(*Pool, *http.Request) {},
+		"https://localhost:1234": func(_ *Pool, r *http.Request) { r.TLS = &tls.ConnectionState{} },
+		"https://told.example/x": func(p *Pool, _ *http.Request) { p.opts.Issuer = "https://told.example/x" },
+	} {
+		p, _ := newPool(t, Options{})
+		r := httptest.NewRequest(http.MethodGet, "http://localhost:1234/"+PoolID+"/.well-known/openid-configuration", nil)
+		change(p, r)
+		w := httptest.NewRecorder()
+		p.ServeHTTP(w, r)
+		if got := w.Body.String(); !strings.Contains(got, `"issuer":"`+want+`/ap-southeast-1_Sandbox01"`) || !strings.Contains(got, `"`+want+`/oauth2/token"`) {
+			t.Errorf("want %s, got %s", want, got)
+		}
+	}
+}
+
+func TestGetUser(t *testing.T) {
+	t.Parallel()
+	p, _ := newPool(t, Options{})
+	a := newApp(t, p, ClientID)
+	first := a.respond(a.password("both", password), map[string]string{"ANSWER": "SMS_MFA"})
+	token := a.signedIn(a.respond(first, map[string]string{"SMS_MFA_CODE": SMSCode})).AuthenticationResult
+	out := a.call("GetUser", map[string]any{"AccessToken": token.AccessToken})
+	var got []string
+	for _, attribute := range out.UserAttributes {
+		got = append(got, attribute.Name+"="+attribute.Value)
+	}
+	want := []string{
+		"email=both@villa.test", "email_verified=true", "phone_number=+66810001234", "phone_number_verified=true",
+		"sub=" + payload(t, token.IdToken).Subject,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff([]string{"SMS_MFA", "SOFTWARE_TOKEN_MFA"}, out.UserMFASettingList); diff != "" {
+		t.Error(diff)
 	}
 }
 
@@ -238,15 +285,19 @@ func TestRestart(t *testing.T) {
 
 func TestKeySurvivesItsPublication(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
-	p, _ := newPool(t, Options{Dir: dir})
-	before, err := p.publishKey()
-	if err != nil {
-		t.Fatal(err)
+	opts := Options{Now: time.Now, Dir: t.TempDir()}
+	var keys []string
+	for range 2 {
+		p, err := New(opts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w := httptest.NewRecorder()
+		p.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/"+PoolID+"/.well-known/jwks.json", nil))
+		keys = append(keys, w.Body.String())
 	}
-	q, _ := newPool(t, Options{Dir: dir})
-	if after, err := q.publishKey(); err != nil || !after.Equal(before) {
-		t.Errorf("another key after a restart (%v)", err)
+	if keys[0] != keys[1] || !strings.Contains(keys[0], `"kty":"RSA"`) {
+		t.Errorf("keys %s, after a restart %s", keys[0], keys[1])
 	}
 }
 

@@ -86,8 +86,9 @@ type answer struct {
 		AccessToken, IdToken, RefreshToken, TokenType string //nolint:revive // AWS's name
 		ExpiresIn                                     int
 	}
-	Username       string
-	UserAttributes []struct{ Name, Value string }
+	Username           string
+	UserAttributes     []struct{ Name, Value string }
+	UserMFASettingList []string
 
 	status int
 	header http.Header

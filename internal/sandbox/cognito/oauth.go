@@ -53,7 +53,7 @@ func (p *Pool) exchangeGrant(r *http.Request) (tokens, error) {
 		if err != nil {
 			return tokens{}, invalidGrant
 		}
-		return p.mint(p.base(r), c, g, a, next)
+		return p.mint(p.base(r), c, g, a, next, "")
 	case "client_credentials":
 		return tokens{}, unauthorizedClient
 	}
@@ -76,7 +76,7 @@ func (p *Pool) exchangeCode(r *http.Request, c Client) (tokens, error) {
 	case subtle.ConstantTimeCompare([]byte(challenge), []byte(code.challenge)) == 0:
 		return tokens{}, invalidGrant
 	}
-	return p.newTokens(p.base(r), c, a, grant{Scope: code.scope, Hosted: true, nonce: code.nonce})
+	return p.newTokens(p.base(r), c, a, grant{Scope: code.scope, Hosted: true}, code.nonce)
 }
 
 // serveRevoke revokes a refresh token (RFC 7009).

@@ -22,7 +22,7 @@ func (p *Pool) refreshAuth(base string, c Client, params map[string]string) (any
 	if err := checkSecretHash(c, params, a.username, a.sub()); err != nil {
 		return nil, err
 	}
-	result, err := p.mint(base, c, g, a, "")
+	result, err := p.mint(base, c, g, a, "", "")
 	if err != nil {
 		return nil, err
 	}
@@ -46,7 +46,7 @@ func (p *Pool) getTokensFromRefreshToken(base string, in input) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	result, err := p.mint(base, c, g, a, next)
+	result, err := p.mint(base, c, g, a, next, "")
 	if err != nil {
 		return nil, err
 	}

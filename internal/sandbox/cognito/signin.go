@@ -184,7 +184,7 @@ func (p *Pool) nextStep(base string, c Client, a *account) (any, error) {
 }
 
 func (p *Pool) signIn(base string, c Client, a *account) (any, error) {
-	result, err := p.newTokens(base, c, a, grant{Scope: adminScope})
+	result, err := p.newTokens(base, c, a, grant{Scope: adminScope}, "")
 	if err != nil {
 		return nil, err
 	}

@@ -175,7 +175,9 @@ func TestSRPProof(t *testing.T) {
 	p, c := newPool(t, Options{})
 	a := newApp(t, p, ClientID)
 	for name, spoil := range map[string]func(map[string]string){
-		"signature":       func(r map[string]string) { r["PASSWORD_CLAIM_SIGNATURE"] = base64.StdEncoding.EncodeToString(make([]byte, 32)) },
+		"signature": func(r map[string]string) {
+			r["PASSWORD_CLAIM_SIGNATURE"] = base64.StdEncoding.EncodeToString(make([]byte, 32))
+		},
 		"empty signature": func(r map[string]string) { r["PASSWORD_CLAIM_SIGNATURE"] = "AA==" },
 		"secret block":    func(r map[string]string) { r["PASSWORD_CLAIM_SECRET_BLOCK"] = "AAAA" },
 		"timestamp":       func(r map[string]string) { r["TIMESTAMP"] = p.now().Add(time.Second).Format(awsTime) },
