@@ -82,7 +82,7 @@ func fill(tmpl string, order json.RawMessage) (string, error) {
 	decoder := json.NewDecoder(bytes.NewReader(order))
 	decoder.UseNumber()
 	var fields map[string]any
-	if err := decoder.Decode(&fields); err != nil || fields == nil {
+	if !json.Valid(order) || decoder.Decode(&fields) != nil || fields == nil {
 		return "", errors.New("qr_content: the payment has no order to take fields from")
 	}
 	out := limited{room: maxContent}

@@ -1,0 +1,328 @@
+package render
+
+import (
+	"bytes"
+	"context"
+	"encoding/csv"
+	"encoding/json"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"go.yaml.in/yaml/v3"
+
+	"github.com/villapay/villapay/internal/ledger"
+)
+
+func TestJSON(t *testing.T) {
+	t.Parallel()
+	raw := []byte("{\"z\": 300.0, \"a\":[1,{\"b\":\"น้ำ\u202e\"}], \"e\":{}}\n")
+	terminal := Screen{TTY: true, UTF8: true, Color: true}
+	for _, c := range []struct {
+		name string
+		s    Screen
+		want string
+	}{
+		{"piped", Screen{Color: true}, `{"z":300.0,"a":[1,{"b":"น้ำ\u202e"}],"e":{}}` + "\n"},
+		{"terminal", terminal, "{\n  \"z\": 300.0,\n  \"a\": [\n    1,\n    {\n      \"b\": \"น้ำ\\u202e\"\n    }\n  ],\n  \"e\": {}\n}\n"},
+		{"terminal without UTF-8", Screen{TTY: true}, "{\n  \"z\": 300.0,\n  \"a\": [\n    1,\n    {\n      \"b\": \"\\u0e19\\u0e49\\u0e33\\u202e\"\n    }\n  ],\n  \"e\": {}\n}\n"},
+	} {
+		var out bytes.Buffer
+		if err := JSON(&out, c.s, raw); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(c.want, out.String()); diff != "" {
+			t.Errorf("%s: %s", c.name, diff)
+		}
+	}
+	var out bytes.Buffer
+	if err := JSONLine(&out, raw); err != nil || strings.Count(out.String(), "\n") != 1 {
+		t.Errorf("JSONLine: %q, %v", out.String(), err)
+	}
+	if err := JSON(&out, Screen{}, []byte(`{`)); err == nil {
+		t.Error("broken JSON was written")
+	}
+}
+
+func TestJSONArray(t *testing.T) {
+	t.Parallel()
+	a, b := []byte(`{"n": 1.0}`), []byte(`{"n":2.50}`)
+	for _, c := range []struct {
+		name   string
+		s      Screen
+		values [][]byte
+		want   string
+	}{
+		{"empty", Screen{}, nil, "[]\n"},
+		{"empty at a terminal", Screen{TTY: true, UTF8: true}, nil, "[]\n"},
+		{"one line each", Screen{}, [][]byte{a, b}, "[\n{\"n\":1.0},\n{\"n\":2.50}\n]\n"},
+		{"terminal", Screen{TTY: true, UTF8: true}, [][]byte{a, b}, "[\n  {\n    \"n\": 1.0\n  },\n  {\n    \"n\": 2.50\n  }\n]\n"},
+	} {
+		var out bytes.Buffer
+		if err := JSONArray(&out, c.s, sequence(c.values...)); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(c.want, out.String()); diff != "" {
+			t.Errorf("%s: %s", c.name, diff)
+		}
+		if !json.Valid(out.Bytes()) {
+			t.Errorf("%s is not JSON: %s", c.name, out.String())
+		}
+	}
+}
+
+func TestBrokenListIsNoWholeArray(t *testing.T) {
+	t.Parallel()
+	broken := errors.New("the ledger broke")
+	values := func(yield func([]byte, error) bool) {
+		_ = yield([]byte(`{}`), nil) && yield(nil, broken)
+	}
+	var out bytes.Buffer
+	if err := JSONArray(&out, Screen{}, values); !errors.Is(err, broken) || json.Valid(out.Bytes()) {
+		t.Errorf("%q, %v", out.String(), err)
+	}
+	if err := YAMLList(&out, values); !errors.Is(err, broken) {
+		t.Error(err)
+	}
+}
+
+func TestYAML(t *testing.T) {
+	t.Parallel()
+	raw := `{"id":"0123","amount":300.0,"big":123456789012345678901234567890,"neg":-0.10,"ok":true,"none":null,
+		"yes":[1,{"a":[]},{}],"no":"no","on":"12:30:00","norway":"NO","oct":"0o17","hex":"0x1F","tilde":"~","exp":"1e5",
+		"date":"2025-05-30","multi":"a\nb","thai":"น้ำ: #","hidden":"\u202e\u0085\u001b\udb40\udc41","odd key: -":"x","id":"last"}`
+	want := `id: "last"
+amount: 300.0
+big: 123456789012345678901234567890
+neg: -0.10
+ok: true
+none: null
+"yes":
+  - 1
+  - a: []
+  - {}
+"no": "no"
+"on": "12:30:00"
+norway: "NO"
+oct: "0o17"
+hex: "0x1F"
+tilde: "~"
+exp: "1e5"
+date: "2025-05-30"
+multi: "a\nb"
+thai: "น้ำ: #"
+hidden: "\u202e\N\e\U000E0041"
+"odd key: -": "x"
+`
+	var out bytes.Buffer
+	if err := YAML(&out, []byte(raw)); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, out.String()); diff != "" {
+		t.Error(diff)
+	}
+	var fromYAML, fromJSON map[string]any
+	if err := yaml.Unmarshal(out.Bytes(), &fromYAML); err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal([]byte(raw), &fromJSON); err != nil {
+		t.Fatal(err)
+	}
+	for key, value := range fromJSON {
+		if text, ok := value.(string); ok && fromYAML[key] != text {
+			t.Errorf("%s reads %#v, want %q", key, fromYAML[key], text)
+		}
+	}
+}
+
+func TestYAMLList(t *testing.T) {
+	t.Parallel()
+	for want, values := range map[string][][]byte{
+		"[]\n":                        nil,
+		"- a: 1.0\n  b: 2\n- \"x\"\n": {[]byte(`{"a":1.0,"b":2}`), []byte(`"x"`)},
+	} {
+		var out bytes.Buffer
+		if err := YAMLList(&out, sequence(values...)); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, out.String()); diff != "" {
+			t.Error(diff)
+		}
+	}
+	if err := YAML(&bytes.Buffer{}, []byte(`{"a":`)); err == nil {
+		t.Error("broken JSON was written")
+	}
+}
+
+func FuzzYAML(f *testing.F) {
+	for _, seed := range []string{seedOrder, `["\u0085","\u2028","~","=","<<","0b1","1_000",".5"]`, `{"<<":"x","":1,"y":2,"~":3}`} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		var want any
+		if json.Unmarshal(raw, &want) != nil || bytes.Count(raw, []byte("[")) > 100 {
+			return
+		}
+		text, err := yamlText(raw, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		harmless(t, strings.ReplaceAll(text, "\n", ""))
+		var got any
+		if err := yaml.Unmarshal([]byte(text), &got); err != nil {
+			t.Fatalf("%s: %v", text, err)
+		}
+		if diff := cmp.Diff(shape(want), shape(got)); diff != "" {
+			t.Error(diff)
+		}
+	})
+}
+
+// shape keeps a document's shape and strings and drops its numbers, which
+// Go's readers of JSON and YAML type differently.
+func shape(value any) any {
+	switch v := value.(type) {
+	case map[string]any:
+		out := map[string]any{}
+		for key, value := range v {
+			out[key] = shape(value)
+		}
+		return out
+	case []any:
+		out := []any{}
+		for _, value := range v {
+			out = append(out, shape(value))
+		}
+		return out
+	case string, bool, nil:
+		return v
+	}
+	return 0
+}
+
+func TestCSV(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	c, err := NewCSV(&out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	payments := append(gallery(t)[:5], ledger.Payment{
+		OrderID: "1", Currency: "@SUM(1)", BankID: `=HYPERLINK("http://x")`, Amount: sum(t, "-5.00"),
+		Error: &ledger.Failure{Code: " +1", Message: "a,\"b\"\r\n=c"},
+	})
+	for _, p := range payments {
+		if err := c.Row(p); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := strings.ReplaceAll(`orderid,source,state,id,amount,currency,created_at,expires_at,env,error_code,error_message
+492500004632,qr,awaiting,order_test_222110adff3affb5844c497fa9c22366b5bc6,300.0,THB,2025-05-30T20:56:58.833+07:00,2025-05-30T21:56:58.833+07:00,dev,,
+replaced-1,qr,awaiting,order_test_222110adff3affb5844c497fa9c22366b5bc6,300.0,THB,2025-05-30T20:56:58.833+07:00,2025-05-30T21:56:58.833+07:00,dev,,
+paid-1,wechat,paid,order_test_222110adff3affb5844c497fa9c22366b5bc6,1234567.5,THB,2025-05-30T20:56:58.833+07:00,2025-05-30T21:56:58.833+07:00,dev,,
+failed-1,qr,failed,order_test_222110adff3affb5844c497fa9c22366b5bc6,300.0,THB,2025-05-30T20:56:58.833+07:00,2025-05-30T21:56:58.833+07:00,dev,limit,วงเงินเกิน\x1b[2J 🇹🇭 \u202e微信
+rejected-1,qr,rejected,,,,,,dev,invalid_amount,Invalid payment amount.
+1,,,"'=HYPERLINK(""http://x"")",-5.00,'@SUM(1),,,,' +1,"a,""b""\r\n=c"
+`, "\n", "\r\n")
+	if diff := cmp.Diff(want, out.String()); diff != "" {
+		t.Error(diff)
+	}
+	rows, err := csv.NewReader(&out).ReadAll()
+	if err != nil || len(rows) != len(payments)+1 {
+		t.Errorf("%d rows, %v", len(rows), err)
+	}
+}
+
+func TestDefuse(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]string{
+		"":        "",
+		"text":    "text",
+		"a=b":     "a=b",
+		"=1":      "'=1",
+		"+66":     "'+66",
+		"-1":      "'-1",
+		"@x":      "'@x",
+		"＝1":      "'＝1",
+		"  =1":    "'  =1",
+		"\u3000@": "'\u3000@",
+	} {
+		if got := defuse(in); got != want {
+			t.Errorf("defuse(%q) = %q, want %q", in, got, want)
+		}
+	}
+}
+
+func TestJQ(t *testing.T) {
+	t.Parallel()
+	raw := []byte("{\"z\":1,\"amount\":300.0,\"big\":12345678901234567890123,\"s\":\"a\\tb\\nc\\u001b[2J\\u202e\",\"l\":[1.50]}")
+	terminal := Screen{TTY: true, UTF8: true}
+	for _, c := range []struct {
+		expr string
+		s    Screen
+		want string
+	}{
+		{".amount, .big, .l", Screen{}, "300.0\n12345678901234567890123\n[1.50]\n"},
+		{".s", Screen{}, "a\tb\nc\x1b[2J\u202e\n"},
+		{".s", terminal, "a\tb\nc\\x1b[2J\\u202e\n"},
+		{"[.s]", Screen{}, `["a\tb\nc\u001b[2J\u202e"]` + "\n"},
+		{"{z,amount}", terminal, "{\n  \"amount\": 300.0,\n  \"z\": 1\n}\n"},
+		{"empty", Screen{}, ""},
+		{"null, true", Screen{}, "null\ntrue\n"},
+		{"env, $ENV.HOME", Screen{}, "{}\nnull\n"},
+		{"1, halt, 2", Screen{}, "1\n"},
+	} {
+		query, err := JQ(c.expr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var out bytes.Buffer
+		if err := query.Run(t.Context(), &out, c.s, raw); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(c.want, out.String()); diff != "" {
+			t.Errorf("%s: %s", c.expr, diff)
+		}
+	}
+}
+
+func TestJQErrors(t *testing.T) {
+	t.Parallel()
+	for _, expr := range []string{".a |", "nosuch", "", "$x", `import "a" as a; 1`, "input"} {
+		query, err := JQ(expr)
+		if err == nil {
+			err = query.Run(t.Context(), &bytes.Buffer{}, Screen{}, []byte(`{}`))
+		}
+		if expr != "" && err == nil {
+			t.Errorf("%q was taken", expr)
+		}
+	}
+	query, err := JQ(".a.b.c")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := query.Run(t.Context(), &bytes.Buffer{}, Screen{}, []byte(`{"a":1}`)); err == nil {
+		t.Error("an index into a number was taken")
+	}
+	if err := query.Run(t.Context(), &bytes.Buffer{}, Screen{}, []byte(`{`)); err == nil {
+		t.Error("broken JSON was taken")
+	}
+}
+
+func TestJQEndsWithItsContext(t *testing.T) {
+	t.Parallel()
+	for _, expr := range []string{"[limit(1; repeat(empty))]", "last(range(1e12))", "repeat(1)"} {
+		query, err := JQ(expr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		err = query.Run(ctx, &bytes.Buffer{}, Screen{}, []byte(`{}`))
+		cancel()
+		if !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("%s: %v", expr, err)
+		}
+	}
+}

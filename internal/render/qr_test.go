@@ -1,0 +1,489 @@
+package render
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"image"
+	"image/png"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/makiuchi-d/gozxing/qrcode/decoder"
+	"rsc.io/qr"
+)
+
+// payloads are the kinds of text that codes hold: the order's id, a long URL,
+// Thai, EMVCo with Chinese, digits alone, and the largest of each level.
+func payloads() map[string]string {
+	return map[string]string{
+		"short":    "order_test_222110adff3affb5844c497fa9c22366b5bc6",
+		"long":     "https://pay.example/pay?order=" + strings.Repeat("0a1B2c", 45),
+		"thai":     "คำสั่งซื้อ 492500004632 จำนวน น้ำ",
+		"emvco":    emvco("54", "300.00"),
+		"digits":   "492500004632",
+		"capitals": "ORDER 4925-00",
+		"most M":   strings.Repeat("m", 2331),
+		"most L":   strings.Repeat("l", 2953),
+	}
+}
+
+// dark reads printed cells back to a picture, as a camera would see it: true is
+// dark. Characters without colours are light ink on a dark theme, or, inverted,
+// dark ink on a light one.
+func dark(t *testing.T, text string, inverted bool) [][]bool {
+	t.Helper()
+	const esc = "\x1b["
+	var rows [][]bool
+	for line := range strings.Lines(text) {
+		var upper, lower []bool
+		ink, ground := inverted, !inverted // dark?
+		for rest := strings.TrimSuffix(line, "\n"); rest != ""; {
+			if strings.HasPrefix(rest, esc) {
+				sgr, after, ok := strings.Cut(rest[len(esc):], "m")
+				if !ok {
+					t.Fatalf("a broken escape in %q", line)
+				}
+				switch sgr {
+				case "38;5;231;48;5;16":
+					ink, ground = false, true
+				case "48;5;231":
+					ground = false
+				case "48;5;16":
+					ground = true
+				case "0":
+				default:
+					t.Fatalf("an unknown colour %q", sgr)
+				}
+				rest = after
+				continue
+			}
+			r := []rune(rest)[0]
+			rest = rest[len(string(r)):]
+			switch r {
+			case ' ':
+				upper, lower = append(upper, ground), append(lower, ground)
+			case '█':
+				upper, lower = append(upper, ink), append(lower, ink)
+			case '▀':
+				upper, lower = append(upper, ink), append(lower, ground)
+			case '▄':
+				upper, lower = append(upper, ground), append(lower, ink)
+			default:
+				t.Fatalf("%q in a code", r)
+			}
+		}
+		rows = append(rows, upper, lower)
+	}
+	return rows
+}
+
+// squeeze makes one row and column of each pair: full blocks take two columns
+// and a whole row for a module.
+func squeeze(rows [][]bool) [][]bool {
+	var out [][]bool
+	for y := 0; y < len(rows); y += 2 {
+		var row []bool
+		for x := 0; x < len(rows[y]); x += 2 {
+			row = append(row, rows[y][x])
+		}
+		out = append(out, row)
+	}
+	return out
+}
+
+// scan crops a picture to its code, checks the white around it, and decodes it.
+func scan(t *testing.T, picture [][]bool, quiet int) string {
+	t.Helper()
+	top, left, bottom, right := -1, 1<<30, 0, 0
+	height := len(picture)
+	for y, row := range picture {
+		if len(row) != len(picture[0]) {
+			t.Fatalf("row %d has %d cells, the first %d", y, len(row), len(picture[0]))
+		}
+		if y == height-1 && !contains(row, false) {
+			height-- // the lower half of the last line lies outside
+			break
+		}
+		for x, on := range row {
+			if on {
+				if top < 0 {
+					top = y
+				}
+				left, right, bottom = min(left, x), max(right, x), y
+			}
+		}
+	}
+	if top < 0 {
+		t.Fatal("nothing is drawn")
+	}
+	n := right - left + 1
+	if n != bottom-top+1 || (n-17)%4 != 0 {
+		t.Fatalf("the code is %dx%d", n, bottom-top+1)
+	}
+	for _, white := range []int{top, left, len(picture[0]) - 1 - right, height - 1 - bottom} {
+		if white < quiet {
+			t.Errorf("%d white modules at a side, want %d", white, quiet)
+		}
+	}
+	var code [][]bool
+	for _, row := range picture[top : bottom+1] {
+		code = append(code, row[left:right+1])
+	}
+	result, err := decoder.NewDecoder().DecodeBoolMapWithoutHint(code)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return result.GetText()
+}
+
+func contains(row []bool, want bool) bool {
+	for _, on := range row {
+		if on == want {
+			return true
+		}
+	}
+	return false
+}
+
+func TestEveryStyleScans(t *testing.T) {
+	t.Parallel()
+	huge := Screen{TTY: true, UTF8: true, Columns: 1000, Rows: 1000}
+	color := huge
+	color.Color = true
+	latin1 := color
+	latin1.UTF8 = false
+	for _, c := range []struct {
+		name    string
+		s       Screen
+		style   Style
+		squeeze bool
+		escapes bool
+	}{
+		{"the default", color, "", false, true},
+		{"half", color, Half, false, true},
+		{"half without colours", huge, Half, false, false},
+		{"half piped", Screen{}, Half, false, false},
+		{"half piped, colours always", Screen{Color: true}, Half, false, true},
+		{"full", color, Full, true, true},
+		{"full without colours", huge, Full, true, false},
+		{"full for want of UTF-8", latin1, Half, true, true},
+		{"plain", color, Plain, false, false},
+		{"plain-invert", color, PlainInvert, false, false},
+		{"plain-invert piped", Screen{}, PlainInvert, false, false},
+	} {
+		for what, text := range payloads() {
+			t.Run(c.name+"/"+what, func(t *testing.T) {
+				t.Parallel()
+				var out bytes.Buffer
+				if err := QR(&out, c.s, Code{Text: text}, c.style); err != nil {
+					t.Fatal(err)
+				}
+				if strings.Contains(out.String(), "\x1b") != c.escapes {
+					t.Errorf("escapes: %v, want %v", !c.escapes, c.escapes)
+				}
+				if c.s.legacy() && strings.ContainsFunc(out.String(), func(r rune) bool { return r > '~' }) {
+					t.Error("more than ASCII at a terminal without UTF-8")
+				}
+				picture := dark(t, out.String(), c.style == PlainInvert)
+				if c.squeeze {
+					picture = squeeze(picture)
+				}
+				if got := scan(t, picture, 4); got != text {
+					t.Errorf("scans as %q, want %q", got, text)
+				}
+			})
+		}
+	}
+}
+
+// TestLadder: what is drawn fits the terminal with a row for the prompt, and is
+// the best that fits: M with white 4, L with 4, L with 2.
+func TestLadder(t *testing.T) {
+	t.Parallel()
+	text := payloads()["short"] // M: 33 modules, L: 29
+	for _, c := range []struct {
+		style      Style
+		cols, rows int
+		width      int // of what is drawn; 0 = nothing is
+		quiet      int
+	}{
+		{Half, 41, 22, 41, 4},
+		{Half, 40, 22, 37, 4},
+		{Half, 41, 21, 37, 4},
+		{Half, 37, 20, 37, 4},
+		{Half, 36, 20, 33, 2},
+		{Half, 33, 18, 33, 2},
+		{Half, 32, 18, 0, 0},
+		{Half, 33, 17, 0, 0},
+		{Plain, 33, 18, 33, 2},
+		{PlainInvert, 33, 17, 0, 0},
+		{Full, 82, 42, 82, 4},
+		{Full, 81, 42, 74, 4},
+		{Full, 66, 34, 66, 2},
+		{Full, 66, 33, 0, 0},
+		{Half, 0, 0, 41, 4}, // unknown counts as 80x24
+	} {
+		t.Run(fmt.Sprintf("%s_%dx%d", c.style, c.cols, c.rows), func(t *testing.T) {
+			t.Parallel()
+			var out bytes.Buffer
+			err := QR(&out, Screen{TTY: true, UTF8: true, Color: true, Columns: c.cols, Rows: c.rows}, Code{Text: text}, c.style)
+			var not *NotDrawn
+			if c.width == 0 {
+				if !errors.As(err, &not) || out.String() != text+"\n" {
+					t.Fatalf("%v, wrote %q", err, out.String())
+				}
+				cols, rows := extent(c.style, 29, 2)
+				if *not != (NotDrawn{"", cols, rows, c.cols, c.rows}) {
+					t.Errorf("%+v", *not)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			picture := dark(t, out.String(), c.style == PlainInvert)
+			if got := len(picture[0]); got != c.width {
+				t.Errorf("%d columns, want %d", got, c.width)
+			}
+			if lines := strings.Count(out.String(), "\n"); c.rows > 0 && lines > c.rows-1 {
+				t.Errorf("%d lines and the prompt in %d rows", lines, c.rows)
+			}
+			if c.style == Full {
+				picture = squeeze(picture)
+			}
+			if got := scan(t, picture, c.quiet); got != text {
+				t.Errorf("scans as %q", got)
+			}
+		})
+	}
+}
+
+// A common terminal holds these, by measurement.
+func TestWhat80x24Holds(t *testing.T) {
+	t.Parallel()
+	s := Screen{TTY: true, UTF8: true, Color: true, Columns: 80, Rows: 24}
+	for n, drawn := range map[int]bool{106: true, 134: true, 135: false} {
+		err := QR(&bytes.Buffer{}, s, Code{Text: strings.Repeat("x", n)}, Half)
+		if (err == nil) != drawn {
+			t.Errorf("%d bytes: %v", n, err)
+		}
+	}
+}
+
+func TestNotDrawn(t *testing.T) {
+	t.Parallel()
+	hostile := "id\x1b[2J\u202e"
+	for _, c := range []struct {
+		name  string
+		s     Screen
+		style Style
+		says  string
+	}{
+		{"dumb", Screen{TTY: true, UTF8: true, Color: true, Dumb: true}, Half, "TERM=dumb"},
+		{"neither UTF-8 nor colours", Screen{TTY: true}, Half, "UTF-8"},
+		{"plain needs UTF-8", Screen{TTY: true, Color: true}, Plain, "UTF-8"},
+		{"too small", Screen{TTY: true, UTF8: true, Columns: 10, Rows: 5}, Half, "needs 25x14, have 10x5; try --qr-file"},
+	} {
+		var out bytes.Buffer
+		err := QR(&out, c.s, Code{Text: hostile}, c.style)
+		var not *NotDrawn
+		if !errors.As(err, &not) || !strings.Contains(err.Error(), c.says) || !strings.Contains(err.Error(), "--qr-file") {
+			t.Errorf("%s: %v", c.name, err)
+		}
+		if out.String() != `id\x1b[2J\u202e`+"\n" {
+			t.Errorf("%s: wrote %q", c.name, out.String())
+		}
+	}
+	// TERM says nothing about a pipe.
+	if err := QR(&bytes.Buffer{}, Screen{Dumb: true}, Code{Text: "x"}, Half); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestTooLong(t *testing.T) {
+	t.Parallel()
+	code := Code{Text: strings.Repeat("x", 2954)}
+	var out bytes.Buffer
+	path := filepath.Join(t.TempDir(), "code.png")
+	for _, err := range []error{QR(&out, Screen{}, code, Half), QR(&out, Screen{TTY: true}, code, Half), QRFile(path, code)} {
+		var long *TooLong
+		if !errors.As(err, &long) || long.Bytes != 2954 || !strings.Contains(err.Error(), "2953") {
+			t.Error(err)
+		}
+	}
+	if _, err := os.Stat(path); out.Len() != 0 || err == nil {
+		t.Errorf("%q was written, or a file (%v)", out.String(), err)
+	}
+}
+
+func TestQRFile(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for what, text := range payloads() {
+		for _, suffix := range []string{".png", ".SVG"} {
+			t.Run(what+suffix, func(t *testing.T) {
+				t.Parallel()
+				path := filepath.Join(dir, what+suffix)
+				if err := os.WriteFile(path, []byte("older"), 0o600); err != nil {
+					t.Fatal(err)
+				}
+				code := Code{text, CaptionReference}
+				if err := errors.Join(CheckQRFile(path), QRFile(path, code)); err != nil {
+					t.Fatal(err)
+				}
+				data, err := os.ReadFile(path)
+				if err != nil {
+					t.Fatal(err)
+				}
+				picture := svgModules
+				if suffix == ".png" {
+					picture = pngModules
+				}
+				if got := scan(t, picture(t, data), 4); got != text {
+					t.Errorf("scans as %q", got)
+				}
+			})
+		}
+	}
+	t.Cleanup(func() {
+		left, _ := filepath.Glob(filepath.Join(dir, ".*"))
+		if len(left) != 0 {
+			t.Errorf("left behind: %v", left)
+		}
+	})
+}
+
+// pngModules reads a picture's modules from their centres; what lies below the
+// square is the caption, which has to be there.
+func pngModules(t *testing.T, data []byte) [][]bool {
+	t.Helper()
+	picture, err := png.Decode(bytes.NewReader(data))
+	if err != nil {
+		t.Fatal(err)
+	}
+	size := picture.Bounds().Dx()
+	if !anyDark(picture, image.Rect(0, size, size, picture.Bounds().Dy())) {
+		t.Error("no caption")
+	}
+	rows := make([][]bool, size/module)
+	for y := range rows {
+		for x := range size / module {
+			rows[y] = append(rows[y], isDark(picture, x*module+module/2, y*module+module/2))
+		}
+	}
+	return rows
+}
+
+func anyDark(picture image.Image, r image.Rectangle) bool {
+	for y := r.Min.Y; y < r.Max.Y; y++ {
+		for x := r.Min.X; x < r.Max.X; x++ {
+			if isDark(picture, x, y) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func isDark(picture image.Image, x, y int) bool {
+	r, _, _, _ := picture.At(x, y).RGBA()
+	return r < 0x8000
+}
+
+var (
+	svgSize = regexp.MustCompile(`viewBox="0 0 (\d+) (\d+)"`)
+	svgRun  = regexp.MustCompile(`M(\d+) (\d+)h(\d+)v8h-(\d+)z`)
+	svgText = regexp.MustCompile(`<text [^>]*>([^<]*)</text>`)
+)
+
+func svgModules(t *testing.T, data []byte) [][]bool {
+	t.Helper()
+	number := func(text []byte) int {
+		n, err := strconv.Atoi(string(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n / module
+	}
+	size := number(svgSize.FindSubmatch(data)[1])
+	rows := make([][]bool, size)
+	for y := range rows {
+		rows[y] = make([]bool, size)
+	}
+	for _, run := range svgRun.FindAllSubmatch(data, -1) {
+		x, y := number(run[1]), number(run[2])
+		for i := range number(run[3]) {
+			rows[y][x+i] = true
+		}
+	}
+	var lines []string
+	for _, line := range svgText.FindAllSubmatch(data, -1) {
+		lines = append(lines, string(line[1]))
+	}
+	if got := strings.Join(lines, " "); got != CaptionReference {
+		t.Errorf("caption %q", got)
+	}
+	return rows
+}
+
+func TestCaptionIsEscapedInSVG(t *testing.T) {
+	t.Parallel()
+	c, err := qr.Encode("x", qr.M)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := string(drawSVG(c, "a<b>&c")); !strings.Contains(got, "a&lt;b&gt;&amp;c") {
+		t.Error(got)
+	}
+}
+
+func TestCheckQRFile(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, "dir.png"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for name, good := range map[string]bool{
+		"a.png": true, "a.PNG": true, "a.svg": true,
+		"a.jpg": false, "a": false, "png": false, "dir.png": false, "nosuch/a.png": false,
+	} {
+		err := CheckQRFile(filepath.Join(dir, name))
+		if (err == nil) != good {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if err := CheckQRFile("a.gif"); !errors.Is(err, ErrFileSuffix) {
+		t.Error(err)
+	}
+	if err := QRFile(filepath.Join(dir, "a.gif"), Code{Text: "x"}); !errors.Is(err, ErrFileSuffix) {
+		t.Error(err)
+	}
+	if err := CheckQRFile(filepath.Join(dir, "nosuch", "a.png")); !errors.Is(err, os.ErrNotExist) {
+		t.Error(err)
+	}
+	left, err := os.ReadDir(dir)
+	if err != nil || len(left) != 1 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+}
+
+func TestQRFileKeepsTheOldFileWhereItCannotReplace(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	path := filepath.Join(dir, "code.png")
+	if err := os.Mkdir(path, 0o700); err != nil { // a rename over a directory fails
+		t.Fatal(err)
+	}
+	if err := QRFile(path, Code{Text: "x"}); err == nil {
+		t.Error("a directory was replaced")
+	}
+	left, err := os.ReadDir(dir)
+	if err != nil || len(left) != 1 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+}
