@@ -174,5 +174,5 @@ func client(id string) (Client, error) {
 			return c, nil
 		}
 	}
-	return Client{}, apiError{400, "ResourceNotFoundException", "User pool client " + id + " does not exist."}
+	return Client{}, refusal("ResourceNotFoundException", "User pool client "+id+" does not exist.")
 }

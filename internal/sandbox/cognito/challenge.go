@@ -250,12 +250,12 @@ func checkPolicy(password string) error {
 	default:
 		return nil
 	}
-	return apiError{400, "InvalidPasswordException", "Password does not conform to policy: " + problem}
+	return refusal("InvalidPasswordException", "Password does not conform to policy: "+problem)
 }
 
-func codeMismatch(message string) error { return apiError{400, "CodeMismatchException", message} }
+func codeMismatch(message string) error { return refusal("CodeMismatchException", message) }
 
-func expiredCode(message string) error { return apiError{400, "ExpiredCodeException", message} }
+func expiredCode(message string) error { return refusal("ExpiredCodeException", message) }
 
 func randomBytes(n int) []byte {
 	b := make([]byte, n)

@@ -42,6 +42,9 @@ func TestSoftwareToken(t *testing.T) {
 	for _, d := range []time.Duration{-time.Minute, time.Minute} {
 		refused(t, a.respond(first, code(d)), "CodeMismatchException", "Invalid code received for user")
 	}
+	stranger := a
+	stranger.secret = "wrong"
+	refused(t, stranger.respond(first, code(0)), notAllowed, badHashText)
 	a.signedIn(a.respond(first, code(0)))
 
 	used := "Your software token has already been used once."

@@ -17,8 +17,8 @@ import (
 )
 
 // AWS's own JavaScript client signs in, refreshes and signs out, with every
-// kind of user: it runs where VILLAPAY_TEST_NODE names a directory in which
-// `npm install` was run with testdata/js/package.json.
+// kind of user: it runs where VILLAPAY_TEST_NODE names, absolutely, a directory
+// in which `npm install` was run with testdata/js/package.json.
 func TestJavaScriptClient(t *testing.T) {
 	t.Parallel()
 	modules := filepath.Join(os.Getenv("VILLAPAY_TEST_NODE"), "node_modules")

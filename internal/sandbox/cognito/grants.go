@@ -111,7 +111,7 @@ func (p *Pool) refreshed(c Client, token string) (grant, *account, string, error
 		return *g, p.accounts[g.User], "", nil
 	}
 	if out := g.Tokens[hash]; !out.IsZero() && now.Sub(out) >= c.grace {
-		return fail(apiError{400, "RefreshTokenReuseException", "Refresh token has been invalidated by rotation"})
+		return fail(refusal("RefreshTokenReuseException", "Refresh token has been invalidated by rotation"))
 	}
 	if g.Tokens[hash].IsZero() {
 		g.Tokens[hash] = now

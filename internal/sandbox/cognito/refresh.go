@@ -67,7 +67,7 @@ func (p *Pool) revokeToken(_ string, in input) (any, error) {
 		return nil, missingMember("token")
 	}
 	if !c.secretIs(in.ClientSecret) {
-		return nil, apiError{400, "UnauthorizedException", "Invalid client secret"}
+		return nil, refusal("UnauthorizedException", "Invalid client secret")
 	}
 	return struct{}{}, p.revoke(c, in.Token)
 }
@@ -76,7 +76,7 @@ func (p *Pool) revokeToken(_ string, in input) (any, error) {
 // it. An unknown token is as good as revoked (RFC 7009).
 func (p *Pool) revoke(c Client, token string) error {
 	if strings.Count(token, ".") == 2 {
-		return apiError{400, "UnsupportedTokenTypeException", "Only refresh tokens can be revoked"}
+		return refusal("UnsupportedTokenTypeException", "Only refresh tokens can be revoked")
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -85,7 +85,7 @@ func (p *Pool) revoke(c Client, token string) error {
 		return nil
 	}
 	if g.Client != c.ID {
-		return apiError{400, "UnauthorizedException", "The token was issued to another client"}
+		return refusal("UnauthorizedException", "The token was issued to another client")
 	}
 	g.Revoked = true
 	return p.save()

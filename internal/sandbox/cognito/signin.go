@@ -197,7 +197,7 @@ func (p *Pool) signIn(base string, c Client, a *account) (any, error) {
 func (a *account) refuse() error {
 	switch {
 	case a.unconfirmed:
-		return apiError{400, "UserNotConfirmedException", "User is not confirmed."}
+		return refusal("UserNotConfirmedException", "User is not confirmed.")
 	case a.disabled:
 		return notAuthorized("User is disabled.")
 	}
@@ -207,7 +207,7 @@ func (a *account) refuse() error {
 func (a *account) refuseLate() error {
 	switch {
 	case a.resetRequired:
-		return apiError{400, "PasswordResetRequiredException", "Password reset required for the user"}
+		return refusal("PasswordResetRequiredException", "Password reset required for the user")
 	case a.passwordStale:
 		return notAuthorized("Temporary password has expired and must be reset by an administrator.")
 	}

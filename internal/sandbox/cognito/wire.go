@@ -61,12 +61,17 @@ type apiError struct {
 
 func (e apiError) Error() string { return e.kind + ": " + e.message }
 
+// refusal is how nearly every error comes: with status 400.
+func refusal(kind, message string) error {
+	return apiError{http.StatusBadRequest, kind, message}
+}
+
 func notAuthorized(message string) error {
-	return apiError{http.StatusBadRequest, "NotAuthorizedException", message}
+	return refusal("NotAuthorizedException", message)
 }
 
 func invalidParameter(message string) error {
-	return apiError{http.StatusBadRequest, "InvalidParameterException", message}
+	return refusal("InvalidParameterException", message)
 }
 
 func missingMember(name string) error {
@@ -79,7 +84,7 @@ func missingParameter(name string) error {
 }
 
 func tooManyRequests() error {
-	return apiError{http.StatusBadRequest, "TooManyRequestsException", "Rate exceeded"}
+	return refusal("TooManyRequestsException", "Rate exceeded")
 }
 
 // serveCall answers one call of the Cognito API.
@@ -97,14 +102,14 @@ func (p *Pool) call(r *http.Request) (any, error) {
 	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	operation := p.operation(name)
 	if !ok || err != nil || kind != jsonType || operation == nil {
-		return nil, apiError{http.StatusBadRequest, "UnknownOperationException", ""}
+		return nil, refusal("UnknownOperationException", "")
 	}
 	in, err := decodeInput(r.Body)
 	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
 		return nil, apiError{http.StatusRequestEntityTooLarge, "RequestEntityTooLargeException", "Request is too large"}
 	}
 	if err != nil {
-		return nil, apiError{http.StatusBadRequest, "SerializationException", "Unable to parse the request"}
+		return nil, refusal("SerializationException", "Unable to parse the request")
 	}
 	return operation(p.base(r), in)
 }
