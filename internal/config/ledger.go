@@ -1,0 +1,67 @@
+package config
+
+import (
+	"errors"
+	"net/url"
+	"strings"
+
+	"github.com/villapay/villapay/internal/secret"
+)
+
+// checkLedger takes sqlite, none and PostgreSQL URLs. The URL itself is read by
+// the database driver, which knows forms that net/url does not (many hosts); an
+// error never repeats the text, which may hold a password.
+func checkLedger(text string) (string, error) {
+	if text == "sqlite" || text == "none" {
+		return text, nil
+	}
+	rest, ok := postgres(text)
+	if !ok {
+		return "", errors.New("it must be sqlite, none or a postgres:// URL")
+	}
+	if rest == "" || strings.ContainsFunc(rest, control) || strings.Contains(rest, " ") {
+		return "", errors.New("it is not a postgres:// URL")
+	}
+	return text, nil
+}
+
+// postgres cuts the scheme off a PostgreSQL URL.
+func postgres(text string) (rest string, ok bool) {
+	if rest, ok = strings.CutPrefix(text, "postgresql://"); ok {
+		return rest, true
+	}
+	return strings.CutPrefix(text, "postgres://")
+}
+
+// hideLedger replaces the passwords in a ledger URL, where one stands between
+// the user's colon and the @ and where it stands in the query. In doubt it
+// hides too much.
+func hideLedger(text string) string {
+	rest, ok := postgres(text)
+	if !ok {
+		return text
+	}
+	shown := text[:len(text)-len(rest)]
+	if at := strings.LastIndexByte(rest, '@'); at >= 0 {
+		user, password, _ := strings.Cut(rest[:at], ":")
+		shown += user
+		if password != "" {
+			shown += ":" + secret.Redacted
+		}
+		rest = rest[at:]
+	}
+	address, query, asked := strings.Cut(rest, "?")
+	shown += address
+	if !asked {
+		return shown
+	}
+	pairs := strings.Split(query, "&")
+	for i, pair := range pairs {
+		name, value, _ := strings.Cut(pair, "=")
+		plain, err := url.QueryUnescape(name)
+		if value != "" && (err != nil || strings.Contains(strings.ToLower(plain), "password")) {
+			pairs[i] = name + "=" + secret.Redacted
+		}
+	}
+	return shown + "?" + strings.Join(pairs, "&")
+}
