@@ -1,0 +1,143 @@
+package config
+
+import (
+	"slices"
+	"time"
+
+	"github.com/villapay/villapay/internal/api"
+	"github.com/villapay/villapay/internal/secret"
+)
+
+// Flags carries what the command line says; the zero value of a field means
+// that its flag was not given.
+type Flags struct {
+	Env     string
+	Output  string
+	Timeout time.Duration
+}
+
+// Config is what a command works with. It does not change once loaded.
+type Config struct {
+	File    string // the path of config.yaml, which need not exist
+	Profile Profile
+	Output  Value         // the output format and where it was asked for
+	Ledger  secret.String // sqlite, none or a PostgreSQL URL, which may hold a password
+
+	// Warnings tell what is better changed though it works.
+	Warnings []string
+
+	settings settings
+	values   []Value
+}
+
+// Profile is the selected environment.
+type Profile struct {
+	Name string
+
+	BaseURL string // normalised; "" in the sandbox, which has none
+	Live    bool   // payments are real money
+	Sandbox bool   // the embedded stand-in
+
+	Source            api.Source    // where the command names none
+	Timeout           time.Duration // of one command's whole conversation with the API
+	StatusPath        string        // below BaseURL, with {orderid}; "" = there is no such endpoint
+	StatusPaid        []string      // that endpoint's words that mean paid
+	IdempotencyHeader string
+	QRContent         string // text/template over the order's JSON
+
+	Auth  Auth
+	KBank KBank
+
+	stateDir string
+}
+
+// Auth says how to sign in. Empty fields are not known.
+type Auth struct {
+	Scheme        string // "" = the raw token, or Bearer
+	Region        string
+	UserPoolID    string
+	ClientID      string
+	Domain        string // the hosted UI, for signing in with a browser
+	Endpoint      string // instead of AWS's own
+	CallbackPorts []int
+}
+
+// KBank is what the bank's payment widget needs.
+type KBank struct {
+	ScriptURL, PublicKey, ShopName string
+}
+
+// Scope is what payments are kept under: the normalised base URL, for the
+// sandbox its state directory. The environment's name is only a label.
+func (p Profile) Scope() string {
+	if p.Sandbox {
+		return "sandbox:" + p.stateDir
+	}
+	return p.BaseURL
+}
+
+// Value is one effective value for people to read: without passwords, a list's
+// items separated by commas.
+type Value struct {
+	Key, Value string
+	Origin     string // "built in", "file PATH:LINE", "VILLAPAY_…", "--… flag", or "base_url of ENV" for live
+}
+
+// Summary describes an environment in a list of them.
+type Summary struct {
+	Name, BaseURL           string
+	Live, BuiltIn, Selected bool
+}
+
+// Values returns every effective value and where it came from: the environment,
+// output and ledger, then what the environment holds in the order of [Keys].
+func (c *Config) Values() []Value { return slices.Clone(c.values) }
+
+// Names lists the environments: the built-in ones, then the file's.
+func (c *Config) Names() []string { return c.settings.names() }
+
+// Envs describes every environment in the order of [Config.Names]; the selected
+// one as variables change it.
+func (c *Config) Envs() []Summary {
+	var list []Summary
+	for _, name := range c.Names() {
+		url, declared := c.settings.address(name)
+		summary := Summary{Name: name, BaseURL: url, Live: declared || c.settings.liveEnv(url) != "", BuiltIn: builtIn(name)}
+		if name == c.Profile.Name {
+			summary.Selected, summary.Live = true, c.Profile.Live
+			if !c.Profile.Sandbox {
+				summary.BaseURL = c.Profile.BaseURL
+			}
+		}
+		list = append(list, summary)
+	}
+	return list
+}
+
+// address returns the base URL of an environment and whether it says that it is
+// live, variables aside.
+func (s settings) address(name string) (url string, declaredLive bool) {
+	url = map[string]string{Dev: devURL, Prod: prodURL, Sandbox: Embedded}[name]
+	env := s.env(name)
+	if own, ok := env.keys["base_url"]; ok {
+		url = own.text
+	}
+	if live, ok := env.keys["live"]; ok {
+		return url, live.text == "true"
+	}
+	return url, name == Prod
+}
+
+// liveEnv names the live environment that has this base URL, or returns "". The
+// built-in prod address is live whatever the file says of prod.
+func (s settings) liveEnv(url string) string {
+	if url == prodURL {
+		return Prod
+	}
+	for _, name := range s.names() {
+		if own, live := s.address(name); live && own == url {
+			return name
+		}
+	}
+	return ""
+}

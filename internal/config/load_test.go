@@ -1,0 +1,380 @@
+package config
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/villapay/villapay/internal/api"
+)
+
+// world is a config directory and the variables around it.
+type world struct {
+	dir  string
+	vars map[string]string
+}
+
+// newWorld makes a directory with that config.yaml, without one for "".
+func newWorld(t *testing.T, text string, vars ...string) world {
+	t.Helper()
+	w := world{dir: t.TempDir(), vars: map[string]string{}}
+	w.vars["VILLAPAY_CONFIG_DIR"] = w.dir
+	w.vars["VILLAPAY_STATE_DIR"] = filepath.Join(w.dir, "state")
+	for i := 0; i < len(vars); i += 2 {
+		w.vars[vars[i]] = vars[i+1]
+	}
+	if text != "" {
+		w.write(t, text, 0o600)
+	}
+	return w
+}
+
+func (w world) getenv(name string) string { return w.vars[name] }
+func (w world) path() string              { return filepath.Join(w.dir, "config.yaml") }
+
+func (w world) write(t *testing.T, text string, mode os.FileMode) {
+	t.Helper()
+	if err := os.WriteFile(w.path(), []byte(text), mode); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (w world) text(t *testing.T) string {
+	t.Helper()
+	text, err := os.ReadFile(w.path())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+func (w world) load(t *testing.T, flags Flags) *Config {
+	t.Helper()
+	c, err := Load(w.getenv, flags)
+	if err != nil {
+		t.Fatalf("Load: %v", err)
+	}
+	return c
+}
+
+// wantError checks kind and texts of an *Error.
+func wantError(t *testing.T, err error, kind Kind, parts ...string) {
+	t.Helper()
+	var fault *Error
+	if !errors.As(err, &fault) {
+		t.Fatalf("got %v, want an *Error", err)
+	}
+	if fault.Kind != kind {
+		t.Errorf("%q has kind %d, want %d", fault.Message, fault.Kind, kind)
+	}
+	whole := fault.Message + "\nhint: " + fault.Hint
+	for _, part := range parts {
+		if !strings.Contains(whole, part) {
+			t.Errorf("%q does not say %q", whole, part)
+		}
+	}
+}
+
+func find(t *testing.T, c *Config, key string) Value {
+	t.Helper()
+	for _, v := range c.Values() {
+		if v.Key == key {
+			return v
+		}
+	}
+	t.Fatalf("no value %s", key)
+	return Value{}
+}
+
+func TestFreshInstall(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "")
+	w.vars["VILLAPAY_CONFIG_DIR"] = filepath.Join(w.dir, "none")
+	c := w.load(t, Flags{})
+	want := Profile{
+		Name: "dev", BaseURL: "https://shop.villamarket.com/api/payment3devapi", Source: api.QR, Timeout: 30 * time.Second,
+		StatusPath: "/checkstatus/{orderid}", StatusPaid: []string{}, IdempotencyHeader: "Idempotency-Key", QRContent: "{{.id}}",
+		Auth:  Auth{Region: "ap-southeast-1", CallbackPorts: []int{8976, 8977, 8978}},
+		KBank: KBank{ScriptURL: "https://dev-kpaymentgateway.kasikornbank.com/ui/v2/kpayment.min.js"},
+	}
+	if diff := cmp.Diff(want, c.Profile, cmp.AllowUnexported(Profile{})); diff != "" {
+		t.Error(diff)
+	}
+	if c.Output.Value != "table" || c.Ledger.Reveal() != "sqlite" || c.File != filepath.Join(w.dir, "none", "config.yaml") {
+		t.Errorf("output %v, ledger %s, file %s", c.Output, c.Ledger.Reveal(), c.File)
+	}
+	if _, err := os.Stat(filepath.Join(w.dir, "none")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("loading made the directory: %v", err)
+	}
+}
+
+func TestBuiltIns(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "")
+	prod := w.load(t, Flags{Env: "prod"}).Profile
+	if prod.Scope() != "https://shop.villamarket.com/api/payment3api" || !prod.Live || prod.Sandbox || strings.Contains(prod.KBank.ScriptURL, "dev-") {
+		t.Errorf("prod: %+v", prod)
+	}
+	c := w.load(t, Flags{Env: "sandbox"})
+	if p := c.Profile; !p.Sandbox || p.Live || p.BaseURL != "" || p.KBank.ScriptURL != "" || p.Scope() != "sandbox:"+filepath.Join(w.dir, "state") {
+		t.Errorf("sandbox: %+v, scope %s", p, p.Scope())
+	}
+	if got := find(t, c, "base_url"); got.Value != "(embedded)" {
+		t.Errorf("sandbox's base_url is shown as %v", got)
+	}
+}
+
+// TestPrecedence raises each value through every layer that it has.
+func TestPrecedence(t *testing.T) {
+	t.Parallel()
+	const text = "env: a\noutput: json\nledger: none\nenvs:\n  a:\n    base_url: https://a.example\n    timeout: 10s\n  b:\n    base_url: https://b.example\n  c:\n    base_url: https://c.example\n"
+	type layer struct {
+		text, variable string
+		flags          Flags
+		value, origin  string
+	}
+	for key, layers := range map[string][]layer{
+		"env":    {{value: "dev", origin: "built in"}, {text: text, value: "a", origin: "file"}, {text: text, variable: "VILLAPAY_ENV=b", value: "b", origin: "VILLAPAY_ENV"}, {text: text, variable: "VILLAPAY_ENV=b", flags: Flags{Env: "c"}, value: "c", origin: "--env flag"}},
+		"output": {{value: "table", origin: "built in"}, {text: text, value: "json", origin: "file"}, {text: text, variable: "VILLAPAY_OUTPUT=yaml", value: "yaml", origin: "VILLAPAY_OUTPUT"}, {text: text, variable: "VILLAPAY_OUTPUT=yaml", flags: Flags{Output: "csv"}, value: "csv", origin: "--output flag"}},
+		"ledger": {{value: "sqlite", origin: "built in"}, {text: text, value: "none", origin: "file"}, {text: text, variable: "VILLAPAY_LEDGER=postgres://h/d", value: "postgres://h/d", origin: "VILLAPAY_LEDGER"}},
+		"base_url": {
+			{value: devURL, origin: "built in"}, {text: text, value: "https://a.example", origin: "file"},
+			{text: text, variable: "VILLAPAY_BASE_URL=https://X.example/", value: "https://x.example", origin: "VILLAPAY_BASE_URL"},
+		},
+		"timeout": {{value: "30s", origin: "built in"}, {text: text, value: "10s", origin: "file"}, {text: text, flags: Flags{Timeout: 90 * time.Second}, value: "1m30s", origin: "--timeout flag"}},
+	} {
+		for _, l := range layers {
+			w := newWorld(t, l.text)
+			name, value, _ := strings.Cut(l.variable, "=")
+			w.vars[name] = value
+			c := w.load(t, l.flags)
+			if got := find(t, c, key); got.Value != l.value || !strings.HasPrefix(got.Origin, l.origin) {
+				t.Errorf("%s with %q: got %v, want %s from %s", key, l.variable, got, l.value, l.origin)
+			}
+			switch key {
+			case "env":
+				if c.Profile.Name != l.value {
+					t.Errorf("profile %s, want %s", c.Profile.Name, l.value)
+				}
+			case "output":
+				if c.Output.Value != l.value {
+					t.Errorf("output %v, want %s", c.Output, l.value)
+				}
+			case "ledger":
+				if c.Ledger.Reveal() != l.value {
+					t.Errorf("ledger %s, want %s", c.Ledger.Reveal(), l.value)
+				}
+			case "base_url":
+				if c.Profile.BaseURL != l.value {
+					t.Errorf("base URL %s, want %s", c.Profile.BaseURL, l.value)
+				}
+			case "timeout":
+				if want, _ := time.ParseDuration(l.value); c.Profile.Timeout != want {
+					t.Errorf("timeout %s, want %s", c.Profile.Timeout, l.value)
+				}
+			}
+		}
+	}
+}
+
+func TestEmptyVariableIsNotSet(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "env: prod\n", "VILLAPAY_ENV", "", "VILLAPAY_OUTPUT", "", "VILLAPAY_BASE_URL", "", "VILLAPAY_LEDGER", "")
+	if c := w.load(t, Flags{}); c.Profile.Name != "prod" || c.Profile.BaseURL != prodURL || c.Output.Value != "table" {
+		t.Errorf("got %+v", c.Profile)
+	}
+}
+
+const everyKey = `env: staging
+output: yaml
+ledger: "postgres://ann:hunter22@db.example,db2.example:6432/pay?sslmode=require&password=hunter33"
+envs:
+  staging:
+    base_url: HTTPS://Staging.Example.:443//api/./v1/
+    live: True
+    source: wechat
+    timeout: 1m
+    status_path: ""
+    status_paid: [PAID, จ่ายแล้ว]
+    idempotency_header: X-Key
+    qr_content: |-
+      https://pay.example/?o={{.id}}
+    auth:
+      scheme: Bearer
+      region: us-gov-west-1
+      user_pool_id: 00123
+      client_id: 1.5e3x
+      domain: https://login.example
+      callback_ports: [1024, 65535]
+      endpoint: http://localhost:9229/
+    kbank:
+      script_url: http://[::1]:80/k.js
+      public_key: pkey_test_1
+      shop_name: 0x10
+`
+
+func TestEveryKey(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, strings.Replace(everyKey, "1.5e3x", "1_500", 1))
+	c := w.load(t, Flags{})
+	want := Profile{
+		Name: "staging", BaseURL: "https://staging.example/api/v1", Live: true, Source: api.WeChat, Timeout: time.Minute,
+		StatusPath: "", StatusPaid: []string{"PAID", "จ่ายแล้ว"}, IdempotencyHeader: "X-Key", QRContent: "https://pay.example/?o={{.id}}",
+		Auth:  Auth{Scheme: "Bearer", Region: "us-gov-west-1", UserPoolID: "00123", ClientID: "1_500", Domain: "https://login.example", Endpoint: "http://localhost:9229", CallbackPorts: []int{1024, 65535}},
+		KBank: KBank{ScriptURL: "http://[::1]/k.js", PublicKey: "pkey_test_1", ShopName: "0x10"},
+	}
+	if diff := cmp.Diff(want, c.Profile, cmp.AllowUnexported(Profile{})); diff != "" {
+		t.Error(diff)
+	}
+	var keys []string
+	for _, v := range c.Values() {
+		keys = append(keys, v.Key)
+		if v.Key != "env" && !strings.HasPrefix(v.Origin, "file "+w.path()+":") {
+			t.Errorf("%v does not come from the file", v)
+		}
+	}
+	if diff := cmp.Diff(append([]string{"env", "output", "ledger"}, Keys()[:len(Keys())-2]...), keys); diff != "" {
+		t.Errorf("Values and Keys differ: %s", diff)
+	}
+	if got := find(t, c, "auth.user_pool_id"); got.Origin != "file "+w.path()+":18" || got.Value != "00123" {
+		t.Errorf("got %v", got)
+	}
+	if got := find(t, c, "auth.callback_ports"); got.Value != "1024,65535" {
+		t.Errorf("got %v", got)
+	}
+}
+
+// TestLedgerPassword: it is used, named as misplaced, and never shown.
+func TestLedgerPassword(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, everyKey[:strings.Index(everyKey, "envs:")])
+	w.vars["VILLAPAY_ENV"] = "dev"
+	wantError(t, func() error { _, err := Load(w.getenv, Flags{}); return err }(), KindConfig, `no environment "staging"`)
+	w.write(t, strings.Replace(everyKey[:strings.Index(everyKey, "envs:")], "staging", "dev", 1), 0o600)
+	c := w.load(t, Flags{})
+	if !strings.Contains(c.Ledger.Reveal(), "hunter22") {
+		t.Error("the ledger's URL lost its password")
+	}
+	if got := find(t, c, "ledger").Value; got != "postgres://ann:[redacted]@db.example,db2.example:6432/pay?sslmode=require&password=[redacted]" {
+		t.Errorf("shown as %s", got)
+	}
+	if len(c.Warnings) != 1 || !strings.Contains(c.Warnings[0], "line 3") || strings.Contains(c.Warnings[0], "hunter") {
+		t.Errorf("warnings %q", c.Warnings)
+	}
+}
+
+func TestHideLedger(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]string{
+		"sqlite":                             "sqlite",
+		"postgres:///pay":                    "postgres:///pay",
+		"postgresql://ann@h:5432/d":          "postgresql://ann@h:5432/d",
+		"postgres://ann:@h/d":                "postgres://ann@h/d",
+		"postgres://ann:p/w?x@y@h/d":         "postgres://ann:[redacted]@h/d",
+		"postgres://ann:p%40w@h/d":           "postgres://ann:[redacted]@h/d",
+		"postgres://h/d?user=a&pass%77ord=x": "postgres://h/d?user=a&pass%77ord=[redacted]",
+		"postgres://h/d?sslpassword=x":       "postgres://h/d?sslpassword=[redacted]",
+		"postgres://h/d?%zz=x":               "postgres://h/d?%zz=[redacted]",
+	} {
+		if got := hideLedger(in); got != want {
+			t.Errorf("%s is shown as %s, want %s", in, got, want)
+		}
+	}
+}
+
+// TestLiveByAddress: an address of real money is live under any name.
+func TestLiveByAddress(t *testing.T) {
+	t.Parallel()
+	const shop = "envs:\n  shop: {base_url: https://shop.example/pay, live: true}\n"
+	for name, test := range map[string]struct {
+		text, env, url string
+		live           bool
+		origin         string
+	}{
+		"dev":                         {env: "dev", origin: "built in"},
+		"prod's address in dev":       {env: "dev", url: "https://SHOP.villamarket.com:443/api//payment3api/", live: true, origin: "base_url of prod"},
+		"prod's address by file":      {text: "envs:\n  mine: {base_url: https://shop.villamarket.com./api/payment3api, live: false}\n", env: "mine", live: true, origin: "base_url of prod"},
+		"prod called not live":        {text: "envs:\n  prod: {live: false}\n", env: "prod", live: true, origin: "base_url of prod"},
+		"prod moved and not live":     {text: "envs:\n  prod: {live: false, base_url: https://x.example}\n", env: "prod", origin: "file"},
+		"prod moved, dev goes there":  {text: "envs:\n  prod: {base_url: https://x.example}\n", env: "dev", url: "https://x.example", live: true, origin: "base_url of prod"},
+		"prod moved, its old address": {text: "envs:\n  prod: {base_url: https://x.example}\n", env: "dev", url: prodURL, live: true, origin: "base_url of prod"},
+		"a live one of the file":      {text: shop, env: "dev", url: "https://shop.example/pay", live: true, origin: "base_url of shop"},
+		"another path":                {text: shop, env: "dev", url: "https://shop.example/Pay", origin: "built in"},
+		"live with another address":   {text: shop, env: "shop", url: "http://localhost:1", live: true, origin: "file"},
+		"sandbox":                     {text: shop, env: "sandbox", origin: "built in"},
+	} {
+		w := newWorld(t, test.text, "VILLAPAY_BASE_URL", test.url)
+		c := w.load(t, Flags{Env: test.env})
+		if got := find(t, c, "live"); c.Profile.Live != test.live || !strings.HasPrefix(got.Origin, test.origin) {
+			t.Errorf("%s: live is %t from %q, want %t from %s", name, c.Profile.Live, got.Origin, test.live, test.origin)
+		}
+		for _, env := range c.Envs() {
+			if env.Name == test.env && (env.Live != test.live || !env.Selected) {
+				t.Errorf("%s: listed as %+v", name, env)
+			}
+		}
+	}
+}
+
+func TestEnvs(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "envs:\n  zoo: {base_url: https://Z.example}\n  dev: {source: wechat}\n  alt: {base_url: https://z.example/, live: true}\n")
+	c := w.load(t, Flags{Env: "alt"})
+	want := []Summary{
+		{Name: "dev", BaseURL: devURL, BuiltIn: true},
+		{Name: "prod", BaseURL: prodURL, Live: true, BuiltIn: true},
+		{Name: "sandbox", BaseURL: "(embedded)", BuiltIn: true},
+		{Name: "zoo", BaseURL: "https://z.example", Live: true},
+		{Name: "alt", BaseURL: "https://z.example", Live: true, Selected: true},
+	}
+	if diff := cmp.Diff(want, c.Envs()); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff([]string{"dev", "prod", "sandbox", "zoo", "alt"}, c.Names()); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestBadFlagsAndVariables(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		variable string
+		flags    Flags
+		kind     Kind
+		says     []string
+	}{
+		"flag names no environment":     {flags: Flags{Env: "prd"}, kind: KindUsage, says: []string{`--env: there is no environment "prd"`, `did you mean "prod"?`}},
+		"nothing like it":               {flags: Flags{Env: "qqqqqqq"}, kind: KindUsage, says: []string{"dev, prod, sandbox"}},
+		"variable names no environment": {variable: "VILLAPAY_ENV=PROD", kind: KindConfig, says: []string{`VILLAPAY_ENV: there is no environment "PROD"`, `"prod"?`}},
+		"flag over a wrong variable":    {variable: "VILLAPAY_ENV=nosuch", flags: Flags{Env: "nono"}, kind: KindUsage, says: []string{`"nono"`}},
+		"flag's format":                 {flags: Flags{Output: "xml"}, kind: KindUsage, says: []string{"--output", `"xml"`, "table, json, yaml, csv, qr"}},
+		"variable's format":             {variable: "VILLAPAY_OUTPUT=JSON", kind: KindConfig, says: []string{"VILLAPAY_OUTPUT"}},
+		"variable's ledger":             {variable: "VILLAPAY_LEDGER=mysql://u:hunter22@h/d", kind: KindConfig, says: []string{"VILLAPAY_LEDGER"}},
+		"variable's address":            {variable: "VILLAPAY_BASE_URL=http://evil.example", kind: KindConfig, says: []string{"VILLAPAY_BASE_URL", "https"}},
+		"address with a password":       {variable: "VILLAPAY_BASE_URL=https://u:hunter22@h.example", kind: KindConfig, says: []string{"no password"}},
+		"address of the sandbox":        {variable: "VILLAPAY_BASE_URL=https://h.example", flags: Flags{Env: "sandbox"}, kind: KindConfig, says: []string{"embedded"}},
+		"negative timeout":              {flags: Flags{Timeout: -1}, kind: KindUsage, says: []string{"--timeout"}},
+		"endless timeout":               {flags: Flags{Timeout: time.Hour}, kind: KindUsage, says: []string{"10m0s"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, "")
+			key, value, _ := strings.Cut(test.variable, "=")
+			w.vars[key] = value
+			_, err := Load(w.getenv, test.flags)
+			wantError(t, err, test.kind, test.says...)
+			if strings.Contains(err.Error(), "hunter22") {
+				t.Errorf("%q shows a password", err)
+			}
+		})
+	}
+	w := newWorld(t, "", "VILLAPAY_ENV", "nosuch")
+	if c := w.load(t, Flags{Env: "dev"}); c.Profile.Name != "dev" {
+		t.Error("a flag does not win over a wrong variable")
+	}
+}
