@@ -1,0 +1,400 @@
+package config
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// edits are the operations by name, for tables.
+func (w world) run(t *testing.T, args ...string) error {
+	t.Helper()
+	ctx := t.Context()
+	switch args[0] {
+	case "use":
+		return Use(ctx, w.getenv, args[1])
+	case "add":
+		return Add(ctx, w.getenv, args[1], args[2], len(args) > 3)
+	case "remove":
+		return Remove(ctx, w.getenv, args[1])
+	case "set":
+		return Set(ctx, w.getenv, args[1], args[2], args[3])
+	case "unset":
+		_, err := Unset(ctx, w.getenv, args[1], args[2])
+		return err
+	}
+	t.Fatalf("no operation %s", args[0])
+	return nil
+}
+
+// TestEditKeepsTheRest: each edit changes its own lines, to the byte.
+func TestEditKeepsTheRest(t *testing.T) {
+	t.Parallel()
+	const base = `# ours
+
+env: dev                      # the selected one
+output: "json" # quoted
+
+envs:
+  # mine is mine
+  mine:   # here
+
+    base_url: 'https://x.example' # it''s
+    status_paid:
+      - PAID # says Ann
+      - DONE
+    qr_content: |
+      # not a comment
+      {{.id}}
+    # before auth
+    auth:
+      region: us-east-1   # far
+    # after auth
+
+  # then the others
+  dev:
+    timeout:   # later
+  prod: {source: wechat, auth: {region: us-east-1}} # flow
+
+# the end
+`
+	for name, test := range map[string]struct {
+		args     []string
+		old, new string
+	}{
+		"replace a plain value":      {[]string{"use", "mine"}, "env: dev                      #", "env: mine                     #"},
+		"a longer value":             {[]string{"set", "", "ledger", "none"}, "quoted\n", "quoted\n"},
+		"a quoted value":             {[]string{"set", "", "output", "table"}, `output: "json" #`, `output: table  #`},
+		"an escaped quote":           {[]string{"set", "mine", "base_url", "https://longer.example/path"}, `'https://x.example' #`, `https://longer.example/path #`},
+		"a list of lines":            {[]string{"set", "mine", "status_paid", "OK"}, "status_paid:\n      - PAID # says Ann\n      - DONE\n", "status_paid: [OK]\n"},
+		"a block of text":            {[]string{"set", "mine", "qr_content", "{{.id}}"}, "qr_content: |\n      # not a comment\n      {{.id}}\n", "qr_content: '{{.id}}'\n"},
+		"a text of lines":            {[]string{"set", "mine", "qr_content", "a\n{{.id}}"}, "qr_content: |\n      # not a comment\n      {{.id}}\n", "qr_content: \"a\\n{{.id}}\"\n"},
+		"a nested value":             {[]string{"set", "mine", "auth.region", "eu-west-1"}, "us-east-1   # far", "eu-west-1   # far"},
+		"a new nested value":         {[]string{"set", "mine", "auth.user_pool_id", "00123"}, "# far\n", "# far\n      user_pool_id: \"00123\"\n"},
+		"a new section":              {[]string{"set", "mine", "kbank.shop_name", "true"}, "# far\n", "# far\n    kbank:\n      shop_name: \"true\"\n"},
+		"an empty value":             {[]string{"set", "dev", "timeout", "5s"}, "timeout:   # later", "timeout: 5s # later"},
+		"in flow style":              {[]string{"set", "prod", "timeout", "5s"}, "us-east-1}} # flow", "us-east-1}, timeout: 5s} # flow"},
+		"nested in flow style":       {[]string{"set", "prod", "auth.scheme", "Bearer"}, "us-east-1}} # flow", "us-east-1, scheme: Bearer}} # flow"},
+		"replaced in flow style":     {[]string{"set", "prod", "source", "qr"}, "wechat", "qr"},
+		"removed in flow style":      {[]string{"unset", "prod", "source"}, "source: wechat, ", ""},
+		"a new environment":          {[]string{"add", "new", "https://N.example/", "live"}, "# flow\n", "# flow\n  new:\n    base_url: https://n.example\n    live: true\n"},
+		"a built-in's first value":   {[]string{"set", "sandbox", "source", "wechat"}, "# flow\n", "# flow\n  sandbox:\n    source: wechat\n"},
+		"remove a value":             {[]string{"unset", "mine", "auth.region"}, "      region: us-east-1   # far\n", ""},
+		"remove a list":              {[]string{"unset", "mine", "status_paid"}, "    status_paid:\n      - PAID # says Ann\n      - DONE\n", ""},
+		"remove a section":           {[]string{"unset", "mine", "auth"}, "    auth:\n      region: us-east-1   # far\n", ""},
+		"remove a top value":         {[]string{"unset", "", "output"}, "output: \"json\" # quoted\n", ""},
+		"remove the selection":       {[]string{"unset", "", "env"}, "env: dev                      # the selected one\n", ""},
+		"remove what is not there":   {[]string{"unset", "dev", "source"}, "", ""},
+		"remove an environment":      {[]string{"remove", "mine"}, base[strings.Index(base, "  mine:"):strings.Index(base, "    # after auth")], ""},
+		"an empty list":              {[]string{"set", "dev", "status_paid", ""}, "# later\n", "# later\n    status_paid: []\n"},
+		"an empty text":              {[]string{"set", "dev", "status_path", ""}, "# later\n", "# later\n    status_path: \"\"\n"},
+		"a list of numbers":          {[]string{"set", "dev", "auth.callback_ports", "2000, 3000"}, "# later\n", "# later\n    auth:\n      callback_ports: [2000, 3000]\n"},
+		"a list of words like these": {[]string{"set", "dev", "status_paid", "true,null,1,PAID"}, "# later\n", "# later\n    status_paid: [\"true\", \"null\", \"1\", PAID]\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			want := strings.Replace(base, test.old, test.new, 1)
+			if name == "a longer value" { // a new key at the top goes to the end, before the last comment
+				want = strings.Replace(base, "# flow\n", "# flow\nledger: none\n", 1)
+			}
+			for ends, text := range map[string][2]string{
+				"LF":             {base, want},
+				"CRLF":           {strings.ReplaceAll(base, "\n", "\r\n"), strings.ReplaceAll(want, "\n", "\r\n")},
+				"no end of line": {strings.TrimSuffix(base, "\n"), strings.TrimSuffix(want, "\n")},
+			} {
+				w := newWorld(t, text[0])
+				if err := w.run(t, test.args...); err != nil {
+					t.Fatalf("%s: %v", ends, err)
+				}
+				if diff := cmp.Diff(text[1], w.text(t)); diff != "" {
+					t.Errorf("%s: %s", ends, diff)
+				}
+				w.load(t, Flags{})
+			}
+		})
+	}
+}
+
+// TestEditOddFiles: files that hold little, or are laid out for machines.
+func TestEditOddFiles(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		text, want string
+	}{
+		"no file":              {"", "env: prod\n"},
+		"an empty line":        {"\n", "\nenv: prod\n"},
+		"only comments":        {"# env: dev\n#\n# envs:", "# env: dev\n#\n# envs:\nenv: prod\n"},
+		"a document's start":   {"%YAML 1.1\n--- # c\n", "%YAML 1.1\n--- # c\nenv: prod\n"},
+		"BOM":                  {"\ufeffenv: dev # c\n", "env: prod # c\n"},
+		"JSON":                 {`{"output": "json"}`, "{\"output\": \"json\", env: prod}\n"},
+		"JSON with it":         {`{"output": "json", "env": "dev"}`, "{\"output\": \"json\", \"env\": prod}\n"},
+		"nothing in flow":      {"{}\n", "env: prod\n"},
+		"on the next line":     {"env: # so\n  # why\n  dev\noutput: json\n", "# so\n# why\nenv: prod\noutput: json\n"},
+		"in quoted lines":      {"env: \"de\\\n  v\"\noutput: json\n", "env: prod\noutput: json\n"},
+		"indented":             {"  env: dev\n  output: json\n", "  env: prod\n  output: json\n"},
+		"a document's end":     {"output: json\n...\n", "output: json\nenv: prod\n...\n"},
+		"explicit keys":        {"? env\n: dev\n", "env: prod\n"},
+		"a comment in flow":    {"{output: json, # why\n env: dev}\n", "{output: json, # why\n  env: prod}\n"},
+		"a key without a word": {"env:\noutput: json\n", "env: prod\noutput: json\n"},
+		"a null":               {"env: ~ # c\n", "env: prod # c\n"},
+	} {
+		w := newWorld(t, test.text)
+		err := Use(t.Context(), w.getenv, "prod")
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if diff := cmp.Diff(test.want, w.text(t)); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
+		if c := w.load(t, Flags{}); c.Profile.Name != "prod" {
+			t.Errorf("%s: selected %s", name, c.Profile.Name)
+		}
+	}
+}
+
+// TestEmptyMappings: a first key goes into a mapping that holds none.
+func TestEmptyMappings(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"envs:\n\n# c\noutput: json\n":        "envs:\n  dev:\n    source: qr\n\n# c\noutput: json\n",
+		"envs: {} # c\noutput: json\n":        "envs: # c\n  dev:\n    source: qr\noutput: json\n",
+		"envs:\n  dev: {}\noutput: json\n":    "envs:\n  dev:\n    source: qr\noutput: json\n",
+		"envs:\n  dev:   # c\noutput: qr\n":   "envs:\n  dev:   # c\n    source: qr\noutput: qr\n",
+		"envs:\n    dev:\n        live: true": "envs:\n    dev:\n        live: true\n        source: qr\n",
+		"envs: ~\n":                           "envs:\n  dev:\n    source: qr\n",
+	} {
+		w := newWorld(t, text)
+		if err := Set(t.Context(), w.getenv, "dev", "source", "qr"); err != nil {
+			t.Errorf("%q: %v", text, err)
+			continue
+		}
+		if diff := cmp.Diff(want, w.text(t)); diff != "" {
+			t.Errorf("%q: %s", text, diff)
+		}
+	}
+}
+
+// TestRefusals: what is wrong is refused before the file is touched.
+func TestRefusals(t *testing.T) {
+	t.Parallel()
+	const text = "env: mine # c\nenvs:\n  mine:\n    base_url: https://x.example\n  other: {base_url: https://y.example}\n"
+	for name, test := range map[string]struct {
+		args []string
+		says []string
+	}{
+		"use an unknown":          {[]string{"use", "mnie"}, []string{`no environment "mnie"`, `"mine"?`}},
+		"add a built-in":          {[]string{"add", "prod", "https://z.example"}, []string{"already"}},
+		"add one again":           {[]string{"add", "mine", "https://z.example"}, []string{"already"}},
+		"add without https":       {[]string{"add", "z", "http://z.example"}, []string{"--base-url", "https"}},
+		"add a bad name":          {[]string{"add", "Z", "https://z.example"}, []string{"not an environment's name"}},
+		"remove a built-in":       {[]string{"remove", "dev"}, []string{"built in", "env unset"}},
+		"remove the selected":     {[]string{"remove", "mine"}, []string{"selected", "villapay env use dev"}},
+		"remove an unknown":       {[]string{"remove", "othr"}, []string{`"other"?`}},
+		"set an unknown key":      {[]string{"set", "mine", "timout", "3s"}, []string{`unknown key "timout"`, `"timeout"?`}},
+		"set a section":           {[]string{"set", "mine", "auth", "x"}, []string{"unknown key"}},
+		"set env":                 {[]string{"set", "mine", "env", "dev"}, []string{"villapay env use"}},
+		"set a wrong value":       {[]string{"set", "mine", "timeout", "30"}, []string{"write 30s"}},
+		"set a wrong URL":         {[]string{"set", "mine", "auth.domain", "login.example"}, []string{"https://"}},
+		"set on an unknown":       {[]string{"set", "nosuch", "timeout", "3s"}, []string{`no environment "nosuch"`}},
+		"set the sandbox's":       {[]string{"set", "sandbox", "base_url", "https://x.example"}, []string{"embedded"}},
+		"set the sandbox live":    {[]string{"set", "sandbox", "live", "true"}, []string{"never live"}},
+		"set a password":          {[]string{"set", "mine", "auth.password", "hunter22"}, []string{"VILLAPAY_PASSWORD"}},
+		"set a client secret":     {[]string{"set", "mine", "client_secret", "hunter22"}, []string{"VILLAPAY_CLIENT_SECRET"}},
+		"set a token":             {[]string{"set", "mine", "token", "hunter22"}, []string{"VILLAPAY_TOKEN"}},
+		"set a secret key":        {[]string{"set", "mine", "kbank.secret_key", "hunter22"}, []string{"VILLAPAY_WEBHOOK_SECRET"}},
+		"a secret as public":      {[]string{"set", "mine", "kbank.public_key", "skey_hunter22"}, []string{"secret key"}},
+		"a ledger's password":     {[]string{"set", "", "ledger", "postgres://a:hunter22@h/d"}, []string{"never stands in this file", "VILLAPAY_LEDGER"}},
+		"unset what is needed":    {[]string{"unset", "mine", "base_url"}, []string{"envs.mine has no base_url"}},
+		"unset an unknown key":    {[]string{"unset", "mine", "sorce"}, []string{`"source"?`}},
+		"unset on an unknown":     {[]string{"unset", "nosuch", "source"}, []string{`no environment "nosuch"`}},
+		"unset every environment": {[]string{"unset", "", "envs"}, []string{"env remove"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, text)
+			err := w.run(t, test.args...)
+			wantError(t, err, KindUsage, test.says...)
+			if strings.Contains(err.Error(), "hunter22") {
+				t.Errorf("%q shows a secret", err)
+			}
+			if w.text(t) != text {
+				t.Errorf("the file changed to %q", w.text(t))
+			}
+		})
+	}
+	w := newWorld(t, text, "VILLAPAY_ENV", "other")
+	wantError(t, Remove(t.Context(), w.getenv, "other"), KindUsage, "selected")
+	w = newWorld(t, "env: dev\n", "VILLAPAY_ENV", "gone")
+	wantError(t, Set(t.Context(), w.getenv, "", "source", "qr"), KindConfig, "the selected environment", `"gone"`)
+}
+
+// TestSelectedEnvironment: edits without a name go where commands would.
+func TestSelectedEnvironment(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "env: prod\n")
+	if err := Set(t.Context(), w.getenv, "", "source", "wechat"); err != nil {
+		t.Fatal(err)
+	}
+	w.vars["VILLAPAY_ENV"] = "dev"
+	if err := Set(t.Context(), w.getenv, "", "timeout", "5s"); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff("env: prod\nenvs:\n  prod:\n    source: wechat\n  dev:\n    timeout: 5s\n", w.text(t)); diff != "" {
+		t.Error(diff)
+	}
+	if removed, err := Unset(t.Context(), w.getenv, "", "timeout"); err != nil || !removed {
+		t.Errorf("removed %t, %v", removed, err)
+	}
+	if removed, err := Unset(t.Context(), w.getenv, "", "timeout"); err != nil || removed {
+		t.Errorf("removed %t again, %v", removed, err)
+	}
+}
+
+// TestRepair: a file that cannot be read is put right by the commands that its
+// error names.
+func TestRepair(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		text  string
+		edits [][]string
+	}{
+		"unknown keys, one by one": {"foo: 1\nbar: [2]\nenvs:\n  dev:\n    baz: {a: 1}\n    auth: {qux: 1}\n", [][]string{{"unset", "", "foo"}, {"unset", "", "bar"}, {"unset", "dev", "baz"}, {"unset", "dev", "auth.qux"}}},
+		"a key at the top":         {"source: qr\nenvs:\n  dev: {timeout: 3s}\n", [][]string{{"unset", "", "source"}}},
+		"a top key below":          {"output: json\nenvs:\n  dev: {output: csv, timeout: 3s}\n", [][]string{{"unset", "dev", "output"}}},
+		"a dotted key":             {"envs:\n  dev:\n    auth.region: x\n    auth: {region: us-east-1}\n    timeout: 3s\n", [][]string{{"unset", "dev", "auth.region"}}},
+		"a key twice":              {"output: json\noutput: csv\nenvs:\n  dev: {timeout: 3s}\n", [][]string{{"unset", "", "output"}}},
+		"a wrong value, set":       {"envs:\n  dev:\n    timeout: 30\n", [][]string{{"set", "dev", "timeout", "3s"}}},
+		"a wrong value, unset":     {"envs:\n  dev:\n    source: card\n    timeout: 3s\n", [][]string{{"unset", "dev", "source"}}},
+		"a wrong type":             {"envs:\n  dev:\n    source: [qr]\n    timeout: 3s\n", [][]string{{"set", "dev", "source", "qr"}}},
+		"a lost selection":         {"env: gone\nenvs:\n  dev: {timeout: 3s}\n", [][]string{{"use", "dev"}}},
+		"a lost selection, unset":  {"env: gone\nenvs:\n  dev: {timeout: 3s}\n", [][]string{{"unset", "", "env"}}},
+		"a bad environment":        {"envs:\n  Prod-TH: {base_url: https://x.example}\n  dev: {timeout: 3s}\n", [][]string{{"remove", "Prod-TH"}}},
+		"an address missing":       {"envs:\n  mine: {live: true}\n  dev: {timeout: 3s}\n", [][]string{{"set", "mine", "base_url", "https://x.example"}}},
+		"a secret":                 {"token: hunter22\nenvs:\n  dev: {timeout: 3s}\n", [][]string{{"unset", "", "token"}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, test.text)
+			if _, err := Load(w.getenv, Flags{}); err == nil {
+				t.Fatal("the file is not wrong")
+			}
+			for _, args := range test.edits {
+				if err := w.run(t, args...); err != nil {
+					t.Fatalf("%v: %v", args, err)
+				}
+			}
+			c := w.load(t, Flags{})
+			if want := strings.Contains(test.text, "timeout"); want != (c.Profile.Timeout.Seconds() == 3) {
+				t.Errorf("timeout is %s; the file is %q", c.Profile.Timeout, w.text(t))
+			}
+		})
+	}
+}
+
+// TestBeyondRepair: where no key can be relied on, the file's own error comes.
+func TestBeyondRepair(t *testing.T) {
+	t.Parallel()
+	for text, says := range map[string]string{
+		"env: [\n":                     "not a YAML file",
+		"- env\n":                      "not a list",
+		"envs: &a\n  dev: {}\n":        "anchors",
+		"envs: [dev]\n":                "envs must hold keys, not a list",
+		"envs:\n  dev:\n    auth: x\n": "envs.dev.auth must hold keys",
+		"envs: {dev: {auth: {region: x, region: y}}}\n": "envs.dev.auth.region twice",
+	} {
+		w := newWorld(t, text)
+		wantError(t, Set(t.Context(), w.getenv, "dev", "auth.region", "us-east-1"), KindConfig, says)
+		if w.text(t) != text {
+			t.Errorf("%q became %q", text, w.text(t))
+		}
+	}
+}
+
+// TestCommentsWin: an edit that would cost a comment is left to people.
+func TestCommentsWin(t *testing.T) {
+	t.Parallel()
+	const text = "{output: json, # why\n env: dev}\n"
+	w := newWorld(t, text)
+	_, err := Unset(t.Context(), w.getenv, "", "output")
+	wantError(t, err, KindConfig, "without losing comments", "by hand")
+	if w.text(t) != text {
+		t.Errorf("the file became %q", w.text(t))
+	}
+}
+
+func TestModes(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS == "windows" {
+		t.Skip("Windows has no modes")
+	}
+	w := newWorld(t, "")
+	w.write(t, "env: dev\n", 0o644)
+	w.vars["VILLAPAY_CONFIG_DIR"] = filepath.Join(w.dir, "a", "b")
+	if err := Use(t.Context(), w.getenv, "prod"); err != nil {
+		t.Fatal(err)
+	}
+	w.vars["VILLAPAY_CONFIG_DIR"] = w.dir
+	if err := Use(t.Context(), w.getenv, "prod"); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]os.FileMode{"config.yaml": 0o600, "config.yaml.lock": 0o600, "a/b/config.yaml": 0o600, "a": 0o700, "a/b": 0o700} {
+		info, err := os.Stat(filepath.Join(w.dir, path))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if info.Mode().Perm() != want {
+			t.Errorf("%s has mode %o, want %o", path, info.Mode().Perm(), want)
+		}
+	}
+}
+
+// TestSymlink: the file behind the link is edited, and the link stays.
+func TestSymlink(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "")
+	target := filepath.Join(t.TempDir(), "villapay.yaml")
+	if err := os.WriteFile(target, []byte("env: dev # c\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(target, w.path()); err != nil {
+		t.Skip("this system makes no symbolic links:", err)
+	}
+	if err := Use(t.Context(), w.getenv, "prod"); err != nil {
+		t.Fatal(err)
+	}
+	if to, err := os.Readlink(w.path()); err != nil || to != target {
+		t.Errorf("the link leads to %q, %v", to, err)
+	}
+	if text, _ := os.ReadFile(target); string(text) != "env: prod # c\n" {
+		t.Errorf("the target holds %q", text)
+	}
+	if files, _ := os.ReadDir(filepath.Dir(target)); len(files) != 1 {
+		t.Errorf("files were left beside the target: %v", files)
+	}
+}
+
+func TestCancelled(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "env: dev\n")
+	unlock, err := lock(t.Context(), w.path())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unlock()
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- Use(ctx, w.getenv, "prod") }()
+	cancel()
+	if err := <-done; err == nil || !strings.Contains(err.Error(), "context canceled") {
+		t.Errorf("got %v", err)
+	}
+	if w.text(t) != "env: dev\n" {
+		t.Errorf("the file changed to %q", w.text(t))
+	}
+}
