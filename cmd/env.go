@@ -170,7 +170,11 @@ func newEnvUnset(a *app) *cobra.Command {
 }
 
 func (c *envUnset) run(ctx context.Context, args []string) error {
-	return config.Unset(ctx, c.app.Getenv, c.app.flags.env, args[0])
+	removed, err := config.Unset(ctx, c.app.Getenv, c.app.flags.env, args[0])
+	if err == nil && !removed {
+		c.app.note("%s is not set in the file", args[0])
+	}
+	return err
 }
 
 // envRemove removes an environment.

@@ -1,10 +1,12 @@
 package cmd
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // formats are the output formats, in the order help shows them.
@@ -43,6 +45,27 @@ func (f *choiceFlag) Set(text string) error {
 	return nil
 }
 
+// timeFlag is a duration above zero, at most ten minutes.
+type timeFlag struct{ value *time.Duration }
+
+func (f *timeFlag) String() string {
+	if *f.value == 0 {
+		return ""
+	}
+	return f.value.String()
+}
+
+func (f *timeFlag) Type() string { return "duration" }
+
+func (f *timeFlag) Set(text string) error {
+	d, err := time.ParseDuration(text)
+	if err != nil || d <= 0 || d > 10*time.Minute {
+		return errors.New("a time such as 30s is needed, at most 10m")
+	}
+	*f.value = d
+	return nil
+}
+
 // countFlag is a whole number from 0 up, always decimal: pflag's own would read
 // 012 as ten.
 type countFlag struct{ value *int }
@@ -54,7 +77,7 @@ func (f *countFlag) Type() string { return "N" }
 func (f *countFlag) Set(text string) error {
 	n, err := strconv.ParseUint(text, 10, 31)
 	if err != nil {
-		return fmt.Errorf("a whole number is needed")
+		return errors.New("a whole number is needed")
 	}
 	*f.value = int(n)
 	return nil

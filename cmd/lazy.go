@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/http"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -51,6 +52,9 @@ func (a *app) settings() (*config.Config, error) {
 			return nil, err
 		}
 		a.lazy.config = loaded
+		for _, text := range loaded.Warnings {
+			a.warn("%s", text)
+		}
 	}
 	return a.lazy.config, nil
 }
@@ -158,6 +162,19 @@ func (a *app) client(idle int) (*api.Client, error) {
 		c.Transport = &debugTransport{next: c.Transport, to: a.Err, bodies: true}
 	}
 	return c, nil
+}
+
+// signInTransport carries the sign-in's calls. Their bodies hold passwords and
+// tokens, so --debug shows none of them.
+func (a *app) signInTransport() (http.RoundTripper, error) {
+	transport, err := api.NewTransport(1)
+	if err != nil {
+		return nil, &localError{err: err}
+	}
+	if a.debugging() {
+		return &debugTransport{next: transport, to: a.Err}, nil
+	}
+	return transport, nil
 }
 
 // sandboxURL stands for the embedded sandbox; no name under .invalid ever

@@ -121,7 +121,7 @@ func (c *orderShow) table(p ledger.Payment, events []ledger.Event, index int) er
 	for _, w := range p.Warnings {
 		c.app.warn("%s", w.Message)
 	}
-	if err := render.Full(c.app.writer(), c.app.screen(), p, c.app.live()); err != nil {
+	if err := render.PaymentFull(c.app.writer(), c.app.screen(), p, c.app.live()); err != nil {
 		return err
 	}
 	return render.Events(c.app.writer(), c.app.screen(), events)

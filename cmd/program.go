@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"runtime"
 	"strings"
 	"time"
 
@@ -66,7 +67,13 @@ func utf8Locale(getenv func(string) string) bool {
 			return strings.Contains(value, "utf-8") || strings.Contains(value, "utf8")
 		}
 	}
-	return unicodeByDefault
+	return runtime.GOOS == "windows"
+}
+
+// live tells whether the selected environment takes real money.
+func (a *app) live() bool {
+	settings, err := a.settings()
+	return err == nil && settings.Profile.Live
 }
 
 // interactive tells whether a person can be asked: there is a terminal to ask

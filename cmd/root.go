@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -123,8 +122,8 @@ again instead of being made twice.`,
 		root.AddCommand(commands...)
 	}
 	add("money", newPay(a), newOrder(a))
-	add("setup", newEnv(a))
-	add("tools", newSandbox(a), newVersion(a), newCompletion(a))
+	add("setup", newLogin(a), newLogout(a), newWhoami(a), newToken(a), newEnv(a))
+	add("tools", newSandbox(a), newAPI(a), newDoctor(a), newWebhook(a), newVersion(a), newCompletion(a))
 	addTopics(root)
 	return root
 }
@@ -137,7 +136,7 @@ func (a *app) globalFlags(root *cobra.Command) {
 	f.BoolVarP(&a.flags.quiet, "quiet", "q", false, "print no notes, only warnings and errors")
 	f.BoolVarP(&a.flags.yes, "yes", "y", false, "answer yes to every question")
 	f.BoolVar(&a.flags.noInput, "no-input", false, "never ask anything")
-	f.DurationVar(&a.flags.timeout, "timeout", 0, "limit for the conversation with the API, such as 30s")
+	f.Var(&timeFlag{&a.flags.timeout}, "timeout", "limit for the conversation with the API, such as 30s")
 	f.Var(&choiceFlag{&a.flags.color, []string{"auto", "always", "never"}}, "color", "colour: auto, always or never")
 	f.BoolVar(&a.flags.debug, "debug", false, "show the conversation with the API on stderr, secrets hidden")
 	mustComplete(root, "env", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -196,6 +197,13 @@ func (c *sandboxReset) run(ctx context.Context, _ []string) error {
 		return err
 	}
 	if err := stand.Reset(ctx); err != nil {
+		return &localError{err: err}
+	}
+	dir, err := c.app.sandboxDir()
+	if err != nil {
+		return err
+	}
+	if err := os.Remove(filepath.Join(dir, "cognito.json")); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return &localError{err: err}
 	}
 	c.app.note("the sandbox is empty again")

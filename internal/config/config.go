@@ -77,16 +77,21 @@ func (p Profile) Scope() string {
 }
 
 // Value is one effective value for people to read: without passwords, a list's
-// items separated by commas.
+// items separated by commas. Its JSON is that of `env show`.
 type Value struct {
-	Key, Value string
-	Origin     string // "built in", "file PATH:LINE", "VILLAPAY_…", "--… flag", or "base_url of ENV" for live
+	Key    string `json:"key"`
+	Value  string `json:"value"`
+	Origin string `json:"from"` // "built in", "file PATH:LINE", "VILLAPAY_…", "--… flag", or "base_url of ENV" for live
 }
 
-// Summary describes an environment in a list of them.
+// Summary describes an environment in a list of them. Its JSON is that of
+// `env list`.
 type Summary struct {
-	Name, BaseURL           string
-	Live, BuiltIn, Selected bool
+	Name     string `json:"name"`
+	BaseURL  string `json:"base_url"`
+	Live     bool   `json:"live"`
+	BuiltIn  bool   `json:"built_in"`
+	Selected bool   `json:"selected"`
 }
 
 // Values returns every effective value and where it came from: the environment,

@@ -5,13 +5,15 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"slices"
 	"strings"
 
 	"github.com/olekukonko/tablewriter"
 	"github.com/olekukonko/tablewriter/tw"
 )
 
-// cell is one field of a table: harmless text and its colour.
+// cell is one field of a table: harmless text, in which only line breaks mean
+// something, and its colour.
 type cell struct {
 	text  string
 	paint paint
@@ -173,10 +175,10 @@ func (t *table) flush() error {
 func fit(s Screen, columns []column, head [][]cell) (shown, widths []int) {
 	natural, words := make([]int, len(columns)), make([]int, len(columns))
 	for c, column := range columns {
-		natural[c], words[c] = width(column.title), longestWord(column.title)
+		natural[c], words[c] = widest(column.title, "\n"), widest(column.title, " \n")
 		for _, row := range head {
-			natural[c] = max(natural[c], width(row[c].text))
-			words[c] = max(words[c], longestWord(row[c].text))
+			natural[c] = max(natural[c], widest(row[c].text, "\n"))
+			words[c] = max(words[c], widest(row[c].text, " \n"))
 		}
 		natural[c], words[c] = max(natural[c], 1), max(words[c], 1)
 		if column.whole {
@@ -224,22 +226,25 @@ func press(widths, words []int, room int) {
 		total += n
 	}
 	for ; total > room; total-- {
-		widest := -1
-		for i, n := range widths {
-			if n > words[i] && (widest < 0 || n > widths[widest]) {
-				widest = i
-			}
+		i := widestOf(widths, words)
+		if i < 0 {
+			i = widestOf(widths, slices.Repeat([]int{narrowest}, len(widths)))
 		}
-		if widest < 0 {
-			for i, n := range widths {
-				if n > narrowest && (widest < 0 || n > widths[widest]) {
-					widest = i
-				}
-			}
-		}
-		if widest < 0 {
+		if i < 0 {
 			return
 		}
-		widths[widest]--
+		widths[i]--
 	}
+}
+
+// widestOf is the index of the widest column above its least width, -1 where
+// none is.
+func widestOf(widths, least []int) int {
+	at := -1
+	for i, n := range widths {
+		if n > least[i] && (at < 0 || n > widths[at]) {
+			at = i
+		}
+	}
+	return at
 }

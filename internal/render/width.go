@@ -41,7 +41,7 @@ func emojiSequence(cluster string) bool {
 	return false
 }
 
-// width is the number of cells that text takes.
+// width is the number of cells that text takes on one line.
 func width(text string) int {
 	if !suspicious(text) {
 		return len(text)
@@ -51,19 +51,30 @@ func width(text string) int {
 	return total
 }
 
-// longestWord is the width below which wrapping has to break a word.
-func longestWord(text string) int {
-	longest := 0
-	for word := range strings.SplitSeq(text, " ") {
-		longest = max(longest, width(word))
+// widest is the width of the widest part of text, parted at any of the
+// separators: of its lines, or of its words, below which wrapping has to break
+// one.
+func widest(text, separators string) int {
+	cells := 0
+	for part := range strings.FieldsFuncSeq(text, func(r rune) bool { return strings.ContainsRune(separators, r) }) {
+		cells = max(cells, width(part))
 	}
-	return longest
+	return cells
 }
 
-// wrap breaks text into lines of at most limit cells, at spaces where it can
+// wrap breaks each line of text as [wrapLine] does.
+func wrap(text string, limit int) []string {
+	var lines []string
+	for line := range strings.SplitSeq(text, "\n") {
+		lines = append(lines, wrapLine(line, limit)...)
+	}
+	return lines
+}
+
+// wrapLine breaks text into lines of at most limit cells, at spaces where it can
 // and else between characters. Nothing is lost but the space at a break. The
 // result has at least one line; a character wider than limit has its own.
-func wrap(text string, limit int) []string {
+func wrapLine(text string, limit int) []string {
 	var lines []string
 	var line strings.Builder
 	used := 0

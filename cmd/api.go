@@ -1,0 +1,244 @@
+package cmd
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"net/url"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/villapay/villapay/internal/api"
+	"github.com/villapay/villapay/internal/config"
+	"github.com/villapay/villapay/internal/render"
+)
+
+// rawCall makes a raw authenticated call, for endpoints this tool does not know.
+type rawCall struct {
+	app     *app
+	method  string
+	fields  []string
+	input   string
+	include bool
+}
+
+func newAPI(a *app) *cobra.Command {
+	c := &rawCall{app: a}
+	cmd := &cobra.Command{
+		Use:   "api PATH",
+		Short: "Make a raw authenticated call, for endpoints villapay does not know",
+		Long: `Sends one request to a path below the environment's base URL, signed in as any
+other command, and writes the answer's body to stdout, also when it is an error.
+The method is GET, or POST where there are fields or an input. Only GET is asked
+again after a failure. The exit codes are those of every command.`,
+		Example: `  villapay api /checkstatus/492500004632 --env sandbox
+  villapay api /qrpayment -f orderid=492500004632 -f source=qr --env sandbox
+  villapay api /checkstatus/492500004632 --env sandbox --jq .body.status`,
+		Args: exactArgs("a path"), ValidArgsFunction: a.completeNothing, RunE: a.run(c.run),
+	}
+	f := cmd.Flags()
+	f.StringVarP(&c.method, "method", "X", "", "HTTP method (default: GET, or POST with -f or --input)")
+	f.StringArrayVarP(&c.fields, "field", "f", nil, "KEY=VALUE of the JSON body, or of the query with GET; may be repeated")
+	f.StringVar(&c.input, "input", "", "file to send as the body; - is stdin")
+	f.BoolVarP(&c.include, "include", "i", false, "write the status line and the headers too")
+	return cmd
+}
+
+func (c *rawCall) run(ctx context.Context, args []string) error {
+	if _, err := c.app.format("json"); err != nil {
+		return err
+	}
+	method, err := c.verb()
+	if err != nil {
+		return err
+	}
+	settings, err := c.app.settings()
+	if err != nil {
+		return err
+	}
+	path, err := c.path(settings.Profile, method, args[0])
+	if err != nil {
+		return err
+	}
+	body, err := c.body(method)
+	if err != nil {
+		return err
+	}
+	if method != http.MethodGet && method != http.MethodHead && settings.Profile.Live {
+		if err := c.app.confirmLive(ctx, fmt.Sprintf("Send %s %s to the LIVE environment %s?", method, path, settings.Profile.Name)); err != nil {
+			return err
+		}
+	}
+	client, err := c.app.client(1)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, settings.Profile.Timeout)
+	defer cancel()
+	answer, err := c.call(ctx, client, method, path, body)
+	if answer == nil {
+		return err
+	}
+	if written := c.write(ctx, answer); written != nil {
+		return written
+	}
+	return err
+}
+
+// call sends the request. The answer is there also beside an error that its
+// status stands for.
+func (c *rawCall) call(ctx context.Context, client *api.Client, method, path string, body []byte) (answer *api.Answer, err error) {
+	once := func(ctx context.Context) error {
+		req, err := client.Request(ctx, method, path, bytes.NewReader(body))
+		if err != nil {
+			return err
+		}
+		if len(body) > 0 {
+			req.Header.Set("Content-Type", "application/json")
+		}
+		if answer, err = client.Do(req); err != nil {
+			return err
+		}
+		return answer.Failure()
+	}
+	if method == http.MethodGet || method == http.MethodHead {
+		_, err = client.Retry(ctx, once)
+		var failed *api.Error
+		if errors.As(err, &failed) && failed.Kind == api.Unknown {
+			failed.Kind = api.Unavailable // reading makes nothing
+		}
+		return answer, err
+	}
+	return answer, once(ctx)
+}
+
+func (c *rawCall) verb() (string, error) {
+	if c.input != "" && len(c.fields) > 0 {
+		return "", usageError("", "-f and --input are two ways to give one body")
+	}
+	method := strings.ToUpper(c.method)
+	if method == "" {
+		method = http.MethodGet
+		if c.input != "" || len(c.fields) > 0 {
+			method = http.MethodPost
+		}
+	}
+	known := []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"}
+	if !slices.Contains(known, method) {
+		return "", usageError("choose one of "+strings.Join(known, ", "), "-X: unknown method %q", c.method)
+	}
+	return method, nil
+}
+
+// path reads the argument: a path, or a whole URL on the environment's own
+// host. Fields become its query where there is no body.
+func (c *rawCall) path(profile config.Profile, method, arg string) (string, error) {
+	asked, err := url.Parse(arg)
+	if err != nil {
+		return "", usageError("an example: villapay api /checkstatus/492500004632", "%q is not a path", arg)
+	}
+	if asked.IsAbs() || asked.Host != "" {
+		rest, ok := strings.CutPrefix(arg, profile.BaseURL+"/")
+		if !ok || profile.Sandbox {
+			return "", usageError("give the path alone", "%s is not below %s", arg, profile.BaseURL)
+		}
+		arg = rest
+	}
+	if slices.Contains(strings.Split(asked.Path, "/"), "..") {
+		return "", usageError("", "%q leaves the base URL", arg)
+	}
+	if method != http.MethodGet || len(c.fields) == 0 {
+		return arg, nil
+	}
+	fields, err := c.pairs()
+	if err != nil {
+		return "", err
+	}
+	query := url.Values{}
+	for key, value := range fields {
+		query.Set(key, value)
+	}
+	return arg + "?" + query.Encode(), nil
+}
+
+func (c *rawCall) pairs() (map[string]string, error) {
+	pairs := map[string]string{}
+	for _, field := range c.fields {
+		key, value, ok := strings.Cut(field, "=")
+		if !ok || key == "" {
+			return nil, usageError("an example: -f orderid=492500004632", "-f: %q is not KEY=VALUE", field)
+		}
+		pairs[key] = value
+	}
+	return pairs, nil
+}
+
+// largestInput bounds --input, in bytes.
+const largestInput = 10 << 20
+
+func (c *rawCall) body(method string) ([]byte, error) {
+	switch {
+	case c.input == "-":
+		return readInput(c.app.In)
+	case c.input != "":
+		file, err := os.Open(c.input)
+		if err != nil {
+			return nil, usageError("", "--input: %s", err)
+		}
+		defer file.Close()
+		return readInput(file)
+	case len(c.fields) > 0 && method != http.MethodGet:
+		pairs, err := c.pairs()
+		if err != nil {
+			return nil, err
+		}
+		return json.Marshal(pairs)
+	}
+	return nil, nil
+}
+
+func readInput(r io.Reader) ([]byte, error) {
+	data, err := io.ReadAll(io.LimitReader(r, largestInput+1))
+	if err != nil {
+		return nil, usageError("", "--input: %s", err)
+	}
+	if len(data) > largestInput {
+		return nil, usageError("", "--input: larger than 10 MiB")
+	}
+	return data, nil
+}
+
+// write puts the answer on stdout as it came; at a terminal its text is made
+// harmless.
+func (c *rawCall) write(ctx context.Context, answer *api.Answer) error {
+	var out bytes.Buffer
+	if c.include {
+		fmt.Fprintf(&out, "HTTP %d %s\n", answer.Status, http.StatusText(answer.Status))
+		for _, name := range slices.Sorted(maps.Keys(answer.Header)) {
+			fmt.Fprintf(&out, "%s: %s\n", name, render.Visible(strings.Join(answer.Header[name], ", ")))
+		}
+		out.WriteByte('\n')
+	}
+	if err := c.app.write(out.Bytes()); err != nil {
+		return err
+	}
+	switch {
+	case len(answer.Body) == 0:
+		return nil
+	case json.Valid(answer.Body) && (c.app.query != nil || c.app.OutTTY):
+		return c.app.writeJSON(ctx, "json", answer.Body)
+	case c.app.query != nil:
+		return &failure{Code: "not_json", Message: "the answer is not JSON, so --jq cannot filter it", ExitCode: exitInternal}
+	case c.app.OutTTY:
+		return c.app.write([]byte(render.Visible(string(answer.Body)) + "\n"))
+	}
+	return c.app.write(answer.Body)
+}

@@ -1,0 +1,262 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/villapay/villapay/internal/api"
+	"github.com/villapay/villapay/internal/auth"
+	"github.com/villapay/villapay/internal/config"
+	"github.com/villapay/villapay/internal/render"
+)
+
+// doctor checks everything a payment needs and says what to do about each.
+type doctor struct{ app *app }
+
+func newDoctor(a *app) *cobra.Command {
+	c := &doctor{a}
+	return &cobra.Command{
+		Use:   "doctor",
+		Short: "Check configuration, sign-in, ledger, terminal and connection",
+		Long: `Checks what a payment needs and says what to do about each. It makes no order. It
+exits with 0, or with the code of the worst failure.`,
+		Example: "  villapay doctor --env sandbox\n  villapay doctor --env sandbox -o json",
+		Args:    exactArgs(), RunE: a.run(c.run),
+	}
+}
+
+// check is one line of the diagnosis. Its JSON is a promise to scripts.
+type check struct {
+	Name    string `json:"name"`
+	Status  string `json:"status"` // ok, warn or fail
+	Message string `json:"message"`
+	Hint    string `json:"hint"`
+
+	code int // the exit code of a failure
+}
+
+func ok(name, format string, args ...any) check {
+	return check{Name: name, Status: "ok", Message: fmt.Sprintf(format, args...)}
+}
+
+func warning(name, hint, format string, args ...any) check {
+	return check{Name: name, Status: "warn", Message: fmt.Sprintf(format, args...), Hint: hint}
+}
+
+// failed makes a failing check of an error, with its own hint and exit code.
+func failed(name string, err error) check {
+	f := explainKind(err)
+	return check{Name: name, Status: "fail", Message: f.Message, Hint: f.Hint, code: f.ExitCode}
+}
+
+func (c *doctor) run(ctx context.Context, _ []string) error {
+	checks := c.examine(ctx)
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := c.show(ctx, checks); err != nil {
+		return err
+	}
+	return worst(checks)
+}
+
+// worst is the exit code of the gravest failure: the first of 3, 4, 7, and
+// anything else, in the order in which they stand in the way of a payment.
+func worst(checks []check) error {
+	for _, code := range []int{exitConfig, exitDenied, exitUnavailable} {
+		for _, c := range checks {
+			if c.code == code {
+				return exitWith(code)
+			}
+		}
+	}
+	for _, c := range checks {
+		if c.code != 0 {
+			return exitWith(c.code)
+		}
+	}
+	return nil
+}
+
+func (c *doctor) show(ctx context.Context, checks []check) error {
+	format := "table"
+	switch c.app.flags.output {
+	case "", "table":
+	case "json", "yaml":
+		format = c.app.flags.output
+	default:
+		return usageError("choose table, json or yaml", "this command has no %s output", c.app.flags.output)
+	}
+	if c.app.flags.jq != "" {
+		if _, err := c.app.format("json"); err != nil {
+			return err
+		}
+		format = "json"
+	}
+	if format != "table" {
+		return c.app.writeValue(ctx, format, checks)
+	}
+	rows := make([][]string, 0, len(checks))
+	for _, k := range checks {
+		text := k.Message
+		if k.Hint != "" {
+			text += "\n→ " + k.Hint
+		}
+		rows = append(rows, []string{k.Status, k.Name, text})
+	}
+	return render.Table(c.app.writer(), c.app.screen(), nil, rows)
+}
+
+// examine goes from what everything rests on to what rests on it, and stops
+// where the rest would only repeat the trouble.
+func (c *doctor) examine(ctx context.Context) []check {
+	settings, err := c.app.settings()
+	if err != nil {
+		return []check{failed("config", err), c.terminal()}
+	}
+	checks := []check{c.config(settings), c.environment(settings)}
+	checks = append(checks, c.ledger(ctx)...)
+	checks = append(checks, c.journal(), c.signIn(ctx, settings))
+	checks = append(checks, c.connection(ctx, settings)...)
+	return append(checks, c.terminal())
+}
+
+func (c *doctor) config(settings *config.Config) check {
+	if len(settings.Warnings) > 0 {
+		return warning("config", "", "%s: %s", settings.File, strings.Join(settings.Warnings, "; "))
+	}
+	if _, err := os.Stat(settings.File); errors.Is(err, os.ErrNotExist) {
+		return ok("config", "%s does not exist; the defaults hold", settings.File)
+	}
+	return ok("config", "%s", settings.File)
+}
+
+func (c *doctor) environment(settings *config.Config) check {
+	p := settings.Profile
+	where := p.BaseURL
+	if p.Sandbox {
+		where = "embedded, no network"
+	}
+	if p.Live {
+		return ok("environment", "%s (LIVE: real money): %s", p.Name, where)
+	}
+	return ok("environment", "%s: %s", p.Name, where)
+}
+
+func (c *doctor) ledger(ctx context.Context) []check {
+	opened, err := c.app.openLedger(ctx)
+	if err != nil {
+		return []check{failed("ledger", err)}
+	}
+	if opened == nil {
+		return []check{warning("ledger", "set ledger to sqlite or postgres://… where you can", "none: nothing is remembered, and two runs can make two orders")}
+	}
+	health, err := opened.Check(ctx)
+	if err != nil {
+		return []check{failed("ledger", err)}
+	}
+	return []check{ok("ledger", "%s: writable, %d payments, %.1f MB, schema %d", opened.Where(), health.Payments, float64(health.SizeBytes)/1e6, health.Schema)}
+}
+
+func (c *doctor) journal() check {
+	c.app.log()
+	if c.app.lazy.journal == nil {
+		return warning("log", "set VILLAPAY_STATE_DIR", "there is no state directory to keep it in")
+	}
+	if err := c.app.lazy.journal.Check(); err != nil {
+		return warning("log", "payments go on without a log", "%s", err)
+	}
+	return ok("log", "%s", c.app.lazy.journal.Path())
+}
+
+func (c *doctor) signIn(ctx context.Context, settings *config.Config) check {
+	if settings.Profile.Sandbox {
+		return ok("sign-in", "not needed")
+	}
+	session, err := c.app.openSession(auth.Auto)
+	if err != nil {
+		return failed("sign-in", err)
+	}
+	status, err := session.Status(ctx)
+	if err != nil {
+		return failed("sign-in", err)
+	}
+	if status.Warning != "" {
+		return warning("sign-in", "", "%s: %s", status.Username, status.Warning)
+	}
+	if !status.ExpiresAt.IsZero() && status.ExpiresAt.Before(c.app.Now()) && !status.Renewable {
+		return check{Name: "sign-in", Status: "fail", Message: "the token has expired", Hint: "run `villapay login`", code: exitDenied}
+	}
+	return ok("sign-in", "%s, tokens in %s", status.Username, status.Store)
+}
+
+// connection asks the API for a path that any API has or has not: whatever it
+// answers, it is there, and its Date tells what time it is.
+func (c *doctor) connection(ctx context.Context, settings *config.Config) []check {
+	client, err := c.app.client(1)
+	if err != nil {
+		return []check{failed("API", err)}
+	}
+	client.Tokens, client.Waits = nil, nil // reaching it needs no sign-in
+	ctx, cancel := context.WithTimeout(ctx, min(settings.Profile.Timeout, 10*time.Second))
+	defer cancel()
+	req, err := client.Request(ctx, http.MethodGet, "/", nil)
+	if err != nil {
+		return []check{failed("API", err)}
+	}
+	start := c.app.Now()
+	answer, err := client.Do(req)
+	took := c.app.Now().Sub(start)
+	if err != nil {
+		var call *api.Error
+		if errors.As(err, &call) {
+			call.Kind = api.Unavailable // a question makes nothing
+		}
+		return []check{failed("API", err)}
+	}
+	reached := ok("API", "reachable, %d ms away", took.Milliseconds())
+	if answer.Status >= 500 {
+		reached = warning("API", "it may be down: try again later", "reachable, but it answers %d", answer.Status)
+	}
+	return []check{reached, clock(start.Add(took/2), answer.Header.Get("Date"))}
+}
+
+// largestSkew is how far this machine's clock may be off before it matters to
+// tokens and countdowns.
+const largestSkew = 2 * time.Minute
+
+func clock(now time.Time, date string) check {
+	server, err := http.ParseTime(date)
+	if err != nil {
+		return warning("clock", "", "the API does not tell its time")
+	}
+	skew := now.Sub(server).Round(time.Second)
+	if skew.Abs() > largestSkew {
+		return warning("clock", "set this machine's clock: sign-in and expiry depend on it", "%s off from the API's", skew)
+	}
+	return ok("clock", "agrees with the API's")
+}
+
+func (c *doctor) terminal() check {
+	screen := c.app.screen()
+	switch {
+	case !screen.TTY:
+		return ok("terminal", "none: output is piped, codes are drawn with -o qr only")
+	case screen.Dumb:
+		return warning("terminal", "use --qr-file FILE.png", "TERM=dumb: no code is drawn")
+	case !screen.UTF8:
+		return warning("terminal", "use a UTF-8 locale, --qr-style full or --qr-file FILE.png", "the locale is not UTF-8")
+	case screen.Columns < 37 || screen.Rows < 20:
+		return warning("terminal", "enlarge it, or use --qr-file FILE.png", "%dx%d: too small for a code", screen.Columns, screen.Rows)
+	case !screen.Color:
+		return warning("terminal", "allow colours, or try --qr-style plain", "%dx%d without colours: a code may not scan on a light theme", screen.Columns, screen.Rows)
+	}
+	return ok("terminal", "%dx%d, colours, a code will scan", screen.Columns, screen.Rows)
+}

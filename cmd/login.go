@@ -1,0 +1,197 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/villapay/villapay/internal/auth"
+	"github.com/villapay/villapay/internal/config"
+	"github.com/villapay/villapay/internal/secret"
+)
+
+// login signs in to the selected environment.
+type login struct {
+	app           *app
+	web           bool
+	noBrowser     bool
+	withToken     bool
+	passwordStdin bool
+	username      string
+	store         string
+}
+
+func newLogin(a *app) *cobra.Command {
+	c := &login{app: a}
+	cmd := &cobra.Command{
+		Use:   "login",
+		Short: "Sign in to the selected environment",
+		Long: `Signs in to the environment's Cognito user pool and keeps the session: it renews
+itself until it ends. At a terminal it asks for name, password and codes; --web signs
+in with a browser instead. A script sets VILLAPAY_USERNAME and VILLAPAY_PASSWORD, or
+pipes an ID token to --with-token, or needs no login at all with VILLAPAY_TOKEN.
+
+Tokens are sealed in one file; its key is in the system's keyring. Where there is no
+keyring they are kept in a file that only you can read, after a warning.`,
+		Example: `  villapay login --env dev
+  villapay login --env dev --web
+  villapay login --env dev --with-token < id-token.txt`,
+		Args: exactArgs(), RunE: a.run(c.run),
+	}
+	f := cmd.Flags()
+	f.BoolVar(&c.web, "web", false, "sign in with a browser")
+	f.BoolVar(&c.noBrowser, "no-browser", false, "with --web: print the URL, and take the address the browser ended at")
+	f.BoolVar(&c.withToken, "with-token", false, "keep the ID token that stands on stdin")
+	f.BoolVar(&c.passwordStdin, "password-stdin", false, "read the password from stdin")
+	f.StringVarP(&c.username, "username", "u", "", "user name (default: VILLAPAY_USERNAME, or asked)")
+	f.Var(&choiceFlag{&c.store, []string{"auto", "keyring", "file"}}, "store", "where tokens are kept: auto, keyring or file")
+	complete(cmd, "store", "auto", "keyring", "file")
+	return cmd
+}
+
+func (c *login) run(ctx context.Context, _ []string) error {
+	if err := c.check(); err != nil {
+		return err
+	}
+	settings, err := c.app.settings()
+	if err != nil {
+		return err
+	}
+	if settings.Profile.Sandbox {
+		return errNoSignIn()
+	}
+	if err := needsPool(settings.Profile); err != nil {
+		return err
+	}
+	mode := auth.Mode(c.store)
+	if mode == "" {
+		mode = auth.Auto
+	}
+	session, err := c.app.openSession(mode)
+	if err != nil {
+		return err
+	}
+	tokens, err := c.signIn(ctx, settings)
+	if err != nil {
+		return err
+	}
+	if err := session.Save(ctx, tokens); err != nil {
+		return err
+	}
+	c.app.note("signed in to %s as %s", settings.Profile.Name, tokens.Username)
+	if c.app.Getenv("VILLAPAY_TOKEN") != "" {
+		c.app.warn("VILLAPAY_TOKEN is set and is used instead of this sign-in")
+	}
+	return nil
+}
+
+func (c *login) check() error {
+	ways := 0
+	for _, on := range []bool{c.web, c.withToken, c.passwordStdin} {
+		if on {
+			ways++
+		}
+	}
+	switch {
+	case ways > 1:
+		return usageError("", "--web, --with-token and --password-stdin are three ways to sign in: choose one")
+	case c.noBrowser && !c.web:
+		return usageError("", "--no-browser goes with --web")
+	}
+	return nil
+}
+
+func (c *login) signIn(ctx context.Context, settings *config.Config) (auth.Tokens, error) {
+	prompt, err := c.app.prompter()
+	if err != nil {
+		return auth.Tokens{}, err
+	}
+	client, err := c.app.signIn(settings, prompt)
+	if err != nil {
+		return auth.Tokens{}, err
+	}
+	switch {
+	case c.withToken:
+		token, err := c.app.readSecretLine(ctx, "--with-token")
+		if err != nil {
+			return auth.Tokens{}, err
+		}
+		return client.Accept(ctx, token)
+	case c.web:
+		return c.browse(ctx, client, prompt)
+	}
+	username, password, err := c.credentials(ctx, prompt)
+	if err != nil {
+		return auth.Tokens{}, err
+	}
+	return client.Password(ctx, username, password)
+}
+
+// credentials come from flags and variables, and from the terminal where those
+// say nothing. A script never meets a question.
+func (c *login) credentials(ctx context.Context, prompt auth.Prompter) (username string, password secret.String, err error) {
+	username = c.username
+	if username == "" {
+		username = c.app.Getenv("VILLAPAY_USERNAME")
+	}
+	if c.passwordStdin {
+		if password, err = c.app.readSecretLine(ctx, "--password-stdin"); err != nil {
+			return "", password, err
+		}
+	} else {
+		password = secret.New(c.app.Getenv("VILLAPAY_PASSWORD"))
+	}
+	if prompt == nil && (username == "" || password.Empty()) {
+		return "", password, &failure{
+			Code: "not_interactive", Message: "nobody can be asked for name and password here",
+			Hint: "set VILLAPAY_USERNAME and VILLAPAY_PASSWORD, or use --with-token or VILLAPAY_TOKEN", ExitCode: exitDenied,
+		}
+	}
+	if username == "" {
+		if username, err = prompt.Line(ctx, "User name: "); err != nil {
+			return "", password, err
+		}
+	}
+	if username = strings.TrimSpace(username); username == "" {
+		return "", password, usageError("", "the user name is empty")
+	}
+	if password.Empty() {
+		password, err = prompt.Secret(ctx, "Password (hidden): ")
+	}
+	return username, password, err
+}
+
+// browse signs in with a browser, here or on another machine.
+func (c *login) browse(ctx context.Context, client *auth.Client, prompt auth.Prompter) (auth.Tokens, error) {
+	if c.noBrowser {
+		return client.Browser(ctx, nil, func(ctx context.Context) (string, error) {
+			if prompt == nil {
+				line, err := c.app.readSecretLine(ctx, "--no-browser")
+				return line.Reveal(), err
+			}
+			return prompt.Line(ctx, "Address that the browser ended at: ")
+		})
+	}
+	return client.Browser(ctx, func(url string) error {
+		c.app.note("opening the browser; if nothing opens, go to %s", url)
+		return auth.OpenBrowser(ctx, url)
+	}, nil)
+}
+
+// longestSecret bounds what is read as one secret, in bytes.
+const longestSecret = 64 << 10
+
+// readLimited reads one line, without its break.
+func readLimited(r io.Reader) (string, error) {
+	data, err := io.ReadAll(io.LimitReader(r, longestSecret+1))
+	switch {
+	case err != nil:
+		return "", err
+	case len(data) > longestSecret:
+		return "", errors.New("it is larger than 64 KiB")
+	}
+	return strings.TrimRight(string(data), "\r\n"), nil
+}

@@ -1,0 +1,48 @@
+package cmd
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"github.com/villapay/villapay/internal/auth"
+)
+
+// logout ends the session.
+type logout struct {
+	app        *app
+	allDevices bool
+}
+
+func newLogout(a *app) *cobra.Command {
+	c := &logout{app: a}
+	cmd := &cobra.Command{
+		Use: "logout", Short: "Sign out and forget the tokens",
+		Example: "  villapay logout --env dev\n  villapay logout --env dev --all-devices",
+		Args:    exactArgs(), RunE: a.run(c.run),
+	}
+	cmd.Flags().BoolVar(&c.allDevices, "all-devices", false, "end every session of this user, everywhere")
+	return cmd
+}
+
+func (c *logout) run(ctx context.Context, _ []string) error {
+	settings, err := c.app.settings()
+	if err != nil {
+		return err
+	}
+	if settings.Profile.Sandbox {
+		return errNoSignIn()
+	}
+	session, err := c.app.openSession(auth.Auto)
+	if err != nil {
+		return err
+	}
+	if err := session.SignOut(ctx, c.allDevices); err != nil {
+		return err
+	}
+	c.app.note("signed out of %s; ID tokens already given out live until they expire", settings.Profile.Name)
+	if c.app.Getenv("VILLAPAY_TOKEN") != "" {
+		c.app.warn("VILLAPAY_TOKEN is still set and is still used")
+	}
+	return nil
+}

@@ -1,0 +1,170 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/villapay/villapay/internal/api"
+	"github.com/villapay/villapay/internal/auth"
+	"github.com/villapay/villapay/internal/config"
+	"github.com/villapay/villapay/internal/ledger"
+	"github.com/villapay/villapay/internal/payment"
+)
+
+// payBatch makes the payment orders of a whole file.
+type payBatch struct {
+	app         *app
+	source      string
+	concurrency int
+	rate        int
+	dryRun      bool
+	skipInvalid bool
+
+	invalid int // lines that are no order
+}
+
+func newPayBatch(a *app) *cobra.Command {
+	c := &payBatch{app: a, concurrency: 8, rate: 15}
+	cmd := &cobra.Command{
+		Use:   "batch FILE|-",
+		Short: "Make the payment orders of a whole file",
+		Long: `Makes the payment orders of a file: CSV with a header (orderid, optional source),
+NDJSON, or one order ID a line. The file is checked whole before anything is sent.
+
+Running it again goes on where it stopped: orders that are open or paid are told from
+the ledger without a request, unknown ones are asked again with their key, and failed
+and expired ones are made anew. Ctrl-C lets the orders in flight finish.
+
+-o json writes one payment a line and -o csv one row, as they complete; the table
+shows what failed and a summary.`,
+		Example: `  villapay pay batch orders.csv --env sandbox
+  villapay pay batch orders.csv --env sandbox -o json --rate 0 > payments.ndjson
+  villapay order list --env sandbox --state unknown -o csv | villapay pay batch - --env sandbox`,
+		Args: exactArgs("a file, or - for stdin"), RunE: a.run(c.run),
+	}
+	f := cmd.Flags()
+	f.Var(&choiceFlag{&c.source, api.Sources()}, "source", "how the payers pay, where a line does not say: qr or wechat")
+	f.Var(&countFlag{&c.concurrency}, "concurrency", "orders in flight at once")
+	f.Var(&countFlag{&c.rate}, "rate", "orders started a second at most; 0 = no limit")
+	f.BoolVar(&c.dryRun, "dry-run", false, "check the file; send and record nothing")
+	f.BoolVar(&c.skipInvalid, "skip-invalid", false, "leave out lines that are no order, and exit 9")
+	complete(cmd, "source", api.Sources()...)
+	return cmd
+}
+
+// mostAtOnce bounds --concurrency.
+const mostAtOnce = 256
+
+func (c *payBatch) run(ctx context.Context, args []string) error {
+	if c.concurrency < 1 || c.concurrency > mostAtOnce {
+		return usageError("", "--concurrency: from 1 to %d", mostAtOnce)
+	}
+	format, err := c.app.format("table", "json", "csv")
+	if err != nil {
+		return err
+	}
+	settings, err := c.app.settings()
+	if err != nil {
+		return err
+	}
+	in, err := c.read(settings.Profile, args[0])
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	if c.dryRun {
+		c.app.note("%d orders would be paid in %s; nothing was sent", in.Lines, settings.Profile.Name)
+		return nil
+	}
+	if settings.Profile.Live && in.Lines > 0 {
+		if err := c.app.confirmLive(ctx, fmt.Sprintf("Make %d LIVE payment orders in %s?", in.Lines, settings.Profile.Name)); err != nil {
+			return err
+		}
+	}
+	return c.pay(ctx, format, settings.Profile, in)
+}
+
+// read checks the whole input and keeps it aside.
+func (c *payBatch) read(profile config.Profile, name string) (*payment.Input, error) {
+	var from io.Reader = c.app.In
+	if name != "-" {
+		file, err := os.Open(name)
+		if err != nil {
+			return nil, usageError("", "%s", err)
+		}
+		defer file.Close()
+		from = file
+	} else if c.app.InTTY {
+		return nil, usageError("villapay pay batch - < orders.csv", "- reads stdin, and stdin is a terminal")
+	}
+	source := profile.Source
+	if c.source != "" {
+		source = api.Source(c.source)
+	}
+	in, err := payment.ReadInput(from, source, "", func(bad payment.BadLine) {
+		c.invalid++
+		c.app.warn("%s", bad)
+	})
+	var bad payment.BadLine
+	switch {
+	case errors.As(err, &bad):
+		return nil, usageError("nothing was sent", "%s", bad)
+	case err != nil:
+		return nil, &localError{err: fmt.Errorf("read the orders: %w", err), hint: "nothing was sent"}
+	case c.invalid > 0 && !c.skipInvalid:
+		in.Close()
+		return nil, usageError("mend them, or leave them out with --skip-invalid; nothing was sent", "%d lines are no order", c.invalid)
+	}
+	return in, nil
+}
+
+func (c *payBatch) pay(ctx context.Context, format string, profile config.Profile, in *payment.Input) error {
+	if _, err := c.app.requireLedger(ctx); err != nil {
+		return err
+	}
+	service, err := c.app.payments(ctx, c.concurrency)
+	if err != nil {
+		return err
+	}
+	service.Note = nil // a note an order would drown the result
+	out, err := c.app.newBatchOutput(ctx, format, in.Lines)
+	if err != nil {
+		return err
+	}
+	batch := payment.Batch{
+		Service: service, Concurrency: c.concurrency, Rate: float64(c.rate),
+		Done:  func(line payment.Line, p ledger.Payment, err error) error { return out.add(ctx, profile, line, p, err) },
+		Stops: stopsBatch,
+	}
+	stopped := batch.Run(ctx, in)
+	if err := out.finish(c.invalid); err != nil && stopped == nil {
+		return err
+	}
+	if stopped != nil {
+		return stopped
+	}
+	return out.verdict(c.invalid)
+}
+
+// stopsBatch tells whether an order's error would be the next order's too: the
+// ledger cannot be written, or the sign-in has ended.
+func stopsBatch(err error) bool {
+	var notRecorded *payment.NotRecordedError
+	var signIn *auth.Error
+	var call *api.Error
+	switch f := explainKind(err); {
+	case errors.As(err, &notRecorded), f.ExitCode == exitConfig, f.ExitCode == exitInternal:
+		return true
+	case errors.As(err, &signIn):
+		return signIn.Kind != auth.Unreachable
+	case errors.As(err, &call):
+		return call.Status == http.StatusUnauthorized && call.Kind == api.Denied
+	}
+	return false
+}

@@ -1,0 +1,40 @@
+package cmd
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"github.com/villapay/villapay/internal/auth"
+)
+
+// tokenCommand writes the ID token alone.
+type tokenCommand struct{ app *app }
+
+func newToken(a *app) *cobra.Command {
+	c := &tokenCommand{a}
+	return &cobra.Command{
+		Use: "token", Short: "Write the ID token, renewed where needed, for other tools",
+		Example: `  curl -H "Authorization: $(villapay token --env dev)" https://shop.villamarket.com/…`,
+		Args:    exactArgs(), RunE: a.run(c.run),
+	}
+}
+
+func (c *tokenCommand) run(ctx context.Context, _ []string) error {
+	settings, err := c.app.settings()
+	if err != nil {
+		return err
+	}
+	if settings.Profile.Sandbox {
+		return errNoSignIn()
+	}
+	session, err := c.app.openSession(auth.Auto)
+	if err != nil {
+		return err
+	}
+	token, err := session.Token(ctx)
+	if err != nil {
+		return err
+	}
+	return c.app.write([]byte(token.Reveal() + "\n"))
+}

@@ -1,0 +1,70 @@
+package cmd
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/villapay/villapay/internal/secret"
+)
+
+func newWebhook(a *app) *cobra.Command {
+	return group("webhook", "Receive, send and verify payment notifications",
+		"  villapay webhook listen --env dev\n  villapay webhook verify notification.json",
+		newWebhookListen(a), newWebhookSend(a), newWebhookVerify(a))
+}
+
+// secretFlag names the file that holds the secret key of notifications.
+type secretFlag struct{ file string }
+
+func (s *secretFlag) register(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&s.file, "secret-file", "", "file that holds the secret key (default: VILLAPAY_WEBHOOK_SECRET)")
+}
+
+// key is the secret key that notifications are signed with.
+func (s *secretFlag) key(a *app) (secret.String, error) {
+	if s.file == "" {
+		if text := a.Getenv("VILLAPAY_WEBHOOK_SECRET"); text != "" {
+			return secret.New(text), nil
+		}
+		return secret.String{}, &localError{
+			err:  errors.New("there is no secret key to verify notifications with"),
+			hint: "set VILLAPAY_WEBHOOK_SECRET, or use --secret-file FILE",
+		}
+	}
+	file, err := os.Open(s.file)
+	if err != nil {
+		return secret.String{}, &localError{err: fmt.Errorf("read the secret key: %w", err)}
+	}
+	defer file.Close()
+	text, err := readLimited(file)
+	if err == nil && text == "" {
+		err = errors.New("the file is empty")
+	}
+	if err != nil {
+		return secret.String{}, &localError{err: fmt.Errorf("read the secret key: %s: %w", s.file, err)}
+	}
+	return secret.New(text), nil
+}
+
+// readNotification reads a notification from a file or, for "-", stdin.
+func (a *app) readNotification(name string, limit int64) ([]byte, error) {
+	source := a.In
+	if name != "-" {
+		file, err := os.Open(name)
+		if err != nil {
+			return nil, usageError("", "%s", err)
+		}
+		defer file.Close()
+		source = file
+	}
+	body, err := io.ReadAll(io.LimitReader(source, limit+1))
+	if err != nil {
+		return nil, usageError("", "read the notification: %s", err)
+	}
+	return bytes.TrimSpace(body), nil
+}

@@ -1,0 +1,112 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/villapay/villapay/internal/api"
+	"github.com/villapay/villapay/internal/payment"
+	"github.com/villapay/villapay/internal/sandbox"
+	"github.com/villapay/villapay/internal/webhook"
+)
+
+// webhookSend sends a signed test notification.
+type webhookSend struct {
+	app    *app
+	to     string
+	state  string
+	fault  string
+	print  bool
+	secret secretFlag
+}
+
+func newWebhookSend(a *app) *cobra.Command {
+	c := &webhookSend{app: a}
+	var faults []string
+	help := "\n\nWays to break one (--fault):\n"
+	for _, f := range webhook.Faults() {
+		faults = append(faults, f.Name)
+		help += fmt.Sprintf("\n  %-12s %s", f.Name, f.What)
+	}
+	cmd := &cobra.Command{
+		Use:   "send ORDERID",
+		Short: "Send a signed test notification about a recorded order",
+		Long:  "Sends the notification that the bank would send about an order of the ledger, signed\nwith the secret key, to a listener." + help,
+		Example: `  villapay webhook send 492500004632 --env sandbox
+  villapay webhook send 492500004632 --env sandbox --state Declined
+  villapay webhook send 492500004632 --env sandbox --fault forged`,
+		Args: oneOrder, ValidArgsFunction: a.completeOrderID, RunE: a.run(c.run),
+	}
+	f := cmd.Flags()
+	f.StringVar(&c.to, "to", "http://"+listenAddr+"/", "URL of the listener")
+	f.StringVar(&c.state, "state", "Authorized", "the charge's transaction state, such as Settled, Declined or Voided")
+	f.Var(&choiceFlag{&c.fault, faults}, "fault", "send it broken in this way")
+	f.BoolVar(&c.print, "print", false, "write it to stdout instead of sending it")
+	c.secret.register(cmd)
+	complete(cmd, "state", sandbox.States()...)
+	complete(cmd, "fault", faults...)
+	return cmd
+}
+
+func (c *webhookSend) run(ctx context.Context, args []string) error {
+	to, err := url.Parse(c.to)
+	if err != nil || to.Host == "" || to.Scheme != "http" && to.Scheme != "https" {
+		return usageError("an example: --to http://127.0.0.1:8975/", "--to: %q is not a URL", c.to)
+	}
+	key, err := c.secret.key(c.app)
+	if err != nil {
+		return err
+	}
+	settings, err := c.app.settings()
+	if err != nil {
+		return err
+	}
+	opened, err := c.app.requireLedger(ctx)
+	if err != nil {
+		return err
+	}
+	payments, err := opened.Payments(ctx, settings.Profile.Scope(), args[0])
+	if err != nil {
+		return err
+	}
+	chosen, found := payment.Chosen(payments)
+	if !found {
+		return noPayment(args[0], settings.Profile.Name)
+	}
+	body, err := webhook.Compose(chosen, c.state, c.fault, key, c.app.Now())
+	if err != nil {
+		return &failure{Code: "no_order", Message: err.Error(), ExitCode: exitRefused}
+	}
+	if c.print {
+		return c.app.write(append(body, '\n'))
+	}
+	return c.send(ctx, body)
+}
+
+func (c *webhookSend) send(ctx context.Context, body []byte) error {
+	transport, err := api.NewTransport(1)
+	if err != nil {
+		return &localError{err: err}
+	}
+	status, err := webhook.Send(ctx, &http.Client{Transport: transport}, c.to, body)
+	if err != nil {
+		var wrapped *url.Error
+		if errors.As(err, &wrapped) {
+			err = wrapped.Err
+		}
+		return &failure{Code: "unreachable", Message: fmt.Sprintf("cannot reach %s: %s", c.to, err), Hint: "start it: villapay webhook listen", Retryable: true, ExitCode: exitUnavailable}
+	}
+	if err := c.app.write(fmt.Appendf(nil, "%d %s\n", status, strings.ToLower(http.StatusText(status)))); err != nil {
+		return err
+	}
+	if status/100 != 2 {
+		return &failure{Code: "refused", Message: fmt.Sprintf("the listener answered %d", status), Status: status, ExitCode: exitRefused}
+	}
+	return nil
+}

@@ -1,0 +1,70 @@
+package cmd
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"github.com/villapay/villapay/internal/render"
+	"github.com/villapay/villapay/internal/webhook"
+)
+
+// webhookVerify tells whether a notification is signed rightly.
+type webhookVerify struct {
+	app    *app
+	secret secretFlag
+}
+
+func newWebhookVerify(a *app) *cobra.Command {
+	c := &webhookVerify{app: a}
+	cmd := &cobra.Command{
+		Use:   "verify FILE|-",
+		Short: "Tell whether a notification is signed rightly, and what differs",
+		Long:  "Verifies the checksum of a notification in a file or on stdin. It exits with 0 where\nit is right, and with 5 where it is not, after saying which part differs.",
+		Example: `  villapay webhook verify notification.json
+  villapay webhook send 492500004632 --env sandbox --print | villapay webhook verify -`,
+		Args: exactArgs("a file, or - for stdin"), RunE: a.run(c.run),
+	}
+	c.secret.register(cmd)
+	return cmd
+}
+
+func (c *webhookVerify) run(ctx context.Context, args []string) error {
+	format, err := c.app.format("table", "json", "yaml")
+	if err != nil {
+		return err
+	}
+	key, err := c.secret.key(c.app)
+	if err != nil {
+		return err
+	}
+	body, err := c.app.readNotification(args[0], webhook.MaxBody)
+	if err != nil {
+		return err
+	}
+	differences := webhook.Explain(body, key)
+	if err := c.show(ctx, format, differences); err != nil {
+		return err
+	}
+	if len(differences) > 0 {
+		return &failure{Code: "not_verified", Message: "the notification is not right: " + differences[0].Part + " " + differences[0].Problem, ExitCode: exitRefused}
+	}
+	return nil
+}
+
+func (c *webhookVerify) show(ctx context.Context, format string, differences []webhook.Difference) error {
+	if format != "table" {
+		if differences == nil {
+			differences = []webhook.Difference{}
+		}
+		return c.app.writeValue(ctx, format, map[string]any{"verified": len(differences) == 0, "differences": differences})
+	}
+	if len(differences) == 0 {
+		return c.app.write([]byte("verified\n"))
+	}
+	var rows [][]string
+	for _, d := range differences {
+		rows = append(rows, []string{d.Part, d.Problem})
+	}
+	return render.Table(c.app.writer(), c.app.screen(), []string{"PART", "PROBLEM"}, rows)
+}

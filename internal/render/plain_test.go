@@ -1,0 +1,87 @@
+package render
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/villapay/villapay/internal/ledger"
+)
+
+func TestTable(t *testing.T) {
+	t.Parallel()
+	rows := [][]string{{"clock", "ok", "2 s ahead\nof the server"}, {"server\x1b[2J", "fail", "น้ำ 🇹🇭"}}
+	for _, c := range []struct {
+		name   string
+		s      Screen
+		titles []string
+		want   string
+	}{
+		{"titles", Screen{}, []string{"Check", "", "Finding"}, `
++--------------+------+---------------+
+| Check        |      | Finding       |
++--------------+------+---------------+
+| clock        | ok   | 2 s ahead     |
+|              |      | of the server |
+| server\x1b[2J | fail | น้ำ 🇹🇭         |
++--------------+------+---------------+
+`},
+		{"no titles, in colour", Screen{TTY: true, UTF8: true, Color: true, Columns: 36}, nil, `
+╭───────────────┬──────┬───────────╮
+│ clock         │ ` + "\x1b[1;32mok\x1b[0m" + `   │ 2 s ahead │
+│               │      │ of the    │
+│               │      │ server    │
+│ server\x1b[2J │ ` + "\x1b[1;31mfail\x1b[0m" + ` │ น้ำ 🇹🇭     │
+╰───────────────┴──────┴───────────╯
+`},
+	} {
+		var out bytes.Buffer
+		if err := Table(&out, c.s, c.titles, rows); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(strings.TrimPrefix(c.want, "\n"), out.String()); diff != "" {
+			t.Errorf("%s: %s", c.name, diff)
+		}
+	}
+}
+
+func TestStateColored(t *testing.T) {
+	t.Parallel()
+	for state, want := range map[ledger.State]string{
+		ledger.Paid:     "\x1b[1;32mPAID\x1b[0m",
+		ledger.Awaiting: "\x1b[33mawaiting payment\x1b[0m",
+		ledger.Failed:   "\x1b[1;31mfailed\x1b[0m",
+		ledger.Expired:  "expired, not paid",
+		"new\x1b":       `new\x1b`,
+	} {
+		if got := StateColored(Screen{Color: true}, state); got != want {
+			t.Errorf("%s: %q, want %q", state, got, want)
+		}
+		if got := StateColored(Screen{}, state); strings.Contains(got, "\x1b") {
+			t.Errorf("%s: %q on a screen without colours", state, got)
+		}
+	}
+}
+
+func TestCut(t *testing.T) {
+	t.Parallel()
+	narrow := Screen{TTY: true, UTF8: true, Columns: 6}
+	for _, c := range []struct {
+		s        Screen
+		in, want string
+	}{
+		{narrow, "123456", "123456"},
+		{narrow, "1234567", "12345…"},
+		{narrow, "น้ำมันแพง", "น้ำมัน…"[:len("น้ำมัน")] + "แ…"},
+		{narrow, "a\x1b[2Jb", `a\x1b…`},
+		{narrow, "中文字符", "中文…"},
+		{Screen{TTY: true, Columns: 6}, "1234567", "12345~"},
+		{Screen{Columns: 6}, "1234567\n", `1234567\n`},
+	} {
+		if got := Cut(c.s, c.in); got != c.want {
+			t.Errorf("Cut(%q) = %q, want %q", c.in, got, c.want)
+		}
+	}
+}
