@@ -88,9 +88,10 @@ func emojiPart(previous, r, next rune) bool {
 	return false
 }
 
-// pictograph tells whether a rune is a symbol that emoji are made of.
+// pictograph tells whether a rune is a symbol that emoji are made of. The
+// replacement character is a symbol too, but what a broken byte decodes to.
 func pictograph(r rune) bool {
-	return r > 0xff && unicode.In(r, unicode.So, unicode.Sm, unicode.Sk)
+	return r > 0xff && r != utf8.RuneError && unicode.In(r, unicode.So, unicode.Sm, unicode.Sk)
 }
 
 // escaped writes a rune as Go would in a string.
