@@ -30,9 +30,9 @@ func TestGenerated(t *testing.T) {
 	for dir, want := range map[string]map[string]string{"completions": completionFiles(t), "man": manPages(t)} {
 		dir = filepath.Join("..", dir)
 		if *writeGenerated {
-			writeFiles(t, dir, want)
+			saveGenerated(t, dir, want)
 		}
-		if diff := cmp.Diff(want, readFiles(t, dir)); diff != "" {
+		if diff := cmp.Diff(want, readGenerated(t, dir)); diff != "" {
 			t.Errorf("%s is out of date: run `go generate ./...` (-want +got)\n%s", filepath.Base(dir), diff)
 		}
 	}
@@ -71,7 +71,7 @@ func manPages(t *testing.T) map[string]string {
 		for _, sub := range c.Commands() {
 			switch {
 			case sub.IsAdditionalHelpTopicCommand():
-				page := topic(sub)
+				page := topicPage(sub)
 				pages["villapay-"+sub.Name()+".1"] = manPage(t, page)
 				topics += ", \\fBvillapay-" + sub.Name() + "(1)\\fP"
 			case sub.IsAvailableCommand():
@@ -84,9 +84,9 @@ func manPages(t *testing.T) map[string]string {
 	return pages
 }
 
-// topic makes a command of a help topic that reads well as a manual page: it has
+// topicPage makes a command of a help topic that reads well as a manual page: it has
 // no flags, and its tables stay as they are.
-func topic(c *cobra.Command) *cobra.Command {
+func topicPage(c *cobra.Command) *cobra.Command {
 	page := &cobra.Command{Use: c.Use, Short: c.Short, Long: verbatim(c.Long), DisableFlagsInUseLine: true}
 	page.Flags().Bool("help", false, "")
 	page.Flags().Lookup("help").Hidden = true
@@ -95,10 +95,10 @@ func topic(c *cobra.Command) *cobra.Command {
 }
 
 // verbatim keeps a text's lines as they are.
-func verbatim(text string) string { return "```\n" + strings.TrimSpace(text) + "\n```" }
+func verbatim(text string) string { return "```\n" + strings.Trim(text, "\n") + "\n```" }
 
-// option is a flag as the library writes it, its default where the value stands.
-var option = regexp.MustCompile(`(?m)^(?:\.PP\n)?(\\fB-.*\\fP)(?:\[=\]|="?([^"\n]*)"?)\n\t(.*)\n\n`)
+// manOption is a flag as the library writes it, its default where the value stands.
+var manOption = regexp.MustCompile(`(?m)^(?:\.PP\n)?(\\fB-.*\\fP)(?:\[=\]|="?([^"\n]*)"?)\n\t(.*)\n\n`)
 
 // manPage writes a command's page. It bears no date, so that the same commands
 // make the same page on any day, and its flags read as they do under --help.
@@ -113,7 +113,7 @@ func manPage(t *testing.T, c *cobra.Command) string {
 		t.Fatal(err)
 	}
 	text := strings.Replace(page.String(), `"`+day.Format("Jan 2006")+`"`, `""`, 1)
-	return option.ReplaceAllString(text, ".TP\n$1 \\fI$2\\fP\n$3\n")
+	return manOption.ReplaceAllString(text, ".TP\n$1 \\fI$2\\fP\n$3\n")
 }
 
 // likeHelp puts a flag's default behind its usage and the name of its value in
@@ -126,8 +126,8 @@ func likeHelp(f *pflag.Flag) {
 	f.Usage, f.DefValue = usage, name
 }
 
-// readFiles reads a directory's files by name.
-func readFiles(t *testing.T, dir string) map[string]string {
+// readGenerated reads a directory's files by name.
+func readGenerated(t *testing.T, dir string) map[string]string {
 	t.Helper()
 	files := map[string]string{}
 	paths, err := filepath.Glob(filepath.Join(dir, "*"))
@@ -144,13 +144,13 @@ func readFiles(t *testing.T, dir string) map[string]string {
 	return files
 }
 
-// writeFiles makes a directory hold these files and no others.
-func writeFiles(t *testing.T, dir string, files map[string]string) {
+// saveGenerated makes a directory hold these files and no others.
+func saveGenerated(t *testing.T, dir string, files map[string]string) {
 	t.Helper()
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	for name := range readFiles(t, dir) {
+	for name := range readGenerated(t, dir) {
 		if files[name] == "" {
 			if err := os.Remove(filepath.Join(dir, name)); err != nil {
 				t.Fatal(err)

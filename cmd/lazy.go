@@ -219,6 +219,9 @@ func (a *app) payments(ctx context.Context, idle int) (*payment.Service, error) 
 	if err != nil {
 		return nil, err
 	}
+	if opened == nil {
+		a.warn("there is no ledger: nothing is remembered, and two runs can make two orders")
+	}
 	profile := settings.Profile
 	return &payment.Service{
 		API: client, Ledger: opened,
@@ -230,20 +233,21 @@ func (a *app) payments(ctx context.Context, idle int) (*payment.Service, error) 
 
 // write puts a result on stdout. A failed write is an error of its own.
 func (a *app) write(data []byte) error {
-	if _, err := a.Out.Write(data); err != nil {
-		return &outputError{err}
-	}
-	return nil
+	_, err := a.writer().Write(data)
+	return err
 }
 
-// writer is stdout for renderers: failed writes come out as outputError.
+// writer is stdout for renderers: failed writes come out as outputError, and are
+// remembered for writers that look at no error, such as cobra's help.
 func (a *app) writer() io.Writer { return resultWriter{a} }
 
 type resultWriter struct{ app *app }
 
 func (w resultWriter) Write(data []byte) (int, error) {
-	if err := w.app.write(data); err != nil {
-		return 0, err
+	n, err := w.app.Out.Write(data)
+	if err != nil {
+		w.app.unwritten = &outputError{err}
+		return n, w.app.unwritten
 	}
-	return len(data), nil
+	return n, nil
 }

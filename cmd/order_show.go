@@ -63,7 +63,7 @@ func (c *orderShow) run(ctx context.Context, args []string) error {
 			}
 		}
 		if format == "qr" {
-			return c.app.drawCode(open, c.code)
+			return c.app.drawCode(open, c.code, c.app.Err)
 		}
 	}
 	return c.show(ctx, opened, format, payments)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -70,7 +71,7 @@ func (a *app) showPayment(ctx context.Context, format string, p ledger.Payment, 
 		}
 		return a.writeJSON(ctx, format, raw)
 	case "qr":
-		return a.drawCode(p, code)
+		return a.drawCode(p, code, a.Err)
 	}
 	if err := render.Payment(a.writer(), a.screen(), p, a.live()); err != nil {
 		return err
@@ -78,10 +79,13 @@ func (a *app) showPayment(ctx context.Context, format string, p ledger.Payment, 
 	if !withCode || !a.OutTTY || whyNoCode(p) != "" {
 		return nil
 	}
-	if err := a.drawCode(p, code); err != nil {
+	err := a.drawCode(p, code, a.Out)
+	var undrawn *failure
+	if errors.As(err, &undrawn) {
 		a.note("%s", err) // the table has been shown: a code that does not fit is no failure
+		return nil
 	}
-	return nil
+	return err
 }
 
 // whyNoCode says why a payment's code may not be shown, "" where it may: it
@@ -98,9 +102,10 @@ func whyNoCode(p ledger.Payment) string {
 	return "it is " + string(p.State)
 }
 
-// drawCode draws a payment's code, with its caption on stderr under -o qr and
-// beside the code otherwise.
-func (a *app) drawCode(p ledger.Payment, flags codeFlags) error {
+// drawCode draws a payment's code, its caption above it: below, it could push
+// the code's first row off the screen. Where no code can be drawn, its text is
+// written instead, and the error says why.
+func (a *app) drawCode(p ledger.Payment, flags codeFlags, caption io.Writer) error {
 	if why := whyNoCode(p); why != "" {
 		return &failure{Code: "no_code", Message: fmt.Sprintf("no code is drawn for order %s: %s", p.OrderID, why), ExitCode: exitRefused}
 	}
@@ -108,20 +113,14 @@ func (a *app) drawCode(p ledger.Payment, flags codeFlags) error {
 	if err != nil {
 		return err
 	}
-	var drawn bytes.Buffer
-	err = render.QR(&drawn, a.screen(), code, render.Style(flags.style))
-	var small *render.NotDrawn
-	if errors.As(err, &small) {
-		return &failure{Code: "no_room", Message: err.Error(), Hint: "the code holds: " + code.Text, ExitCode: exitRefused}
+	fmt.Fprintln(caption, render.Visible(code.Caption))
+	err = render.QR(a.writer(), a.screen(), code, render.Style(flags.style))
+	var notDrawn *render.NotDrawn
+	var tooLong *render.TooLong
+	if errors.As(err, &notDrawn) || errors.As(err, &tooLong) {
+		return &failure{Code: "no_code", Message: err.Error(), ExitCode: exitRefused}
 	}
-	if err != nil {
-		return err
-	}
-	if err := a.write(drawn.Bytes()); err != nil {
-		return err
-	}
-	fmt.Fprintln(a.Err, render.Visible(code.Caption))
-	return nil
+	return err
 }
 
 func (a *app) code(p ledger.Payment) (render.Code, error) {

@@ -19,6 +19,8 @@ type app struct {
 	flags  globalFlags
 	parsed bool          // the command line was understood: errors are no longer usage errors
 	query  *render.Query // --jq, compiled before anything is sent
+
+	unwritten error // the first write to stdout that failed
 	lazy
 }
 
@@ -41,11 +43,14 @@ func Run(ctx context.Context, p *Program, args []string) int {
 	root := a.root()
 	root.SetArgs(args)
 	root.SetIn(p.In)
-	root.SetOut(p.Out)
+	root.SetOut(a.writer())
 	root.SetErr(p.Err)
 	err := root.ExecuteContext(ctx)
 	if err != nil && !a.parsed {
 		err = asUsage(err)
+	}
+	if err == nil {
+		err = a.unwritten
 	}
 	if closed := a.close(); err == nil {
 		err = closed

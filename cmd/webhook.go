@@ -15,7 +15,7 @@ import (
 func newWebhook(a *app) *cobra.Command {
 	return group("webhook", "Receive, send and verify payment notifications",
 		"  villapay webhook listen --env dev\n  villapay webhook verify notification.json",
-		newWebhookListen(a), newWebhookSend(a), newWebhookVerify(a))
+		newWebhookSend(a), newWebhookVerify(a))
 }
 
 // secretFlag names the file that holds the secret key of notifications.
@@ -68,3 +68,6 @@ func (a *app) readNotification(name string, limit int64) ([]byte, error) {
 	}
 	return bytes.TrimSpace(body), nil
 }
+
+// listenAddr is where notifications are received unless a flag says otherwise.
+const listenAddr = "127.0.0.1:8975"

@@ -1,0 +1,290 @@
+package cmd
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/villapay/villapay/internal/sandbox"
+)
+
+// DESIGN 4: twenty processes for one order make one request and one order, and
+// give twenty equal answers.
+func TestTwentyProcessesMakeOneOrder(t *testing.T) {
+	t.Parallel()
+	stand := serveSandbox(t, sandbox.Options{Latency: 100 * time.Millisecond}, nil)
+	m := newMachine(t, "VILLAPAY_BASE_URL="+stand.url)
+	results := make([]result, 20)
+	var all sync.WaitGroup
+	for i := range results {
+		all.Go(func() { results[i] = m.run(t, "pay", "qr", "4925", "-o", "json") })
+	}
+	all.Wait()
+	first := results[0].object(t)
+	fresh := 0
+	for _, r := range results {
+		p := r.object(t)
+		if r.code != 0 || p.ID != first.ID || p.Villapay.Key != first.Villapay.Key || p.Villapay.State != "awaiting" {
+			t.Errorf("exit %d, %+v, stderr %s", r.code, p, r.stderr)
+		}
+		if !p.Villapay.Replayed {
+			fresh++
+		}
+	}
+	if fresh != 1 {
+		t.Errorf("%d processes say they made it", fresh)
+	}
+	stand.counts(t, "4925", 1, 1)
+}
+
+// An answer that is lost before, during or after its body is asked for again
+// with the same key, and the order is made once.
+func TestLostAnswersAreAskedForAgain(t *testing.T) {
+	t.Parallel()
+	for _, id := range []string{"lost-once", "cut-once", "timed-out-once"} {
+		t.Run(id, func(t *testing.T) {
+			t.Parallel()
+			stand := serveSandbox(t, sandbox.Options{}, nil)
+			m := newMachine(t, "VILLAPAY_BASE_URL="+stand.url)
+			r := m.run(t, "pay", "qr", id, "-o", "json")
+			if p := r.object(t); r.code != 0 || p.Villapay.Attempts != 2 {
+				t.Errorf("exit %d, %+v", r.code, p)
+			}
+			stand.counts(t, id, 2, 1)
+		})
+	}
+}
+
+// An answer that stays lost is exit 6, shows nothing, and the next run asks with
+// the same key: still one order.
+func TestAnAnswerThatStaysLost(t *testing.T) {
+	t.Parallel()
+	stand := serveSandbox(t, sandbox.Options{}, nil)
+	m := newMachine(t, "VILLAPAY_BASE_URL="+stand.url)
+	for run := range 2 {
+		r := m.run(t, "pay", "qr", "lost-always", "--timeout", "3s")
+		if r.code != 6 || r.stdout != "" || !strings.Contains(r.stderr, "run the same command again") {
+			t.Errorf("run %d: exit %d, stdout %q, stderr %q", run, r.code, r.stdout, r.stderr)
+		}
+	}
+	stand.counts(t, "lost-always", -1, 1)
+	p := m.run(t, "order", "status", "lost-always", "--offline", "-o", "json").object(t)
+	if p.Villapay.State != "unknown" {
+		t.Errorf("recorded as %s", p.Villapay.State)
+	}
+}
+
+// kill -9 at random moments loses no order and makes none twice: whoever is
+// killed, the next run finishes with the same key.
+func TestKilledAtRandomMoments(t *testing.T) {
+	t.Parallel()
+	stand := serveSandbox(t, sandbox.Options{Latency: 10 * time.Millisecond}, nil)
+	m := newMachine(t, "VILLAPAY_BASE_URL="+stand.url)
+	const kills, orders = 100, 10
+	random := rand.New(rand.NewPCG(1, 2))
+	shown := make(map[string]map[string]bool) // order ID → bank orders ever shown
+	see := func(orderID, stdout string) {
+		if !strings.HasPrefix(stdout, "{") || !strings.HasSuffix(stdout, "}\n") {
+			return // killed before it was shown whole
+		}
+		p := result{stdout: stdout}.object(t)
+		if shown[orderID] == nil {
+			shown[orderID] = map[string]bool{}
+		}
+		shown[orderID][p.ID] = true
+	}
+	for i := range kills {
+		orderID := fmt.Sprintf("kill-%d", i%orders)
+		c := m.command(t, "pay", "qr", orderID, "-o", "json")
+		var out strings.Builder
+		c.Stdout = &out
+		if err := c.Start(); err != nil {
+			t.Fatal(err)
+		}
+		timer := time.AfterFunc(time.Duration(random.IntN(60))*time.Millisecond, func() { _ = c.Process.Kill() })
+		_ = c.Wait()
+		timer.Stop()
+		see(orderID, out.String())
+	}
+	for i := range orders {
+		orderID := fmt.Sprintf("kill-%d", i)
+		r := m.run(t, "pay", "qr", orderID, "-o", "json")
+		if r.code != 0 {
+			t.Fatalf("%s: exit %d: %s", orderID, r.code, r.stderr)
+		}
+		see(orderID, r.stdout)
+		if len(shown[orderID]) != 1 {
+			t.Errorf("%s was shown as %v", orderID, shown[orderID])
+		}
+		stand.counts(t, orderID, -1, 1)
+	}
+}
+
+// The ledger's disk: where nothing can be recorded, nothing is sent (exit 3).
+func TestNothingIsSentThatCannotBeRecorded(t *testing.T) {
+	t.Parallel()
+	t.Run("the state directory is a file", func(t *testing.T) {
+		t.Parallel()
+		stand := serveSandbox(t, sandbox.Options{}, nil)
+		m := newMachine(t, "VILLAPAY_BASE_URL="+stand.url)
+		if err := os.WriteFile(m.state(), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		refusesToSend(t, m, stand)
+	})
+	t.Run("a read-only directory", func(t *testing.T) {
+		t.Parallel()
+		if os.Getuid() == 0 {
+			t.Skip("root may write anywhere")
+		}
+		stand := serveSandbox(t, sandbox.Options{}, nil)
+		m := newMachine(t, "VILLAPAY_BASE_URL="+stand.url)
+		if err := os.Mkdir(m.state(), 0o500); err != nil {
+			t.Fatal(err)
+		}
+		refusesToSend(t, m, stand)
+	})
+	t.Run("a corrupt ledger is kept as it is", func(t *testing.T) {
+		t.Parallel()
+		stand := serveSandbox(t, sandbox.Options{}, nil)
+		m := newMachine(t, "VILLAPAY_BASE_URL="+stand.url)
+		if err := os.Mkdir(m.state(), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		path, garbage := filepath.Join(m.state(), "ledger.db"), strings.Repeat("not a database\n", 1000)
+		if err := os.WriteFile(path, []byte(garbage), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		refusesToSend(t, m, stand)
+		if kept, err := os.ReadFile(path); err != nil || string(kept) != garbage {
+			t.Errorf("the file was changed: %v", err)
+		}
+	})
+}
+
+func refusesToSend(t *testing.T, m *machine, stand *served) {
+	t.Helper()
+	r := m.run(t, "pay", "qr", "4925")
+	if r.code != 3 || r.stdout != "" || !strings.Contains(r.stderr, "ledger") {
+		t.Errorf("exit %d, stdout %q, stderr %q", r.code, r.stdout, r.stderr)
+	}
+	stand.counts(t, "4925", 0, 0)
+}
+
+// gate holds requests back until it is opened.
+type gate struct {
+	arrived chan struct{}
+	open    chan struct{}
+}
+
+func newGate() *gate { return &gate{make(chan struct{}, 100), make(chan struct{})} }
+
+// hold lets the first request of many wait; the others pass.
+func (g *gate) hold(next http.Handler) http.Handler {
+	var seen atomic.Bool
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !seen.Swap(true) {
+			g.arrived <- struct{}{}
+			<-g.open
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// DESIGN 4.4: a claim whose holder died is taken over at once, with the same key.
+func TestADeadHolderIsTakenOverAtOnce(t *testing.T) {
+	t.Parallel()
+	g := newGate()
+	stand := serveSandbox(t, sandbox.Options{}, g.hold)
+	defer close(g.open)
+	m := newMachine(t, "VILLAPAY_BASE_URL="+stand.url)
+	holder := m.command(t, "pay", "qr", "4925")
+	if err := holder.Start(); err != nil {
+		t.Fatal(err)
+	}
+	<-g.arrived
+	_ = holder.Process.Kill()
+	_ = holder.Wait()
+	start := time.Now()
+	r := m.run(t, "pay", "qr", "4925", "-o", "json")
+	if took := time.Since(start); r.code != 0 || took > 8*time.Second {
+		t.Errorf("exit %d after %s: %s", r.code, took, r.stderr)
+	}
+	if state := r.object(t).Villapay.State; state != "awaiting" {
+		t.Errorf("state %s", state)
+	}
+}
+
+// --new makes another order, says so, and the older one is never drawn again.
+func TestNewReplacesTheOpenOrder(t *testing.T) {
+	t.Parallel()
+	stand := serveSandbox(t, sandbox.Options{}, nil)
+	m := newMachine(t, "VILLAPAY_BASE_URL="+stand.url)
+	first := m.run(t, "pay", "qr", "4925", "-o", "json").object(t)
+	r := m.run(t, "pay", "qr", "4925", "--new", "-o", "json")
+	second := r.object(t)
+	if second.ID == first.ID || second.Villapay.Replayed || !strings.Contains(r.stderr, first.ID) {
+		t.Errorf("%s after %s, stderr %q", second.ID, first.ID, r.stderr)
+	}
+	if again := m.run(t, "pay", "qr", "4925", "-o", "json").object(t); again.ID != second.ID || !again.Villapay.Replayed {
+		t.Errorf("then %s, replayed %t", again.ID, again.Villapay.Replayed)
+	}
+	stand.counts(t, "4925", 2, 2)
+}
+
+// A user's key returns its payment for the same order and source, and is refused
+// for anything else.
+func TestIdempotencyKey(t *testing.T) {
+	t.Parallel()
+	stand := serveSandbox(t, sandbox.Options{}, nil)
+	m := newMachine(t, "VILLAPAY_BASE_URL="+stand.url)
+	first := m.run(t, "pay", "qr", "4925", "--idempotency-key", "mine", "-o", "json").object(t)
+	if first.Villapay.Key != "mine" {
+		t.Errorf("key %q", first.Villapay.Key)
+	}
+	if again := m.run(t, "pay", "qr", "4925", "--idempotency-key", "mine", "-o", "json").object(t); again.ID != first.ID || !again.Villapay.Replayed {
+		t.Errorf("%+v", again)
+	}
+	for _, args := range [][]string{
+		{"pay", "qr", "4926", "--idempotency-key", "mine"},
+		{"pay", "qr", "4925", "--idempotency-key", "mine", "--source", "wechat"},
+		{"pay", "qr", "4925", "--idempotency-key", "mine", "--new"},
+	} {
+		if r := m.run(t, args...); r.code != 2 || r.stdout != "" || !strings.Contains(r.stderr, "mine") {
+			t.Errorf("%v: exit %d, stdout %q, stderr %q", args, r.code, r.stdout, r.stderr)
+		}
+	}
+	stand.counts(t, "4925", 1, 1)
+	stand.counts(t, "4926", 0, 0)
+}
+
+// Without a ledger nothing is remembered, its price is said once, and an unknown
+// outcome tells the key to repeat with.
+func TestWithoutALedger(t *testing.T) {
+	t.Parallel()
+	stand := serveSandbox(t, sandbox.Options{}, nil)
+	m := newMachine(t, "VILLAPAY_BASE_URL="+stand.url, "VILLAPAY_LEDGER=none")
+	r := m.run(t, "pay", "qr", "4925", "-o", "json")
+	if p := r.object(t); r.code != 0 || p.Villapay.State != "awaiting" || strings.Count(r.stderr, "ledger") != 1 {
+		t.Errorf("exit %d, %+v, stderr %q", r.code, p, r.stderr)
+	}
+	r = m.run(t, "pay", "qr", "lost-always", "--timeout", "2s", "--idempotency-key", "mine")
+	if r.code != 6 || !strings.Contains(r.stderr, "--idempotency-key mine") {
+		t.Errorf("exit %d, stderr %q", r.code, r.stderr)
+	}
+	for _, args := range [][]string{{"order", "list"}, {"order", "show", "4925"}, {"order", "status", "4925", "--offline"}, {"pay", "batch", "-"}} {
+		if r := m.run(t, args...); r.code != 3 {
+			t.Errorf("%v: exit %d, stderr %q", args, r.code, r.stderr)
+		}
+	}
+	if _, err := os.Stat(filepath.Join(m.state(), "ledger.db")); err == nil {
+		t.Error("a ledger was made")
+	}
+}
