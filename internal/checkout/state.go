@@ -1,0 +1,35 @@
+package checkout
+
+import "github.com/villapay/villapay/internal/ledger"
+
+// state is a payment's state as a payer sees it: the ledger's, or replaced.
+type state string
+
+// replaced: another order was made in this one's place.
+const replaced state = "replaced"
+
+// words are what a state is called in both languages.
+type words struct {
+	thai, english string
+	final         bool
+}
+
+func (s state) words() words {
+	switch ledger.State(s) {
+	case ledger.Awaiting:
+		return words{"รอการชำระเงิน", "Waiting for payment", false}
+	case ledger.Paid:
+		return words{"ชำระเงินเรียบร้อยแล้ว ขอบคุณ", "Paid. Thank you.", true}
+	case ledger.Expired:
+		return words{"หมดเวลาชำระเงิน กรุณาแจ้งพนักงาน", "Expired. Please ask the staff for a new one.", true}
+	case ledger.Failed, ledger.Rejected:
+		return words{"รายการไม่สำเร็จ กรุณาแจ้งพนักงาน", "Failed. Please ask the staff.", true}
+	case ledger.Cancelled:
+		return words{"ยกเลิกรายการแล้ว", "Cancelled.", true}
+	case ledger.Refunded:
+		return words{"คืนเงินแล้ว", "Refunded.", true}
+	case ledger.Sending, ledger.Unknown:
+		return words{"กำลังเตรียมรายการ", "Being prepared", false}
+	}
+	return words{"มีรายการใหม่แทนรายการนี้แล้ว กรุณาอย่าชำระ", "Replaced by a newer one. Please do not pay here.", true}
+}

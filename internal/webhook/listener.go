@@ -1,0 +1,204 @@
+package webhook
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/villapay/villapay/internal/api"
+	"github.com/villapay/villapay/internal/ledger"
+	"github.com/villapay/villapay/internal/secret"
+)
+
+// recordWithin bounds the recording of one event. It ends before a stopping
+// server cuts connections (package serve), so that no event is recorded whose
+// sender could not have been told.
+const recordWithin = 5 * time.Second
+
+// probeEvery is how often /healthz tries the ledger at most, so that nobody can
+// keep it busy by asking.
+const probeEvery = 5 * time.Second
+
+// Ledger is what the listener needs of a ledger.Ledger.
+type Ledger interface {
+	ApplyCharge(ctx context.Context, scope string, c ledger.Charge) (ledger.Applied, error)
+}
+
+// Listener is the http.Handler that the bank posts its notifications to. Its
+// fields are set once; it is then safe for concurrent use.
+//
+// A sender learns only whether to send again: 200 the ledger has it, 400 and
+// 413 never again, 503 later. Why one was refused goes to Log.
+type Listener struct {
+	Ledger Ledger
+	Scope  string        // whose orders the notifications are about
+	Key    secret.String // the merchant's; without one everything is refused
+	Path   string        // the only path that takes notifications, such as /
+	Now    func() time.Time
+	Log    *slog.Logger
+
+	// Each is told of every verified event once it is durable and before its
+	// sender is answered: a consumer that is slow slows the bank down and loses
+	// nothing. It is never called twice at once.
+	Each func(Event)
+	// Ready tells whether the ledger can be written, for /healthz. May be nil.
+	Ready func(ctx context.Context) error
+
+	each  sync.Mutex
+	probe struct {
+		sync.Mutex
+		at  time.Time
+		err error
+	}
+}
+
+// Event is a notification that the bank has signed and the ledger has taken.
+type Event struct {
+	At           time.Time // when it was received
+	Notification Notification
+	Applied      ledger.Applied
+}
+
+// MarshalJSON writes the notification as it came, with what the tool knows
+// about it under the key villapay, as payments are written.
+func (e Event) MarshalJSON() ([]byte, error) {
+	payment := e.Applied.Payment
+	known := struct {
+		ReceivedAt string           `json:"received_at"`
+		OrderID    *string          `json:"orderid"` // the Villa order; null where no order is recorded yet
+		State      *ledger.State    `json:"state"`   // of its payment, with this event
+		Changed    bool             `json:"changed"` // the state is another than before
+		Repeat     bool             `json:"repeat"`  // received before
+		Warnings   []ledger.Warning `json:"warnings"`
+	}{
+		ReceivedAt: e.At.In(api.Bangkok).Format("2006-01-02T15:04:05.000-07:00"),
+		Changed:    e.Applied.Changed, Repeat: e.Applied.Repeat, Warnings: e.Applied.Warnings,
+	}
+	if !e.Applied.Unknown {
+		known.OrderID, known.State = &payment.OrderID, &payment.State
+	}
+	if known.Warnings == nil {
+		known.Warnings = []ledger.Warning{}
+	}
+	return set(e.Notification.Raw, "villapay", known)
+}
+
+// ServeHTTP takes notifications at Path and answers GET /healthz.
+func (l *Listener) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Cache-Control", "no-store")
+	switch {
+	case r.URL.Path == l.Path && r.Method == http.MethodPost:
+		l.receive(w, r)
+	case r.URL.Path == "/healthz" && (r.Method == http.MethodGet || r.Method == http.MethodHead):
+		l.health(w, r)
+	case r.URL.Path == l.Path:
+		w.Header().Set("Allow", http.MethodPost)
+		l.refuse(w, r, http.StatusMethodNotAllowed, nil)
+	case r.URL.Path == "/healthz":
+		w.Header().Set("Allow", "GET, HEAD")
+		l.refuse(w, r, http.StatusMethodNotAllowed, nil)
+	default:
+		l.refuse(w, r, http.StatusNotFound, nil)
+	}
+}
+
+// receive takes one notification: read, believe, record, tell, answer.
+func (l *Listener) receive(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, MaxBody))
+	if err != nil {
+		l.refuse(w, r, unreadable(err), err)
+		return
+	}
+	n, err := Decode(body)
+	if err == nil {
+		err = Verify(n, l.Key)
+	}
+	switch {
+	case errors.Is(err, ErrNoKey):
+		l.refuse(w, r, http.StatusServiceUnavailable, err)
+		return
+	case err != nil:
+		l.refuse(w, r, http.StatusBadRequest, err)
+		return
+	}
+	// A sender that hangs up does not stop what it began.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), recordWithin)
+	defer cancel()
+	applied, err := l.Ledger.ApplyCharge(ctx, l.Scope, n.Charge())
+	switch {
+	case errors.Is(err, ledger.ErrRebound):
+		l.refuse(w, r, http.StatusBadRequest, err)
+		return
+	case err != nil:
+		l.refuse(w, r, http.StatusServiceUnavailable, err)
+		return
+	}
+	l.tell(Event{At: l.Now(), Notification: n, Applied: applied})
+	_, _ = io.WriteString(w, "ok\n")
+}
+
+// unreadable is the answer to a body that could not be read.
+func unreadable(err error) int {
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge):
+		return http.StatusRequestEntityTooLarge
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return http.StatusRequestTimeout
+	}
+	return http.StatusBadRequest
+}
+
+func (l *Listener) tell(e Event) {
+	l.Log.Info("notification", "charge", e.Notification.ID, "bank_order", e.Notification.OrderID,
+		"transaction_state", e.Notification.TransactionState, "order", e.Applied.Payment.OrderID,
+		"state", e.Applied.Payment.State, "repeat", e.Applied.Repeat)
+	if l.Each == nil {
+		return
+	}
+	l.each.Lock()
+	defer l.each.Unlock()
+	l.Each(e)
+}
+
+// refuse answers without saying why.
+func (l *Listener) refuse(w http.ResponseWriter, r *http.Request, status int, why error) {
+	level := slog.LevelWarn
+	if status >= http.StatusInternalServerError {
+		level = slog.LevelError
+		w.Header().Set("Retry-After", "5")
+	}
+	l.Log.Log(r.Context(), level, "notification refused", "status", status, "method", r.Method, "path", r.URL.Path, "from", r.RemoteAddr, "error", why)
+	http.Error(w, http.StatusText(status), status)
+}
+
+// health answers whether notifications can be taken now.
+func (l *Listener) health(w http.ResponseWriter, r *http.Request) {
+	if err := l.ready(r.Context()); err != nil {
+		l.refuse(w, r, http.StatusServiceUnavailable, err)
+		return
+	}
+	_, _ = io.WriteString(w, "ok\n")
+}
+
+func (l *Listener) ready(ctx context.Context) error {
+	if l.Key.Empty() {
+		return ErrNoKey
+	}
+	if l.Ready == nil {
+		return nil
+	}
+	l.probe.Lock()
+	defer l.probe.Unlock()
+	if now := l.Now(); l.probe.at.IsZero() || now.Sub(l.probe.at) >= probeEvery {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordWithin)
+		defer cancel()
+		l.probe.at, l.probe.err = now, l.Ready(ctx)
+	}
+	return l.probe.err
+}
