@@ -13,7 +13,7 @@ import (
 func newOrder(a *app) *cobra.Command {
 	return group("order", "Ask what became of orders",
 		"  villapay order status 492500004632 --env sandbox\n  villapay order list --env sandbox",
-		newOrderStatus(a), newOrderList(a), newOrderShow(a))
+		newOrderStatus(a), newOrderList(a), newOrderShow(a), newOrderCheckout(a))
 }
 
 // oneOrMore asks for at least one order ID and checks each.

@@ -15,7 +15,7 @@ import (
 func newWebhook(a *app) *cobra.Command {
 	return group("webhook", "Receive, send and verify payment notifications",
 		"  villapay webhook listen --env dev\n  villapay webhook verify notification.json",
-		newWebhookSend(a), newWebhookVerify(a))
+		newWebhookListen(a), newWebhookSend(a), newWebhookVerify(a))
 }
 
 // secretFlag names the file that holds the secret key of notifications.

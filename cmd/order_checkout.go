@@ -1,0 +1,188 @@
+package cmd
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+
+	"github.com/spf13/cobra"
+
+	"github.com/villapay/villapay/internal/api"
+	"github.com/villapay/villapay/internal/auth"
+	"github.com/villapay/villapay/internal/checkout"
+	"github.com/villapay/villapay/internal/config"
+	"github.com/villapay/villapay/internal/ledger"
+	"github.com/villapay/villapay/internal/payment"
+	"github.com/villapay/villapay/internal/render"
+)
+
+// orderCheckout serves the payer's page of an open order.
+type orderCheckout struct {
+	app       *app
+	addr      string
+	noBrowser bool
+}
+
+func newOrderCheckout(a *app) *cobra.Command {
+	c := &orderCheckout{app: a}
+	cmd := &cobra.Command{
+		Use:   "checkout ORDERID",
+		Short: "Serve the payer's page of an open order",
+		Long: `Serves a page on which the customer pays the open order through the bank's own
+widget, and follows the order until it is paid or expired. The page is for this
+machine alone unless --addr says otherwise; then a code with its address is drawn, for
+a phone to open. Its address cannot be guessed.
+
+The bank's widget needs the merchant's public key:
+  villapay env set kbank.public_key pkey_…`,
+		Example: `  villapay pay qr 492500004632 --env sandbox
+  villapay order checkout 492500004632 --env sandbox --no-browser`,
+		Args: oneOrder, ValidArgsFunction: a.completeOrderID, RunE: a.run(c.run),
+	}
+	f := cmd.Flags()
+	f.StringVar(&c.addr, "addr", "127.0.0.1:0", "address to serve on; another machine's phone needs a reachable one")
+	f.BoolVar(&c.noBrowser, "no-browser", false, "do not open the browser")
+	return cmd
+}
+
+func (c *orderCheckout) run(ctx context.Context, args []string) error {
+	if _, _, err := net.SplitHostPort(c.addr); err != nil {
+		return usageError("an example: --addr 192.168.1.20:8080", "--addr: %s", err)
+	}
+	settings, err := c.app.settings()
+	if err != nil {
+		return err
+	}
+	if err := needsWidget(settings.Profile); err != nil {
+		return err
+	}
+	service, err := c.app.payments(ctx, 1)
+	if err != nil {
+		return err
+	}
+	open, err := c.open(ctx, settings, args[0])
+	if err != nil {
+		return err
+	}
+	listener, err := listen(ctx, c.addr)
+	if err != nil {
+		return err
+	}
+	server, err := c.page(settings, open, listener.Addr())
+	if err != nil {
+		_ = listener.Close()
+		return &localError{err: err}
+	}
+	serving, stop := context.WithCancel(ctx)
+	done := make(chan error, 1)
+	go func() { done <- serve(serving, listener, server) }()
+	report, err := c.follow(ctx, service, server, listener.Addr(), args[0])
+	if err == nil {
+		_ = api.Sleep(ctx, checkout.Linger) // so that every open page sees the end
+	}
+	stop()
+	if served := <-done; err == nil {
+		err = served
+	}
+	if err != nil {
+		return err
+	}
+	return c.app.watched(service, report)
+}
+
+// needsWidget refuses where the bank's widget cannot work.
+func needsWidget(profile config.Profile) error {
+	if profile.Sandbox || profile.KBank.PublicKey != "" {
+		return nil
+	}
+	return &localError{
+		err:  errors.New("environment " + profile.Name + " has no public key for the bank's widget: kbank.public_key is not set"),
+		hint: "villapay env set kbank.public_key pkey_… --env " + profile.Name,
+	}
+}
+
+// open finds the payment that can be paid now.
+func (c *orderCheckout) open(ctx context.Context, settings *config.Config, orderID string) (ledger.Payment, error) {
+	opened, err := c.app.requireLedger(ctx)
+	if err != nil {
+		return ledger.Payment{}, err
+	}
+	payments, err := opened.Payments(ctx, settings.Profile.Scope(), orderID)
+	if err != nil {
+		return ledger.Payment{}, err
+	}
+	if len(payments) == 0 {
+		return ledger.Payment{}, noPayment(orderID, settings.Profile.Name)
+	}
+	open := openPayment(payments)
+	if why := whyNoCode(open); why != "" {
+		return open, &failure{
+			Code: "not_open", Message: fmt.Sprintf("order %s cannot be paid: %s", orderID, why),
+			Hint: "make a payment order first: villapay pay qr " + orderID, ExitCode: exitRefused,
+		}
+	}
+	return open, nil
+}
+
+func (c *orderCheckout) page(settings *config.Config, open ledger.Payment, addr net.Addr) (*checkout.Server, error) {
+	hosts, err := checkout.Hosts(addr)
+	if err != nil {
+		return nil, err
+	}
+	kbank := settings.Profile.KBank
+	page := checkout.Page{
+		Payment: open, ShopName: kbank.ShopName, ScriptURL: kbank.ScriptURL, PublicKey: kbank.PublicKey,
+		Now: c.app.Now, Log: c.app.log(),
+	}
+	if settings.Profile.Sandbox {
+		stand, err := c.app.openSandbox()
+		if err != nil {
+			return nil, err
+		}
+		page.Pay = func(ctx context.Context) error {
+			_, err := stand.Pay(ctx, open.BankID, "Authorized")
+			return err
+		}
+	}
+	return checkout.New(page, hosts)
+}
+
+// follow shows the page's address and tells the page what becomes of the order.
+func (c *orderCheckout) follow(ctx context.Context, service *payment.Service, server *checkout.Server, addr net.Addr, orderID string) (payment.Report, error) {
+	if err := c.app.write([]byte(server.URL() + "\n")); err != nil {
+		return payment.Report{}, err
+	}
+	c.invite(ctx, server.URL(), addr)
+	shown := false
+	return service.Watch(ctx, orderID, true, func(r payment.Report) error {
+		server.Show(r.Payment)
+		if shown && r.Found {
+			fmt.Fprintln(c.app.Err, changeLine(c.app.Now(), r.Payment))
+		}
+		shown = true
+		return nil
+	})
+}
+
+// invite opens the page here, and draws its address for phones where they can
+// reach it.
+func (c *orderCheckout) invite(ctx context.Context, url string, addr net.Addr) {
+	if tcp, ok := addr.(*net.TCPAddr); ok && !tcp.IP.IsLoopback() {
+		c.app.warn("the page is served on %s: whoever can reach this machine and knows the address can open it", addr)
+		if c.app.OutTTY {
+			var drawn bytes.Buffer
+			if err := render.QR(&drawn, c.app.screen(), render.Code{Text: url, Caption: render.CaptionPage}, ""); err == nil {
+				_ = c.app.write(drawn.Bytes())
+			}
+		}
+	}
+	c.app.note("the payer's page is open until the order is paid or expires; Ctrl-C closes it")
+	if c.noBrowser {
+		return
+	}
+	if err := auth.OpenBrowser(ctx, url); err != nil {
+		c.app.note("the browser did not open: %s", err)
+	}
+}

@@ -1,0 +1,129 @@
+package cmd
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/villapay/villapay/internal/render"
+	"github.com/villapay/villapay/internal/webhook"
+)
+
+// webhookListen receives payment notifications.
+type webhookListen struct {
+	app    *app
+	addr   string
+	path   string
+	secret secretFlag
+}
+
+func newWebhookListen(a *app) *cobra.Command {
+	c := &webhookListen{app: a}
+	cmd := &cobra.Command{
+		Use:   "listen",
+		Short: "Receive payment notifications, verify and record them",
+		Long: `Receives the bank's payment notifications: verifies each checksum, records the event
+in the ledger, answers 200 only then, and prints it. Commands on the same ledger see
+it at once. Notifications for orders that are not recorded yet are kept and applied
+when they are. GET /healthz answers 200 while notifications can be recorded.
+
+It listens on this machine alone; put a TLS proxy before it, or use --addr.`,
+		Example: `  villapay webhook listen --env dev --secret-file /etc/villapay/webhook.key
+  villapay webhook listen --env dev -o json | handler`,
+		Args: exactArgs(), RunE: a.run(c.run),
+	}
+	f := cmd.Flags()
+	f.StringVar(&c.addr, "addr", listenAddr, "address to listen on")
+	f.StringVar(&c.path, "path", "/", "path that takes notifications")
+	c.secret.register(cmd)
+	return cmd
+}
+
+func (c *webhookListen) run(ctx context.Context, _ []string) error {
+	if !strings.HasPrefix(c.path, "/") || c.path == "/healthz" {
+		return usageError("an example: --path /kbank", "--path: %q cannot take notifications", c.path)
+	}
+	if _, _, err := net.SplitHostPort(c.addr); err != nil {
+		return usageError("an example: --addr "+listenAddr, "--addr: %s", err)
+	}
+	format, err := c.app.format("table", "json")
+	if err != nil {
+		return err
+	}
+	key, err := c.secret.key(c.app)
+	if err != nil {
+		return err
+	}
+	settings, err := c.app.settings()
+	if err != nil {
+		return err
+	}
+	opened, err := c.app.requireLedger(ctx)
+	if err != nil {
+		return err
+	}
+	if _, err := opened.Check(ctx); err != nil {
+		return err
+	}
+	listener, err := listen(ctx, c.addr)
+	if err != nil {
+		return err
+	}
+	c.announce(listener.Addr(), settings.Profile.Name)
+	return serve(ctx, listener, &webhook.Listener{
+		Ledger: opened, Scope: settings.Profile.Scope(), Key: key, Path: c.path, Now: c.app.Now,
+		Log:  c.app.log().With("env", settings.Profile.Name),
+		Each: func(e webhook.Event) { c.print(ctx, format, e) },
+		Ready: func(ctx context.Context) error {
+			_, err := opened.Check(ctx)
+			return err
+		},
+	})
+}
+
+// announce says where it listens, and loudly so where others can reach it.
+func (c *webhookListen) announce(addr net.Addr, env string) {
+	if tcp, ok := addr.(*net.TCPAddr); ok && !tcp.IP.IsLoopback() {
+		c.app.warn("listening on %s, which other machines can reach, without TLS", addr)
+	}
+	c.app.note("listening for notifications of %s on http://%s%s; Ctrl-C ends it", env, addr, c.path)
+}
+
+// print shows one event. It is recorded already: a write that fails is told and
+// loses nothing.
+func (c *webhookListen) print(ctx context.Context, format string, e webhook.Event) {
+	if err := c.line(ctx, format, e); err != nil {
+		c.app.warn("%s; the event is recorded", err)
+	}
+}
+
+func (c *webhookListen) line(ctx context.Context, format string, e webhook.Event) error {
+	if format == "json" {
+		raw, err := json.Marshal(e)
+		if err != nil {
+			return err
+		}
+		if c.app.query != nil {
+			return c.app.runQuery(ctx, raw)
+		}
+		return render.JSONLine(c.app.writer(), raw)
+	}
+	n := e.Notification
+	order := e.Applied.Payment.OrderID
+	state := render.StateWord(e.Applied.Payment.State)
+	switch {
+	case e.Applied.Unknown:
+		order, state = "unknown order", "kept"
+	case e.Applied.Repeat:
+		state += " (repeat)"
+	}
+	text := fmt.Sprintf("%s  %s  %s  %s  %s  %s", render.Stamp(e.At), order, state, render.Money(n.Amount, n.Currency), n.TransactionState, n.ID)
+	for _, w := range e.Applied.Warnings {
+		text += "  warning: " + w.Message
+	}
+	return c.app.write([]byte(render.Visible(text) + "\n"))
+}
