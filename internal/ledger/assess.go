@@ -1,0 +1,204 @@
+package ledger
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/villapay/villapay/internal/api"
+)
+
+// learned says how the state of payments came to be known.
+type learned struct {
+	bankID    string // of the payments with this bank order; "" = from what was received before
+	origin    Origin
+	requestID string
+	asked     bool // the API was asked just now, so it is known as of now even where nothing changed
+}
+
+// outcome is what an assessment did to one payment.
+type outcome struct {
+	row      *row
+	changed  bool      // its state
+	warnings []Warning // new ones
+}
+
+// assessAll assesses the Villa orders of some payments, and returns the outcome
+// for each of their payments.
+func (l *Ledger) assessAll(t *txn, payments []*row, found learned) (map[int64]outcome, error) {
+	all := map[int64]outcome{}
+	for _, r := range payments {
+		if _, done := all[r.ID]; done {
+			continue
+		}
+		if err := l.assess(t, r.Scope, r.OrderID, found, all); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
+}
+
+// assess computes from everything that was said of a Villa order's charges what
+// its payments are, and writes what is new.
+func (l *Ledger) assess(t *txn, scope, orderID string, found learned, all map[int64]outcome) error {
+	if err := t.lock("order", scope, orderID); err != nil {
+		return err
+	}
+	payments, err := scanned(t.query(`SELECT `+columns+` FROM villapay_payment WHERE scope = ? AND orderid = ? AND bank_id <> '' ORDER BY id`, scope, orderID))
+	if err != nil {
+		return err
+	}
+	verdicts, err := t.verdicts(scope, orderID, payments)
+	if err != nil {
+		return err
+	}
+	for i, r := range payments {
+		if all[r.ID], err = l.follow(t, r, verdicts[i], found); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// verdict is what the charges of a payment's bank order make of it.
+type verdict struct {
+	deciding *standing // nil where no charge counts
+	warnings []Warning
+}
+
+func (t *txn) verdicts(scope, orderID string, payments []*row) ([]verdict, error) {
+	const ofOrder = `IN (SELECT bank_id FROM villapay_payment WHERE scope = ? AND orderid = ? AND bank_id <> '')`
+	reports, err := t.reports(scope, ofOrder, scope, orderID)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := t.query(`SELECT bank_id FROM villapay_payment WHERE scope = ? AND bank_id `+ofOrder+` AND bank_id <> '' AND orderid <> ?`, scope, scope, orderID, orderID)
+	if err != nil {
+		return nil, err
+	}
+	shared, err := texts(rows)
+	if err != nil {
+		return nil, err
+	}
+	verdicts := make([]verdict, len(payments))
+	var paid []string // every paid charge of the Villa order, once
+	paysFor := make([]bool, len(payments))
+	for i, r := range payments {
+		charges, warnings := r.bankOrder().weigh(slices.DeleteFunc(slices.Clone(reports), func(c *report) bool { return c.BankID != r.BankID }))
+		if slices.Contains(shared, r.BankID) {
+			warnings = append(warnings, Warning{warnShared, "another Villa order got the same bank order " + r.BankID + ": one payment must not pay for both"})
+		}
+		verdicts[i] = verdict{decide(charges), warnings}
+		for _, s := range charges {
+			if name := s.name(r.BankID); s.paid() {
+				paysFor[i] = true
+				if !slices.Contains(paid, name) {
+					paid = append(paid, name)
+				}
+			}
+		}
+	}
+	if len(paid) > 1 {
+		slices.Sort(paid)
+		twice := Warning{warnTwice, "order " + orderID + " was paid more than once: " + strings.Join(paid, ", ")}
+		for i := range verdicts {
+			if paysFor[i] {
+				verdicts[i].warnings = append(verdicts[i].warnings, twice)
+			}
+		}
+	}
+	return verdicts, nil
+}
+
+// name tells charges of a Villa order apart.
+func (s *standing) name(bankID string) string {
+	if s.id == "" {
+		return "a charge on " + bankID
+	}
+	return s.id
+}
+
+// bankOrder is the order that charges of a payment are held against.
+func (r *row) bankOrder() *bankOrder {
+	o := &bankOrder{amount: r.Amount, currency: r.Currency}
+	if order, err := api.DecodeOrder(r.Order); err == nil {
+		o.livemode = order.Livemode
+	}
+	return o
+}
+
+// derived tells whether a warning is computed anew with each assessment.
+func derived(w Warning) bool {
+	switch w.Code {
+	case warnStatus, warnAmount, warnCurrency, warnLivemode, warnPartial, warnTwice, warnShared:
+		return true
+	}
+	return false
+}
+
+// follow brings a payment to where its charges say it is.
+func (l *Ledger) follow(t *txn, r *row, v verdict, found learned) (outcome, error) {
+	before := r.Payment
+	r.follow(v)
+	out := outcome{row: r, changed: r.State != before.State}
+	for _, w := range r.Warnings {
+		if !slices.Contains(before.Warnings, w) {
+			out.warnings = append(out.warnings, w)
+		}
+	}
+	moved := out.changed || r.BankState != before.BankState || r.ChargeID != before.ChargeID || r.PaidBy != before.PaidBy || !r.PaidAt.Equal(before.PaidAt)
+	asked := found.asked && found.bankID == r.BankID
+	if !moved && !asked && slices.Equal(r.Warnings, before.Warnings) {
+		return out, nil
+	}
+	if moved || asked {
+		r.KnownAt, r.KnownFrom = t.now, v.origin(found.origin)
+		if found.requestID != "" {
+			r.RequestID = found.requestID
+		}
+	}
+	_, err := t.exec(`UPDATE villapay_payment SET state = ?, slot = ?, bank_state = ?, charge_id = ?, paid_at = ?, paid_by = ?, warnings = ?,
+			known_at = ?, known_from = ?, request_id = ? WHERE id = ?`,
+		string(r.State), number(r.slot), r.BankState, r.ChargeID, toMillis(r.PaidAt), r.PaidBy, r.encodedWarnings(),
+		toMillis(r.KnownAt), string(r.KnownFrom), r.RequestID, r.ID)
+	for _, w := range out.warnings {
+		if err == nil {
+			err = l.note(t, r.ID, event{kind: "warning", note: w.Code + ": " + w.Message})
+		}
+	}
+	return out, err
+}
+
+// origin is where a state is known from that was not heard of just now.
+func (v *verdict) origin(heard Origin) Origin {
+	if heard == "" && v.deciding != nil {
+		return v.deciding.best.From
+	}
+	return heard
+}
+
+// follow sets the fields that charges decide about.
+func (r *row) follow(v verdict) {
+	r.Warnings = append(slices.DeleteFunc(slices.Clone(r.Warnings), derived), v.warnings...)
+	if v.deciding == nil {
+		return
+	}
+	best := v.deciding.best
+	r.BankState, r.ChargeID = best.TransactionState, best.ID
+	if best.ID == "" {
+		r.ChargeID = v.deciding.id
+	}
+	r.PaidAt, r.PaidBy = time.Time{}, ""
+	if proof := v.deciding.proof; proof != nil {
+		r.PaidAt, r.PaidBy = proof.at, proof.PaidBy
+	}
+	state, ok := best.state()
+	if !ok {
+		return
+	}
+	r.State = state
+	r.Warnings = slices.DeleteFunc(r.Warnings, aboutStatus)
+	if state != Paid {
+		r.slot = false
+	}
+}

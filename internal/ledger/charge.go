@@ -1,0 +1,196 @@
+package ledger
+
+import (
+	"context"
+	"crypto/sha256"
+	"database/sql"
+	"encoding/hex"
+	"fmt"
+	"strings"
+
+	"github.com/villapay/villapay/internal/api"
+)
+
+// Applied says what became of a charge.
+type Applied struct {
+	// Payment is the payment of the charge's bank order as it now stands, the
+	// newest where several have the same; the zero value where Unknown.
+	Payment  Payment
+	Unknown  bool      // no payment has this bank order yet: kept, and applied when one has
+	Repeat   bool      // it was received before, and nothing was recorded again
+	Changed  bool      // the payment's state is another than before
+	Warnings []Warning // those the payment has now and had not before
+}
+
+// ApplyCharge records what is said of a charge and lets the payment follow. All
+// that was ever said of the order's charges decides, whatever order it arrived
+// in: any charge that is paid makes the payment paid. It returns when that is
+// durable. ErrRebound means that the charge's id was first seen with another
+// bank order, and nothing was recorded.
+//
+// A charge proves paid only with an authorised or settled transaction_state (or
+// PaidBy ByStatusPaid), status success, and the recorded order's amount,
+// currency and livemode; else it is kept and the payment gets a warning.
+func (l *Ledger) ApplyCharge(ctx context.Context, scope string, c Charge) (Applied, error) {
+	if c.PaidBy == "" {
+		c.PaidBy = ByTransactionState
+	}
+	var out Applied
+	var rebound error
+	mine := false // an earlier run of this call recorded it
+	err := l.store.write(ctx, true, func(t *txn) (err error) {
+		out, rebound = Applied{}, nil
+		if err := t.lock("charge", scope, c.ID); err != nil {
+			return err
+		}
+		if rebound, err = t.bound(scope, &c); rebound != nil || err != nil {
+			return err
+		}
+		if err := t.lock("bank order", scope, c.BankID); err != nil {
+			return err
+		}
+		fresh, err := t.keep(scope, &c)
+		if err != nil {
+			return err
+		}
+		out.Repeat = !fresh && !mine
+		mine = mine || fresh
+		return l.applyCharge(t, scope, &c, &out)
+	})
+	if err != nil {
+		return Applied{}, l.wrap(err, "record charge %s", c.ID)
+	}
+	return out, rebound
+}
+
+// bound tells whether a charge's id is known with another bank order.
+func (t *txn) bound(scope string, c *Charge) (rebound, err error) {
+	if c.ID == "" || c.BankID == "" {
+		return nil, nil
+	}
+	other, err := yes(t.query(`SELECT EXISTS (SELECT 1 FROM villapay_charge WHERE scope = ? AND charge_id = ? AND bank_id <> ? AND bank_id <> '')`, scope, c.ID, c.BankID))
+	if err == nil && other {
+		rebound = fmt.Errorf("charge %s, now with order %s: %w", c.ID, c.BankID, ErrRebound)
+	}
+	return rebound, err
+}
+
+// keep records a report, unless it was before.
+func (t *txn) keep(scope string, c *Charge) (fresh bool, err error) {
+	livemode := int64(-1)
+	if c.Livemode != nil {
+		livemode = number(*c.Livemode)
+	}
+	changed, err := t.exec(`INSERT INTO villapay_charge (scope, fingerprint, charge_id, bank_id, amount, currency, status, transaction_state,
+			livemode, origin, paid_by, request_id, received_at, raw)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
+		scope, fingerprint(c), c.ID, c.BankID, c.Amount.String(), c.Currency, c.Status, c.TransactionState,
+		livemode, string(c.From), c.PaidBy, c.RequestID, toMillis(t.now), string(c.Raw))
+	return changed > 0, err
+}
+
+// fingerprint tells reports apart by all that a notification's repeats have in
+// common (DESIGN 5).
+func fingerprint(c *Charge) string {
+	sum := sha256.Sum256([]byte(strings.Join([]string{c.ID, c.BankID, c.Amount.String(), c.Currency, c.Status, c.TransactionState, c.PaidBy}, "\x00")))
+	return hex.EncodeToString(sum[:])
+}
+
+// applyCharge writes the event of a report, and assesses the payments of its
+// bank order.
+func (l *Ledger) applyCharge(t *txn, scope string, c *Charge, out *Applied) error {
+	payments, err := t.withBankOrder(scope, c.BankID)
+	if err != nil {
+		return err
+	}
+	out.Unknown = len(payments) == 0
+	e := event{kind: "charge", requestID: c.RequestID, note: c.summary(), data: c.Raw}
+	switch {
+	case out.Repeat:
+	case out.Unknown:
+		return l.note(t, 0, e)
+	default:
+		for _, r := range payments {
+			if err := l.note(t, r.ID, e); err != nil {
+				return err
+			}
+		}
+	}
+	found := learned{origin: c.From, requestID: c.RequestID, asked: c.From == FromAPI, bankID: c.BankID}
+	outcomes, err := l.assessAll(t, payments, found)
+	if err != nil || out.Unknown {
+		return err
+	}
+	newest := outcomes[payments[0].ID]
+	out.Payment, out.Changed, out.Warnings = newest.row.at(t.now), newest.changed, newest.warnings
+	return nil
+}
+
+// withBankOrder reads the payments that have a bank order, newest first: as a
+// rule one.
+func (t *txn) withBankOrder(scope, bankID string) ([]*row, error) {
+	return scanned(t.query(`SELECT `+columns+` FROM villapay_payment WHERE scope = ? AND bank_id = ? AND bank_id <> '' ORDER BY id DESC`, scope, bankID))
+}
+
+// summary is a report in one line.
+func (c *Charge) summary() string {
+	name, said := c.ID, c.TransactionState
+	if name == "" {
+		name = "a charge"
+	}
+	if said == "" {
+		said = "no transaction_state"
+	}
+	return strings.TrimSpace(fmt.Sprintf("%s on %s: %s, %s, %s %s", name, c.BankID, said, orNone(c.Status), c.Amount, c.Currency))
+}
+
+// noteEarlier puts the charges that came before the order into its payment's
+// history.
+func (l *Ledger) noteEarlier(t *txn, r *row) error {
+	reports, err := t.reports(r.Scope, `= ?`, r.BankID)
+	if err != nil {
+		return err
+	}
+	for _, c := range reports {
+		note := c.summary() + ", received " + c.at.Format("2006-01-02 15:04:05.000") + " before the order was recorded"
+		if err := l.note(t, r.ID, event{kind: "charge", requestID: c.RequestID, note: note, data: c.Raw}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// reports reads what was said of the charges of bank orders, oldest first.
+func (t *txn) reports(scope, bankOrders string, args ...any) (all []*report, _ error) {
+	rows, err := t.query(`SELECT charge_id, bank_id, amount, currency, status, transaction_state, livemode, origin, paid_by, request_id, received_at, raw
+		FROM villapay_charge WHERE scope = ? AND bank_id `+bankOrders+` ORDER BY id`, append([]any{scope}, args...)...)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = rows.Close() }()
+	for rows.Next() {
+		r := &report{}
+		if err := r.scan(rows); err != nil {
+			return nil, err
+		}
+		all = append(all, r)
+	}
+	return all, rows.Err()
+}
+
+func (r *report) scan(rows *sql.Rows) (err error) {
+	var amount string
+	var livemode, received int64
+	if err := rows.Scan(&r.ID, &r.BankID, &amount, &r.Currency, &r.Status, &r.TransactionState, &livemode, &r.From, &r.PaidBy, &r.RequestID, &received, (*[]byte)(&r.Raw)); err != nil {
+		return err
+	}
+	if livemode >= 0 {
+		live := livemode == 1
+		r.Livemode = &live
+	}
+	if amount != "" {
+		r.Amount, err = api.ParseAmount(amount)
+	}
+	r.at = fromMillis(received)
+	return err
+}

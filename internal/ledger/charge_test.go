@@ -1,0 +1,383 @@
+package ledger
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/villapay/villapay/internal/api"
+)
+
+// charge is a notification that fits testOrder.
+func charge(id, bankID, state string) Charge {
+	amount, _ := api.ParseAmount("300.00")
+	test := false
+	return Charge{
+		ID: id, BankID: bankID, Amount: amount, Currency: "THB", Status: "success", TransactionState: state,
+		Livemode: &test, From: FromWebhook, Raw: json.RawMessage(`{"id":"` + id + `"}`),
+	}
+}
+
+func apply(t testing.TB, l *Ledger, c Charge) Applied {
+	t.Helper()
+	done, err := l.ApplyCharge(context.Background(), scope, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return done
+}
+
+// awaiting makes an open payment of an order, with the bank order "o"+orderID.
+func awaiting(t testing.TB, l *Ledger, orderID string) Payment {
+	t.Helper()
+	return l.mustRecord(t, l.mustClaim(t, ask(orderID), Claimed), testOrder(t, "o"+orderID))
+}
+
+func codes(warnings []Warning) string {
+	var all []string
+	for _, w := range warnings {
+		all = append(all, w.Code)
+	}
+	return strings.Join(all, " ")
+}
+
+func TestWhatChargesMakeOfAPayment(t *testing.T) {
+	t.Parallel()
+	amount := func(text string) func(*Charge) {
+		return func(c *Charge) { c.Amount, _ = api.ParseAmount(text) }
+	}
+	status := func(text string) func(*Charge) { return func(c *Charge) { c.Status = text } }
+	live := true
+	type said struct {
+		id, state string
+		change    func(*Charge)
+	}
+	for name, test := range map[string]struct {
+		said              []said
+		want              State
+		warnings, charge_ string
+		bankState         string
+	}{
+		"authorised":                      {[]said{{"c1", "Authorized", nil}}, Paid, "", "c1", "Authorized"},
+		"the bank's typo":                 {[]said{{"c1", "Auhtorized", nil}}, Paid, "", "c1", "Auhtorized"},
+		"settled":                         {[]said{{"c1", "Settled", nil}, {"c1", "Authorized", nil}}, Paid, "", "c1", "Settled"},
+		"initialised":                     {[]said{{"c1", "Initialize", nil}}, Awaiting, "", "c1", "Initialize"},
+		"pre-authorised":                  {[]said{{"c1", "Pre-Authorized", nil}}, Awaiting, "", "c1", "Pre-Authorized"},
+		"declined stays payable":          {[]said{{"c1", "Declined", status("fail")}}, Awaiting, "", "c1", "Declined"},
+		"declined, then paid":             {[]said{{"c1", "Declined", status("fail")}, {"c1", "Authorized", nil}}, Paid, "", "c1", "Authorized"},
+		"paid, then declined":             {[]said{{"c1", "Authorized", nil}, {"c1", "Declined", status("fail")}}, Paid, "", "c1", "Authorized"},
+		"voided":                          {[]said{{"c1", "Authorized", nil}, {"c1", "Voided", nil}}, Cancelled, "", "c1", "Voided"},
+		"VOID":                            {[]said{{"c1", "VOID", nil}}, Cancelled, "", "c1", "VOID"},
+		"reversed":                        {[]said{{"c1", "Reversed", status("fail")}}, Failed, "", "c1", "Reversed"},
+		"refunded":                        {[]said{{"c1", "Settled", nil}, {"c1", "Refund Sent", nil}}, Refunded, "", "c1", "Refund Sent"},
+		"refund, then settled":            {[]said{{"c1", "Refund Sent", nil}, {"c1", "Settled", nil}}, Refunded, "", "c1", "Refund Sent"},
+		"partial refund":                  {[]said{{"c1", "Settled", nil}, {"c1", "Refund Sent", amount("100")}}, Paid, "partial_refund", "c1", "Settled"},
+		"partial refund alone":            {[]said{{"c1", "Refund Sent", amount("100")}}, Awaiting, "partial_refund", "", ""},
+		"refund of too much":              {[]said{{"c1", "Settled", nil}, {"c1", "Refund Sent", amount("301")}}, Paid, "charge_amount", "c1", "Settled"},
+		"unknown state":                   {[]said{{"c1", "Pondering", nil}}, Awaiting, "", "c1", "Pondering"},
+		"unknown after paid":              {[]said{{"c1", "Authorized", nil}, {"c1", "Pondering", nil}}, Paid, "", "c1", "Authorized"},
+		"status not success":              {[]said{{"c1", "Authorized", status("pending")}}, Awaiting, "charge_status", "", ""},
+		"another amount":                  {[]said{{"c1", "Authorized", amount("299.99")}}, Awaiting, "charge_amount", "", ""},
+		"no amount":                       {[]said{{"c1", "Authorized", func(c *Charge) { c.Amount = api.Amount{} }}}, Awaiting, "charge_amount", "", ""},
+		"another currency":                {[]said{{"c1", "Authorized", func(c *Charge) { c.Currency = "USD" }}}, Awaiting, "charge_currency", "", ""},
+		"live money":                      {[]said{{"c1", "Authorized", func(c *Charge) { c.Livemode = &live }}}, Awaiting, "charge_livemode", "", ""},
+		"livemode not said":               {[]said{{"c1", "Authorized", func(c *Charge) { c.Livemode = nil }}}, Paid, "", "c1", "Authorized"},
+		"void of another amount":          {[]said{{"c1", "Authorized", nil}, {"c1", "Voided", amount("1")}}, Paid, "charge_amount", "c1", "Authorized"},
+		"paid twice":                      {[]said{{"c1", "Authorized", nil}, {"c2", "Settled", nil}}, Paid, "paid_twice", "c1", "Authorized"},
+		"paid twice, one voided":          {[]said{{"c1", "Authorized", nil}, {"c2", "Settled", nil}, {"c1", "Voided", nil}}, Paid, "", "c2", "Settled"},
+		"two declined":                    {[]said{{"c1", "Declined", nil}, {"c2", "Declined", nil}}, Awaiting, "", "c1", "Declined"},
+		"refunded beside voided":          {[]said{{"c1", "Voided", nil}, {"c2", "Refund Sent", nil}}, Refunded, "", "c2", "Refund Sent"},
+		"nameless":                        {[]said{{"", "Authorized", nil}}, Paid, "", "", "Authorized"},
+		"nameless is not a second charge": {[]said{{"", "Authorized", nil}, {"c1", "Authorized", nil}}, Paid, "", "c1", "Authorized"},
+		"nameless is the one that moved":  {[]said{{"", "Settled", nil}, {"c1", "Declined", nil}, {"c2", "Authorized", nil}}, Paid, "", "c2", "Settled"},
+		"nameless, then voided by name":   {[]said{{"", "Authorized", nil}, {"c1", "Voided", nil}}, Cancelled, "", "c1", "Voided"},
+		"status_paid":                     {[]said{{"", "", func(c *Charge) { c.PaidBy, c.Status = ByStatusPaid, "PAID" }}}, Paid, "", "", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l := sqlitePlace(t).open(t)
+			p := awaiting(t, l, "1")
+			for _, s := range test.said {
+				c := charge(s.id, "o1", s.state)
+				if s.change != nil {
+					s.change(&c)
+				}
+				p = apply(t, l, c).Payment
+			}
+			if p.State != test.want || codes(p.Warnings) != test.warnings || p.ChargeID != test.charge_ || p.BankState != test.bankState {
+				t.Errorf("state %s (%s), warnings %v, charge %q", p.State, p.BankState, p.Warnings, p.ChargeID)
+			}
+			if (p.State == Paid) != (!p.PaidAt.IsZero() && p.PaidBy != "") && p.State != Cancelled && p.State != Refunded {
+				t.Errorf("%s, paid at %s by %q", p.State, p.PaidAt, p.PaidBy)
+			}
+			stored, err := l.Payments(t.Context(), scope, "1")
+			if err != nil || len(stored) != 1 || stored[0].State != test.want {
+				t.Errorf("stored %+v, %v", stored, err)
+			}
+		})
+	}
+}
+
+func TestTheTableOfTransactionStates(t *testing.T) {
+	t.Parallel()
+	for state, want := range map[string]Rank{
+		"Initialize": Initialised, "Pre-Authorized": Initialised, "Declined": Declined, "Authorized": Authorised, "Auhtorized": Authorised,
+		"Settled": Settled, "Reversed": Undone, "Voided": Undone, "VOID": Undone, "Refund Sent": Repaid, "refunded": Repaid, "SETTLED": Settled,
+	} {
+		if rank, ok := Transaction(state); rank != want || !ok {
+			t.Errorf("%s: %d, %t", state, rank, ok)
+		}
+	}
+	for _, state := range []string{"", "success", "Authorised!", "unrefunded"} {
+		if rank, ok := Transaction(state); rank != Unranked || ok {
+			t.Errorf("%q: %d, %t", state, rank, ok)
+		}
+	}
+	for _, test := range []struct {
+		state string
+		want  State
+	}{{"settled", Paid}, {"Declined", ""}, {"Initialize", ""}, {"Reversed", Failed}, {"Void", Cancelled}, {"Refund Sent", Refunded}, {"x", ""}} {
+		if got, ok := StateOf(test.state); got != test.want || ok != (test.want != "") {
+			t.Errorf("%s: %q, %t", test.state, got, ok)
+		}
+	}
+}
+
+func TestACharge(t *testing.T) {
+	t.Parallel()
+	both(t, func(t *testing.T, at *place) {
+		l := at.open(t)
+		p := awaiting(t, l, "1")
+		done := apply(t, l, charge("c1", "o1", "Authorized"))
+		if !done.Changed || done.Repeat || done.Unknown || done.Payment.ID != p.ID || done.Payment.State != Paid ||
+			done.Payment.KnownFrom != FromWebhook || done.Payment.PaidBy != ByTransactionState || done.Payment.PaidAt.IsZero() {
+			t.Errorf("%+v", done)
+		}
+		events := eventsOf(t, l, p.ID)
+		again := apply(t, l, charge("c1", "o1", "Authorized"))
+		if !again.Repeat || again.Changed || again.Payment.State != Paid || len(eventsOf(t, l, p.ID)) != len(events) {
+			t.Errorf("a repeat: %+v", again)
+		}
+		last := events[len(events)-1]
+		if last.Kind != "charge" || last.Actor != "tester@host pid 1" || string(last.Data) != `{"id":"c1"}` || last.At.IsZero() {
+			t.Errorf("%+v", last)
+		}
+		late := apply(t, l, charge("c1", "o1", "Initialize"))
+		if late.Changed || late.Repeat || late.Payment.State != Paid || late.Payment.BankState != "Authorized" || len(eventsOf(t, l, p.ID)) != len(events)+1 {
+			t.Errorf("a lower one is kept and changes nothing: %+v", late)
+		}
+		if !late.Payment.KnownAt.Equal(done.Payment.KnownAt) {
+			t.Error("it taught nothing, but known_at moved")
+		}
+	})
+}
+
+func eventsOf(t *testing.T, l *Ledger, id int64) []Event {
+	t.Helper()
+	events, err := l.Events(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return events
+}
+
+func TestAChargeIsBoundToItsFirstOrder(t *testing.T) {
+	t.Parallel()
+	both(t, func(t *testing.T, at *place) {
+		l := at.open(t)
+		awaiting(t, l, "1")
+		other := awaiting(t, l, "2")
+		apply(t, l, charge("c1", "o1", "Declined"))
+		if _, err := l.ApplyCharge(t.Context(), scope, charge("c1", "o2", "Authorized")); !errors.Is(err, ErrRebound) {
+			t.Errorf("bound to another order: %v", err)
+		}
+		var failure *Error
+		if _, err := l.ApplyCharge(t.Context(), scope, charge("c1", "o2", "Authorized")); errors.As(err, &failure) {
+			t.Error("it is an answer, not a failure of the ledger")
+		}
+		all, err := l.Payments(t.Context(), scope, "2")
+		if err != nil || all[0].State != Awaiting || len(eventsOf(t, l, other.ID)) != 2 {
+			t.Errorf("something changed: %+v, %v", all, err)
+		}
+		if done, err := l.ApplyCharge(t.Context(), "https://other.example", charge("c1", "o2", "Authorized")); err != nil || !done.Unknown {
+			t.Errorf("another scope: %+v, %v", done, err)
+		}
+		apply(t, l, charge("", "o1", "Declined"))
+		if done := apply(t, l, charge("", "o2", "Authorized")); done.Payment.State != Paid {
+			t.Errorf("nameless charges are not bound: %+v", done)
+		}
+	})
+}
+
+func TestChargesBeforeTheirOrder(t *testing.T) {
+	t.Parallel()
+	both(t, func(t *testing.T, at *place) {
+		l := at.open(t)
+		c := l.mustClaim(t, ask("1"), Claimed)
+		if done := apply(t, l, charge("c1", "o1", "Authorized")); !done.Unknown || done.Payment.ID != 0 {
+			t.Errorf("%+v", done)
+		}
+		if done := apply(t, l, charge("c1", "o1", "Authorized")); !done.Unknown || !done.Repeat {
+			t.Errorf("%+v", done)
+		}
+		p := l.mustRecord(t, c, testOrder(t, "o1"))
+		if p.State != Paid || p.ChargeID != "c1" || p.KnownFrom != FromWebhook {
+			t.Errorf("%+v", p)
+		}
+		var kinds []string
+		for _, e := range eventsOf(t, l, p.ID) {
+			kinds = append(kinds, e.Kind)
+		}
+		if got := strings.Join(kinds, " "); got != "claimed order charge" {
+			t.Errorf("history: %s", got)
+		}
+		var orphans int
+		if err := queryOne(t, l, `SELECT count(*) FROM villapay_event WHERE payment IS NULL`, &orphans); err != nil || orphans != 1 {
+			t.Errorf("%d events without a payment, %v", orphans, err)
+		}
+	})
+}
+
+func queryOne(t *testing.T, l *Ledger, query string, into any) error {
+	t.Helper()
+	db, err := l.store.reader(t.Context())
+	if err != nil {
+		return err
+	}
+	return db.QueryRow(query).Scan(into)
+}
+
+func TestAWebhookAndItsOrderAtTheSameMoment(t *testing.T) {
+	t.Parallel()
+	both(t, func(t *testing.T, at *place) {
+		one, two := at.open(t), at.open(t)
+		for i := range 30 {
+			id := fmt.Sprint(i)
+			c := one.mustClaim(t, ask(id), Claimed)
+			var group sync.WaitGroup
+			group.Go(func() { one.mustRecord(t, c, testOrder(t, "o"+id)) })
+			group.Go(func() { apply(t, two, charge("c"+id, "o"+id, "Authorized")) })
+			group.Wait()
+			if all, err := one.Payments(t.Context(), scope, id); err != nil || all[0].State != Paid {
+				t.Fatalf("a payment was lost: %+v, %v", all, err)
+			}
+		}
+	})
+}
+
+func TestPaidTwiceOverTwoPayments(t *testing.T) {
+	t.Parallel()
+	both(t, func(t *testing.T, at *place) {
+		one, two := at.open(t), at.open(t)
+		awaiting(t, one, "1")
+		req := ask("1")
+		req.New = true
+		one.mustRecord(t, one.mustClaim(t, req, Claimed), testOrder(t, "o1b"))
+		req = ask("1")
+		req.Source = api.WeChat
+		one.mustRecord(t, one.mustClaim(t, req, Claimed), testOrder(t, "o1c"))
+		var group sync.WaitGroup
+		group.Go(func() { apply(t, one, charge("c1", "o1", "Authorized")) })
+		group.Go(func() { apply(t, two, charge("c2", "o1b", "Settled")) })
+		group.Wait()
+		all, err := one.Payments(t.Context(), scope, "1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if all[2].State != Paid || all[1].State != Paid || all[0].State != Awaiting ||
+			codes(all[2].Warnings) != "paid_twice" || codes(all[1].Warnings) != "paid_twice" || all[0].Warnings != nil {
+			t.Errorf("%+v", all)
+		}
+		if events := eventsOf(t, one, all[2].ID); !strings.Contains(events[len(events)-1].Note, "c1, c2") && !strings.Contains(eventsOf(t, one, all[1].ID)[3].Note, "c1, c2") {
+			t.Errorf("%+v", events)
+		}
+		apply(t, two, charge("c2", "o1b", "Refund Sent"))
+		if all, err = one.Payments(t.Context(), scope, "1"); err != nil || all[1].State != Refunded || all[2].Warnings != nil || all[1].Warnings != nil {
+			t.Errorf("one of the two was refunded: %+v, %v", all, err)
+		}
+	})
+}
+
+func TestPaidAfterTheEnd(t *testing.T) {
+	t.Parallel()
+	both(t, func(t *testing.T, at *place) {
+		l := at.open(t)
+		for name, order := range map[string]*api.Order{
+			"expired": testOrder(t, "oexpired", `"created":"20200101000000000"`),
+			"failed":  testOrder(t, "ofailed", `"failure_code":"x"`),
+		} {
+			l.mustRecord(t, l.mustClaim(t, ask(name), Claimed), order)
+			if done := apply(t, l, charge("c"+name, order.ID, "Authorized")); done.Payment.State != Paid || !done.Changed {
+				t.Errorf("%s: %+v", name, done)
+			}
+		}
+		p := awaiting(t, l, "9")
+		apply(t, l, charge("v", "o9", "Voided"))
+		if done := apply(t, l, charge("w", "o9", "Authorized")); done.Payment.State != Paid {
+			t.Errorf("cancelled, then paid by another charge: %+v", done)
+		}
+		if c := l.mustClaim(t, ask("9"), Replay); c.Payment.ID != p.ID {
+			t.Errorf("%+v", c)
+		}
+	})
+}
+
+func TestEndsThatFreeTheSlot(t *testing.T) {
+	t.Parallel()
+	both(t, func(t *testing.T, at *place) {
+		l := at.open(t)
+		for _, state := range []string{"Voided", "Reversed", "Refund Sent"} {
+			p := awaiting(t, l, state)
+			apply(t, l, charge("c"+state, "o"+state, state))
+			if c := l.mustClaim(t, ask(state), Claimed); c.Payment.ID == p.ID {
+				t.Errorf("%s: %+v", state, c)
+			}
+		}
+	})
+}
+
+func TestOneBankOrderForTwoVillaOrders(t *testing.T) {
+	t.Parallel()
+	both(t, func(t *testing.T, at *place) {
+		l := at.open(t)
+		l.mustRecord(t, l.mustClaim(t, ask("1"), Claimed), testOrder(t, "same"))
+		p := l.mustRecord(t, l.mustClaim(t, ask("2"), Claimed), testOrder(t, "same"))
+		if codes(p.Warnings) != "shared_order" {
+			t.Errorf("the second: %+v", p.Warnings)
+		}
+		all, err := l.Payments(t.Context(), scope, "1")
+		if err != nil || codes(all[0].Warnings) != "shared_order" {
+			t.Errorf("the first: %+v, %v", all, err)
+		}
+		newer := ask("3")
+		l.mustRecord(t, l.mustClaim(t, newer, Claimed), testOrder(t, "three"))
+		newer = ask("3")
+		newer.New = true
+		if p := l.mustRecord(t, l.mustClaim(t, newer, Claimed), testOrder(t, "three")); p.Warnings != nil {
+			t.Errorf("the same order again for the same Villa order: %+v", p.Warnings)
+		}
+		if done := apply(t, l, charge("c3", "three", "Authorized")); done.Payment.State != Paid || done.Payment.Warnings != nil {
+			t.Errorf("one charge on it: %+v", done.Payment)
+		}
+	})
+}
+
+func TestAskingAgainRefreshesWhatIsKnown(t *testing.T) {
+	t.Parallel()
+	at := sqlitePlace(t)
+	l := at.open(t)
+	p := awaiting(t, l, "1")
+	polled := charge("c1", "o1", "Initialize")
+	polled.From, polled.RequestID = FromAPI, "q1"
+	apply(t, l, polled)
+	at.clock.add(leaseFor)
+	polled.RequestID = "q2"
+	done := apply(t, l, polled)
+	if !done.Repeat || done.Payment.RequestID != "q2" || !done.Payment.KnownAt.Equal(p.KnownAt.Add(leaseFor)) || len(eventsOf(t, l, p.ID)) != 3 {
+		t.Errorf("%+v, known at %s", done, done.Payment.KnownAt)
+	}
+}

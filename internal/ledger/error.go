@@ -1,0 +1,94 @@
+package ledger
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+
+	"github.com/villapay/villapay/internal/api"
+)
+
+// Error says that the ledger itself failed: it cannot be opened, read or
+// written. Its text names the ledger and never shows a secret.
+type Error struct {
+	Op    string // what was being done, such as "claim order 4925"
+	Where string // which ledger, as Ledger.Where
+	text  string
+	err   error
+}
+
+func (e *Error) Error() string { return e.Op + ": ledger " + e.Where + ": " + e.text }
+
+// Unwrap returns the driver's error. Its own text is not checked for secrets.
+func (e *Error) Unwrap() error { return e.err }
+
+// KeyUsedError says that an idempotency key cannot be used for what was asked:
+// it belongs to another order or source, or was given together with New.
+type KeyUsedError struct {
+	Key     string
+	OrderID string // what the key belongs to
+	Source  api.Source
+	New     bool // it belongs to what was asked, but --new needs a fresh key
+}
+
+func (e *KeyUsedError) Error() string {
+	if e.New {
+		return fmt.Sprintf("the idempotency key %q already belongs to a payment of order %s; another payment needs another key", e.Key, e.OrderID)
+	}
+	return fmt.Sprintf("the idempotency key %q already belongs to order %s, source %s", e.Key, e.OrderID, e.Source)
+}
+
+// ErrClaimLost says that another process has taken the claim over, or that an
+// order is recorded already: what came with it was kept as an event only.
+var ErrClaimLost = errors.New("the claim was taken over")
+
+// ErrRebound says that a charge was reported for another bank order than the
+// one that its id was first seen with. Nothing was recorded.
+var ErrRebound = errors.New("the charge belongs to another order")
+
+// ErrNewerSchema says that the ledger was written by a newer version of the
+// tool, which this one must not touch. It is wrapped in an *Error.
+var ErrNewerSchema = errors.New("it was written by a newer version of villapay; update this one")
+
+var (
+	errReadOnly     = errors.New("the PostgreSQL server takes no writes (a standby, or read-only): the ledger needs a writable primary")
+	errCommitUnsure = errors.New("the connection was lost while committing, so it is not known whether this was recorded")
+	errGone         = errors.New("the payment is not in the ledger")
+)
+
+// explain puts a driver's error into words.
+func explain(err error) string {
+	var lite *sqlite.Error
+	if errors.As(err, &lite) {
+		return explainSQLite(lite)
+	}
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) && pg.Code == pgReadOnly {
+		return errReadOnly.Error()
+	}
+	return err.Error()
+}
+
+// explainSQLite knows the result codes of https://sqlite.org/rescode.html that
+// a person can do something about.
+func explainSQLite(err *sqlite.Error) string {
+	said := ""
+	switch err.Code() & 0xff {
+	case sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT:
+		said = "the file is damaged or is not a ledger; it was left as it is (move it away, or restore a backup)"
+	case sqlite3.SQLITE_FULL:
+		said = "the disk is full"
+	case sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_CANTOPEN:
+		said = "the file or its directory cannot be written"
+	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
+		said = "another process kept it locked for too long"
+	case sqlite3.SQLITE_IOERR:
+		said = "the disk failed"
+	default:
+		return err.Error()
+	}
+	return said + ": " + err.Error()
+}

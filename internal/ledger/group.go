@@ -1,0 +1,176 @@
+package ledger
+
+import (
+	"context"
+	"database/sql"
+	"slices"
+	"sync"
+	"time"
+)
+
+// Group commit. A durable commit waits for the disk, and the disk takes as long
+// for one payment as for hundreds. So callers that want to write queue up; one
+// of them leads: it runs the work of all that wait in one transaction, commits
+// once, and only then tells them. A caller alone is its own leader and pays
+// nothing for it.
+
+// job is one caller's part of a transaction.
+type job struct {
+	fn   func(*txn) error
+	err  error         // valid once done is closed
+	done chan struct{} // closed when the work is durable, or has failed
+}
+
+func (j *job) finish(err error) {
+	j.err = err
+	close(j.done)
+}
+
+// queue holds the jobs that no leader has taken yet.
+type queue struct {
+	mu      sync.Mutex
+	waiting []*job
+}
+
+func (q *queue) add(j *job) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.waiting = append(q.waiting, j)
+}
+
+// remove takes a job back. It returns false where a leader already has it.
+func (q *queue) remove(j *job) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	i := slices.Index(q.waiting, j)
+	if i < 0 {
+		return false
+	}
+	q.waiting = slices.Delete(q.waiting, i, i+1)
+	return true
+}
+
+func (q *queue) take() []*job {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	taken := q.waiting
+	q.waiting = nil
+	return taken
+}
+
+func (s *sqliteStore) write(ctx context.Context, _ bool, fn func(*txn) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	j := &job{fn: fn, done: make(chan struct{})}
+	s.add(j)
+	select {
+	case <-j.done:
+		return j.err
+	case <-ctx.Done():
+		if s.remove(j) {
+			return ctx.Err()
+		}
+		<-j.done // too late: it is being written
+		return j.err
+	case s.lead <- struct{}{}:
+	}
+	defer func() { <-s.lead }()
+	select {
+	case <-j.done: // by the leader before
+	default:
+		s.leadWrite(ctx, j)
+	}
+	return j.err
+}
+
+// leadWrite begins a transaction and runs all that waits by then. Only the wait
+// for the database's lock ends with the leader's own ctx; if there is none to
+// be had, the others try for themselves.
+func (s *sqliteStore) leadWrite(ctx context.Context, own *job) {
+	if err := s.begin(ctx); err != nil {
+		s.remove(own)
+		own.finish(err)
+		return
+	}
+	jobs := s.take()
+	err := s.transact(jobs)
+	if err != nil && len(jobs) > 1 {
+		s.oneByOne(jobs)
+		return
+	}
+	for _, j := range jobs {
+		j.finish(err)
+	}
+}
+
+// oneByOne gives every job a transaction of its own after a group has failed,
+// so that one caller's failure is no other's.
+func (s *sqliteStore) oneByOne(jobs []*job) {
+	for _, j := range jobs {
+		err := s.begin(context.Background())
+		if err == nil {
+			err = s.transact([]*job{j})
+		}
+		j.finish(err)
+	}
+}
+
+func (s *sqliteStore) begin(ctx context.Context) error {
+	if s.writer == nil {
+		if err := s.openWriter(ctx); err != nil {
+			return err
+		}
+	}
+	begin, err := s.writer.prepared(ctx, "BEGIN IMMEDIATE")
+	if err != nil {
+		return err
+	}
+	_, err = begin.ExecContext(ctx)
+	return err
+}
+
+// transact runs jobs in the transaction that has begun, and commits or rolls
+// back. From here on no ctx interrupts: every wait is the disk's.
+func (s *sqliteStore) transact(jobs []*job) (err error) {
+	ctx, w := context.Background(), s.writer
+	t := w.txn(ctx, s.now())
+	for _, j := range jobs {
+		if err = j.fn(t); err != nil {
+			break
+		}
+	}
+	if err == nil {
+		_, err = t.exec("COMMIT")
+	}
+	if err != nil {
+		// Fails harmlessly where SQLite has rolled back by itself.
+		_ = w.run(ctx, "ROLLBACK")
+	}
+	return err
+}
+
+func (w *writer) txn(ctx context.Context, now time.Time) *txn {
+	return &txn{
+		now: fromMillis(toMillis(now)),
+		exec: func(query string, args ...any) (int64, error) {
+			statement, err := w.prepared(ctx, query)
+			if err != nil {
+				return 0, err
+			}
+			result, err := statement.ExecContext(ctx, clean(args)...)
+			if err != nil {
+				return 0, err
+			}
+			return result.RowsAffected()
+		},
+		query: func(query string, args ...any) (*sql.Rows, error) {
+			statement, err := w.prepared(ctx, query)
+			if err != nil {
+				return nil, err
+			}
+			return statement.QueryContext(ctx, clean(args)...)
+		},
+		lock: func(...string) error { return nil },
+	}
+}

@@ -1,0 +1,78 @@
+package ledger
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// leaseFor is how long a claim is good without being renewed.
+const leaseFor = 10 * time.Second
+
+// RenewEvery is how often the holder of a claim should renew it: often enough
+// that two lost renewals do not lose the claim.
+const RenewEvery = 3 * time.Second
+
+// Renew extends a claim's lease. It returns ErrClaimLost where another process
+// has taken the claim over, or its answer is recorded.
+func (l *Ledger) Renew(ctx context.Context, c Claim) error {
+	kept := false
+	err := l.store.write(ctx, true, func(t *txn) error {
+		changed, err := t.exec(`UPDATE villapay_payment SET lease = ? WHERE id = ? AND claim = ? AND state = ? AND order_json IS NULL`,
+			toMillis(t.now.Add(leaseFor)), c.Payment.ID, c.Number, string(Sending))
+		kept = changed > 0
+		return err
+	})
+	if err == nil && !kept {
+		return ErrClaimLost
+	}
+	return l.wrap(err, "renew the claim on order %s", c.Payment.OrderID)
+}
+
+// alive tells whether somebody may still be sending under a payment's claim.
+func (l *Ledger) alive(r *row, now time.Time) bool {
+	left := time.Duration(r.lease-now.UnixMilli()) * time.Millisecond
+	switch {
+	case r.lease == 0, l.mine.died(r.owner), l.watch.silent(r):
+		return false
+	case left > leaseFor:
+		// The clock was set back since. The lease cannot be believed then, so
+		// the watch alone decides.
+		return true
+	}
+	return left > 0
+}
+
+// watch remembers since when a claim has not been renewed, by this process's
+// own monotonic clock. It ends claims whose leases no clock can be trusted with.
+type watch struct {
+	now func() time.Time
+
+	mu   sync.Mutex
+	seen map[int64]sighting // by payment
+}
+
+type sighting struct {
+	claim, lease int64
+	since        time.Time
+}
+
+// silent tells whether this process has seen the claim unrenewed for longer than
+// a lease.
+func (w *watch) silent(r *row) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	now := w.now()
+	last, ok := w.seen[r.ID]
+	if !ok || last.claim != r.claim || last.lease != r.lease || now.Before(last.since) {
+		w.seen[r.ID] = sighting{r.claim, r.lease, now}
+		return false
+	}
+	return now.Sub(last.since) > leaseFor
+}
+
+func (w *watch) forget(id int64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.seen, id)
+}

@@ -1,0 +1,152 @@
+package ledger
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/villapay/villapay/internal/api"
+	"github.com/villapay/villapay/internal/secret"
+)
+
+// Ledger is an open ledger. It is safe for concurrent use.
+type Ledger struct {
+	store store
+	actor string
+	now   func() time.Time // this machine's clock
+	mine  *claimLock
+	watch *watch
+}
+
+// store is one of the two databases.
+type store interface {
+	// write runs fn in one transaction and returns when it is durable. fn may
+	// run several times; only the last run counts. again says that it may also
+	// run once more where it is not known whether the last run was committed.
+	write(ctx context.Context, again bool, fn func(*txn) error) error
+	// reader returns what reads run on, nil where nothing was ever written.
+	reader(ctx context.Context) (*sql.DB, error)
+	bind(query string) string // turns ? into the database's placeholders
+	clock() time.Time         // the ledger's clock
+	explain(err error) string // puts a driver's error into words, secrets hidden
+	size(context.Context) (int64, error)
+	verify(context.Context) (string, error) // "ok", or what is wrong
+	kind() string
+	where() string
+	close() error
+}
+
+// txn is a running write transaction.
+type txn struct {
+	now   time.Time // the ledger's clock, to the millisecond
+	exec  func(query string, args ...any) (changed int64, err error)
+	query func(query string, args ...any) (*sql.Rows, error)
+	// lock makes transactions with the same key run one after the other. SQLite
+	// has but one writer at a time and needs no more.
+	lock func(key ...string) error
+}
+
+// Open opens the ledger that dsn names: "sqlite", the file ledger.db in
+// stateDir, or a postgres:// (postgresql://) URL. Claims are locked by files in
+// stateDir either way. actor says who writes events, such as "user@host pid
+// 123". now is this machine's clock, best with Go's monotonic reading.
+//
+// SQLite's file is made, 0600 in a directory 0700, when something is first
+// written; a PostgreSQL schema is made at once. Every error is an *Error.
+func Open(ctx context.Context, dsn secret.String, stateDir, actor string, now func() time.Time) (*Ledger, error) {
+	l := &Ledger{
+		actor: actor, now: now,
+		mine:  &claimLock{dir: filepath.Join(stateDir, "claims"), now: now},
+		watch: &watch{now: now, seen: map[int64]sighting{}},
+	}
+	var err error
+	switch text := dsn.Reveal(); {
+	case text == "sqlite":
+		l.store, err = openSQLite(filepath.Join(stateDir, "ledger.db"), now)
+	case strings.HasPrefix(text, "postgres://"), strings.HasPrefix(text, "postgresql://"):
+		l.store, err = openPostgres(ctx, dsn, now)
+	default:
+		err = &Error{Op: "open", Where: "setting", text: "it must be sqlite or a postgres:// URL"}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return l, nil
+}
+
+// Close lets go of the database and of this process's claims.
+func (l *Ledger) Close() error {
+	err := l.store.close()
+	l.mine.release()
+	return l.wrap(err, "close")
+}
+
+// Kind is "sqlite" or "postgres".
+func (l *Ledger) Kind() string { return l.store.kind() }
+
+// Where is the SQLite file's path or the PostgreSQL server's URL, of which only
+// user, host, port and database are shown.
+func (l *Ledger) Where() string { return l.store.where() }
+
+// Health is how a ledger does.
+type Health struct {
+	SizeBytes int64 // on disk
+	Payments  int64
+	Schema    int    // the version of its tables
+	Integrity string // "ok", or what the database's own check found
+}
+
+// Check tries whether the ledger can be written, and looks it over. It makes
+// the SQLite file where there is none.
+func (l *Ledger) Check(ctx context.Context) (Health, error) {
+	health := Health{Schema: schemaVersion}
+	err := l.store.write(ctx, true, func(*txn) error { return nil })
+	if err != nil {
+		return health, l.wrap(err, "write")
+	}
+	db, err := l.store.reader(ctx)
+	if err == nil && db != nil {
+		err = db.QueryRowContext(ctx, `SELECT count(*) FROM villapay_payment`).Scan(&health.Payments)
+	}
+	if err == nil {
+		health.SizeBytes, err = l.store.size(ctx)
+	}
+	if err == nil {
+		health.Integrity, err = l.store.verify(ctx)
+	}
+	return health, l.wrap(err, "check")
+}
+
+// wrap makes an *Error of what the database said; nil stays nil, and so do the
+// answers that are no failures of the ledger.
+func (l *Ledger) wrap(err error, op string, args ...any) error {
+	return wrap(l.store, err, op, args...)
+}
+
+func wrap(s store, err error, op string, args ...any) error {
+	var already *Error
+	if err == nil || errors.As(err, &already) {
+		return err
+	}
+	return &Error{Op: fmt.Sprintf(op, args...), Where: s.where(), text: s.explain(err), err: err}
+}
+
+// The ledger keeps milliseconds; 0 stands for no time at all.
+
+func toMillis(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMilli()
+}
+
+func fromMillis(ms int64) time.Time {
+	if ms == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(ms).In(api.Bangkok)
+}

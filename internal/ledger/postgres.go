@@ -1,0 +1,325 @@
+package ledger
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"io"
+	"net"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/stdlib"
+
+	"github.com/villapay/villapay/internal/secret"
+)
+
+// postgresStore is a server that many machines share. It needs no more than
+// what a connection pooler in transaction mode (PgBouncer) hands on: no
+// prepared statements, and no setting or lock that outlives a transaction.
+type postgresStore struct {
+	db      *sql.DB
+	url     string // to show: user, host, port and database only
+	secrets []secret.String
+
+	now    func() time.Time // this machine's clock
+	asked  time.Time        // on it, when the server's clock was asked
+	server time.Time        // the server's clock then
+}
+
+// poolSize is how many connections one process opens at most.
+const poolSize = 16
+
+// connectWithin bounds one connection attempt where the URL does not.
+const connectWithin = 10 * time.Second
+
+func openPostgres(ctx context.Context, dsn secret.String, now func() time.Time) (*postgresStore, error) {
+	config, err := pgx.ParseConfig(dsn.Reveal())
+	if err != nil {
+		return nil, unreadable(err)
+	}
+	config.DefaultQueryExecMode = pgx.QueryExecModeExec
+	if config.ConnectTimeout == 0 {
+		config.ConnectTimeout = connectWithin
+	}
+	if config.ValidateConnect == nil && manyHosts(config) {
+		config.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
+	}
+	s := &postgresStore{
+		db: stdlib.OpenDB(*config), url: showURL(config), now: now,
+		secrets: []secret.String{dsn, secret.New(config.Password), secret.New(url.QueryEscape(config.Password))},
+	}
+	s.db.SetMaxOpenConns(poolSize)
+	s.db.SetMaxIdleConns(poolSize)
+	if err := s.prepare(ctx); err != nil {
+		return nil, errors.Join(wrap(s, err, "open"), s.db.Close())
+	}
+	return s, nil
+}
+
+// unreadable says that a URL cannot be read without repeating any of it: what
+// cannot be parsed cannot be redacted either.
+func unreadable(err error) error {
+	text := "the PostgreSQL URL cannot be read; in user names and passwords, characters such as @ : / ? # % must be percent-encoded"
+	return &Error{Op: "open", Where: "setting", text: text, err: err}
+}
+
+func manyHosts(config *pgx.ConnConfig) bool {
+	for _, other := range config.Fallbacks {
+		if other.Host != config.Host || other.Port != config.Port {
+			return true
+		}
+	}
+	return false
+}
+
+// showURL rebuilds the URL from the parts that are no secrets.
+func showURL(config *pgx.ConnConfig) string {
+	hosts := []string{hostPort(config.Host, config.Port)}
+	for _, other := range config.Fallbacks {
+		if next := hostPort(other.Host, other.Port); next != hosts[len(hosts)-1] {
+			hosts = append(hosts, next)
+		}
+	}
+	return "postgres://" + url.User(config.User).String() + "@" + strings.Join(hosts, ",") + "/" + url.PathEscape(config.Database)
+}
+
+func hostPort(host string, port uint16) string {
+	if strings.HasPrefix(host, "/") {
+		return url.PathEscape(host) // a socket's directory
+	}
+	return net.JoinHostPort(host, strconv.Itoa(int(port)))
+}
+
+// Codes of https://www.postgresql.org/docs/current/errcodes-appendix.html.
+const (
+	pgReadOnly     = "25006"
+	pgNoTable      = "42P01"
+	pgSerialize    = "40001"
+	pgDeadlock     = "40P01"
+	pgShuttingDown = "57P0" // 57P01 to 57P03: shutting down, or just starting
+	pgConnection   = "08"   // class: connection exceptions
+)
+
+const clockSQL = `(extract(epoch FROM clock_timestamp()) * 1000)::bigint`
+
+// prepare looks at the server once: its clock, whether it takes writes, and the
+// schema, which it brings up to date.
+func (s *postgresStore) prepare(ctx context.Context) error {
+	version, err := s.look(ctx)
+	if code(err) == pgNoTable {
+		version, err = 0, nil
+	}
+	if err == nil {
+		err = checkVersion(version)
+	}
+	if err != nil || version == schemaVersion {
+		return err
+	}
+	if err = s.migrate(ctx); err == nil {
+		_, err = s.look(ctx)
+	}
+	return err
+}
+
+func (s *postgresStore) look(ctx context.Context) (version int, err error) {
+	var readOnly bool
+	var clock int64
+	err = s.db.QueryRowContext(ctx, `SELECT version, pg_is_in_recovery() OR current_setting('transaction_read_only') = 'on', `+clockSQL+` FROM villapay_schema`).
+		Scan(&version, &readOnly, &clock)
+	if err == nil && readOnly {
+		err = errReadOnly
+	}
+	s.asked, s.server = s.now(), time.UnixMilli(clock)
+	return version, err
+}
+
+func (s *postgresStore) migrate(ctx context.Context) error {
+	tx, err := s.db.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelReadCommitted})
+	if err != nil {
+		return err
+	}
+	defer func() { _ = tx.Rollback() }()
+	for _, statement := range []string{
+		"SELECT pg_advisory_xact_lock(" + lockID("schema") + ")", // CREATE TABLE IF NOT EXISTS alone may collide
+		"CREATE TABLE IF NOT EXISTS villapay_schema (version BIGINT NOT NULL)",
+	} {
+		if _, err := tx.ExecContext(ctx, statement); err != nil {
+			return err
+		}
+	}
+	version := 0
+	err = tx.QueryRowContext(ctx, "SELECT version FROM villapay_schema").Scan(&version)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return err
+	}
+	if version == schemaVersion {
+		return tx.Commit()
+	}
+	if err := checkVersion(version); err != nil {
+		return err
+	}
+	if err := migrate(ctx, tx, version, "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY", `COLLATE "C"`); err != nil {
+		return err
+	}
+	for _, statement := range []string{"DELETE FROM villapay_schema", fmt.Sprintf("INSERT INTO villapay_schema (version) VALUES (%d)", schemaVersion)} {
+		if _, err := tx.ExecContext(ctx, statement); err != nil {
+			return err
+		}
+	}
+	return tx.Commit()
+}
+
+// lockID is an advisory lock's number for a name.
+func lockID(name ...string) string {
+	sum := fnv.New64a()
+	_, _ = io.WriteString(sum, "villapay\x00"+strings.Join(name, "\x00"))
+	return strconv.FormatInt(int64(sum.Sum64()), 10) //nolint:gosec // any 64 bits will do
+}
+
+// tries is how often a transaction is run at most, where it failed for reasons
+// that pass: conflicts, and connections lost before the commit.
+const tries = 5
+
+func (s *postgresStore) write(ctx context.Context, again bool, fn func(*txn) error) error {
+	for try := 1; ; try++ {
+		err := s.transact(ctx, fn)
+		if err == nil || try == tries || ctx.Err() != nil || !passing(err) && !(again && errors.Is(err, errCommitUnsure)) {
+			return err
+		}
+		timer := time.NewTimer(time.Duration(try*try) * 20 * time.Millisecond)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return err
+		}
+	}
+}
+
+// passing tells of an error of an uncommitted transaction whether it may go
+// away by itself.
+func passing(err error) bool {
+	if errors.Is(err, errCommitUnsure) {
+		return false
+	}
+	switch sqlstate := code(err); {
+	case sqlstate == pgSerialize, sqlstate == pgDeadlock,
+		strings.HasPrefix(sqlstate, pgShuttingDown), strings.HasPrefix(sqlstate, pgConnection):
+		return true
+	case sqlstate != "":
+		return false
+	}
+	return lost(err)
+}
+
+// lost tells whether the connection broke.
+func lost(err error) bool {
+	var network net.Error
+	return errors.As(err, &network) || errors.Is(err, driver.ErrBadConn) || errors.Is(err, pgconn.ErrConnClosed) ||
+		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
+}
+
+// code is the server's error code, "" where it is not the server that failed.
+func code(err error) string {
+	var failure *pgconn.PgError
+	if errors.As(err, &failure) {
+		return failure.Code
+	}
+	return ""
+}
+
+// begin starts with the clock, and sees to it that a commit waits for the disk
+// also where the server's default is not to.
+const begin = `SELECT ` + clockSQL + `, CASE WHEN current_setting('synchronous_commit') IN ('off', 'local', 'remote_write')
+	THEN set_config('synchronous_commit', 'on', true) END`
+
+func (s *postgresStore) transact(ctx context.Context, fn func(*txn) error) error {
+	tx, err := s.db.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelReadCommitted})
+	if err != nil {
+		return err
+	}
+	defer func() { _ = tx.Rollback() }()
+	t := s.txn(ctx, tx)
+	if err := t.clock(tx.QueryRowContext(ctx, begin)); err != nil {
+		return err
+	}
+	if err := fn(t); err != nil {
+		return err
+	}
+	err = tx.Commit()
+	switch {
+	case err == nil:
+		return nil
+	case code(err) != "", errors.Is(err, pgx.ErrTxCommitRollback):
+		return err // the server itself says that it did not
+	}
+	return fmt.Errorf("%w: %w", errCommitUnsure, err)
+}
+
+func (s *postgresStore) txn(ctx context.Context, tx *sql.Tx) *txn {
+	t := &txn{
+		exec: func(query string, args ...any) (int64, error) {
+			result, err := tx.ExecContext(ctx, s.bind(query), clean(args)...)
+			if err != nil {
+				return 0, err
+			}
+			return result.RowsAffected()
+		},
+		query: func(query string, args ...any) (*sql.Rows, error) {
+			return tx.QueryContext(ctx, s.bind(query), clean(args)...)
+		},
+	}
+	t.lock = func(key ...string) error {
+		// The clock is read again, since the lock may have been waited for.
+		return t.clock(tx.QueryRowContext(ctx, "SELECT "+clockSQL+", CAST(pg_advisory_xact_lock("+lockID(key...)+") AS TEXT)"))
+	}
+	return t
+}
+
+// clock takes the ledger's clock from the first column of a row.
+func (t *txn) clock(row *sql.Row) error {
+	var ms int64
+	var rest sql.NullString
+	err := row.Scan(&ms, &rest)
+	t.now = fromMillis(ms)
+	return err
+}
+
+func (s *postgresStore) reader(context.Context) (*sql.DB, error) { return s.db, nil }
+func (*postgresStore) kind() string                              { return "postgres" }
+func (s *postgresStore) where() string                           { return s.url }
+func (s *postgresStore) explain(err error) string                { return secret.Redact(explain(err), s.secrets...) }
+func (s *postgresStore) close() error                            { return s.db.Close() }
+
+// clock reckons on from the moment when the server was asked.
+func (s *postgresStore) clock() time.Time { return s.server.Add(s.now().Sub(s.asked)) }
+
+// bind turns ? into $1, $2, …; no query here holds a ? that means anything else.
+func (*postgresStore) bind(query string) string {
+	var out strings.Builder
+	n := 0
+	for part := range strings.SplitSeq(query, "?") {
+		if n > 0 {
+			out.WriteString("$" + strconv.Itoa(n))
+		}
+		out.WriteString(part)
+		n++
+	}
+	return out.String()
+}
+
+func (s *postgresStore) size(ctx context.Context) (size int64, err error) {
+	err = s.db.QueryRowContext(ctx, `SELECT pg_total_relation_size('villapay_payment') + pg_total_relation_size('villapay_charge') + pg_total_relation_size('villapay_event')`).Scan(&size)
+	return size, err
+}
+
+// verify leaves the checking of pages to the server, which does it on reading.
+func (s *postgresStore) verify(context.Context) (string, error) { return "ok", nil }

@@ -1,0 +1,198 @@
+package ledger
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"iter"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/villapay/villapay/internal/api"
+)
+
+// Payments returns all payments of an order, newest first.
+func (l *Ledger) Payments(ctx context.Context, scope, orderID string) (all []Payment, _ error) {
+	for p, err := range l.payments(ctx, `WHERE scope = ? AND orderid = ? ORDER BY id DESC`, scope, orderID) {
+		if err != nil {
+			return nil, l.wrap(err, "read order %s", orderID)
+		}
+		all = append(all, p)
+	}
+	return all, nil
+}
+
+// Filter chooses payments; zero fields choose all.
+type Filter struct {
+	Scope  string
+	States []State // as shown: Awaiting leaves expired ones out
+	Source api.Source
+	Since  time.Time // recorded at or after
+	Limit  int
+}
+
+// List streams the payments that a filter chooses, newest first. The sequence
+// ends after its first error, an *Error.
+func (l *Ledger) List(ctx context.Context, f Filter) iter.Seq2[Payment, error] {
+	where, args := f.where(l.store.clock())
+	return func(yield func(Payment, error) bool) {
+		for p, err := range l.payments(ctx, where, args...) {
+			if !yield(p, l.wrap(err, "list payments")) {
+				return
+			}
+		}
+	}
+}
+
+// where is a filter as SQL.
+func (f *Filter) where(now time.Time) (string, []any) {
+	var terms []string
+	var args []any
+	and := func(term string, values ...any) {
+		terms, args = append(terms, term), append(args, values...)
+	}
+	if f.Scope != "" {
+		and("scope = ?", f.Scope)
+	}
+	if f.Source != "" {
+		and("source = ?", string(f.Source))
+	}
+	if !f.Since.IsZero() {
+		and("recorded_at >= ?", toMillis(f.Since))
+	}
+	if len(f.States) > 0 {
+		var any []string
+		for _, state := range f.States {
+			switch state {
+			case Expired:
+				any, args = append(any, "(state = 'awaiting' AND expires_at <> 0 AND expires_at <= ?)"), append(args, toMillis(now))
+			case Awaiting:
+				any, args = append(any, "(state = 'awaiting' AND (expires_at = 0 OR expires_at > ?))"), append(args, toMillis(now))
+			default:
+				any, args = append(any, "state = ?"), append(args, string(state))
+			}
+		}
+		terms = append(terms, "("+strings.Join(any, " OR ")+")")
+	}
+	where := ""
+	if len(terms) > 0 {
+		where = "WHERE " + strings.Join(terms, " AND ")
+	}
+	where += " ORDER BY recorded_at DESC, id DESC"
+	if f.Limit > 0 {
+		where, args = where+" LIMIT ?", append(args, int64(f.Limit))
+	}
+	return where, args
+}
+
+// payments streams payments as they stand now.
+func (l *Ledger) payments(ctx context.Context, where string, args ...any) iter.Seq2[Payment, error] {
+	return func(yield func(Payment, error) bool) {
+		rows, err := l.read(ctx, `SELECT `+columns+` FROM villapay_payment `+where, args...)
+		if err != nil {
+			yield(Payment{}, err)
+			return
+		}
+		if rows == nil {
+			return
+		}
+		defer func() { _ = rows.Close() }()
+		for rows.Next() {
+			r := &row{}
+			if err = r.scan(rows); err != nil {
+				break
+			}
+			if !yield(r.at(l.store.clock()), nil) {
+				return
+			}
+		}
+		if err == nil {
+			err = rows.Err()
+		}
+		if err != nil {
+			yield(Payment{}, err)
+		}
+	}
+}
+
+// read runs a query outside of write transactions; no rows at all, nil, where
+// nothing was ever written.
+func (l *Ledger) read(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	db, err := l.store.reader(ctx)
+	if err != nil || db == nil {
+		return nil, err
+	}
+	return db.QueryContext(ctx, l.store.bind(query), clean(args)...)
+}
+
+// Events returns a payment's history, oldest first.
+func (l *Ledger) Events(ctx context.Context, paymentID int64) ([]Event, error) {
+	rows, err := l.read(ctx, `SELECT at, kind, actor, request_id, note, data FROM villapay_event WHERE payment = ? ORDER BY id`, paymentID)
+	if err != nil || rows == nil {
+		return nil, l.wrap(err, "read events")
+	}
+	defer func() { _ = rows.Close() }()
+	var all []Event
+	for rows.Next() {
+		var e Event
+		var at int64
+		var data string
+		if err := rows.Scan(&at, &e.Kind, &e.Actor, &e.RequestID, &e.Note, &data); err != nil {
+			return nil, l.wrap(err, "read events")
+		}
+		e.At = fromMillis(at)
+		if data != "" {
+			e.Data = json.RawMessage(data)
+		}
+		all = append(all, e)
+	}
+	return all, l.wrap(rows.Err(), "read events")
+}
+
+// OrderIDs returns up to limit order IDs that begin with prefix, sorted, for
+// completion.
+func (l *Ledger) OrderIDs(ctx context.Context, scope, prefix string, limit int) ([]string, error) {
+	// Order IDs are ASCII (api.CheckOrderID), so DEL comes after all of them.
+	rows, err := l.read(ctx, `SELECT DISTINCT orderid FROM villapay_payment WHERE scope = ? AND orderid >= ? AND orderid < ? ORDER BY orderid LIMIT ?`,
+		scope, prefix, prefix+"\x7f", int64(limit))
+	if err != nil || rows == nil {
+		return nil, l.wrap(err, "read order IDs")
+	}
+	ids, err := texts(rows)
+	return ids, l.wrap(err, "read order IDs")
+}
+
+// NoteStatus records that a payment's status was asked and what the answer was
+// where that tells of no charge: when that was, in what words, and a warning
+// about it, which replaces the one of an earlier answer (codes that begin with
+// "status_"). It changes no state. Equal answers in a row make one event.
+func (l *Ledger) NoteStatus(ctx context.Context, paymentID int64, status, requestID string, warning *Warning, raw json.RawMessage) error {
+	err := l.store.write(ctx, true, func(t *txn) error {
+		r, err := t.byID(paymentID)
+		if err != nil {
+			return err
+		}
+		r.Warnings = slices.DeleteFunc(r.Warnings, aboutStatus)
+		if warning != nil && !r.State.Settled() {
+			r.Warnings = append(r.Warnings, *warning)
+		}
+		_, err = t.exec(`UPDATE villapay_payment SET known_at = ?, known_from = ?, request_id = ?, warnings = ? WHERE id = ?`,
+			toMillis(t.now), string(FromAPI), requestID, r.encodedWarnings(), r.ID)
+		if err != nil {
+			return err
+		}
+		last, err := t.query(`SELECT note FROM villapay_event WHERE payment = ? AND kind = 'status' ORDER BY id DESC LIMIT 1`, r.ID)
+		if err != nil {
+			return err
+		}
+		notes, err := texts(last)
+		if err != nil || len(notes) > 0 && notes[0] == status {
+			return err
+		}
+		return l.note(t, r.ID, event{kind: "status", requestID: requestID, note: status, data: raw})
+	})
+	return l.wrap(err, "record the status of payment %d", paymentID)
+}
+
+func aboutStatus(w Warning) bool { return strings.HasPrefix(w.Code, "status_") }

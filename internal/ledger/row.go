@@ -1,0 +1,171 @@
+package ledger
+
+import (
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/villapay/villapay/internal/api"
+)
+
+// row is a payment as it is stored, with what only the ledger needs to know.
+type row struct {
+	Payment
+
+	slot      bool   // it holds the place of its order and source
+	claim     int64  // the number of its latest claim
+	owner     string // the lock of the process that claimed it (claimlock.go)
+	holder    string // who that is, for people
+	lease     int64  // until when the claim is good, ms; 0 = given up
+	ambiguous bool   // some attempt of it may have been carried out
+}
+
+// columns are a payment's, in the order in which scan reads them.
+const columns = `id, scope, env, orderid, source, idem_key, state, attempts, order_json, bank_id, amount, currency,
+	created_at, expires_at, recorded_at, known_at, known_from, request_id, bank_state, charge_id, paid_at, paid_by,
+	replaced_by, warnings, error, slot, claim, owner, holder, lease, ambiguous`
+
+func (r *row) scan(rows *sql.Rows) error {
+	var order sql.NullString
+	var amount, warnings, failure string
+	var created, expires, recorded, known, paid, slot, ambiguous int64
+	err := rows.Scan(&r.ID, &r.Scope, &r.Env, &r.OrderID, &r.Source, &r.Key, &r.State, &r.Attempts, &order, &r.BankID, &amount, &r.Currency,
+		&created, &expires, &recorded, &known, &r.KnownFrom, &r.RequestID, &r.BankState, &r.ChargeID, &paid, &r.PaidBy,
+		&r.ReplacedBy, &warnings, &failure, &slot, &r.claim, &r.owner, &r.holder, &r.lease, &ambiguous)
+	if err != nil {
+		return err
+	}
+	r.CreatedAt, r.ExpiresAt, r.RecordedAt = fromMillis(created), fromMillis(expires), fromMillis(recorded)
+	r.KnownAt, r.PaidAt = fromMillis(known), fromMillis(paid)
+	r.slot, r.ambiguous = slot == 1, ambiguous == 1
+	if order.Valid {
+		r.Order = json.RawMessage(order.String)
+	}
+	if amount != "" {
+		if r.Amount, err = api.ParseAmount(amount); err != nil {
+			return err
+		}
+	}
+	return errors.Join(decode(warnings, &r.Warnings), decode(failure, &r.Error))
+}
+
+// at is the payment as it stands at a moment: awaiting past its expiry is
+// expired.
+func (r *row) at(now time.Time) Payment {
+	p := r.Payment
+	if r.lapsed(now) {
+		p.State = Expired
+	}
+	return p
+}
+
+// lapsed tells whether the order can no longer be paid. An order without an
+// expiry never lapses by itself.
+func (r *row) lapsed(now time.Time) bool {
+	return r.State == Awaiting && !r.ExpiresAt.IsZero() && !now.Before(r.ExpiresAt)
+}
+
+// scanned reads all rows of a query, and closes it.
+func scanned(rows *sql.Rows, err error) (all []*row, _ error) {
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = rows.Close() }()
+	for rows.Next() {
+		r := &row{}
+		if err := r.scan(rows); err != nil {
+			return nil, err
+		}
+		all = append(all, r)
+	}
+	return all, rows.Err()
+}
+
+// one reads the only row of a query; nil where there is none.
+func one(rows *sql.Rows, err error) (*row, error) {
+	all, err := scanned(rows, err)
+	if err != nil || len(all) == 0 {
+		return nil, err
+	}
+	return all[0], nil
+}
+
+// texts reads a query of one text column, and closes it.
+func texts(rows *sql.Rows) (all []string, _ error) {
+	defer func() { _ = rows.Close() }()
+	for rows.Next() {
+		var text string
+		if err := rows.Scan(&text); err != nil {
+			return nil, err
+		}
+		all = append(all, text)
+	}
+	return all, rows.Err()
+}
+
+// encode writes a value as JSON, nothing as "".
+func encode[T any](value T, nothing bool) string {
+	if nothing {
+		return ""
+	}
+	text, err := json.Marshal(value)
+	if err != nil {
+		return "" // only plain structs come here, which always marshal
+	}
+	return string(text)
+}
+
+func decode[T any](text string, into *T) error {
+	if text == "" {
+		return nil
+	}
+	return json.Unmarshal([]byte(text), into)
+}
+
+func (p *Payment) encodedWarnings() string { return encode(p.Warnings, len(p.Warnings) == 0) }
+func (p *Payment) encodedError() string    { return encode(p.Error, p.Error == nil) }
+
+// number is how the ledger writes a truth value.
+func number(yes bool) int64 {
+	if yes {
+		return 1
+	}
+	return 0
+}
+
+// clean replaces what PostgreSQL's text cannot hold, invalid UTF-8 and NUL, in
+// arguments that are strings: text from a server must never keep its answer from
+// being recorded.
+func clean(args []any) []any {
+	for i, arg := range args {
+		if text, ok := arg.(string); ok && (!utf8.ValidString(text) || strings.Contains(text, "\x00")) {
+			args[i] = strings.ReplaceAll(strings.ToValidUTF8(text, "\uFFFD"), "\x00", "\uFFFD")
+		}
+	}
+	return args
+}
+
+// event is what an Event is made of.
+type event struct {
+	kind, requestID, note string
+	data                  json.RawMessage
+}
+
+// note appends an event to a payment's history; payment 0 is none.
+func (l *Ledger) note(t *txn, payment int64, e event) error {
+	_, err := t.exec(`INSERT INTO villapay_event (payment, at, kind, actor, request_id, note, data) VALUES (?, ?, ?, ?, ?, ?, ?)`,
+		sql.NullInt64{Int64: payment, Valid: payment != 0}, toMillis(t.now), e.kind, l.actor, e.requestID, e.note, string(e.data))
+	return err
+}
+
+// byID reads a payment that must be there.
+func (t *txn) byID(id int64) (*row, error) {
+	r, err := one(t.query(`SELECT `+columns+` FROM villapay_payment WHERE id = ?`, id))
+	if err == nil && r == nil {
+		err = errGone
+	}
+	return r, err
+}

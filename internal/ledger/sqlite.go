@@ -1,0 +1,271 @@
+package ledger
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"time"
+
+	_ "modernc.org/sqlite" // the driver
+)
+
+// sqliteStore is a file. It is written through one connection, by groups of
+// callers (group.go), and read through others.
+type sqliteStore struct {
+	path string
+	now  func() time.Time
+	queue
+
+	lead   chan struct{} // who put the token in may use the writer
+	writer *writer       // nil until something is first written
+
+	mu   sync.Mutex // of read
+	read *sql.DB    // nil until something is first read
+}
+
+func openSQLite(path string, now func() time.Time) (*sqliteStore, error) {
+	s := &sqliteStore{path: path, now: now, lead: make(chan struct{}, 1)}
+	return s, wrap(s, s.tighten(), "open")
+}
+
+// tighten takes others' permissions off the files, which older tools or a
+// restored backup may have left.
+func (s *sqliteStore) tighten() error {
+	if runtime.GOOS == "windows" {
+		return nil
+	}
+	for _, suffix := range []string{"", "-wal", "-shm"} {
+		info, err := os.Stat(s.path + suffix)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if info.Mode().Perm()&0o077 != 0 {
+			if err := os.Chmod(s.path+suffix, 0o600); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// dsn is the file as a SQLite URI (https://sqlite.org/uri.html), so that a path
+// may hold any character; mode=rw never makes a file.
+func (s *sqliteStore) dsn(pragmas ...string) string {
+	path := filepath.ToSlash(s.path)
+	if !strings.HasPrefix(path, "/") && filepath.VolumeName(s.path) != "" {
+		path = "/" + path
+	}
+	query := url.Values{"mode": {"rw"}, "_pragma": append([]string{"busy_timeout(10000)"}, pragmas...)}
+	return "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + query.Encode()
+}
+
+// writer is the one connection that writes, with its prepared statements.
+type writer struct {
+	db         *sql.DB
+	conn       *sql.Conn
+	statements map[string]*sql.Stmt
+}
+
+// openWriter makes the file where there is none, and brings its schema up to
+// date.
+func (s *sqliteStore) openWriter(ctx context.Context) error {
+	if err := s.create(); err != nil {
+		return err
+	}
+	db, err := sql.Open("sqlite", s.dsn("journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)"))
+	if err != nil {
+		return err
+	}
+	db.SetMaxOpenConns(1)
+	w := &writer{db: db, statements: map[string]*sql.Stmt{}}
+	if w.conn, err = db.Conn(ctx); err == nil {
+		err = w.migrate(ctx)
+	}
+	if err != nil {
+		return errors.Join(err, w.close())
+	}
+	s.writer = w
+	return nil
+}
+
+// create makes an empty file that only its owner can read, before SQLite makes
+// one that everybody can.
+func (s *sqliteStore) create() error {
+	dir := filepath.Dir(s.path)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	file, err := os.OpenFile(s.path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if err := file.Close(); err != nil {
+		return err
+	}
+	return syncDir(dir)
+}
+
+// syncDir makes a new file's name survive a power cut.
+func syncDir(dir string) error {
+	if runtime.GOOS == "windows" {
+		return nil // it has no such call, and journals names by itself
+	}
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+func (w *writer) migrate(ctx context.Context) error {
+	version, err := w.version(ctx)
+	if err != nil || version == schemaVersion {
+		return err
+	}
+	if err := checkVersion(version); err != nil {
+		return err
+	}
+	if err := w.run(ctx, "BEGIN IMMEDIATE"); err != nil {
+		return err
+	}
+	if version, err = w.version(ctx); err == nil { // another process may have been quicker
+		err = errors.Join(checkVersion(version), migrate(ctx, w.conn, version, "INTEGER PRIMARY KEY", ""))
+	}
+	if err == nil {
+		err = w.run(ctx, fmt.Sprintf("PRAGMA user_version = %d", schemaVersion)) // PRAGMA takes no parameters
+	}
+	if err == nil {
+		err = w.run(ctx, "COMMIT")
+	}
+	if err != nil {
+		_ = w.run(context.WithoutCancel(ctx), "ROLLBACK")
+	}
+	return err
+}
+
+func (w *writer) version(ctx context.Context) (version int, err error) {
+	err = w.conn.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version)
+	return version, err
+}
+
+// run executes a statement that is not worth preparing.
+func (w *writer) run(ctx context.Context, statement string) error {
+	_, err := w.conn.ExecContext(ctx, statement)
+	return err
+}
+
+// prepared keeps each statement compiled for the life of the connection.
+func (w *writer) prepared(ctx context.Context, query string) (*sql.Stmt, error) {
+	if known := w.statements[query]; known != nil {
+		return known, nil
+	}
+	made, err := w.conn.PrepareContext(ctx, query)
+	if err == nil {
+		w.statements[query] = made
+	}
+	return made, err
+}
+
+func (w *writer) close() error {
+	var all []error
+	for _, statement := range w.statements {
+		all = append(all, statement.Close())
+	}
+	if w.conn != nil {
+		all = append(all, w.conn.Close())
+	}
+	return errors.Join(append(all, w.db.Close())...)
+}
+
+// reader opens the file for reading only. A file that does not exist, or that
+// another process is just making, holds nothing yet.
+func (s *sqliteStore) reader(ctx context.Context) (*sql.DB, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.read != nil {
+		return s.read, nil
+	}
+	if _, err := os.Stat(s.path); errors.Is(err, fs.ErrNotExist) {
+		return nil, nil //nolint:nilnil // documented: nothing was ever written
+	}
+	db, err := sql.Open("sqlite", s.dsn("query_only(1)"))
+	if err != nil {
+		return nil, err
+	}
+	db.SetMaxOpenConns(readers)
+	db.SetMaxIdleConns(readers)
+	var version int
+	if err = db.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version); err == nil {
+		err = checkVersion(version)
+	}
+	if err == nil && version > 0 && version < schemaVersion {
+		err = s.write(ctx, true, func(*txn) error { return nil }) // brings it up to date
+	}
+	if err != nil || version == 0 {
+		return nil, errors.Join(err, db.Close())
+	}
+	s.read = db
+	return db, nil
+}
+
+// readers is how many reads of one process run at once.
+const readers = 4
+
+func (*sqliteStore) bind(query string) string { return query }
+func (*sqliteStore) kind() string             { return "sqlite" }
+func (s *sqliteStore) where() string          { return s.path }
+func (s *sqliteStore) clock() time.Time       { return s.now() }
+func (*sqliteStore) explain(err error) string { return explain(err) }
+
+func (s *sqliteStore) size(context.Context) (size int64, err error) {
+	for _, suffix := range []string{"", "-wal"} {
+		if info, err := os.Stat(s.path + suffix); err == nil {
+			size += info.Size()
+		}
+	}
+	return size, nil
+}
+
+func (s *sqliteStore) verify(ctx context.Context) (found string, err error) {
+	db, err := s.reader(ctx)
+	if err != nil || db == nil {
+		return "", err
+	}
+	rows, err := db.QueryContext(ctx, "PRAGMA quick_check(5)")
+	if err != nil {
+		return "", err
+	}
+	lines, err := texts(rows)
+	return strings.Join(lines, "; "), err
+}
+
+func (s *sqliteStore) close() error {
+	s.lead <- struct{}{}
+	defer func() { <-s.lead }()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var all []error
+	if s.read != nil {
+		all = append(all, s.read.Close())
+		s.read = nil
+	}
+	if s.writer != nil {
+		all = append(all, s.writer.close())
+		s.writer = nil
+	}
+	return errors.Join(all...)
+}
