@@ -91,7 +91,7 @@ func needsPool(profile config.Profile) error {
 	if missing == "" {
 		return nil
 	}
-	return &localError{err: errors.New("environment " + profile.Name + " does not know its user pool: " + missing + " is not set"), hint: lines}
+	return &localError{err: errors.New("environment " + profile.Name + " does not know its user pool: set " + missing), hint: lines}
 }
 
 // readSecretLine reads a secret from stdin, without its line break.

@@ -1,0 +1,213 @@
+package cmd
+
+import (
+	"io/fs"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/villapay/villapay/internal/sandbox"
+	"github.com/villapay/villapay/internal/sandbox/cognito"
+)
+
+// signInMachine is a machine with an environment "shop" whose API asks for
+// tokens of the sandbox's own user pool.
+func signInMachine(t *testing.T, clientID string) (*machine, *cognito.Pool) {
+	t.Helper()
+	server := httptest.NewUnstartedServer(nil)
+	url := "http://" + server.Listener.Addr().String()
+	pool, err := cognito.New(cognito.Options{Now: time.Now, Issuer: url})
+	if err != nil {
+		t.Fatal(err)
+	}
+	stand := sandbox.New(sandbox.Options{Dir: t.TempDir(), Now: time.Now, RequireAuth: true, Authorizer: pool, SignIn: pool})
+	server.Config.Handler = stand
+	server.Start()
+	t.Cleanup(func() {
+		server.CloseClientConnections()
+		server.Close()
+		_ = stand.Close()
+	})
+	m := newMachine(t, "VILLAPAY_TOKEN=", "VILLAPAY_ENV=shop")
+	config := "envs:\n  shop:\n    base_url: " + url + "\n    auth:\n      endpoint: " + url +
+		"\n      user_pool_id: " + cognito.PoolID + "\n      client_id: " + clientID + "\n"
+	if err := os.MkdirAll(filepath.Join(m.dir, "config"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(m.dir, "config", "config.yaml"), []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return m, pool
+}
+
+// with is the same machine with more variables set.
+func (m *machine) with(env ...string) *machine {
+	return &machine{dir: m.dir, env: append(m.env[:len(m.env):len(m.env)], env...)}
+}
+
+const password = "Passw0rd!"
+
+// From signing in to signing out, as a script does it.
+func TestSignInFromAScript(t *testing.T) {
+	t.Parallel()
+	m, _ := signInMachine(t, cognito.ClientID)
+	if r := m.run(t, "pay", "qr", "4925"); r.code != 4 || !strings.Contains(r.stderr, "login") {
+		t.Fatalf("before: exit %d, %s", r.code, r.stderr)
+	}
+	script := m.with("VILLAPAY_USERNAME=ann", "VILLAPAY_PASSWORD="+password)
+	if r := script.run(t, "login", "--store", "file"); r.code != 0 || r.stdout != "" || !strings.Contains(r.stderr, "unencrypted") {
+		t.Fatalf("login: exit %d, %q, %s", r.code, r.stdout, r.stderr)
+	}
+	if r := m.run(t, "whoami", "-o", "json"); r.code != 0 || !strings.Contains(r.stdout, `"username":"ann","env":"shop","user_pool_id":"`+cognito.PoolID+`","store":"file"`) {
+		t.Errorf("whoami: exit %d, %s%s", r.code, r.stdout, r.stderr)
+	}
+	token := m.run(t, "token")
+	if token.code != 0 || strings.Count(token.stdout, ".") != 2 || strings.Count(token.stdout, "\n") != 1 {
+		t.Errorf("token: exit %d, %q", token.code, token.stdout)
+	}
+	paid := m.run(t, "pay", "qr", "4925", "--debug", "-o", "json")
+	if paid.code != 0 {
+		t.Errorf("pay: exit %d, %s", paid.code, paid.stderr)
+	}
+	if strings.Contains(paid.stderr, strings.TrimSpace(token.stdout)) || !strings.Contains(paid.stderr, "Authorization: [redacted]") {
+		t.Errorf("--debug shows the token:\n%s", paid.stderr)
+	}
+	noSecrets(t, m, password, strings.TrimSpace(token.stdout))
+	if r := m.with("VILLAPAY_TOKEN="+strings.TrimSpace(token.stdout)).run(t, "whoami", "-o", "json"); !strings.Contains(r.stdout, `"store":"environment"`) {
+		t.Errorf("VILLAPAY_TOKEN does not beat the session: %s", r.stdout)
+	}
+	if r := m.run(t, "logout"); r.code != 0 {
+		t.Errorf("logout: exit %d, %s", r.code, r.stderr)
+	}
+	if r := m.run(t, "whoami"); r.code != 4 || r.stdout != "" {
+		t.Errorf("after: exit %d, %s", r.code, r.stdout)
+	}
+}
+
+// noSecrets looks for secrets in every file of a machine but the token file.
+func noSecrets(t *testing.T, m *machine, secrets ...string) {
+	t.Helper()
+	err := filepath.WalkDir(m.dir, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() || entry.Name() == "tokens" {
+			return err
+		}
+		data, err := os.ReadFile(path)
+		for _, secret := range secrets {
+			if strings.Contains(string(data), secret) {
+				t.Errorf("%s holds a secret", path)
+			}
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+// A token that the API calls expired is renewed once, and the order is made with
+// the same key.
+func TestAnExpiredTokenIsRenewedOnce(t *testing.T) {
+	t.Parallel()
+	m, _ := signInMachine(t, cognito.RotatingID)
+	if r := m.with("VILLAPAY_USERNAME=ann", "VILLAPAY_PASSWORD="+password).run(t, "login"); r.code != 0 {
+		t.Fatal(r.stderr)
+	}
+	before := m.run(t, "token").stdout
+	r := m.run(t, "pay", "qr", "expired-token", "-o", "json")
+	if p := r.object(t); r.code != 0 || p.Villapay.Attempts != 2 {
+		t.Errorf("exit %d, %+v, %s", r.code, p, r.stderr)
+	}
+	if after := m.run(t, "token").stdout; after == before {
+		t.Error("the token was not renewed")
+	}
+	if r := m.run(t, "pay", "qr", "expired-token-always"); r.code != 4 {
+		t.Errorf("exit %d, %s", r.code, r.stderr)
+	}
+}
+
+// Every way in which signing in fails says what to do, with its exit code.
+func TestSignInRefused(t *testing.T) {
+	t.Parallel()
+	m, pool := signInMachine(t, cognito.ClientID)
+	for _, test := range []struct{ user, password, want string }{
+		{"ann", "wrong", "wrong username or password"},
+		{"nobody", password, "wrong username or password"},
+		{"reset", password, "has to be reset"},
+		{"unconf", password, "not confirmed"},
+		{"disabled", password, "disabled"},
+		{"locked", password, "locked for now"},
+		{"totp", password, "no terminal to ask at"},
+	} {
+		r := m.with("VILLAPAY_USERNAME="+test.user, "VILLAPAY_PASSWORD="+test.password).run(t, "login")
+		if r.code != 4 || !strings.Contains(r.stderr, test.want) || !strings.Contains(r.stderr, "hint: ") {
+			t.Errorf("%s: exit %d, %s", test.user, r.code, r.stderr)
+		}
+	}
+	pool.FailNext(10, cognito.Fault{})
+	r := m.with("VILLAPAY_USERNAME=ann", "VILLAPAY_PASSWORD="+password).run(t, "login")
+	if r.code != 7 || strings.Contains(r.stderr, "wrong username") {
+		t.Errorf("an outage: exit %d, %s", r.code, r.stderr)
+	}
+}
+
+// What a script gets wrong is told, and nobody is asked.
+func TestLoginWithoutATerminal(t *testing.T) {
+	t.Parallel()
+	m, _ := signInMachine(t, cognito.ClientID)
+	if r := m.run(t, "login"); r.code != 4 || !strings.Contains(r.stderr, "VILLAPAY_PASSWORD") {
+		t.Errorf("exit %d, %s", r.code, r.stderr)
+	}
+	for input, want := range map[string]int{"garbage\n": 4, "": 2} {
+		c := m.command(t, "login", "--with-token")
+		c.Stdin = strings.NewReader(input)
+		_ = c.Run()
+		if code := c.ProcessState.ExitCode(); code != want {
+			t.Errorf("%q: exit %d, want %d", input, code, want)
+		}
+	}
+	if r := m.run(t, "login", "--web", "--with-token"); r.code != 2 {
+		t.Errorf("two ways: exit %d", r.code)
+	}
+	bare := newMachine(t, "VILLAPAY_TOKEN=")
+	if r := bare.run(t, "login"); r.code != 3 || !strings.Contains(r.stderr, "env set auth.client_id") || !strings.Contains(r.stderr, "env set auth.user_pool_id") {
+		t.Errorf("no pool: exit %d, %s", r.code, r.stderr)
+	}
+	for _, args := range [][]string{{"whoami"}, {"token"}, {"pay", "qr", "1"}} {
+		if r := bare.run(t, args...); r.code != 4 {
+			t.Errorf("%v: exit %d, %s", args, r.code, r.stderr)
+		}
+	}
+	if r := bare.run(t, "login", "--env", "sandbox"); r.code != 2 {
+		t.Errorf("sandbox: exit %d, %s", r.code, r.stderr)
+	}
+}
+
+// A password that a pipe brings signs in, and a new one is needed where the
+// account asks for it.
+func TestPasswordFromStdin(t *testing.T) {
+	t.Parallel()
+	m, _ := signInMachine(t, cognito.ClientID)
+	c := m.command(t, "login", "--password-stdin", "--username", "ann")
+	c.Stdin = strings.NewReader(password + "\n")
+	if out, err := c.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	if r := m.run(t, "whoami", "--jq", ".username"); r.stdout != "ann\n" {
+		t.Errorf("signed in as %q", r.stdout)
+	}
+}
+
+// Each environment has a session of its own.
+func TestSessionsOfEnvironments(t *testing.T) {
+	t.Parallel()
+	m, _ := signInMachine(t, cognito.ClientID)
+	if r := m.with("VILLAPAY_USERNAME=ann", "VILLAPAY_PASSWORD="+password).run(t, "login"); r.code != 0 {
+		t.Fatal(r.stderr)
+	}
+	if r := m.run(t, "whoami", "--env", "dev"); r.code != 4 {
+		t.Errorf("dev: exit %d, %s", r.code, r.stdout)
+	}
+}
