@@ -77,7 +77,7 @@ func (c *orderCheckout) run(ctx context.Context, args []string) error {
 	}
 	serving, stop := context.WithCancel(ctx)
 	done := make(chan error, 1)
-	go func() { done <- serve(serving, listener, server) }()
+	go func() { done <- c.app.serve(serving, listener, server) }()
 	report, err := c.follow(ctx, service, server, listener.Addr(), args[0])
 	if err == nil {
 		_ = api.Sleep(ctx, checkout.Linger) // so that every open page sees the end

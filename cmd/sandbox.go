@@ -15,6 +15,7 @@ import (
 	"github.com/villapay/villapay/internal/render"
 	"github.com/villapay/villapay/internal/sandbox"
 	"github.com/villapay/villapay/internal/sandbox/cognito"
+	"github.com/villapay/villapay/internal/serve"
 )
 
 func newSandbox(a *app) *cobra.Command {
@@ -79,7 +80,7 @@ func (c *sandboxServe) run(ctx context.Context, _ []string) error {
 		return err
 	}
 	c.app.note("serving the sandbox; Ctrl-C ends it")
-	return serve(ctx, listener, stand)
+	return c.app.serve(ctx, listener, stand)
 }
 
 // listenLoopback listens on an address of this machine alone.
@@ -102,30 +103,11 @@ func listen(ctx context.Context, addr string) (net.Listener, error) {
 	return listener, nil
 }
 
-// stopWithin is how long clients may finish after Ctrl-C.
-const stopWithin = 10 * time.Second
-
-// serve answers until ctx ends, and then lets running requests finish. Servers
-// end with 0 on Ctrl-C: that is how they are meant to end.
-func serve(ctx context.Context, listener net.Listener, handler http.Handler) error {
-	server := &http.Server{
-		Handler: handler, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second,
-		IdleTimeout: 60 * time.Second, MaxHeaderBytes: 64 << 10,
-	}
-	stopped := make(chan struct{})
-	go func() {
-		defer close(stopped)
-		<-ctx.Done()
-		stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopWithin)
-		defer cancel()
-		if server.Shutdown(stopping) != nil {
-			_ = server.Close()
-		}
-	}()
-	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+// serve answers until Ctrl-C, with which servers are meant to end: exit 0.
+func (a *app) serve(ctx context.Context, listener net.Listener, handler http.Handler) error {
+	if err := serve.Run(ctx, listener, handler, a.log()); err != nil {
 		return &localError{err: err}
 	}
-	<-stopped
 	return nil
 }
 

@@ -74,7 +74,7 @@ func (c *webhookListen) run(ctx context.Context, _ []string) error {
 		return err
 	}
 	c.announce(listener.Addr(), settings.Profile.Name)
-	return serve(ctx, listener, &webhook.Listener{
+	return c.app.serve(ctx, listener, &webhook.Listener{
 		Ledger: opened, Scope: settings.Profile.Scope(), Key: key, Path: c.path, Now: c.app.Now,
 		Log:  c.app.log().With("env", settings.Profile.Name),
 		Each: func(e webhook.Event) { c.print(ctx, format, e) },
