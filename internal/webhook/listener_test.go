@@ -1,0 +1,244 @@
+package webhook
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+	"testing/iotest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/villapay/villapay/internal/ledger"
+	"github.com/villapay/villapay/internal/secret"
+)
+
+// apply is a ledger that is one function.
+type apply func(ctx context.Context, scope string, c ledger.Charge) (ledger.Applied, error)
+
+func (f apply) ApplyCharge(ctx context.Context, scope string, c ledger.Charge) (ledger.Applied, error) {
+	return f(ctx, scope, c)
+}
+
+// listening is a listener on a ledger.
+func listening(on Ledger) *Listener {
+	return &Listener{
+		Ledger: on, Scope: "https://api.example", Key: exampleKey(), Path: "/notify",
+		Now: func() time.Time { return noon }, Log: slog.New(slog.DiscardHandler),
+	}
+}
+
+// post sends a body to a listener's path.
+func post(l http.Handler, body string) *http.Response {
+	answer := httptest.NewRecorder()
+	l.ServeHTTP(answer, httptest.NewRequest(http.MethodPost, "/notify", strings.NewReader(body)))
+	return answer.Result()
+}
+
+func TestTheListenerAnswers(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		method, path, body string
+		status             int
+	}{
+		"a notification":    {"POST", "/notify", example, 200},
+		"with a query":      {"POST", "/notify?x=1", example, 200},
+		"health":            {"GET", "/healthz", "", 200},
+		"health, head":      {"HEAD", "/healthz", "", 200},
+		"health, posted":    {"POST", "/healthz", example, 405},
+		"another path":      {"POST", "/", example, 404},
+		"below":             {"POST", "/notify/", example, 404},
+		"got":               {"GET", "/notify", "", 405},
+		"put":               {"PUT", "/notify", example, 405},
+		"empty":             {"POST", "/notify", "", 400},
+		"forged":            {"POST", "/notify", with("300.0,", "3000.0,"), 400},
+		"another key":       {"POST", "/notify", with(exampleSum, digest("chrg_test_1", "300.0000", "THB", "success", "Authorized", "skey_test_2")), 400},
+		"not UTF-8":         {"POST", "/notify", with("charge", "\xff"), 400},
+		"wrong type":        {"POST", "/notify", with(`"chrg_test_1"`, "[]"), 400},
+		"a form":            {"POST", "/notify", "id=chrg_test_1&checksum=" + exampleSum, 400},
+		"deeply nested":     {"POST", "/notify", strings.Repeat("[", 60000), 400},
+		"just small enough": {"POST", "/notify", example + strings.Repeat(" ", MaxBody-len(example)), 200},
+		"too large":         {"POST", "/notify", example + strings.Repeat(" ", MaxBody-len(example)+1), 413},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			recorded := 0
+			l := listening(apply(func(_ context.Context, scope string, c ledger.Charge) (ledger.Applied, error) {
+				recorded++
+				if scope != "https://api.example" || c.ID != "chrg_test_1" {
+					t.Errorf("recorded %+v in %s", c, scope)
+				}
+				return ledger.Applied{}, nil
+			}))
+			answer := httptest.NewRecorder()
+			l.ServeHTTP(answer, httptest.NewRequest(test.method, test.path, strings.NewReader(test.body)))
+			if answer.Code != test.status {
+				t.Errorf("%d %s", answer.Code, answer.Body)
+			}
+			if want := test.method == "POST" && test.status == 200; recorded != map[bool]int{true: 1}[want] {
+				t.Errorf("recorded %d times", recorded)
+			}
+			if strings.Contains(answer.Body.String(), "checksum") || answer.Code == 405 && answer.Header().Get("Allow") == "" {
+				t.Errorf("%v %s", answer.Header(), answer.Body)
+			}
+		})
+	}
+}
+
+func TestOnlyWhatIsDurableIsAnsweredWith200(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		err    error
+		key    secret.String
+		status int
+	}{
+		"durable":          {nil, exampleKey(), 200},
+		"disk full":        {errors.New("the disk is full"), exampleKey(), 503},
+		"time ran out":     {context.DeadlineExceeded, exampleKey(), 503},
+		"re-aimed":         {ledger.ErrRebound, exampleKey(), 400},
+		"no key to verify": {nil, secret.String{}, 503},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var steps []string
+			l := listening(apply(func(context.Context, string, ledger.Charge) (ledger.Applied, error) {
+				steps = append(steps, "recorded")
+				return ledger.Applied{}, test.err
+			}))
+			l.Key = test.key
+			l.Each = func(Event) { steps = append(steps, "told") }
+			resp := post(l, example)
+			if resp.StatusCode != test.status || (resp.Header.Get("Retry-After") != "") != (test.status == 503) {
+				t.Errorf("%s %v", resp.Status, resp.Header)
+			}
+			if want := []string{"recorded", "told"}; test.status == 200 && !slices.Equal(steps, want) || test.status != 200 && slices.Contains(steps, "told") {
+				t.Errorf("steps %q", steps)
+			}
+		})
+	}
+}
+
+func TestASenderThatHangsUpIsRecordedAllTheSame(t *testing.T) {
+	t.Parallel()
+	ctx, hangUp := context.WithCancel(t.Context())
+	l := listening(apply(func(ctx context.Context, _ string, _ ledger.Charge) (ledger.Applied, error) {
+		hangUp()
+		deadline, limited := ctx.Deadline()
+		if !limited || time.Until(deadline) > recordWithin {
+			t.Error("recording has no limit")
+		}
+		return ledger.Applied{}, ctx.Err()
+	}))
+	told := 0
+	l.Each = func(Event) { told++ }
+	answer := httptest.NewRecorder()
+	l.ServeHTTP(answer, httptest.NewRequestWithContext(ctx, http.MethodPost, "/notify", strings.NewReader(example)))
+	if answer.Code != 200 || told != 1 {
+		t.Errorf("%d, told %d times", answer.Code, told)
+	}
+}
+
+func TestABodyThatCannotBeReadIsNotRecorded(t *testing.T) {
+	t.Parallel()
+	l := listening(apply(func(context.Context, string, ledger.Charge) (ledger.Applied, error) {
+		t.Error("recorded")
+		return ledger.Applied{}, nil
+	}))
+	for _, err := range []error{io.ErrUnexpectedEOF, context.Canceled} {
+		answer := httptest.NewRecorder()
+		l.ServeHTTP(answer, httptest.NewRequest(http.MethodPost, "/notify", io.MultiReader(strings.NewReader(example), iotest.ErrReader(err))))
+		if answer.Code != 400 {
+			t.Errorf("%v: %d", err, answer.Code)
+		}
+	}
+}
+
+func TestHealthTriesTheLedgerNowAndThen(t *testing.T) {
+	t.Parallel()
+	l := listening(nil)
+	now, tries := noon, 0
+	var broken error
+	l.Now = func() time.Time { return now }
+	l.Ready = func(context.Context) error { tries++; return broken }
+	check := func(status, wantTries int) {
+		t.Helper()
+		answer := httptest.NewRecorder()
+		l.ServeHTTP(answer, httptest.NewRequest(http.MethodGet, "/healthz", nil))
+		if answer.Code != status || tries != wantTries || strings.Contains(answer.Body.String(), "disk") {
+			t.Errorf("%d %s after %d tries", answer.Code, answer.Body, tries)
+		}
+	}
+	check(200, 1)
+	broken = errors.New("the disk is full")
+	check(200, 1)
+	now = now.Add(probeEvery)
+	check(503, 2)
+	check(503, 2)
+	broken = nil
+	now = now.Add(probeEvery)
+	check(200, 3)
+	l.Key = secret.String{}
+	check(503, 3)
+}
+
+func TestEventsAsJSON(t *testing.T) {
+	t.Parallel()
+	n, err := Decode([]byte("{ \"villapay\": 1,\n" + example[1:]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		applied ledger.Applied
+		want    string
+	}{
+		{
+			ledger.Applied{Payment: ledger.Payment{OrderID: "4925", State: ledger.Paid}, Changed: true, Warnings: []ledger.Warning{{Code: "paid_twice", Message: "twice"}}},
+			`{"received_at":"2025-05-30T12:00:00.007+07:00","orderid":"4925","state":"paid","changed":true,"repeat":false,"warnings":[{"code":"paid_twice","message":"twice"}]}`,
+		},
+		{
+			ledger.Applied{Unknown: true, Repeat: true},
+			`{"received_at":"2025-05-30T12:00:00.007+07:00","orderid":null,"state":null,"changed":false,"repeat":true,"warnings":[]}`,
+		},
+	} {
+		got, err := json.Marshal(Event{At: noon, Notification: n, Applied: test.applied})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(strings.TrimSuffix(example, "}")+`,"villapay":`+test.want+"}", string(got)); diff != "" {
+			t.Error(diff)
+		}
+	}
+}
+
+func TestSendTellsTheAnswerAndFollowsNothing(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		switch {
+		case r.URL.Path == "/moved":
+			http.Redirect(w, r, "/", http.StatusTemporaryRedirect)
+		case string(body) != example || r.Header.Get("Content-Type") != "application/json":
+			w.WriteHeader(http.StatusTeapot)
+		}
+	}))
+	defer server.Close()
+	for path, want := range map[string]int{"/": 200, "/moved": 307} {
+		if status, err := Send(t.Context(), server.Client(), server.URL+path, []byte(example)); err != nil || status != want {
+			t.Errorf("%s: %d, %v", path, status, err)
+		}
+	}
+	server.Close()
+	if status, err := Send(t.Context(), server.Client(), server.URL, []byte(example)); err == nil {
+		t.Errorf("nobody answered %d", status)
+	}
+	if _, err := Send(t.Context(), server.Client(), "http://[", nil); err == nil {
+		t.Error("sent to no URL")
+	}
+}

@@ -1,0 +1,326 @@
+package webhook
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/villapay/villapay/internal/api"
+	"github.com/villapay/villapay/internal/ledger"
+	"github.com/villapay/villapay/internal/secret"
+)
+
+// kbank.md computes this one by hand.
+const (
+	example    = `{"id":"chrg_test_1","object":"charge","order_id":"order_test_1","amount":300.0,"currency":"THB","status":"success","transaction_state":"Authorized","livemode":false,"metadata":{"a":[1.50]},"checksum":"` + exampleSum + `"}`
+	exampleSum = "2b5cd42677ed58d32a207efe539312b3ba81e339b0f318c75902bc12cc2a8061"
+)
+
+func exampleKey() secret.String { return secret.New("skey_test_1") }
+
+func amount(t testing.TB, text string) api.Amount {
+	t.Helper()
+	a, err := api.ParseAmount(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+func TestTheExampleOfTheBanksGuide(t *testing.T) {
+	t.Parallel()
+	n, err := Decode([]byte(example))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if sum, err := Checksum(n, exampleKey()); err != nil || sum != exampleSum {
+		t.Errorf("%s, %v", sum, err)
+	}
+	if err := Verify(n, exampleKey()); err != nil {
+		t.Error(err)
+	}
+	no := false
+	want := ledger.Charge{
+		ID: "chrg_test_1", BankID: "order_test_1", Amount: amount(t, "300.0"), Currency: "THB", Status: "success",
+		TransactionState: "Authorized", Livemode: &no, From: ledger.FromWebhook, PaidBy: ledger.ByTransactionState, Raw: json.RawMessage(example),
+	}
+	if diff := cmp.Diff(want, n.Charge(), cmp.Comparer(func(a, b api.Amount) bool { return a.String() == b.String() })); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// with replaces a piece of the example.
+func with(pairs ...string) string { return strings.NewReplacer(pairs...).Replace(example) }
+
+func TestVerifyTakesOnlyWhatWasSigned(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		body string
+		good bool
+	}{
+		"as signed":              {example, true},
+		"amount as text":         {with("300.0,", `"300.00",`), true},
+		"amount without decimal": {with("300.0,", `300,`), true},
+		"upper-case checksum":    {with(exampleSum, strings.ToUpper(exampleSum)), true},
+		"another order":          {with("order_test_1", "order_test_2"), true}, // the ledger binds it
+		"livemode turned":        {with("false", "true"), true},                // the ledger looks at it
+		"another field added":    {with(`"object"`, `"x":1,"object"`), true},
+		"another id":             {with("chrg_test_1", "chrg_test_2"), false},
+		"another amount":         {with("300.0,", "300.01,"), false},
+		"another currency":       {with("THB", "USD"), false},
+		"another status":         {with("success", "succes"), false},
+		"another state":          {with("Authorized", "Settled"), false},
+		"one digit":              {with("2b5cd426", "2b5cd427"), false},
+		"last digit":             {with("cc2a8061", "cc2a8060"), false},
+	} {
+		n, err := Decode([]byte(test.body))
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		err = Verify(n, exampleKey())
+		mismatch := new(MismatchError)
+		if (err == nil) != test.good || err != nil && (!errors.As(err, &mismatch) || strings.Contains(err.Error(), exampleSum)) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	n, err := Decode([]byte(example))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := Verify(n, secret.New("skey_test_2")); err == nil {
+		t.Error("another key was taken")
+	}
+	n.Checksum = digest("chrg_test_1", "300.0000", "THB", "success", "Authorized")
+	if err := Verify(n, secret.String{}); !errors.Is(err, ErrNoKey) {
+		t.Errorf("no key, and yet: %v", err)
+	}
+}
+
+func TestDecodeRefusesWhatCanBeReadInTwoWays(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct{ body, part string }{
+		"empty":                {"", "body"},
+		"not JSON":             {"id=1", "body"},
+		"truncated":            {example[:80], "body"},
+		"two objects":          {example + example, "body"},
+		"null":                 {"null", "body"},
+		"a list":               {"[" + example + "]", "body"},
+		"not UTF-8":            {with("charge", "\xff"), "body"},
+		"UTF-16":               {"\xff\xfe{\x00}\x00", "body"},
+		"a field twice":        {with(`"object"`, `"id":"chrg_test_2","object"`), "body"},
+		"id is a number":       {with(`"chrg_test_1"`, "5"), "id"},
+		"id is an object":      {with(`"chrg_test_1"`, "{}"), "id"},
+		"id is null":           {with(`"chrg_test_1"`, "null"), "id"},
+		"id of another case":   {with(`"id"`, `"ID"`), "id"},
+		"id with a NUL":        {with("chrg_test_1", `chrg\u0000`), "id"},
+		"id with an escape":    {with("chrg_test_1", `chrg\u001b[2J`), "id"},
+		"no order":             {with("order_test_1", ""), "order_id"},
+		"order is a list":      {with(`"order_test_1"`, `["order_test_1"]`), "order_id"},
+		"amount is null":       {with("300.0,", "null,"), "amount"},
+		"amount is empty":      {with("300.0,", `"",`), "amount"},
+		"amount is a float":    {with("300.0,", "3e2,"), "amount"},
+		"amount is an object":  {with("300.0,", `{"$":1},`), "amount"},
+		"amount is too fine":   {with("300.0,", "300.00001,"), "amount"},
+		"status is a boolean":  {with(`"success"`, "true"), "status"},
+		"state is a number":    {with(`"Authorized"`, "1"), "transaction_state"},
+		"currency is a list":   {with(`"THB"`, "[]"), "currency"},
+		"checksum is null":     {with(`"`+exampleSum+`"`, "null"), "checksum"},
+		"checksum is missing":  {with(`"checksum"`, `"check"`), "checksum"},
+		"checksum is SHA-1":    {with(exampleSum, exampleSum[:40]), "checksum"},
+		"checksum is not hex":  {with("2b5c", "zzzz"), "checksum"},
+		"checksum is a number": {with(`"`+exampleSum+`"`, "5"), "checksum"},
+	} {
+		_, err := Decode([]byte(test.body))
+		malformed := new(MalformedError)
+		if !errors.As(err, &malformed) || len(malformed.Differences) != 1 || malformed.Differences[0].Part != test.part {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if got := Explain([]byte(test.body), exampleKey()); !slices.Equal(got, malformed.Differences) {
+			t.Errorf("%s: explained as %v", name, got)
+		}
+	}
+}
+
+func TestDecodeIsTolerant(t *testing.T) {
+	t.Parallel()
+	yes := true
+	for name, test := range map[string]struct {
+		body string
+		live *bool
+		raw  string
+	}{
+		"livemode as text": {with("false", `"True"`), &yes, ""},
+		"livemode null":    {with("false", "null"), nil, ""},
+		"livemode odd":     {with("false", `{"a":1}`), nil, ""},
+		"no livemode":      {with(`"livemode":false,`, ""), nil, ""},
+		"white space":      {" \n" + example + "\n", new(bool), example},
+		"nulls":            {with(`"THB"`, "null"), new(bool), ""},
+	} {
+		n, err := Decode([]byte(test.body))
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if diff := cmp.Diff(test.live, n.Livemode); diff != "" || test.raw != "" && string(n.Raw) != test.raw {
+			t.Errorf("%s: %s%s", name, diff, n.Raw)
+		}
+	}
+}
+
+func TestExplainNamesThePart(t *testing.T) {
+	t.Parallel()
+	signed := func(parts ...string) string { return with(exampleSum, digest(parts...)) }
+	for name, test := range map[string]struct {
+		body string
+		key  string
+		want []Difference
+	}{
+		"nothing":           {example, "skey_test_1", nil},
+		"no secret":         {example, "", []Difference{{"secret", "is not set"}}},
+		"raw amount":        {signed("chrg_test_1", "300.0", "THB", "success", "Authorized", "skey_test_1"), "skey_test_1", []Difference{{"amount", "was signed as 300.0 instead of 300.0000 (4 decimals)"}}},
+		"two decimals":      {signed("chrg_test_1", "300.00", "THB", "success", "Authorized", "skey_test_1"), "skey_test_1", []Difference{{"amount", "was signed as 300.00 instead of 300.0000 (4 decimals)"}}},
+		"satang":            {signed("chrg_test_1", "30000", "THB", "success", "Authorized", "skey_test_1"), "skey_test_1", []Difference{{"amount", "was signed as 30000 instead of 300.0000 (4 decimals)"}}},
+		"state changed":     {with("Authorized", "Settled"), "skey_test_1", []Difference{{"transaction_state", `was signed as "Authorized"`}}},
+		"two parts":         {with("Authorized", "Declined", "success", "fail"), "skey_test_1", []Difference{{"status", `was signed as "success"`}, {"transaction_state", `was signed as "Authorized"`}}},
+		"the order's id":    {signed("order_test_1", "300.0000", "THB", "success", "Authorized", "skey_test_1"), "skey_test_1", []Difference{{"id", "was signed as the order_id"}}},
+		"no state":          {signed("chrg_test_1", "300.0000", "THB", "success", "skey_test_1"), "skey_test_1", []Difference{{"transaction_state", "was signed as nothing"}}},
+		"unsalted":          {signed("chrg_test_1", "300.0000", "THB", "success", "Authorized"), "skey_test_1", []Difference{{"secret", "was left out of the checksum"}}},
+		"a line break here": {example, "skey_test_1\n", []Difference{{"secret", "has white space around it here, which the signer's has not"}}},
+		"one there":         {signed("chrg_test_1", "300.0000", "THB", "success", "Authorized", "skey_test_1\n"), "skey_test_1", []Difference{{"secret", "went into the checksum with a line break after it"}}},
+		"too large":         {with("charge", strings.Repeat("x", MaxBody)), "skey_test_1", []Difference{{"body", "is larger than the 64 KiB that are read"}}},
+		"several fields":    {`{"amount":"x","checksum":"y"}`, "skey_test_1", []Difference{{"id", "is missing"}, {"order_id", "is missing"}, {"amount", "is not a plain decimal"}, {"checksum", "is not SHA-256 in hex (64 characters of 0-9 and a-f)"}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if diff := cmp.Diff(test.want, Explain([]byte(test.body), secret.New(test.key))); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+	unknown := Explain([]byte(example), secret.New("another"))
+	if len(unknown) != 1 || unknown[0].Part != "checksum" || strings.Contains(unknown[0].Problem, exampleSum[:8]) {
+		t.Errorf("%v", unknown)
+	}
+}
+
+func TestSignKeepsEverythingElse(t *testing.T) {
+	t.Parallel()
+	unsigned := with(`,"checksum":"`+exampleSum+`"`, "")
+	for _, body := range []string{unsigned, with(exampleSum, "old"), with(exampleSum, strings.Repeat("0", 64))} {
+		signed, err := Sign([]byte(body), exampleKey())
+		if err != nil || string(signed) != example {
+			t.Errorf("%s, %v", signed, err)
+		}
+	}
+	if _, err := Sign([]byte(unsigned), secret.String{}); !errors.Is(err, ErrNoKey) {
+		t.Error(err)
+	}
+	if signed, err := Sign([]byte(`{"id":""}`), exampleKey()); err == nil {
+		t.Errorf("signed %s", signed)
+	}
+}
+
+// awaiting is a payment as the ledger has it.
+func awaiting(t testing.TB) ledger.Payment {
+	t.Helper()
+	return ledger.Payment{
+		OrderID: "492500004632", BankID: "order_test_1", Amount: amount(t, "300.0"), Currency: "THB", Source: api.QR, State: ledger.Awaiting,
+		Order: json.RawMessage(`{"id":"order_test_1","description":"Order 492500004632","reference_order":"4925.1","livemode":false}`),
+	}
+}
+
+var noon = time.Date(2025, 5, 30, 12, 0, 0, 7e6, api.Bangkok)
+
+func TestComposeMakesWhatTheBankWouldSend(t *testing.T) {
+	t.Parallel()
+	body, err := Compose(awaiting(t), "Authorized", "", exampleKey(), noon)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if differences := Explain(body, exampleKey()); differences != nil {
+		t.Error(differences)
+	}
+	for _, want := range []string{
+		`"object":"charge"`, `"order_id":"order_test_1"`, `"amount":300.0,`, `"status":"success","transaction_state":"Authorized"`,
+		`"reference_order":"4925.1"`, `"created":"20250530120000007"`, `"livemode":false`, `"brand":"THAI_QR"`, `"failure_code":null`,
+	} {
+		if !strings.Contains(string(body), want) {
+			t.Errorf("no %s in %s", want, body)
+		}
+	}
+	first, _ := Decode(body)
+	later, err := Compose(awaiting(t), "Settled", "", exampleKey(), noon.Add(time.Hour))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if second, err := Decode(later); err != nil || second.ID != first.ID {
+		t.Errorf("one order's charge is %s, then %s: %v", first.ID, second.ID, err)
+	}
+	declined, err := Compose(awaiting(t), "Declined", "", exampleKey(), noon)
+	if err != nil || !strings.Contains(string(declined), `"status":"fail"`) || !strings.Contains(string(declined), `"failure_code":"payment_declined"`) {
+		t.Errorf("%s, %v", declined, err)
+	}
+	for _, p := range []ledger.Payment{{}, {BankID: "order_test_1"}} {
+		if _, err := Compose(p, "Authorized", "", exampleKey(), noon); err == nil {
+			t.Errorf("composed for %+v", p)
+		}
+	}
+	if _, err := Compose(awaiting(t), "Authorized", "nosuch", exampleKey(), noon); err == nil {
+		t.Error("composed with a fault that is none")
+	}
+}
+
+func TestFaultsAreWhatTheySay(t *testing.T) {
+	t.Parallel()
+	names := map[string]bool{}
+	for _, fault := range Faults() {
+		body, err := Compose(awaiting(t), "Authorized", fault.Name, exampleKey(), noon)
+		if err != nil || fault.What == "" || names[fault.Name] {
+			t.Fatalf("%s: %v", fault.Name, err)
+		}
+		names[fault.Name] = true
+		// Only a rightly signed one may be taken, and re-aimed ones are: the ledger
+		// binds charges to orders.
+		taken := fault.Status == http.StatusOK || fault.Name == "re-aimed"
+		if differences := Explain(body, exampleKey()); (differences == nil) != taken {
+			t.Errorf("%s: %v", fault.Name, differences)
+		}
+		if len(body) > MaxBody != (fault.Status == http.StatusRequestEntityTooLarge) {
+			t.Errorf("%s: %d bytes", fault.Name, len(body))
+		}
+	}
+}
+
+func FuzzDecode(f *testing.F) {
+	f.Add([]byte(example))
+	f.Add([]byte(with("300.0,", `"300.00",`)))
+	f.Add([]byte(`{"id":"a","order_id":"b","amount":"1","checksum":"` + exampleSum + `","a":{"b":[null]}}`))
+	f.Add([]byte(`{"id":"a","id":"b"}`))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		n, err := Decode(body)
+		if err != nil {
+			if Explain(body, exampleKey()) == nil {
+				t.Fatalf("refused without a reason: %v", err)
+			}
+			return
+		}
+		if n.ID == "" || n.OrderID == "" || !n.Amount.Known() || !json.Valid(n.Raw) {
+			t.Fatalf("%+v", n)
+		}
+		signed, err := Sign(body, exampleKey())
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := Decode(signed)
+		if err != nil || Verify(again, exampleKey()) != nil || again.ID != n.ID || again.OrderID != n.OrderID || again.Amount.String() != n.Amount.String() {
+			t.Fatalf("%s became %s: %v", body, signed, err)
+		}
+	})
+}
