@@ -1,0 +1,197 @@
+package auth
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/service/cognitoidentityprovider/types"
+
+	"github.com/villapay/villapay/internal/secret"
+)
+
+const (
+	maxSteps = 8 // challenges in one sign-in; Cognito has at most three in a row
+	maxTries = 3 // at one code or new password
+)
+
+// finish answers challenges until there are tokens.
+func (c *Client) finish(ctx context.Context, username string, s step) (Tokens, error) {
+	for range maxSteps {
+		if s.result != nil {
+			return c.receive(ctx, granted(s.result, c.now()))
+		}
+		username = s.user(username)
+		next, err := c.challenge(ctx, username, s)
+		if err != nil {
+			return Tokens{}, err
+		}
+		s = next
+	}
+	return Tokens{}, &Error{Kind: Denied, Message: "sign-in asks for more and more steps", Hint: "ask an administrator"}
+}
+
+// challenge asks for one challenge's answer and sends it. A wrong code may be
+// typed again in the same session; nothing is sent twice by itself.
+func (c *Client) challenge(ctx context.Context, username string, s step) (step, error) {
+	ask, err := c.asker(s)
+	if err != nil {
+		return step{}, err
+	}
+	for try := 1; ; try++ {
+		answers, err := ask(ctx)
+		if err != nil {
+			return step{}, err
+		}
+		next, err := c.respond(ctx, username, s, answers)
+		if err == nil {
+			return next, nil
+		}
+		told := c.unaccepted(err, answers)
+		if try == maxTries || !answerable(err) {
+			return step{}, told
+		}
+		c.prompt.Note(told.Error() + ": try again")
+	}
+}
+
+// answerable tells whether another answer in the same session may do.
+func answerable(err error) bool {
+	switch code(err) {
+	case "CodeMismatchException", "ExpiredCodeException", "InvalidPasswordException":
+		return true
+	}
+	return false
+}
+
+// unaccepted explains a refused answer. What was typed is kept out of it.
+func (c *Client) unaccepted(err error, answers map[string]string) error {
+	var typed []secret.String
+	for _, answer := range answers {
+		typed = append(typed, secret.New(answer))
+	}
+	if code(err) == "InvalidPasswordException" {
+		return &Error{Kind: Denied, Code: code(err), Message: "the new password is not good enough for this pool", Hint: "choose a longer one, with upper and lower case letters, digits and signs"}
+	}
+	return c.explain(err, typed...)
+}
+
+// asker says how to get the answer to a challenge, or why that cannot be done.
+func (c *Client) asker(s step) (func(context.Context) (map[string]string, error), error) {
+	var ask func(context.Context) (map[string]string, error)
+	var wants string
+	switch s.challenge {
+	case types.ChallengeNameTypeSmsMfa:
+		wants = "a code by SMS" + sentTo(s.params)
+		ask = c.askCode("SMS_MFA_CODE", "Code sent by SMS"+sentTo(s.params)+": ")
+	case types.ChallengeNameTypeSoftwareTokenMfa:
+		wants = "a code from an authenticator app"
+		ask = c.askCode("SOFTWARE_TOKEN_MFA_CODE", "Code from your authenticator app: ")
+	case types.ChallengeNameTypeSelectMfaType:
+		wants = "a choice of second factor"
+		ask = c.askFactor(s.params["MFAS_CAN_CHOOSE"])
+	case types.ChallengeNameTypeNewPasswordRequired:
+		wants = "a new password"
+		ask = c.askNewPassword(s.params["requiredAttributes"])
+	case "":
+		return nil, &Error{Kind: Unreachable, Message: c.host() + " answered with neither tokens nor a question", Hint: outage}
+	default:
+		return nil, &Error{Kind: Denied, Code: string(s.challenge), Message: fmt.Sprintf("this account asks for %s, which villapay cannot answer", s.challenge), Hint: "sign in with a browser: villapay login --web -e " + c.pool.Env}
+	}
+	if c.prompt == nil {
+		return nil, &Error{
+			Kind: NotSignedIn, Code: string(s.challenge), Message: fmt.Sprintf("this account asks for %s (%s), and there is no terminal to ask at", wants, s.challenge),
+			Hint: "sign in at a terminal, set VILLAPAY_TOKEN, or use an account without a second factor",
+		}
+	}
+	return ask, nil
+}
+
+func sentTo(params map[string]string) string {
+	if to := params["CODE_DELIVERY_DESTINATION"]; to != "" {
+		return " to " + to
+	}
+	return ""
+}
+
+func (c *Client) askCode(key, label string) func(context.Context) (map[string]string, error) {
+	return func(ctx context.Context) (map[string]string, error) {
+		typed, err := c.prompt.Line(ctx, label)
+		if err != nil {
+			return nil, err
+		}
+		return map[string]string{key: strings.Join(strings.Fields(typed), "")}, nil
+	}
+}
+
+func (c *Client) askFactor(choices string) func(context.Context) (map[string]string, error) {
+	return func(ctx context.Context) (map[string]string, error) {
+		var factors []string
+		if err := json.Unmarshal([]byte(choices), &factors); err != nil || len(factors) == 0 {
+			return nil, &Error{Kind: Unreachable, Message: c.host() + " offers a choice of second factors but names none", Hint: outage}
+		}
+		names := make([]string, len(factors))
+		for i, factor := range factors {
+			names[i] = factorName(factor)
+		}
+		chosen, err := c.prompt.Choose(ctx, "Which second factor", names)
+		if err != nil {
+			return nil, err
+		}
+		if chosen < 0 || chosen >= len(factors) {
+			return nil, fmt.Errorf("choose a second factor: no number %d", chosen)
+		}
+		return map[string]string{"ANSWER": factors[chosen]}, nil
+	}
+}
+
+func factorName(factor string) string {
+	switch factor {
+	case "SMS_MFA":
+		return "a code by SMS"
+	case "SOFTWARE_TOKEN_MFA":
+		return "a code from your authenticator app"
+	}
+	return factor
+}
+
+// askNewPassword asks for a password twice, and for whatever else the pool
+// requires of an account (a JSON list of "userAttributes.NAME").
+func (c *Client) askNewPassword(required string) func(context.Context) (map[string]string, error) {
+	return func(ctx context.Context) (map[string]string, error) {
+		c.prompt.Note("this account needs a new password")
+		password, err := c.twice(ctx)
+		if err != nil {
+			return nil, err
+		}
+		answers := map[string]string{"NEW_PASSWORD": password.Reveal()}
+		var attributes []string
+		_ = json.Unmarshal([]byte(required), &attributes) // absent or odd: nothing more to ask
+		for _, attribute := range attributes {
+			name := strings.TrimPrefix(attribute, "userAttributes.")
+			if answers["userAttributes."+name], err = c.prompt.Line(ctx, name+": "); err != nil {
+				return nil, err
+			}
+		}
+		return answers, nil
+	}
+}
+
+func (c *Client) twice(ctx context.Context) (secret.String, error) {
+	for range maxTries {
+		first, err := c.prompt.Secret(ctx, "New password (hidden): ")
+		if err != nil {
+			return secret.String{}, err
+		}
+		again, err := c.prompt.Secret(ctx, "New password again (hidden): ")
+		if err != nil {
+			return secret.String{}, err
+		}
+		if !first.Empty() && first.Reveal() == again.Reveal() {
+			return first, nil
+		}
+		c.prompt.Note("the two are not the same")
+	}
+	return secret.String{}, &Error{Kind: Denied, Message: "no new password was chosen", Hint: startAgain}
+}

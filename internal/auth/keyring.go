@@ -1,0 +1,139 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/zalando/go-keyring"
+)
+
+// Keyring keeps small secrets under account names. Get returns [ErrNoKey] where
+// there is none.
+type Keyring interface {
+	Get(account string) (string, error)
+	Set(account, value string) error
+	Delete(account string) error
+}
+
+// ErrNoKey says that the keyring works and holds nothing under that name.
+var ErrNoKey = errors.New("no such key in the keyring")
+
+// SystemKeyring is the keyring of the operating system: the Secret Service,
+// the macOS keychain or the Windows credential manager.
+type SystemKeyring struct{}
+
+// service names villapay in the keyring. A space in it would break lookups in
+// some keyrings.
+const service = "villapay"
+
+// Get reads a secret.
+func (SystemKeyring) Get(account string) (string, error) {
+	if err := sessionBus(); err != nil {
+		return "", err
+	}
+	value, err := keyring.Get(service, account)
+	if errors.Is(err, keyring.ErrNotFound) {
+		return "", ErrNoKey
+	}
+	return value, err
+}
+
+// Set stores a secret.
+func (SystemKeyring) Set(account, value string) error {
+	if err := sessionBus(); err != nil {
+		return err
+	}
+	return keyring.Set(service, account, value)
+}
+
+// Delete removes a secret; none is fine.
+func (SystemKeyring) Delete(account string) error {
+	if err := sessionBus(); err != nil {
+		return err
+	}
+	if err := keyring.Delete(service, account); err != nil && !errors.Is(err, keyring.ErrNotFound) {
+		return err
+	}
+	return nil
+}
+
+func sessionBus() error {
+	return findBus(runtime.GOOS, os.Getenv("DBUS_SESSION_BUS_ADDRESS"), fmt.Sprintf("/run/user/%d/bus", os.Getuid()))
+}
+
+// findBus checks that there is a session bus to ask. Without one the keyring
+// library would start a bus and a keyring daemon in every process, for nobody.
+func findBus(system, address, socket string) error {
+	if system == "darwin" || system == "windows" {
+		return nil
+	}
+	if address != "" && !strings.HasPrefix(address, "autolaunch:") {
+		return nil
+	}
+	if _, err := os.Stat(socket); err == nil && (address == "" || address == "autolaunch:") {
+		return nil // where the library looks next
+	}
+	return errors.New("there is no session bus (DBUS_SESSION_BUS_ADDRESS)")
+}
+
+// keyringLimit is how long one call to the keyring may take. Locked keyrings
+// without anybody to unlock them, and frozen daemons, never answer.
+const keyringLimit = 3 * time.Second
+
+// patience asks a keyring with a limit, and not again after a failure.
+type patience struct {
+	ring   Keyring
+	mu     sync.Mutex
+	failed error
+}
+
+func (p *patience) get(ctx context.Context, account string) (string, error) {
+	return p.ask(ctx, func() (string, error) { return p.ring.Get(account) })
+}
+
+func (p *patience) set(ctx context.Context, account, value string) error {
+	_, err := p.ask(ctx, func() (string, error) { return "", p.ring.Set(account, value) })
+	return err
+}
+
+func (p *patience) delete(ctx context.Context, account string) error {
+	_, err := p.ask(ctx, func() (string, error) { return "", p.ring.Delete(account) })
+	return err
+}
+
+func (p *patience) ask(ctx context.Context, call func() (string, error)) (string, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.failed != nil {
+		return "", p.failed
+	}
+	type answer struct {
+		value string
+		err   error
+	}
+	answered := make(chan answer, 1)
+	go func() { // outlives us when the keyring never answers; the process is short
+		value, err := call()
+		answered <- answer{value, err}
+	}()
+	timer := time.NewTimer(keyringLimit)
+	defer timer.Stop()
+	select {
+	case a := <-answered:
+		if a.err != nil && !errors.Is(a.err, ErrNoKey) {
+			p.failed = a.err
+		}
+		return a.value, a.err
+	case <-timer.C:
+		p.failed = fmt.Errorf("the keyring did not answer within %s: it may be locked", keyringLimit)
+		return "", p.failed
+	case <-ctx.Done():
+		return "", ctx.Err()
+	}
+}

@@ -1,0 +1,133 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	cognito "github.com/aws/aws-sdk-go-v2/service/cognitoidentityprovider"
+	"github.com/aws/aws-sdk-go-v2/service/cognitoidentityprovider/types"
+	"github.com/aws/smithy-go"
+
+	"github.com/villapay/villapay/internal/secret"
+)
+
+// step is where a sign-in stands: at a challenge, or done with a result.
+type step struct {
+	challenge types.ChallengeNameType
+	params    map[string]string
+	session   string
+	result    *types.AuthenticationResultType
+}
+
+// Password signs in with a username and a password: by SRP, and with the
+// password itself only where the pool does not offer SRP. Challenges go to the
+// prompter. Each thing typed is sent once.
+func (c *Client) Password(ctx context.Context, username string, password secret.String) (Tokens, error) {
+	if err := c.ready(); err != nil {
+		return Tokens{}, err
+	}
+	username = strings.TrimSpace(username)
+	if username == "" || password.Empty() {
+		return Tokens{}, &Error{Kind: Denied, Message: "signing in needs a username and a password", Hint: "give both, or sign in with villapay login --web"}
+	}
+	s, err := c.present(ctx, username, password)
+	if err != nil {
+		return Tokens{}, err
+	}
+	return c.finish(ctx, username, s)
+}
+
+// present shows the password to the pool, in the best way that it takes.
+func (c *Client) present(ctx context.Context, username string, password secret.String) (step, error) {
+	exchange, err := newSRP()
+	if err != nil {
+		return step{}, err
+	}
+	s, err := c.initiate(ctx, types.AuthFlowTypeUserSrpAuth, username, map[string]string{"SRP_A": exchange.publicHex()})
+	if notOffered(err) {
+		// Nothing was tried yet, so this is the first attempt at the password.
+		s, err = c.initiate(ctx, types.AuthFlowTypeUserPasswordAuth, username, map[string]string{"PASSWORD": password.Reveal()})
+		if notOffered(err) {
+			return step{}, &Error{
+				Kind: Config, Code: code(err), Message: "this app client allows sign-in neither by SRP nor by password",
+				Hint: "use villapay login --web, or have ALLOW_USER_SRP_AUTH enabled on the app client",
+			}
+		}
+	}
+	if err != nil || s.challenge != types.ChallengeNameTypePasswordVerifier {
+		return s, c.explain(err, password)
+	}
+	return c.verifyPassword(ctx, exchange, username, password, s)
+}
+
+// notOffered tells whether the app client does not have the flow at all, by
+// Cognito's words for it ("USER_SRP_AUTH is not enabled for the client.") or
+// because an emulator lacks it. A refused password is never among these: a
+// second attempt would count towards the lock.
+func notOffered(err error) bool {
+	var api smithy.APIError
+	return unknownCall(err) || errors.As(err, &api) && api.ErrorCode() == "InvalidParameterException" && strings.Contains(api.ErrorMessage(), "not enabled")
+}
+
+func (c *Client) verifyPassword(ctx context.Context, exchange *srp, username string, password secret.String, s step) (step, error) {
+	user := s.user(username)
+	_, pool, _ := strings.Cut(c.pool.UserPoolID, "_")
+	proof, err := exchange.prove(pool, user, password.Reveal(), s.params, c.serverNow())
+	if err != nil {
+		return step{}, &Error{Kind: Unreachable, Message: "sign-in at " + c.host() + ": " + err.Error(), Hint: outage}
+	}
+	next, err := c.respond(ctx, user, s, map[string]string{
+		"PASSWORD_CLAIM_SECRET_BLOCK": s.params["SECRET_BLOCK"],
+		"PASSWORD_CLAIM_SIGNATURE":    proof.signature,
+		"TIMESTAMP":                   proof.timestamp,
+	})
+	return next, c.explain(err, password)
+}
+
+// user is the name to answer under: Cognito wants its own, not the alias that
+// was typed.
+func (s step) user(typed string) string {
+	if name := s.params["USER_ID_FOR_SRP"]; name != "" {
+		return name
+	}
+	return typed
+}
+
+func (c *Client) initiate(ctx context.Context, flow types.AuthFlowType, username string, params map[string]string) (step, error) {
+	ctx, cancel := context.WithTimeout(ctx, callLimit)
+	defer cancel()
+	out, err := c.aws().InitiateAuth(ctx, &cognito.InitiateAuthInput{
+		AuthFlow: flow, ClientId: aws.String(c.pool.ClientID), AuthParameters: c.signed(username, params),
+	})
+	if err != nil {
+		return step{}, err
+	}
+	return step{out.ChallengeName, out.ChallengeParameters, aws.ToString(out.Session), out.AuthenticationResult}, nil
+}
+
+func (c *Client) respond(ctx context.Context, username string, s step, answers map[string]string) (step, error) {
+	ctx, cancel := context.WithTimeout(ctx, callLimit)
+	defer cancel()
+	in := &cognito.RespondToAuthChallengeInput{
+		ChallengeName: s.challenge, ClientId: aws.String(c.pool.ClientID), ChallengeResponses: c.signed(username, answers),
+	}
+	if s.session != "" {
+		in.Session = aws.String(s.session)
+	}
+	out, err := c.aws().RespondToAuthChallenge(ctx, in)
+	if err != nil {
+		return step{}, err
+	}
+	return step{out.ChallengeName, out.ChallengeParameters, aws.ToString(out.Session), out.AuthenticationResult}, nil
+}
+
+// signed adds to params who is meant, and the client secret's proof.
+func (c *Client) signed(username string, params map[string]string) map[string]string {
+	params["USERNAME"] = username
+	if hash := c.pool.secretHash(username); hash != "" {
+		params["SECRET_HASH"] = hash
+	}
+	return params
+}

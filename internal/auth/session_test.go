@@ -1,0 +1,534 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/villapay/villapay/internal/sandbox/cognito"
+	"github.com/villapay/villapay/internal/secret"
+)
+
+// signedIn is a bench with a stored session.
+func signedIn(t *testing.T, client string) (b *bench, s *Session, r *ring) {
+	t.Helper()
+	b = newBench(t, cognito.Options{})
+	b.ClientID = client
+	if client == cognito.ConfidentialID {
+		b.ClientSecret = secret.New(cognito.ConfidentialSecret)
+	}
+	r = newRing()
+	s = b.session(t.TempDir(), Auto, r)
+	if err := s.Save(t.Context(), b.signIn(t)); err != nil {
+		t.Fatal(err)
+	}
+	return b, s, r
+}
+
+// again is the same session in another process, as it were.
+func (b *bench) again(s *Session, r Keyring) *Session { return b.session(s.store.dir, Auto, r) }
+
+func token(t *testing.T, s *Session) secret.String {
+	t.Helper()
+	token, err := s.Token(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return token
+}
+
+func TestNotSignedIn(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, cognito.Options{})
+	dir, r := filepath.Join(t.TempDir(), "none"), newRing()
+	s := b.session(dir, Auto, r)
+	_, err := s.Token(t.Context())
+	told(t, err, NotSignedIn, "not signed in to dev", "run villapay login -e dev")
+	_, err = s.Refresh(t.Context(), secret.New("x"))
+	told(t, err, NotSignedIn, "not signed in to dev")
+	_, err = s.Status(t.Context())
+	told(t, err, NotSignedIn, "not signed in to dev")
+	told(t, s.SignOut(t.Context(), false), NotSignedIn, "not signed in to dev")
+	told(t, s.SignOut(t.Context(), true), NotSignedIn, "not signed in to dev")
+	if r.gets != 0 || len(b.calls.all) != 0 {
+		t.Errorf("the keyring was asked %d times, the pool %v", r.gets, b.calls.all)
+	}
+}
+
+func TestTokenIsRenewedBeforeItExpires(t *testing.T) {
+	t.Parallel()
+	for _, client := range []string{cognito.ClientID, cognito.RotatingID, cognito.ConfidentialID} {
+		b, s, r := signedIn(t, client)
+		first := token(t, b.again(s, r))
+		b.clock.add(54*time.Minute + 59*time.Second)
+		if got := token(t, b.again(s, r)); got.Reveal() != first.Reveal() {
+			t.Errorf("%s: renewed outside the margin", client)
+		}
+		b.clock.add(2 * time.Second)
+		second := token(t, b.again(s, r))
+		if status, words := b.pool.Check(second.Reveal()); second.Reveal() == first.Reveal() || status != 0 {
+			t.Errorf("%s: inside the margin: the same %v, %d %s", client, second.Reveal() == first.Reveal(), status, words)
+		}
+		b.clock.add(3 * time.Hour)
+		if third := token(t, b.again(s, r)); third.Reveal() == second.Reveal() {
+			t.Errorf("%s: not renewed after it expired", client)
+		}
+		if n := b.calls.count("GetTokensFromRefreshToken"); n != 2 || b.warned.String() != "" {
+			t.Errorf("%s: %d refreshes, warned %q", client, n, b.warned)
+		}
+	}
+}
+
+func TestMargin(t *testing.T) {
+	t.Parallel()
+	at := time.Now()
+	for life, margin := range map[time.Duration]time.Duration{
+		time.Hour: 5 * time.Minute, 24 * time.Hour: 5 * time.Minute, 10 * time.Minute: time.Minute, 5 * time.Second: 500 * time.Millisecond,
+	} {
+		tokens := Tokens{ReceivedAt: at, ExpiresAt: at.Add(life)}
+		if !tokens.fresh(at.Add(life-margin-1)) || tokens.fresh(at.Add(life-margin)) {
+			t.Errorf("a token for %s: the margin is not %s", life, margin)
+		}
+	}
+}
+
+func TestRefreshAfterRefusal(t *testing.T) {
+	t.Parallel()
+	b, s, r := signedIn(t, cognito.RotatingID)
+	one, two := b.again(s, r), b.again(s, r)
+	used := token(t, one)
+	_ = token(t, two)
+	b.clock.add(time.Second) // so that the next token differs
+	renewed, err := one.Refresh(t.Context(), used)
+	if err != nil || renewed.Reveal() == used.Reveal() {
+		t.Fatalf("%v, the same %v", err, renewed.Reveal() == used.Reveal())
+	}
+	// The other process had the same token refused: the stored one is another by now.
+	got, err := two.Refresh(t.Context(), used)
+	if err != nil || got.Reveal() != renewed.Reveal() {
+		t.Errorf("%v, the stored one %v", err, got.Reveal() == renewed.Reveal())
+	}
+	if got, err := two.Refresh(t.Context(), used); err != nil || got.Reveal() != renewed.Reveal() {
+		t.Errorf("asked twice: %v", err)
+	}
+	if n := b.calls.count("GetTokensFromRefreshToken"); n != 1 {
+		t.Errorf("%d refreshes", n)
+	}
+}
+
+func TestGoroutinesShareOneRefresh(t *testing.T) {
+	t.Parallel()
+	b, s, r := signedIn(t, cognito.RotatingID)
+	b.clock.add(2 * time.Hour)
+	shared := b.again(s, r)
+	var all sync.WaitGroup
+	for range 16 {
+		all.Go(func() {
+			if _, err := shared.Token(t.Context()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	if n := b.calls.count("GetTokensFromRefreshToken"); n != 1 {
+		t.Errorf("%d refreshes", n)
+	}
+}
+
+func TestEndedSession(t *testing.T) {
+	t.Parallel()
+	for name, end := range map[string]func(*bench, *Session, Tokens) error{
+		"revoked": func(b *bench, _ *Session, old Tokens) error { return b.client(nil).Revoke(context.Background(), old) },
+		"signed out by all": func(b *bench, _ *Session, old Tokens) error {
+			return b.client(nil).SignOutEverywhere(context.Background(), old)
+		},
+		"refresh token reuse": func(b *bench, _ *Session, old Tokens) error {
+			_, err := b.client(nil).Renew(context.Background(), old)
+			return err
+		},
+		"expired": func(b *bench, _ *Session, _ Tokens) error { b.clock.add(31 * 24 * time.Hour); return nil },
+	} {
+		b, s, r := signedIn(t, cognito.RotatingID)
+		old := s.tokens
+		if err := end(b, s, old); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		b.clock.add(2 * time.Hour)
+		other := b.again(s, r)
+		_, err := other.Token(t.Context())
+		told(t, err, NotSignedIn, "session in dev has ended", "run villapay login -e dev")
+		_, err = b.again(s, r).Token(t.Context())
+		told(t, err, NotSignedIn, "not signed in to dev")
+		if _, err := os.Stat(s.store.Path()); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s: the file is still there: %v", name, err)
+		}
+	}
+}
+
+// Nothing but the end of the session takes it out of the store.
+func TestSessionSurvivesOtherRefusals(t *testing.T) {
+	t.Parallel()
+	for name, fault := range map[string]cognito.Fault{
+		"outage":       {},
+		"throttled":    {Status: 400, Type: "TooManyRequestsException", Message: "Rate exceeded"},
+		"disabled":     {Status: 400, Type: "NotAuthorizedException", Message: "User is disabled."},
+		"wrong secret": {Status: 400, Type: "NotAuthorizedException", Message: "Unable to verify secret hash for client x"},
+		"proxy":        {Status: 407, Type: "ProxyAuthenticationRequired", Message: "who are you"},
+	} {
+		b, s, r := signedIn(t, cognito.RotatingID)
+		b.clock.add(2 * time.Hour)
+		b.pool.FailNext(1, fault)
+		_, err := b.again(s, r).Token(t.Context())
+		var e *Error
+		if !errors.As(err, &e) || e.Kind == NotSignedIn {
+			t.Errorf("%s: got %v", name, err)
+		}
+		_ = token(t, b.again(s, r))
+	}
+}
+
+// Inside the margin an outage costs nothing; after it, it is one.
+func TestOutageInsideTheMargin(t *testing.T) {
+	t.Parallel()
+	b, s, r := signedIn(t, cognito.ClientID)
+	b.clock.add(56 * time.Minute)
+	b.server.Close()
+	shared := b.again(s, r)
+	first := token(t, shared)
+	if first.Reveal() != s.tokens.ID.Reveal() || strings.Count(b.warned.String(), "could not renew the session") != 1 {
+		t.Errorf("another token, or warned %q", b.warned)
+	}
+	calls := len(b.warned.all)
+	_ = token(t, shared) // at once: it is not tried again yet
+	if len(b.warned.all) != calls {
+		t.Errorf("tried again at once: %q", b.warned)
+	}
+	_, err := shared.Refresh(t.Context(), first)
+	told(t, err, Unreachable, "connection refused", "nothing about your password or session")
+	b.clock.add(5 * time.Minute)
+	_, err = b.again(s, r).Token(t.Context())
+	told(t, err, Unreachable, "connection refused")
+}
+
+func TestUnwritableStoreIsNotRenewedInto(t *testing.T) {
+	t.Parallel()
+	b, s, r := signedIn(t, cognito.RotatingID)
+	lock := s.store.Path() + ".lock"
+	if err := errors.Join(os.Remove(lock), os.Mkdir(lock, 0o700)); err != nil { // even root cannot lock it now
+		t.Fatal(err)
+	}
+	b.clock.add(56 * time.Minute)
+	_ = token(t, b.again(s, r))
+	if !strings.Contains(b.warned.String(), "could not renew the session (lock the token file") {
+		t.Errorf("warned %q", b.warned)
+	}
+	b.clock.add(time.Hour)
+	_, err := b.again(s, r).Token(t.Context())
+	told(t, err, Config, "lock the token file", "VILLAPAY_STATE_DIR")
+	if n := b.calls.count("GetTokensFromRefreshToken"); n != 0 {
+		t.Errorf("%d refresh tokens were used up for nothing", n)
+	}
+}
+
+func TestReadOnlyDirectory(t *testing.T) {
+	t.Parallel()
+	if os.Getuid() <= 0 {
+		t.Skip("permissions do not bind root, nor Windows")
+	}
+	b, s, r := signedIn(t, cognito.RotatingID)
+	if err := os.Chmod(s.store.dir, 0o500); err != nil { //nolint:gosec // a directory
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.Chmod(s.store.dir, 0o700) }) //nolint:gosec // a directory
+	b.clock.add(2 * time.Hour)
+	_, err := b.again(s, r).Token(t.Context())
+	told(t, err, Config, "write the token file", "permission denied")
+	if n := b.calls.count("GetTokensFromRefreshToken"); n != 0 {
+		t.Errorf("%d refresh tokens were used up for nothing", n)
+	}
+}
+
+// A renewal that was not saved still serves the command that made it.
+func TestRenewedButNotSaved(t *testing.T) {
+	t.Parallel()
+	b, s, r := signedIn(t, cognito.RotatingID)
+	b.clock.add(2 * time.Hour)
+	other := b.again(s, r)
+	// While the pool answers, the file turns into a directory: no rename can replace that.
+	spoil := roundTrip(func(req *http.Request) (*http.Response, error) {
+		if strings.HasSuffix(req.Header.Get("X-Amz-Target"), "GetTokensFromRefreshToken") {
+			path := s.store.Path()
+			if err := errors.Join(os.Remove(path), os.MkdirAll(filepath.Join(path, "x"), 0o700)); err != nil {
+				return nil, err
+			}
+		}
+		return http.DefaultTransport.RoundTrip(req)
+	})
+	other.client.http.Transport = spoil
+	got := token(t, other)
+	if status, words := b.pool.Check(got.Reveal()); status != 0 {
+		t.Errorf("the API says %d %s", status, words)
+	}
+	if !strings.Contains(b.warned.String(), "could not be saved") {
+		t.Errorf("warned %q", b.warned)
+	}
+	if again := token(t, other); again.Reveal() != got.Reveal() {
+		t.Error("the token was not kept in memory")
+	}
+}
+
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
+
+// Ctrl-C in the middle of a renewal lets it finish, so that a rotated refresh
+// token is not lost.
+func TestInterruptedRenewalIsSaved(t *testing.T) {
+	t.Parallel()
+	b, s, r := signedIn(t, cognito.RotatingID)
+	b.clock.add(2 * time.Hour)
+	ctx, cancel := context.WithCancel(t.Context())
+	other := b.again(s, r)
+	other.client.http.Transport = roundTrip(func(req *http.Request) (*http.Response, error) {
+		cancel()
+		return http.DefaultTransport.RoundTrip(req)
+	})
+	_, _ = other.Token(ctx)
+	_ = token(t, b.again(s, r))
+	if n := b.calls.count("GetTokensFromRefreshToken"); n != 1 {
+		t.Errorf("%d refreshes, want the interrupted one alone", n)
+	}
+}
+
+func TestEnvironmentsAreApart(t *testing.T) {
+	t.Parallel()
+	b, s, r := signedIn(t, cognito.ClientID)
+	prod := *b
+	prod.Env = "prod"
+	_, err := prod.again(s, r).Token(t.Context())
+	told(t, err, NotSignedIn, "not signed in to prod", "villapay login -e prod")
+	moved := *b
+	moved.ClientID = cognito.SRPOnlyID
+	_, err = moved.again(s, r).Token(t.Context())
+	told(t, err, NotSignedIn, "not signed in to dev")
+	if err := prod.again(s, r).Save(t.Context(), b.signIn(t)); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.again(s, r).SignOut(t.Context(), false); err != nil {
+		t.Fatal(err)
+	}
+	_ = token(t, prod.again(s, r))
+}
+
+func TestSignOut(t *testing.T) {
+	t.Parallel()
+	b, s, r := signedIn(t, cognito.ClientID)
+	old := s.tokens
+	if err := b.again(s, r).SignOut(t.Context(), false); err != nil {
+		t.Fatal(err)
+	}
+	_, err := b.again(s, r).Token(t.Context())
+	told(t, err, NotSignedIn, "not signed in")
+	_, err = b.client(nil).Renew(t.Context(), old)
+	told(t, err, NotSignedIn, "has ended")
+	if len(r.keys) != 0 {
+		t.Error("the key is still in the keyring")
+	}
+}
+
+func TestSignOutOffline(t *testing.T) {
+	t.Parallel()
+	b, s, r := signedIn(t, cognito.ClientID)
+	b.server.Close()
+	told(t, b.again(s, r).SignOut(t.Context(), true), Unreachable, "connection refused")
+	_ = token(t, b.again(s, r)) // all devices or none
+	if err := b.again(s, r).SignOut(t.Context(), false); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(b.warned.String(), "could not be ended at the pool") {
+		t.Errorf("warned %q", b.warned)
+	}
+	_, err := b.again(s, r).Token(t.Context())
+	told(t, err, NotSignedIn, "not signed in")
+}
+
+// A session that cannot be opened can still be forgotten.
+func TestSignOutOfWhatCannotBeOpened(t *testing.T) {
+	t.Parallel()
+	for name, spoil := range map[string]func(*Session, *ring) error{
+		"key gone":       func(_ *Session, r *ring) error { clear(r.keys); return nil },
+		"keyring locked": func(_ *Session, r *ring) error { r.err = errors.New("locked"); return nil },
+		"truncated":      func(s *Session, _ *ring) error { return os.Truncate(s.store.Path(), 30) },
+	} {
+		b, s, r := signedIn(t, cognito.ClientID)
+		if err := spoil(s, r); err != nil {
+			t.Fatal(err)
+		}
+		if err := b.again(s, r).SignOut(t.Context(), false); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		_, err := b.again(s, r).Token(t.Context())
+		told(t, err, NotSignedIn, "not signed in")
+	}
+}
+
+func TestSignOutEverywhere(t *testing.T) {
+	t.Parallel()
+	b, s, r := signedIn(t, cognito.RotatingID)
+	laptop := b.signIn(t)
+	b.clock.add(2 * time.Hour) // the access token has expired, too: it is renewed first
+	if err := b.again(s, r).SignOut(t.Context(), true); err != nil {
+		t.Fatal(err)
+	}
+	_, err := b.client(nil).Renew(t.Context(), laptop)
+	told(t, err, NotSignedIn, "has ended")
+	_, err = b.again(s, r).Token(t.Context())
+	told(t, err, NotSignedIn, "not signed in")
+}
+
+func TestUnreadableSessions(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		spoil func(*Session, *ring) error
+		kind  Kind
+		says  []string
+	}{
+		"truncated":   {func(s *Session, _ *ring) error { return os.Truncate(s.store.Path(), 30) }, NotSignedIn, []string{"token file is damaged", "villapay login -e dev"}},
+		"other key":   {func(_ *Session, r *ring) error { clear(r.keys); return nil }, NotSignedIn, []string{"another key", "villapay login -e dev"}},
+		"locked ring": {func(_ *Session, r *ring) error { r.err = errors.New("the keyring is locked"); return nil }, Config, []string{"the keyring is locked", "unlock the keyring", "--store file"}},
+	} {
+		b, s, r := signedIn(t, cognito.ClientID)
+		if err := test.spoil(s, r); err != nil {
+			t.Fatal(err)
+		}
+		_, err := b.again(s, r).Token(t.Context())
+		told(t, err, test.kind, append(test.says, s.store.Path())...)
+		_, err = b.again(s, r).Refresh(t.Context(), secret.New("used"))
+		var e *Error
+		if !errors.As(err, &e) || name == "locked ring" && e.Kind != Config {
+			t.Errorf("%s: refresh says %v", name, err)
+		}
+	}
+}
+
+func TestTokenWithoutRefreshToken(t *testing.T) {
+	t.Parallel()
+	b, s, r := signedIn(t, cognito.ClientID)
+	accepted, err := b.client(nil).Accept(t.Context(), s.tokens.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Save(t.Context(), accepted); err != nil {
+		t.Fatal(err)
+	}
+	b.clock.add(59 * time.Minute)
+	got := token(t, b.again(s, r))
+	_, err = b.again(s, r).Refresh(t.Context(), got)
+	told(t, err, NotSignedIn, "the API refused the token of dev", "came without a refresh token")
+	b.clock.add(2 * time.Minute)
+	_, err = b.again(s, r).Token(t.Context())
+	told(t, err, NotSignedIn, "expired at", "came without a refresh token", "villapay login -e dev")
+	told(t, b.again(s, r).SignOut(t.Context(), true), NotSignedIn, "came without a refresh token")
+	if err := b.again(s, r).SignOut(t.Context(), false); err != nil || b.calls.count("RevokeToken") != 0 {
+		t.Errorf("%v, %v", err, b.calls.all)
+	}
+}
+
+func TestGivenToken(t *testing.T) {
+	t.Parallel()
+	b, s, r := signedIn(t, cognito.ClientID)
+	given := func(text string) *Session { return NewSession(b.client(nil), b.again(s, r).store, secret.New(text)) }
+	r.gets = 0
+	good := s.tokens.ID.Reveal()
+	if got := token(t, given(good+"\n")); got.Reveal() != good {
+		t.Error("not the given one")
+	}
+	if got := token(t, given("opaque")); got.Reveal() != "opaque" {
+		t.Error("what it is is for the API to judge")
+	}
+	for text, says := range map[string]string{
+		s.tokens.Access.Reveal(): "VILLAPAY_TOKEN is an access token; the API needs the ID token",
+		"Bearer " + good:         "white space",
+		"line\nbreak":            "white space",
+		"gréen":                  "foreign letter",
+	} {
+		_, err := given(text).Token(t.Context())
+		told(t, err, NotSignedIn, says, "unset it")
+	}
+	_, err := given("opaque").Refresh(t.Context(), secret.New("opaque"))
+	told(t, err, NotSignedIn, "the API refused the token in VILLAPAY_TOKEN: this is not a token")
+	b.clock.add(2 * time.Hour)
+	_, err = given(good).Refresh(t.Context(), secret.New(good))
+	told(t, err, NotSignedIn, "the API refused the token in VILLAPAY_TOKEN: it expired at")
+	if r.gets != 0 || b.calls.count("GetTokensFromRefreshToken") != 0 {
+		t.Error("the store was used beside VILLAPAY_TOKEN")
+	}
+}
+
+func TestStatus(t *testing.T) {
+	t.Parallel()
+	b, s, r := signedIn(t, cognito.ClientID)
+	want := Status{Username: "ann", Env: "dev", UserPoolID: cognito.PoolID, Store: "keyring", Path: s.store.Path(), ExpiresAt: s.tokens.ExpiresAt, Renewable: true}
+	if got, err := b.again(s, r).Status(t.Context()); err != nil || got != want {
+		t.Errorf("got %+v, %v, want %+v", got, err, want)
+	}
+	if err := b.session(s.store.dir, FileOnly, r).Save(t.Context(), s.tokens); err != nil {
+		t.Fatal(err)
+	}
+	got, err := b.again(s, r).Status(t.Context())
+	if err != nil || got.Store != "file" || !strings.Contains(got.Warning, "unencrypted") || !strings.Contains(got.Warning, s.store.Path()) {
+		t.Errorf("plain: got %+v, %v", got, err)
+	}
+	got, err = NewSession(b.client(nil), s.store, s.tokens.ID).Status(t.Context())
+	want = Status{Username: "ann", Env: "dev", UserPoolID: cognito.PoolID, Store: "environment", ExpiresAt: s.tokens.ExpiresAt}
+	if err != nil || !got.ExpiresAt.Equal(want.ExpiresAt) {
+		t.Errorf("given: %v, expires %s", err, got.ExpiresAt)
+	}
+	got.ExpiresAt = want.ExpiresAt
+	if got != want {
+		t.Errorf("given: got %+v, want %+v", got, want)
+	}
+}
+
+// The grace that some pools give to a rotated refresh token helps a process
+// that was killed before it could save the new one.
+func TestGraceAfterRotation(t *testing.T) {
+	t.Parallel()
+	b, s, r := signedIn(t, cognito.GraceID)
+	b.clock.add(2 * time.Hour)
+	if _, err := b.client(nil).Renew(t.Context(), s.tokens); err != nil { // and is killed
+		t.Fatal(err)
+	}
+	_ = token(t, b.again(s, r))
+}
+
+// A server without the newer call gets the older one.
+func TestRenewByTheOlderCall(t *testing.T) {
+	t.Parallel()
+	b, s, _ := signedIn(t, cognito.ConfidentialID)
+	old := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if strings.HasSuffix(req.Header.Get("X-Amz-Target"), "GetTokensFromRefreshToken") {
+			w.WriteHeader(http.StatusInternalServerError)
+			_, _ = w.Write([]byte(`{"__type":"CognitoLocal#Unsupported","message":"unsupported"}`))
+			return
+		}
+		b.pool.ServeHTTP(w, req)
+	}))
+	t.Cleanup(old.Close)
+	b.Endpoint = old.URL
+	b.clock.add(time.Second)
+	renewed, err := b.client(nil).Renew(t.Context(), s.tokens)
+	if err != nil || renewed.ID.Reveal() == s.tokens.ID.Reveal() || renewed.Refresh.Reveal() != s.tokens.Refresh.Reveal() {
+		t.Errorf("%v, renewed %v", err, renewed.ID.Reveal() != s.tokens.ID.Reveal())
+	}
+	b.ClientID, b.ClientSecret = cognito.RotatingID, secret.String{}
+	_, err = b.client(nil).Renew(t.Context(), s.tokens)
+	told(t, err, Config, "refuses to renew")
+}

@@ -1,0 +1,438 @@
+package auth
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/gofrs/flock"
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/villapay/villapay/internal/secret"
+)
+
+const someSession = "dev https://issuer/pool client"
+
+func someTokens(refresh string) Tokens {
+	at := time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC)
+	return Tokens{
+		ID: secret.New("id-of-" + refresh), Access: secret.New("access-of-" + refresh), Refresh: secret.New(refresh),
+		Username: "ann", Device: "device", ReceivedAt: at, ExpiresAt: at.Add(time.Hour),
+	}
+}
+
+func reveal(t Tokens) record { return *recorded(t) }
+
+// stored reads a session in a new process, as it were.
+func stored(t *testing.T, dir string, r Keyring, name string) (Tokens, bool, error) {
+	t.Helper()
+	s := OpenStore(dir, Auto, r, func(text string) { t.Log("warning:", text) })
+	c, err := s.read()
+	if err != nil {
+		return Tokens{}, false, err
+	}
+	return s.open(t.Context(), c, name)
+}
+
+func TestStoreSealsAndOpens(t *testing.T) {
+	t.Parallel()
+	dir, r, warned := filepath.Join(t.TempDir(), "state", "villapay"), newRing(), &texts{}
+	want := someTokens("refresh-1")
+	if err := OpenStore(dir, Auto, r, warned.add).keep(t.Context(), someSession, want); err != nil {
+		t.Fatal(err)
+	}
+	other := someTokens("refresh-2")
+	if err := OpenStore(dir, Auto, r, warned.add).keep(t.Context(), "prod x y", other); err != nil {
+		t.Fatal(err)
+	}
+	for name, tokens := range map[string]Tokens{someSession: want, "prod x y": other} {
+		got, found, err := stored(t, dir, r, name)
+		if err != nil || !found || reveal(got) != reveal(tokens) {
+			t.Errorf("%s: got %v %v, %s", name, found, err, cmp.Diff(reveal(tokens), reveal(got)))
+		}
+	}
+	text, err := os.ReadFile(filepath.Join(dir, "tokens"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, hidden := range []string{"refresh-1", "access-of", "id-of", "ann", r.keys[OpenStore(dir, Auto, r, nil).account()]} {
+		if strings.Contains(string(text), hidden) {
+			t.Errorf("%q stands in the file", hidden)
+		}
+	}
+	if len(r.keys) != 1 || warned.String() != "" {
+		t.Errorf("%d keys, warned %q", len(r.keys), warned)
+	}
+	modes(t, dir)
+}
+
+// modes checks that nobody else can read anything in dir.
+func modes(t *testing.T, dir string) {
+	t.Helper()
+	if runtime.GOOS == "windows" {
+		return
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, entry := range entries {
+		if info, err := entry.Info(); err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("%s has mode %v, %v", entry.Name(), info.Mode(), err)
+		}
+	}
+	if info, err := os.Stat(dir); err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("the directory has mode %v, %v", info.Mode(), err)
+	}
+}
+
+// The keyring is asked once a process, and not at all for a plain session.
+func TestKeyringIsAskedOnce(t *testing.T) {
+	t.Parallel()
+	dir, r := t.TempDir(), newRing()
+	s := OpenStore(dir, Auto, r, func(string) {})
+	if err := s.keep(t.Context(), someSession, someTokens("r")); err != nil {
+		t.Fatal(err)
+	}
+	r.gets = 0
+	s = OpenStore(dir, Auto, r, func(string) {})
+	for range 3 {
+		c, err := s.read()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := s.open(t.Context(), c, "nosuch"); err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := s.open(t.Context(), c, someSession); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if r.gets != 1 {
+		t.Errorf("the keyring was asked %d times", r.gets)
+	}
+}
+
+// The ladder: where the keyring fails a plain file follows, after a warning
+// that comes before the file.
+func TestStoreLadder(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		mode   Mode
+		err    error
+		plain  bool
+		warns  string
+		failed string
+	}{
+		"auto":                   {mode: Auto},
+		"auto, no bus":           {mode: Auto, err: findBus("linux", "", "/nonexistent"), plain: true, warns: "unencrypted (0600), because the keyring cannot be used: there is no session bus"},
+		"auto, broken":           {mode: Auto, err: errors.New("org.freedesktop.DBus.Error"), plain: true, warns: "org.freedesktop.DBus.Error"},
+		"keyring":                {mode: KeyringOnly},
+		"keyring, broken":        {mode: KeyringOnly, err: errors.New("it is locked"), failed: "cannot use the keyring: it is locked"},
+		"file":                   {mode: FileOnly, plain: true, warns: "as --store file asks"},
+		"file, keyring unwanted": {mode: FileOnly, err: errors.New("broken"), plain: true, warns: "as --store file asks"},
+	} {
+		dir, r := t.TempDir(), newRing()
+		r.err = test.err
+		path, warned := filepath.Join(dir, "tokens"), ""
+		s := OpenStore(dir, test.mode, r, func(text string) {
+			warned += text
+			if _, err := os.Stat(path); err == nil {
+				t.Errorf("%s: the warning came after the file", name)
+			}
+		})
+		err := s.keep(t.Context(), someSession, someTokens("refresh-1"))
+		if test.failed != "" {
+			told(t, err, Config, test.failed, "--store file")
+			if _, err := os.Stat(path); err == nil {
+				t.Errorf("%s: a file was written", name)
+			}
+			continue
+		}
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		text, err := os.ReadFile(path)
+		if err != nil || strings.Contains(string(text), "refresh-1") != test.plain {
+			t.Errorf("%s: %v, file %s", name, err, text)
+		}
+		if !strings.Contains(warned, test.warns) || (warned == "") != (test.warns == "") || test.warns != "" && !strings.Contains(warned, path) {
+			t.Errorf("%s: warned %q, want %q", name, warned, test.warns)
+		}
+		if test.mode == FileOnly && r.gets != 0 {
+			t.Errorf("%s: the keyring was asked", name)
+		}
+		if got, found, err := stored(t, dir, r, someSession); err != nil || !found || got.Username != "ann" {
+			t.Errorf("%s: got %v %v %v", name, got, found, err)
+		}
+		modes2(t, path)
+	}
+}
+
+func modes2(t *testing.T, path string) {
+	t.Helper()
+	if info, err := os.Stat(path); err != nil || runtime.GOOS != "windows" && info.Mode().Perm() != 0o600 {
+		t.Errorf("%s: %v, %v", path, info.Mode(), err)
+	}
+}
+
+// A keyring that fails today leaves the sealed sessions of yesterday alone.
+func TestPlainBesideSealed(t *testing.T) {
+	t.Parallel()
+	dir, r := t.TempDir(), newRing()
+	if err := OpenStore(dir, Auto, r, func(string) {}).keep(t.Context(), someSession, someTokens("sealed")); err != nil {
+		t.Fatal(err)
+	}
+	r.err = errors.New("locked")
+	if err := OpenStore(dir, Auto, r, func(string) {}).keep(t.Context(), "prod", someTokens("plain")); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := stored(t, dir, r, someSession); !errors.Is(err, r.err) {
+		t.Errorf("the sealed one under a locked keyring: %v", err)
+	}
+	r.err = nil
+	for name, refresh := range map[string]string{someSession: "sealed", "prod": "plain"} {
+		if got, _, err := stored(t, dir, r, name); err != nil || got.Refresh.Reveal() != refresh {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestRemove(t *testing.T) {
+	t.Parallel()
+	dir, r := t.TempDir(), newRing()
+	s := OpenStore(dir, Auto, r, func(text string) { t.Error(text) })
+	for _, name := range []string{"a", "b"} {
+		if err := s.keep(t.Context(), name, someTokens(name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.remove(t.Context(), "a"); err != nil {
+		t.Fatal(err)
+	}
+	if _, found, err := stored(t, dir, r, "b"); err != nil || !found || len(r.keys) != 1 {
+		t.Errorf("the other session: %v %v, %d keys", found, err, len(r.keys))
+	}
+	if err := s.remove(t.Context(), "b"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(s.Path()); !errors.Is(err, os.ErrNotExist) || len(r.keys) != 0 {
+		t.Errorf("after the last one: file %v, %d keys", err, len(r.keys))
+	}
+	// The key that this store remembers is gone from the keyring: a new session needs a new one.
+	if err := s.keep(t.Context(), "c", someTokens("c")); err != nil {
+		t.Fatal(err)
+	}
+	if _, found, err := stored(t, dir, r, "c"); err != nil || !found {
+		t.Errorf("a session after that: %v %v", found, err)
+	}
+	if err := s.remove(t.Context(), "nosuch"); err != nil {
+		t.Error(err)
+	}
+}
+
+// Whatever has happened to the file: an error that says what to do, no crash,
+// and a new sign-in mends it.
+func TestDamagedFiles(t *testing.T) {
+	t.Parallel()
+	dir, r := t.TempDir(), newRing()
+	keep := func(s *Store) {
+		t.Helper()
+		if err := s.keep(t.Context(), someSession, someTokens("refresh-1")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := OpenStore(dir, Auto, r, func(string) {})
+	keep(s)
+	whole, err := os.ReadFile(s.Path())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var c contents
+	if err := json.Unmarshal(whole, &c); err != nil {
+		t.Fatal(err)
+	}
+	edited := func(edit func(sealed []byte) []byte) []byte {
+		text, err := json.Marshal(contents{Version: 1, Sessions: map[string]entry{someSession: {Sealed: edit(append([]byte(nil), c.Sessions[someSession].Sealed...))}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return text
+	}
+	for name, test := range map[string]struct {
+		text []byte
+		want error
+	}{
+		"truncated":       {whole[:len(whole)/2], errDamaged},
+		"empty":           {nil, errDamaged},
+		"zeroes":          {make([]byte, 4096), errDamaged},
+		"not ours":        {[]byte(`{"hello":1}`), errDamaged},
+		"a bit flipped":   {edited(func(b []byte) []byte { b[len(b)/2] ^= 1; return b }), errOtherKey},
+		"sealed cut":      {edited(func(b []byte) []byte { return b[:len(b)-1] }), errOtherKey},
+		"sealed missing":  {edited(func([]byte) []byte { return nil }), errDamaged},
+		"another's entry": {[]byte(strings.ReplaceAll(string(whole), someSession, "prod x y")), nil},
+	} {
+		if err := os.WriteFile(s.Path(), test.text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		session := someSession
+		if test.want == nil { // a session moved to another environment's name
+			session, test.want = "prod x y", errOtherKey
+		}
+		if _, _, err := stored(t, dir, r, session); !errors.Is(err, test.want) {
+			t.Errorf("%s: got %v, want %v", name, err, test.want)
+		}
+		warned := &texts{}
+		keep(OpenStore(dir, Auto, r, warned.add))
+		if _, found, err := stored(t, dir, r, someSession); !found || err != nil {
+			t.Errorf("%s: not mended: %v", name, err)
+		}
+		if lost := errors.Is(test.want, errDamaged) && name != "sealed missing"; lost != strings.Contains(warned.String(), "sessions in it are lost") {
+			t.Errorf("%s: warned %q", name, warned)
+		}
+	}
+}
+
+func TestNewerFileIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := OpenStore(dir, FileOnly, newRing(), func(string) {})
+	if err := os.WriteFile(s.Path(), []byte(`{"version":2,"sessions":{}}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	told(t, s.keep(t.Context(), someSession, someTokens("r")), Config, "newer villapay")
+	if text, err := os.ReadFile(s.Path()); err != nil || !strings.Contains(string(text), `"version":2`) {
+		t.Errorf("now it holds %s, %v", text, err)
+	}
+}
+
+func TestOtherKey(t *testing.T) {
+	t.Parallel()
+	dir, r := t.TempDir(), newRing()
+	s := OpenStore(dir, Auto, r, func(string) {})
+	if err := s.keep(t.Context(), someSession, someTokens("refresh-1")); err != nil {
+		t.Fatal(err)
+	}
+	for name, value := range map[string]string{"none": "", "garbage": "hello", "another": "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="} {
+		other := newRing()
+		if value != "" {
+			other.keys[s.account()] = value
+		}
+		if _, _, err := stored(t, dir, other, someSession); !errors.Is(err, errOtherKey) {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+}
+
+func TestWorldReadableFileIsTightened(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS == "windows" {
+		t.Skip("Windows has no such permissions")
+	}
+	dir, warned := t.TempDir(), &texts{}
+	s := OpenStore(dir, FileOnly, newRing(), warned.add)
+	if err := s.keep(t.Context(), someSession, someTokens("r")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(s.Path(), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if _, err := s.read(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := strings.Count(warned.String(), "could be read by others (0644)"); n != 1 {
+		t.Errorf("warned %d times: %s", n, warned)
+	}
+	modes2(t, s.Path())
+}
+
+// What a link points to is never written to.
+func TestSymlinks(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS == "windows" {
+		t.Skip("links need privileges on Windows")
+	}
+	dir, target := t.TempDir(), filepath.Join(t.TempDir(), "target")
+	s := OpenStore(dir, FileOnly, newRing(), func(string) {})
+	link := func(from string) {
+		t.Helper()
+		if err := errors.Join(os.WriteFile(target, []byte(`{"version":1}`), 0o600), os.Symlink(target, from)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	link(s.Path())
+	if err := s.keep(t.Context(), someSession, someTokens("refresh-1")); err != nil {
+		t.Fatal(err)
+	}
+	if text, err := os.ReadFile(target); err != nil || string(text) != `{"version":1}` {
+		t.Errorf("the target holds %s, %v", text, err)
+	}
+	if info, err := os.Lstat(s.Path()); err != nil || !info.Mode().IsRegular() {
+		t.Errorf("%v %v", info.Mode(), err)
+	}
+	if err := os.Remove(s.Path() + ".lock"); err != nil {
+		t.Fatal(err)
+	}
+	link(s.Path() + ".lock")
+	told(t, s.keep(t.Context(), someSession, someTokens("r")), Config, "tokens.lock is not a regular file")
+}
+
+func TestUnwritableDirectory(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := OpenStore(filepath.Join(file, "below"), FileOnly, newRing(), func(string) {})
+	told(t, s.keep(t.Context(), someSession, someTokens("r")), Config, "write the token file", "VILLAPAY_STATE_DIR")
+}
+
+// A process that died while it wrote leaves a draft, which the next one sweeps
+// up.
+func TestDraftsAreSweptUp(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, ".tokens-123"), []byte("half"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := OpenStore(dir, FileOnly, newRing(), func(string) {})
+	if err := s.keep(t.Context(), someSession, someTokens("r")); err != nil {
+		t.Fatal(err)
+	}
+	if left, _ := filepath.Glob(filepath.Join(dir, ".*")); len(left) != 0 {
+		t.Errorf("left over: %v", left)
+	}
+}
+
+func TestLockIsWaitedForWithALimit(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	lock := flock.New(filepath.Join(dir, "tokens.lock"))
+	if ok, err := lock.TryLock(); !ok || err != nil {
+		t.Fatal(ok, err)
+	}
+	defer func() { _ = lock.Unlock() }()
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		s := OpenStore(dir, FileOnly, newRing(), func(string) {})
+		told(t, s.keep(t.Context(), someSession, someTokens("r")), Config, "another villapay has held it for 20s")
+		if waited := time.Since(start); waited.Round(time.Second) != lockLimit {
+			t.Errorf("waited %s", waited)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := s.keep(ctx, someSession, someTokens("r")); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("got %v, want the caller's own limit", err)
+		}
+	})
+}

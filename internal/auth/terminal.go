@@ -1,0 +1,143 @@
+package auth
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"strconv"
+	"strings"
+
+	"golang.org/x/term"
+
+	"github.com/villapay/villapay/internal/secret"
+)
+
+// Terminal asks at a terminal, whatever stdin and stdout are. However a prompt
+// ends, by an answer or by Ctrl-C, it leaves the terminal as it was.
+type Terminal struct {
+	in, out *os.File
+	fd      int // of in
+}
+
+// OpenTerminal opens the terminal that the process belongs to; it fails where
+// there is none.
+func OpenTerminal() (*Terminal, error) {
+	if runtime.GOOS == "windows" {
+		in, err := os.OpenFile("CONIN$", os.O_RDWR, 0)
+		if err != nil {
+			return nil, fmt.Errorf("open the console: %w", err)
+		}
+		out, err := os.OpenFile("CONOUT$", os.O_RDWR, 0)
+		if err != nil {
+			_ = in.Close()
+			return nil, fmt.Errorf("open the console: %w", err)
+		}
+		return NewTerminal(in, out), nil
+	}
+	tty, err := os.OpenFile("/dev/tty", os.O_RDWR, 0)
+	if err != nil {
+		return nil, fmt.Errorf("open the terminal: %w", err)
+	}
+	return NewTerminal(tty, tty), nil
+}
+
+// NewTerminal asks on out and reads from in, which must be a terminal.
+func NewTerminal(in, out *os.File) *Terminal { return &Terminal{in, out, int(in.Fd())} }
+
+// Note tells the user something.
+func (t *Terminal) Note(text string) { _, _ = fmt.Fprintln(t.out, text) }
+
+// Line asks for a line, which shows as it is typed.
+func (t *Terminal) Line(ctx context.Context, label string) (string, error) {
+	return t.ask(ctx, label, t.readLine)
+}
+
+// Secret asks for a line, which does not show.
+func (t *Terminal) Secret(ctx context.Context, label string) (secret.String, error) {
+	text, err := t.ask(ctx, label, func() (string, error) {
+		typed, err := term.ReadPassword(t.fd)
+		_, _ = fmt.Fprintln(t.out) // the one that was typed did not show either
+		return string(typed), err
+	})
+	return secret.New(text), err
+}
+
+// Choose asks for one of the options by number and returns its index.
+func (t *Terminal) Choose(ctx context.Context, label string, options []string) (int, error) {
+	for i, option := range options {
+		t.Note(fmt.Sprintf("  %d  %s", i+1, option))
+	}
+	for range maxTries {
+		text, err := t.Line(ctx, fmt.Sprintf("%s [1-%d]: ", label, len(options)))
+		if err != nil {
+			return 0, err
+		}
+		if n, err := strconv.Atoi(strings.TrimSpace(text)); err == nil && n >= 1 && n <= len(options) {
+			return n - 1, nil
+		}
+	}
+	return 0, errors.New("no choice was made")
+}
+
+// ask shows the label and reads the answer. When ctx ends first, the terminal
+// is put back: reading a password switches its echo off, and the read itself
+// cannot be called back.
+func (t *Terminal) ask(ctx context.Context, label string, read func() (string, error)) (string, error) {
+	if err := ctx.Err(); err != nil {
+		return "", err
+	}
+	before, err := term.GetState(t.fd)
+	if err != nil {
+		return "", fmt.Errorf("ask at the terminal: %w", err)
+	}
+	_, _ = fmt.Fprint(t.out, label)
+	type line struct {
+		text string
+		err  error
+	}
+	typed := make(chan line, 1)
+	go func() {
+		text, err := read()
+		typed <- line{text, err}
+	}()
+	select {
+	case l := <-typed:
+		if errors.Is(l.err, io.EOF) {
+			return "", errors.New("the prompt was closed without an answer")
+		}
+		return l.text, l.err
+	case <-ctx.Done():
+		_ = term.Restore(t.fd, before)
+		_, _ = fmt.Fprintln(t.out)
+		return "", ctx.Err()
+	}
+}
+
+// lineLimit bounds an answer, in bytes; a pasted redirect address is the
+// longest.
+const lineLimit = 16 << 10
+
+// readLine reads byte by byte, so that what follows the line is left for the
+// next prompt.
+func (t *Terminal) readLine() (string, error) {
+	var line []byte
+	one := make([]byte, 1)
+	for len(line) < lineLimit {
+		n, err := t.in.Read(one)
+		if n == 1 && one[0] != '\n' {
+			line = append(line, one[0])
+			continue
+		}
+		if n == 1 || err == io.EOF && len(line) > 0 {
+			break
+		}
+		if err != nil {
+			return "", err
+		}
+	}
+	return string(bytes.TrimRight(line, "\r")), nil
+}

@@ -1,0 +1,248 @@
+package auth
+
+import (
+	"context"
+	"crypto"
+	"crypto/subtle"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/cognitoidentityprovider/types"
+	"github.com/coreos/go-oidc/v3/oidc"
+	"github.com/go-jose/go-jose/v4"
+
+	"github.com/villapay/villapay/internal/secret"
+)
+
+// claims are the parts of a Cognito token that are looked at (AWS:
+// "Understanding user pool JSON web tokens").
+type claims struct {
+	Issuer   string   `json:"iss"`
+	Audience audience `json:"aud"`       // ID tokens
+	ClientID string   `json:"client_id"` // access tokens
+	Use      string   `json:"token_use"`
+	Expires  seconds  `json:"exp"`
+	Issued   seconds  `json:"iat"`
+	Name     string   `json:"cognito:username"`
+	Email    string   `json:"email"`
+	Subject  string   `json:"sub"`
+	Nonce    string   `json:"nonce"`
+}
+
+func (c claims) username() string {
+	for _, name := range []string{c.Name, c.Email, c.Subject} {
+		if name != "" {
+			return name
+		}
+	}
+	return ""
+}
+
+// seconds is a NumericDate of RFC 7519; 0 where there is none.
+type seconds float64
+
+func (s seconds) time() time.Time { return time.Unix(int64(s), 0) }
+
+// audience is one name or a list of them (RFC 7519, section 4.1.3).
+type audience []string
+
+func (a *audience) UnmarshalJSON(data []byte) error {
+	var one string
+	if json.Unmarshal(data, &one) == nil {
+		*a = audience{one}
+		return nil
+	}
+	return json.Unmarshal(data, (*[]string)(a))
+}
+
+// parse reads a token's claims without checking its signature.
+func parse(token string) (claims, error) {
+	var c claims
+	parts := strings.Split(token, ".")
+	switch {
+	case strings.ContainsAny(token, " \t\r\n"):
+		return c, errors.New("this is not a token: there is white space in it; give the token alone, without a word in front")
+	case len(parts) == 5:
+		return c, errors.New("this looks like a refresh token; the API needs the ID token")
+	case len(parts) != 3:
+		return c, fmt.Errorf("this is not a token: %d parts between dots, where a token has three", len(parts))
+	}
+	body, err := base64.RawURLEncoding.DecodeString(parts[1])
+	if err != nil || json.Unmarshal(body, &c) != nil {
+		return c, errors.New("this is not a token: its middle part is not base64 of JSON")
+	}
+	return c, nil
+}
+
+// check says what, if anything, keeps a token with these claims from being an
+// ID token of the pool that is good at the time at.
+func (p Pool) check(c claims, at time.Time) error {
+	switch {
+	case c.Use == "access":
+		return errors.New("this is an access token; the API needs the ID token")
+	case c.Issuer != p.issuer():
+		return fmt.Errorf("this token is from %s; environment %s signs in at %s", orNone(c.Issuer), p.Env, p.issuer())
+	case c.Use != "id":
+		return fmt.Errorf("this token's use is %s; the API needs the ID token", orNone(c.Use))
+	case len(c.Audience) != 1 || c.Audience[0] != p.ClientID:
+		return fmt.Errorf("this token is for app client %s; environment %s uses %s", orNone(strings.Join(c.Audience, ", ")), p.Env, p.ClientID)
+	case c.Expires == 0:
+		return errors.New("this token does not say when it expires")
+	case !at.Before(c.Expires.time()):
+		return fmt.Errorf("this token expired %s ago, at %s", at.Sub(c.Expires.time()).Round(time.Second), c.Expires.time().UTC().Format(time.RFC3339))
+	}
+	return nil
+}
+
+func orNone(text string) string {
+	if text == "" {
+		return "none"
+	}
+	return text
+}
+
+// errKeys is behind a failure to get the pool's public keys.
+var errKeys = errors.New("cannot fetch the pool's public keys")
+
+// verify checks the token's signature with the pool's public keys; it fails
+// with errKeys where they cannot be had.
+func (c *Client) verify(ctx context.Context, token secret.String) error {
+	keys, err := c.keys(ctx)
+	if err != nil {
+		return fmt.Errorf("%w: %w", errKeys, err)
+	}
+	verifier := oidc.NewVerifier(c.pool.issuer(), &oidc.StaticKeySet{PublicKeys: keys}, &oidc.Config{
+		ClientID:        c.pool.ClientID,
+		SkipExpiryCheck: true, // done by hand, with the server's clock
+	})
+	if _, err := verifier.Verify(ctx, token.Reveal()); err != nil {
+		return fmt.Errorf("this token was not signed by %s: %s", c.pool.issuer(), secret.Redact(err.Error(), token))
+	}
+	return nil
+}
+
+// keys fetches the pool's public keys.
+func (c *Client) keys(ctx context.Context) ([]crypto.PublicKey, error) {
+	ctx, cancel := context.WithTimeout(ctx, keysLimit)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.pool.issuer()+"/.well-known/jwks.json", http.NoBody)
+	if err != nil {
+		return nil, err
+	}
+	res, err := c.http.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer res.Body.Close()
+	var set jose.JSONWebKeySet
+	if err := json.NewDecoder(res.Body).Decode(&set); res.StatusCode != http.StatusOK || err != nil || len(set.Keys) == 0 {
+		return nil, fmt.Errorf("HTTP %d without keys", res.StatusCode)
+	}
+	keys := make([]crypto.PublicKey, len(set.Keys))
+	for i, key := range set.Keys {
+		keys[i] = key.Key
+	}
+	return keys, nil
+}
+
+// grant is what a token endpoint gave, before it is checked.
+type grant struct {
+	id, access, refresh, device string
+	lifetime                    time.Duration
+	nonce                       string // that the ID token has to carry; "" for none
+	at                          time.Time
+}
+
+func granted(r *types.AuthenticationResultType, at time.Time) grant {
+	g := grant{
+		id: aws.ToString(r.IdToken), access: aws.ToString(r.AccessToken), refresh: aws.ToString(r.RefreshToken),
+		lifetime: time.Duration(r.ExpiresIn) * time.Second, at: at,
+	}
+	if r.NewDeviceMetadata != nil {
+		g.device = aws.ToString(r.NewDeviceMetadata.DeviceKey)
+	}
+	return g
+}
+
+// receive checks tokens that the pool has just given. Their expiry counts from
+// now by our own clock, so that it may be wrong without harm.
+func (c *Client) receive(ctx context.Context, g grant) (Tokens, error) {
+	told, err := parse(g.id)
+	if g.id == "" {
+		err = errors.New("there is no ID token in it; is openid among the app client's scopes?")
+	}
+	if err == nil {
+		err = c.pool.check(told, told.Issued.time())
+	}
+	if err == nil && subtle.ConstantTimeCompare([]byte(g.nonce), []byte(told.Nonce)) != 1 && g.nonce != "" {
+		err = errors.New("this token answers another sign-in (wrong nonce)")
+	}
+	id := secret.New(g.id)
+	if err == nil {
+		if err = c.verify(ctx, id); errors.Is(err, errKeys) {
+			err = nil // it came over this very connection
+		}
+	}
+	if err != nil {
+		return Tokens{}, &Error{Kind: Config, Message: "sign-in's answer cannot be used: " + err.Error(), Hint: "check the auth settings: villapay env show -e " + c.pool.Env}
+	}
+	if g.lifetime <= 0 {
+		g.lifetime = told.Expires.time().Sub(told.Issued.time())
+	}
+	return Tokens{
+		ID: id, Access: secret.New(g.access), Refresh: secret.New(g.refresh), Device: g.device,
+		Username: told.username(), ReceivedAt: g.at, ExpiresAt: g.at.Add(g.lifetime),
+	}, nil
+}
+
+// Accept takes an ID token that was got elsewhere, after the same checks. Where
+// the pool's keys cannot be reached its signature goes unchecked, with a
+// warning: the API checks it anyway.
+func (c *Client) Accept(ctx context.Context, token secret.String) (Tokens, error) {
+	token = secret.New(strings.TrimSpace(token.Reveal()))
+	told, err := parse(token.Reveal())
+	switch {
+	case token.Empty():
+		return Tokens{}, refused(errors.New("there is no token in the input"))
+	case err != nil:
+		return Tokens{}, refused(err)
+	}
+	if err := c.ready(); err != nil {
+		return Tokens{}, suggest(err, told)
+	}
+	// Everything but the time first: asking for the keys tells the server's time.
+	if err := c.pool.check(told, told.Issued.time()); err != nil {
+		return Tokens{}, refused(err)
+	}
+	if err := c.verify(ctx, token); errors.Is(err, errKeys) && ctx.Err() == nil {
+		c.warn("the token's signature was not checked: " + err.Error())
+	} else if err != nil {
+		return Tokens{}, refused(err)
+	}
+	if err := c.pool.check(told, c.serverNow()); err != nil {
+		return Tokens{}, refused(err)
+	}
+	left := told.Expires.time().Sub(c.serverNow())
+	return Tokens{ID: token, Username: told.username(), ReceivedAt: c.now(), ExpiresAt: c.now().Add(left)}, nil
+}
+
+func refused(err error) error {
+	return &Error{Kind: Denied, Message: err.Error(), Hint: "give the ID token (IdToken in Cognito's answer) of this environment's user pool"}
+}
+
+// suggest adds to a missing setting what the token itself says it should be.
+func suggest(err error, told claims) error {
+	var missing *Error
+	pool := told.Issuer[strings.LastIndex(told.Issuer, "/")+1:]
+	if !errors.As(err, &missing) || pool == "" {
+		return err
+	}
+	missing.Hint += fmt.Sprintf("; the token says user pool %s, client %s", pool, strings.Join(told.Audience, ", "))
+	return missing
+}

@@ -1,0 +1,159 @@
+package auth
+
+import (
+	"encoding/base64"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/villapay/villapay/internal/sandbox/cognito"
+	"github.com/villapay/villapay/internal/secret"
+)
+
+func TestAccept(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, cognito.Options{})
+	tokens := b.signIn(t)
+	got, err := b.client(nil).Accept(t.Context(), secret.New("\n "+tokens.ID.Reveal()+" \r\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.ID.Reveal() != tokens.ID.Reveal() || got.Username != "ann" || !got.Refresh.Empty() || !got.ExpiresAt.Equal(tokens.ExpiresAt) {
+		t.Errorf("got %+v", got)
+	}
+	if b.warned.String() != "" {
+		t.Errorf("warned %q", b.warned)
+	}
+}
+
+func TestAcceptRefuses(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, cognito.Options{})
+	tokens := b.signIn(t)
+	with := func(changes map[string]any) secret.String {
+		return unsigned(t, idClaims(b.Pool, b.clock.now(), changes))
+	}
+	parts := strings.Split(tokens.ID.Reveal(), ".")
+	forged := parts[0] + "." + parts[1] + "." + base64.RawURLEncoding.EncodeToString(make([]byte, 256))
+	for name, test := range map[string]struct {
+		token secret.String
+		says  string
+	}{
+		"nothing":           {secret.New(" \n"), "no token in the input"},
+		"garbage":           {secret.New("hello"), "1 parts between dots"},
+		"JSON":              {secret.New(`{"IdToken": "ey.."}`), "white space"},
+		"with Bearer":       {secret.New("Bearer " + tokens.ID.Reveal()), "without a word in front"},
+		"access token":      {tokens.Access, "this is an access token; the API needs the ID token"},
+		"refresh token":     {tokens.Refresh, "looks like a refresh token"},
+		"middle not base64": {secret.New("a.!.c"), "not base64 of JSON"},
+		"middle not JSON":   {secret.New("a.aGVsbG8.c"), "not base64 of JSON"},
+		"wrong pool":        {with(map[string]any{"iss": "https://cognito-idp.eu-west-1.amazonaws.com/eu-west-1_other"}), "from https://cognito-idp.eu-west-1.amazonaws.com/eu-west-1_other; environment dev signs in at " + b.issuer()},
+		"no issuer":         {with(map[string]any{"iss": ""}), "from none"},
+		"wrong client":      {with(map[string]any{"aud": "somebodyelse"}), "for app client somebodyelse; environment dev uses villapay-sandbox"},
+		"two audiences":     {with(map[string]any{"aud": []string{"villapay-sandbox", "b"}}), "for app client villapay-sandbox, b"},
+		"no use":            {with(map[string]any{"token_use": ""}), "use is none"},
+		"no expiry":         {with(map[string]any{"exp": 0}), "does not say when it expires"},
+		"expired":           {with(map[string]any{"iat": b.clock.now().Add(-2 * time.Hour).Unix(), "exp": b.clock.now().Add(-time.Hour).Unix()}), "not signed by"},
+		"forged":            {secret.New(forged), "was not signed by " + b.issuer()},
+		"no algorithm":      {secret.New(base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"none"}`)) + "." + parts[1] + "."), "was not signed by"},
+	} {
+		got, err := b.client(nil).Accept(t.Context(), test.token)
+		if err == nil {
+			t.Errorf("%s: accepted %+v", name, got)
+			continue
+		}
+		told(t, err, Denied, test.says, "give the ID token")
+		if text := test.token.Reveal(); len(text) > 20 && strings.Contains(err.Error(), text) {
+			t.Errorf("%s: the token shows in %q", name, err)
+		}
+	}
+	b.clock.add(61 * time.Minute)
+	_, err := b.client(nil).Accept(t.Context(), tokens.ID)
+	told(t, err, Denied, "expired 1m0s ago")
+}
+
+// Keys that cannot be had are a warning, not a refusal.
+func TestAcceptWithoutKeys(t *testing.T) {
+	t.Parallel()
+	for name, handler := range map[string]http.HandlerFunc{
+		"not found":   http.NotFound,
+		"not JSON":    func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("<html>")) },
+		"no keys":     func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(`{"keys":[]}`)) },
+		"redirected":  func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/elsewhere", http.StatusFound) },
+		"cut short":   func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
+		"unavailable": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) },
+	} {
+		server := httptest.NewServer(handler)
+		warned := &texts{}
+		pool := Pool{Env: "dev", UserPoolID: "x_y", ClientID: "c", Endpoint: server.URL}
+		token := unsigned(t, idClaims(pool, time.Now(), nil))
+		_, err := NewClient(pool, http.DefaultTransport, time.Now, nil, warned.add).Accept(t.Context(), token)
+		server.Close()
+		if err != nil || !strings.Contains(warned.String(), "signature was not checked") {
+			t.Errorf("%s: %v, warned %q", name, err, warned)
+		}
+	}
+}
+
+func TestAcceptSuggestsTheMissingPool(t *testing.T) {
+	t.Parallel()
+	full := Pool{Env: "dev", Region: "ap-southeast-1", UserPoolID: "ap-southeast-1_abc", ClientID: "client1"}
+	c := NewClient(Pool{Env: "dev", Region: "ap-southeast-1"}, offline{}, time.Now, nil, func(string) {})
+	_, err := c.Accept(t.Context(), unsigned(t, idClaims(full, time.Now(), nil)))
+	told(t, err, Config, "dev has no auth.user_pool_id", "the token says user pool ap-southeast-1_abc, client client1")
+}
+
+func TestIssuer(t *testing.T) {
+	t.Parallel()
+	for want, pool := range map[string]Pool{
+		"https://cognito-idp.ap-southeast-1.amazonaws.com/p": {Region: "ap-southeast-1", UserPoolID: "p"},
+		"http://127.0.0.1:9/p":                               {Region: "ap-southeast-1", UserPoolID: "p", Endpoint: "http://127.0.0.1:9/"},
+	} {
+		if got := pool.issuer(); got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	}
+}
+
+// What the pool itself gives is checked, too.
+func TestReceiveChecks(t *testing.T) {
+	t.Parallel()
+	pool := Pool{Env: "dev", Region: "ap-southeast-1", UserPoolID: "ap-southeast-1_abc", ClientID: "c"}
+	client := NewClient(pool, offline{}, time.Now, nil, func(string) {})
+	id := func(changes map[string]any) string { return unsigned(t, idClaims(pool, time.Now(), changes)).Reveal() }
+	for says, g := range map[string]grant{
+		"there is no ID token":      {access: "x"},
+		"access token":              {id: id(map[string]any{"token_use": "access"})},
+		"wrong nonce":               {id: id(map[string]any{"nonce": "theirs"}), nonce: "ours"},
+		"for app client other":      {id: id(map[string]any{"aud": "other"})},
+		"this token is from http:/": {id: id(map[string]any{"iss": "http:/"})},
+	} {
+		_, err := client.receive(t.Context(), g)
+		told(t, err, Config, says)
+	}
+	tokens, err := client.receive(t.Context(), grant{id: id(map[string]any{"nonce": "ours"}), nonce: "ours", at: time.Unix(1000, 0)})
+	if err != nil || !tokens.ExpiresAt.Equal(time.Unix(4600, 0)) {
+		t.Errorf("without expires_in: %v, expires %s", err, tokens.ExpiresAt)
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	for _, seed := range []string{"", "a.b.c", "a.e30.c", "a..c", "a.eyJhdWQiOlsiYSIsImIiXSwiZXhwIjoxZTk5fQ.c", "a.b.c.d.e", "a.eyJhdWQiOjF9.c", "a.bnVsbA.c"} {
+		f.Add(seed)
+	}
+	pool := Pool{Env: "dev", Region: "r", UserPoolID: "p", ClientID: "c"}
+	f.Fuzz(func(t *testing.T, token string) {
+		told, err := parse(token)
+		if err == nil && strings.Count(token, ".") != 2 {
+			t.Errorf("%q has not three parts", token)
+		}
+		if err != nil {
+			return
+		}
+		if pool.check(told, time.Now()) == nil && (told.Issuer != pool.issuer() || told.Use != "id") {
+			t.Errorf("%+v passes", told)
+		}
+	})
+}
