@@ -37,9 +37,9 @@ func (l *Ledger) ApplyCharge(ctx context.Context, scope string, c Charge) (Appli
 	}
 	var out Applied
 	var rebound error
-	mine := false // an earlier run of this call recorded it
+	recorded := false // by an earlier run of this call, which may have been committed
 	err := l.store.write(ctx, true, func(t *txn) (err error) {
-		out, rebound = Applied{}, nil
+		rebound = nil
 		if err := t.lock("charge", scope, c.ID); err != nil {
 			return err
 		}
@@ -50,11 +50,11 @@ func (l *Ledger) ApplyCharge(ctx context.Context, scope string, c Charge) (Appli
 			return err
 		}
 		fresh, err := t.keep(scope, &c)
-		if err != nil {
-			return err
+		if err != nil || !fresh && recorded {
+			return err // it was committed: out stands
 		}
-		out.Repeat = !fresh && !mine
-		mine = mine || fresh
+		recorded = fresh
+		out = Applied{Repeat: !fresh}
 		return l.applyCharge(t, scope, &c, &out)
 	})
 	if err != nil {

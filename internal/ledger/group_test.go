@@ -1,0 +1,217 @@
+package ledger
+
+import (
+	"bufio"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// length is how many callers wait for a leader.
+func (q *queue) length() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.waiting)
+}
+
+// locked holds the database's write lock, as another process would, until the
+// returned function is called.
+func locked(t *testing.T, s *sqliteStore) (release func()) {
+	t.Helper()
+	db, err := sql.Open("sqlite", s.dsn())
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := db.Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := conn.ExecContext(t.Context(), "BEGIN IMMEDIATE"); err != nil {
+		t.Fatal(err)
+	}
+	return func() {
+		_, _ = conn.ExecContext(context.Background(), "ROLLBACK")
+		_ = conn.Close()
+		_ = db.Close()
+	}
+}
+
+func TestACallersFailureIsNoOthers(t *testing.T) {
+	t.Parallel()
+	l := sqlitePlace(t).open(t)
+	l.mustClaim(t, ask("0"), Claimed)
+	s := l.store.(*sqliteStore)
+	boom := errors.New("boom")
+	s.lead <- struct{}{} // so that all of them queue up
+	const callers = 20
+	errs := make([]error, callers)
+	var group sync.WaitGroup
+	for i := range callers {
+		group.Go(func() {
+			errs[i] = s.write(context.Background(), true, func(x *txn) error {
+				err := l.note(x, 1, event{kind: "test", note: fmt.Sprint(i)})
+				if i%5 == 3 {
+					return boom
+				}
+				return err
+			})
+		})
+	}
+	for s.length() < callers {
+		time.Sleep(time.Millisecond)
+	}
+	<-s.lead
+	group.Wait()
+	for i, err := range errs {
+		if (i%5 == 3) != errors.Is(err, boom) {
+			t.Errorf("caller %d: %v", i, err)
+		}
+	}
+	seen := map[string]int{}
+	for _, e := range eventsOf(t, l, 1) {
+		if e.Kind == "test" {
+			seen[e.Note]++
+		}
+	}
+	for i := range callers {
+		want := 1
+		if i%5 == 3 {
+			want = 0
+		}
+		if seen[fmt.Sprint(i)] != want {
+			t.Errorf("caller %d wrote %d times", i, seen[fmt.Sprint(i)])
+		}
+	}
+}
+
+func TestNobodyIsToldBeforeTheCommit(t *testing.T) {
+	t.Parallel()
+	l := sqlitePlace(t).open(t)
+	l.mustClaim(t, ask("0"), Claimed)
+	release := locked(t, l.store.(*sqliteStore))
+	told := make(chan error, 8)
+	for i := range cap(told) {
+		go func() {
+			_, err := l.Claim(context.Background(), ask(fmt.Sprint("n", i)))
+			told <- err
+		}()
+	}
+	for l.store.(*sqliteStore).length() < cap(told) { // the leader waits for the lock, and is still in the queue
+		time.Sleep(time.Millisecond)
+	}
+	if len(told) != 0 {
+		t.Error("told while another process held the lock")
+	}
+	release()
+	for range cap(told) {
+		if err := <-told; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestWaitingEndsWithItsContext(t *testing.T) {
+	t.Parallel()
+	l := sqlitePlace(t).open(t)
+	l.mustClaim(t, ask("0"), Claimed)
+	s := l.store.(*sqliteStore)
+	release := locked(t, s)
+	ctx, cancel := context.WithCancel(t.Context())
+	errs := make(chan error, 3)
+	for i := range cap(errs) {
+		go func() {
+			_, err := l.Claim(ctx, ask(fmt.Sprint("n", i)))
+			errs <- err
+		}()
+	}
+	for s.length() < cap(errs) {
+		time.Sleep(time.Millisecond)
+	}
+	cancel()
+	for range cap(errs) {
+		var failure *Error
+		if err := <-errs; !errors.Is(err, context.Canceled) || !errors.As(err, &failure) {
+			t.Error(err)
+		}
+	}
+	if s.length() != 0 {
+		t.Error("cancelled work is still in the queue")
+	}
+	release()
+	l.mustClaim(t, ask("n0"), Claimed) // and none of it was done
+	if _, err := l.Claim(ctx, ask("n1")); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+}
+
+// TestNothingConfirmedIsLost kills a process in the middle of a batch and looks
+// for every answer that it was told is recorded.
+func TestNothingConfirmedIsLost(t *testing.T) {
+	t.Parallel()
+	both(t, func(t *testing.T, at *place) {
+		cmd := exec.CommandContext(t.Context(), os.Args[0])
+		cmd.Env = append(os.Environ(), childTask+"=batch", childDSN+"="+at.dsn, childDir+"="+at.dir)
+		out, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		var confirmed []string
+		for lines := bufio.NewScanner(out); lines.Scan(); {
+			if confirmed = append(confirmed, lines.Text()); len(confirmed) == 200 {
+				_ = cmd.Process.Kill()
+			}
+		}
+		_ = cmd.Wait()
+		l := at.open(t)
+		for _, id := range confirmed {
+			if id, ok := strings.CutPrefix(id, "made "); ok {
+				all, err := l.Payments(t.Context(), scope, id)
+				if err != nil || len(all) != 1 || all[0].State != Awaiting || all[0].BankID != "o"+id {
+					t.Fatalf("order %s was confirmed, and now %+v, %v", id, all, err)
+				}
+			}
+		}
+		if health, err := l.Check(t.Context()); err != nil || health.Integrity != "ok" || health.Payments < 200 {
+			t.Errorf("%+v, %v", health, err)
+		}
+	})
+}
+
+// childBatch records orders as fast as it can and prints what is confirmed.
+func childBatch(ctx context.Context, l *Ledger) error {
+	var group sync.WaitGroup
+	for worker := range 16 {
+		group.Go(func() {
+			for n := 0; ; n++ {
+				id := fmt.Sprintf("%d.%d", worker, n)
+				c, err := l.Claim(ctx, ClaimRequest{Scope: scope, OrderID: id, Source: "qr", Key: id})
+				if err != nil {
+					return
+				}
+				if _, err := l.RecordOrder(ctx, c, orderFor("o"+id), RecordedAnswer{Attempts: 1}); err != nil {
+					return
+				}
+				fmt.Println("made", id)
+			}
+		})
+	}
+	group.Wait()
+	return nil
+}
+
+func TestALeaseSurvivesTwoLostRenewals(t *testing.T) {
+	t.Parallel()
+	if leaseFor < 3*RenewEvery {
+		t.Errorf("a lease of %s, renewed every %s", leaseFor, RenewEvery)
+	}
+}

@@ -1,0 +1,356 @@
+package ledger
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/villapay/villapay/internal/secret"
+)
+
+func TestReadingMakesNothing(t *testing.T) {
+	t.Parallel()
+	at := sqlitePlace(t)
+	at.dir = filepath.Join(at.dir, "state")
+	l := at.open(t)
+	if all, err := l.Payments(t.Context(), scope, "1"); all != nil || err != nil {
+		t.Error(all, err)
+	}
+	for p, err := range l.List(t.Context(), Filter{}) {
+		t.Error(p, err)
+	}
+	if ids, err := l.OrderIDs(t.Context(), scope, "", 9); ids != nil || err != nil {
+		t.Error(ids, err)
+	}
+	if events, err := l.Events(t.Context(), 1); events != nil || err != nil {
+		t.Error(events, err)
+	}
+	if _, err := os.Stat(at.dir); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("reading made %s", at.dir)
+	}
+	at.open(t).mustClaim(t, ask("1"), Claimed)
+	if all, err := l.Payments(t.Context(), scope, "1"); len(all) != 1 || err != nil {
+		t.Error("the first reader does not see what was written since:", all, err)
+	}
+}
+
+func TestManyFirstRuns(t *testing.T) {
+	t.Parallel()
+	both(t, func(t *testing.T, at *place) {
+		var group sync.WaitGroup
+		for i := range 16 {
+			group.Go(func() {
+				l, err := Open(context.Background(), secret.New(at.dsn), at.dir, "", at.clock.now)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				l.mustClaim(t, ask(fmt.Sprint(i)), Claimed)
+				if err := l.Close(); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		group.Wait()
+		health, err := at.open(t).Check(t.Context())
+		if err != nil || health.Payments != 16 || health.Schema != schemaVersion || health.Integrity != "ok" || health.SizeBytes == 0 {
+			t.Errorf("%+v, %v", health, err)
+		}
+	})
+}
+
+func TestANewerSchemaIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	both(t, func(t *testing.T, at *place) {
+		l := at.open(t)
+		l.mustClaim(t, ask("1"), Claimed)
+		raise := `PRAGMA user_version = 99`
+		if at.dsn != "sqlite" {
+			raise = `UPDATE villapay_schema SET version = 99`
+		}
+		err := l.store.write(t.Context(), true, func(x *txn) error {
+			_, err := x.exec(raise)
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = l.Close()
+		check := func(err error) {
+			t.Helper()
+			var failure *Error
+			if !errors.Is(err, ErrNewerSchema) || !errors.As(err, &failure) || !strings.Contains(err.Error(), "version 99") {
+				t.Errorf("%v", err)
+			}
+		}
+		l, err = Open(t.Context(), secret.New(at.dsn), at.dir, "", at.clock.now)
+		if at.dsn != "sqlite" {
+			check(err)
+			return
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = l.Claim(t.Context(), ask("1"))
+		check(err)
+		_, err = l.Payments(t.Context(), scope, "1")
+		check(err)
+	})
+}
+
+func TestFilesThatAreNoLedger(t *testing.T) {
+	t.Parallel()
+	for name, spoil := range map[string]func(path string) error{
+		"not a database": func(path string) error {
+			return os.WriteFile(path, []byte(strings.Repeat("this is a shopping list\n", 400)), 0o600)
+		},
+		"torn in half": func(path string) error {
+			whole, err := os.ReadFile(path)
+			if err != nil {
+				return err
+			}
+			return os.WriteFile(path, whole[:len(whole)/2+100], 0o600)
+		},
+		"overwritten": func(path string) error {
+			whole, err := os.ReadFile(path)
+			for i := 200; i < len(whole); i++ {
+				whole[i] ^= 0x5a
+			}
+			return errors.Join(err, os.WriteFile(path, whole, 0o600))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			at := sqlitePlace(t)
+			l := at.open(t)
+			l.mustClaim(t, ask("1"), Claimed)
+			_ = l.Close()
+			path := filepath.Join(at.dir, "ledger.db")
+			if err := spoil(path); err != nil {
+				t.Fatal(err)
+			}
+			before, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			l = at.open(t)
+			for range 2 {
+				_, err = l.Claim(t.Context(), ask("1"))
+				var failure *Error
+				if !errors.As(err, &failure) || !strings.Contains(err.Error(), "damaged") || !strings.Contains(err.Error(), path) {
+					t.Errorf("claim: %v", err)
+				}
+			}
+			if _, err = l.Payments(t.Context(), scope, "1"); err == nil || !strings.Contains(err.Error(), "damaged") {
+				t.Errorf("read: %v", err)
+			}
+			_ = l.Close()
+			if after, err := os.ReadFile(path); err != nil || string(after) != string(before) {
+				t.Errorf("the file was touched (%d bytes, %d before): %v", len(after), len(before), err)
+			}
+		})
+	}
+}
+
+func TestPlacesThatCannotBeWritten(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	l, err := Open(t.Context(), secret.New("sqlite"), filepath.Join(file, "state"), "", time.Now)
+	if err == nil {
+		_, err = l.Claim(t.Context(), ask("1"))
+	}
+	var failure *Error
+	if !errors.As(err, &failure) {
+		t.Errorf("a state directory under a file: %v", err)
+	}
+	if runtime.GOOS == "windows" || os.Getuid() == 0 {
+		return // root writes everywhere
+	}
+	dir := t.TempDir()
+	if err := os.Chmod(dir, 0o500); err != nil {
+		t.Fatal(err)
+	}
+	l, err = Open(t.Context(), secret.New("sqlite"), dir, "", time.Now)
+	if err == nil {
+		_, err = l.Claim(t.Context(), ask("1"))
+	}
+	if !errors.As(err, &failure) {
+		t.Errorf("a directory without write permission: %v", err)
+	}
+}
+
+// TestAFullDisk stands in for one with a limit on the database's size, which
+// fails with the same code.
+func TestAFullDisk(t *testing.T) {
+	t.Parallel()
+	at := sqlitePlace(t)
+	l := at.open(t)
+	held := l.mustClaim(t, ask("0"), Claimed)
+	store := l.store.(*sqliteStore)
+	if err := store.writer.run(t.Context(), "PRAGMA max_page_count = 1"); err != nil { // no more than it has
+		t.Fatal(err)
+	}
+	var err error
+	recorded := 0
+	for i := 1; i < 10_000 && err == nil; i++ {
+		if _, err = l.Claim(t.Context(), ask(fmt.Sprint(i))); err == nil {
+			recorded++
+		}
+	}
+	var failure *Error
+	if !errors.As(err, &failure) || !strings.Contains(err.Error(), "the disk is full") {
+		t.Fatalf("after %d claims: %v", recorded, err)
+	}
+	if err := store.writer.run(t.Context(), "PRAGMA max_page_count = 1000000"); err != nil {
+		t.Fatal(err)
+	}
+	l.mustRecord(t, held, testOrder(t, "o1"))
+	health, err := at.open(t).Check(t.Context())
+	if err != nil || health.Payments != int64(recorded+1) || health.Integrity != "ok" {
+		t.Errorf("once there is room again: %+v, %v", health, err)
+	}
+}
+
+func TestSettingsThatNameNoLedger(t *testing.T) {
+	t.Parallel()
+	for _, dsn := range []string{"", "none", "mysql://root:hunter2hunter2@db", "postgres://u:hunter2hunter2@h:port/db", "postgres://u:hunter2%zz@h/db", "postgres://u:hunter2hunter2@h/db?sslmode=perhaps"} {
+		_, err := Open(t.Context(), secret.New(dsn), t.TempDir(), "", time.Now)
+		var failure *Error
+		if !errors.As(err, &failure) {
+			t.Errorf("%q: %v", dsn, err)
+		}
+		if err != nil && strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("a password shows: %v", err)
+		}
+	}
+}
+
+func TestPathsWithAnyCharacters(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS == "windows" {
+		t.Skip("Windows forbids most of them")
+	}
+	at := sqlitePlace(t)
+	at.dir = filepath.Join(at.dir, "a b?c#d%41&mode=memory é")
+	at.open(t).mustClaim(t, ask("1"), Claimed)
+	if info, err := os.Stat(filepath.Join(at.dir, "ledger.db")); err != nil || info.Size() == 0 {
+		t.Errorf("%v, %v", info, err)
+	}
+	if l := at.open(t); l.Where() != filepath.Join(at.dir, "ledger.db") || l.Kind() != "sqlite" {
+		t.Error(l.Where(), l.Kind())
+	}
+}
+
+// TestEventsAreNeverRewritten holds the code to it: history and what was said of
+// charges are only ever added to.
+func TestEventsAreNeverRewritten(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob("*.go")
+	if err != nil || len(files) < 5 {
+		t.Fatal(files, err)
+	}
+	for _, file := range files {
+		source, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.HasSuffix(file, "_test.go") {
+			continue
+		}
+		for _, table := range []string{"villapay_event", "villapay_charge"} {
+			for _, verb := range []string{"UPDATE ", "DELETE FROM ", "REPLACE INTO ", "TRUNCATE ", "DROP TABLE "} {
+				if strings.Contains(string(source), verb+table) {
+					t.Errorf("%s: %s%s", file, verb, table)
+				}
+			}
+		}
+		if strings.Contains(string(source), "DELETE FROM villapay_payment") {
+			t.Errorf("%s: payments are never deleted", file)
+		}
+	}
+}
+
+// TestQueriesUseIndexes asks SQLite itself how it would run every statement: a
+// scan of a whole table would grow with the ledger.
+func TestQueriesUseIndexes(t *testing.T) {
+	t.Parallel()
+	l := sqlitePlace(t).open(t)
+	seen := exercise(t, l)
+	db, err := l.store.reader(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, states := range [][]State{nil, {Paid}, {Awaiting, Expired}} {
+		for _, f := range []Filter{{Scope: scope, Limit: 20}, {Limit: 20}, {Scope: scope, Since: time.Now(), Limit: 20}, {Since: time.Now(), Limit: 20, Source: "qr"}} {
+			f.States = states
+			where, _ := f.where(time.Now())
+			seen = append(seen, `SELECT `+columns+` FROM villapay_payment `+where)
+		}
+	}
+	for _, query := range seen {
+		for _, step := range plan(t, db, query) {
+			inOrder := strings.Contains(step, "USING INDEX villapay_payment_recent_all") && strings.Contains(query, "LIMIT")
+			if strings.HasPrefix(step, "SCAN villapay") && !inOrder || strings.Contains(step, "TEMP B-TREE FOR ORDER BY") && strings.Contains(query, "LIMIT") {
+				t.Errorf("%s\n\t%s", query, step)
+			}
+		}
+	}
+}
+
+// exercise does everything that a ledger can do, and returns the statements that
+// it ran for it.
+func exercise(t *testing.T, l *Ledger) (statements []string) {
+	t.Helper()
+	given := ask("1")
+	given.KeyGiven = true
+	c := l.mustClaim(t, given, Claimed)
+	renew(t, l, c)
+	fail(t, l, c, Unknown)
+	p := l.mustRecord(t, l.mustClaim(t, ask("1"), Claimed), testOrder(t, "o1"))
+	if err := l.NoteStatus(t.Context(), p.ID, "success", "r", nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	apply(t, l, charge("c2", "o2", "Authorized"))
+	awaiting(t, l, "2")
+	apply(t, l, charge("c1", "o1", "Authorized"))
+	if _, err := l.OrderIDs(t.Context(), scope, "1", 5); err != nil {
+		t.Fatal(err)
+	}
+	for query := range l.store.(*sqliteStore).writer.statements {
+		if !strings.HasPrefix(query, "BEGIN") && query != "COMMIT" {
+			statements = append(statements, query)
+		}
+	}
+	return append(statements,
+		`SELECT DISTINCT orderid FROM villapay_payment WHERE scope = ? AND orderid >= ? AND orderid < ? ORDER BY orderid LIMIT ?`,
+		`SELECT at FROM villapay_event WHERE payment = ? ORDER BY id`)
+}
+
+func plan(t *testing.T, db *sql.DB, query string) (steps []string) {
+	t.Helper()
+	rows, err := db.Query("EXPLAIN QUERY PLAN "+query, make([]any, strings.Count(query, "?"))...)
+	if err != nil {
+		t.Fatal(query, err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var id, parent, unused int
+		var detail string
+		if err := rows.Scan(&id, &parent, &unused, &detail); err != nil {
+			t.Fatal(err)
+		}
+		steps = append(steps, detail)
+	}
+	return steps
+}

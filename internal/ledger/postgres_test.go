@@ -1,0 +1,325 @@
+package ledger
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/villapay/villapay/internal/secret"
+)
+
+// proxy stands between a ledger and the server and does to connections what
+// networks do.
+type proxy struct {
+	net.Listener
+	server string
+
+	cutAfterCommit atomic.Int32 // so many commits reach the server and are never answered
+	cutBefore      atomic.Int32 // so many times the connection breaks before an INSERT arrives
+
+	mu       sync.Mutex
+	messages []string // what clients sent: message type and, of Parse, the statement's name
+}
+
+// through returns dsn led through a new proxy.
+func through(t *testing.T, dsn string) (*proxy, string) {
+	t.Helper()
+	u, err := url.Parse(dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &proxy{Listener: listener, server: u.Host}
+	t.Cleanup(func() { _ = listener.Close() })
+	go func() {
+		for {
+			client, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			go p.serve(client)
+		}
+	}()
+	u.Host = listener.Addr().String()
+	return p, u.String()
+}
+
+func (p *proxy) serve(client net.Conn) {
+	defer client.Close()
+	server, err := net.Dial("tcp", p.server)
+	if err != nil {
+		return
+	}
+	defer server.Close()
+	var mute atomic.Bool
+	go func() {
+		defer client.Close()
+		answer := make([]byte, 64<<10)
+		for {
+			n, err := server.Read(answer)
+			if err != nil || mute.Load() { // the server has done it; the client never hears
+				return
+			}
+			if _, err := client.Write(answer[:n]); err != nil {
+				return
+			}
+		}
+	}()
+	chunk := make([]byte, 64<<10)
+	for started := false; ; started = true {
+		n, err := client.Read(chunk)
+		if err != nil {
+			return
+		}
+		if started {
+			p.note(chunk[:n])
+		}
+		if bytes.Contains(chunk[:n], []byte("INSERT INTO villapay_event")) && p.cutBefore.Add(-1) >= 0 {
+			return
+		}
+		if bytes.Contains(chunk[:n], []byte("commit\x00")) && p.cutAfterCommit.Add(-1) >= 0 {
+			mute.Store(true)
+		}
+		if _, err := server.Write(chunk[:n]); err != nil {
+			return
+		}
+	}
+}
+
+// note takes messages apart, as far as a chunk holds them whole.
+func (p *proxy) note(chunk []byte) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for len(chunk) > 5 {
+		size := int(binary.BigEndian.Uint32(chunk[1:5])) + 1
+		if size > len(chunk) {
+			return
+		}
+		said := string(chunk[:1])
+		if said == "P" {
+			name, _, _ := strings.Cut(string(chunk[5:size]), "\x00")
+			said += name
+		}
+		p.messages = append(p.messages, said)
+		chunk = chunk[size:]
+	}
+}
+
+func TestALostConnectionWhileCommitting(t *testing.T) {
+	t.Parallel()
+	dsn := freshSchema(t)
+	p, led := through(t, dsn)
+	at := &place{dsn: led, dir: t.TempDir(), clock: newClock()}
+	l := at.open(t)
+
+	c := l.mustClaim(t, ask("1"), Claimed)
+	p.cutAfterCommit.Store(1)
+	made, err := l.RecordOrder(t.Context(), c, testOrder(t, "o1"), RecordedAnswer{Attempts: 1})
+	if err != nil || made.State != Awaiting || made.Attempts != 1 || len(eventsOf(t, l, made.ID)) != 2 {
+		t.Errorf("order: %+v, %v", made, err)
+	}
+	p.cutAfterCommit.Store(1)
+	done, err := l.ApplyCharge(t.Context(), scope, charge("c1", "o1", "Authorized"))
+	if err != nil || done.Repeat || !done.Changed || done.Payment.State != Paid || len(eventsOf(t, l, made.ID)) != 3 {
+		t.Errorf("charge: %+v, %v", done, err)
+	}
+	c = l.mustClaim(t, ask("2"), Claimed)
+	p.cutAfterCommit.Store(1)
+	if failed := fail(t, l, c, Unknown); failed.State != Unknown || failed.Attempts != 2 || len(eventsOf(t, l, failed.ID)) != 2 {
+		t.Errorf("failure: %+v", failed)
+	}
+	c = l.mustClaim(t, ask("2"), Claimed)
+	p.cutAfterCommit.Store(1)
+	renew(t, l, c)
+
+	p.cutAfterCommit.Store(1) // a claim is not sure to be ours then: nothing may be sent
+	if _, err = l.Claim(t.Context(), ask("3")); !errors.Is(err, errCommitUnsure) || !strings.Contains(err.Error(), "not known whether") {
+		t.Errorf("claim: %v", err)
+	}
+	l.mustClaim(t, ask("3"), Busy)
+	if other := at.openIn(t, t.TempDir()); other.mustClaim(t, ask("3"), Busy).Holder == "" {
+		t.Error("somebody holds it")
+	}
+}
+
+func TestALostConnectionBeforeTheCommit(t *testing.T) {
+	t.Parallel()
+	p, led := through(t, freshSchema(t))
+	at := &place{dsn: led, dir: t.TempDir(), clock: newClock()}
+	l := at.open(t)
+	p.cutBefore.Store(2)
+	c := l.mustClaim(t, ask("1"), Claimed)
+	p.cutBefore.Store(2)
+	if made := l.mustRecord(t, c, testOrder(t, "o1")); len(eventsOf(t, l, made.ID)) != 2 {
+		t.Errorf("%+v", made)
+	}
+	p.cutBefore.Store(100)
+	_, err := l.Claim(t.Context(), ask("2"))
+	var failure *Error
+	if !errors.As(err, &failure) {
+		t.Errorf("a server that is gone: %v", err)
+	}
+	p.cutBefore.Store(0)
+	if all, err := l.Payments(t.Context(), scope, "2"); err != nil || all != nil {
+		t.Errorf("%+v, %v", all, err)
+	}
+}
+
+func TestNothingThatAPoolerCannotHandOn(t *testing.T) {
+	t.Parallel()
+	p, led := through(t, freshSchema(t))
+	at := &place{dsn: led, dir: t.TempDir(), clock: newClock()}
+	l := at.open(t)
+	c := l.mustClaim(t, ask("1"), Claimed)
+	l.mustRecord(t, c, testOrder(t, "o1"))
+	apply(t, l, charge("c1", "o1", "Authorized"))
+	for range l.List(t.Context(), Filter{Scope: scope, States: []State{Paid, Expired}, Limit: 3}) {
+		break
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	parsed := 0
+	for _, said := range p.messages {
+		if strings.HasPrefix(said, "P") {
+			parsed++
+			if said != "P" {
+				t.Errorf("a statement was prepared under a name: %q", said[1:])
+			}
+		}
+	}
+	if parsed < 10 {
+		t.Errorf("only %d statements seen of %d messages", parsed, len(p.messages))
+	}
+}
+
+func TestAServerThatTakesNoWrites(t *testing.T) {
+	t.Parallel()
+	dsn := freshSchema(t)
+	(&place{dsn: dsn, dir: t.TempDir(), clock: newClock()}).open(t) // makes the schema
+	_, err := Open(t.Context(), secret.New(dsn+"&default_transaction_read_only=on"), t.TempDir(), "", newClock().now)
+	var failure *Error
+	if !errors.As(err, &failure) || !errors.Is(err, errReadOnly) || !strings.Contains(err.Error(), "writable primary") {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestASlowerCommitIsNeverSwitchedOff(t *testing.T) {
+	t.Parallel()
+	for given, want := range map[string]string{"off": "on", "local": "on", "remote_write": "on", "on": "on", "remote_apply": "remote_apply"} {
+		dsn := freshSchema(t) + "&synchronous_commit=" + given
+		l := (&place{dsn: dsn, dir: t.TempDir(), clock: newClock()}).open(t)
+		got := ""
+		err := l.store.write(t.Context(), true, func(x *txn) error {
+			rows, err := x.query(`SELECT current_setting('synchronous_commit')`)
+			if err != nil {
+				return err
+			}
+			said, err := texts(rows)
+			got = strings.Join(said, "")
+			return err
+		})
+		if err != nil || got != want {
+			t.Errorf("%s: %s, %v", given, got, err)
+		}
+	}
+}
+
+func TestWhereShowsNoSecret(t *testing.T) {
+	t.Parallel()
+	dsn := adminDSN(t)
+	u, err := url.Parse(dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.User = url.UserPassword("villapay", "hunter2:hunter2")
+	query := u.Query()
+	query.Set("search_path", "public")
+	query.Set("sslpassword", "topsecret")
+	u.RawQuery = query.Encode()
+	store, err := openPostgres(context.Background(), secret.New(u.String()), newClock().now)
+	if err == nil {
+		defer store.close()
+		if got, want := store.where(), "postgres://villapay@"+u.Host+u.Path; got != want {
+			t.Errorf("%s, want %s", got, want)
+		}
+		_, err = store.db.Exec(`SELECT 1 FROM "hunter2:hunter2"`)
+		if shown := wrap(store, err, "test").Error(); strings.Contains(shown, "hunter2") || !strings.Contains(shown, "[redacted]") {
+			t.Error(shown)
+		}
+	} else {
+		t.Error(err)
+	}
+	u.Host = "127.0.0.1:1"
+	_, err = Open(t.Context(), secret.New(u.String()), t.TempDir(), "", newClock().now)
+	if err == nil || strings.Contains(err.Error(), "hunter2") || strings.Contains(err.Error(), "topsecret") || !strings.Contains(err.Error(), "127.0.0.1:1") {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestTextThatPostgresCannotHold(t *testing.T) {
+	t.Parallel()
+	both(t, func(t *testing.T, at *place) {
+		l := at.open(t)
+		c := l.mustClaim(t, ask("1"), Claimed)
+		order := testOrder(t, "o\\u0000x", `"description":"`+"\xff\xfe"+`"`)
+		p, err := l.RecordOrder(t.Context(), c, order, RecordedAnswer{RequestID: "a\x00b"})
+		if err != nil || p.BankID != "o\uFFFDx" || p.RequestID != "a\uFFFDb" {
+			t.Errorf("%+v, %v", p, err)
+		}
+		if done := apply(t, l, charge("c\x00", "o\x00x", "Authorized")); done.Payment.State != Paid {
+			t.Errorf("%+v", done)
+		}
+	})
+}
+
+func TestConflictsAreTriedAgain(t *testing.T) {
+	t.Parallel()
+	dsn := freshSchema(t)
+	at := &place{dsn: dsn, dir: t.TempDir(), clock: newClock()}
+	one, two := at.open(t), at.open(t)
+	one.mustClaim(t, ask("1"), Claimed)
+	one.mustClaim(t, ask("2"), Claimed)
+	// Two transactions that lock the same two payments in opposite order: the
+	// server ends one of them.
+	var group, both sync.WaitGroup
+	both.Add(2)
+	for i, l := range []*Ledger{one, two} {
+		group.Go(func() {
+			runs := 0
+			err := l.store.write(context.Background(), true, func(x *txn) error {
+				runs++
+				for step := range 2 {
+					id := fmt.Sprint(1 + (i+step)%2)
+					if _, err := x.exec(`UPDATE villapay_payment SET attempts = attempts + 1 WHERE orderid = ?`, id); err != nil {
+						return err
+					}
+					if runs == 1 && step == 0 {
+						both.Done()
+						both.Wait()
+					}
+				}
+				return nil
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	group.Wait()
+	for _, id := range []string{"1", "2"} {
+		if all, err := one.Payments(t.Context(), scope, id); err != nil || all[0].Attempts != 2 {
+			t.Errorf("order %s: %+v, %v", id, all, err)
+		}
+	}
+}
