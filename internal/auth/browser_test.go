@@ -54,13 +54,13 @@ func browse(t *testing.T, address string, follow bool) (ended, body string) {
 		}
 		return nil
 	}}
-	res, err := client.Get(address) //nolint:noctx // a test's browser
+	res, err := client.Get(address)
 	if err != nil {
 		t.Error(err)
 		return "", ""
 	}
 	_ = res.Body.Close()
-	res, err = client.PostForm(res.Request.URL.String(), url.Values{"username": {"ann"}, "password": {rightPassword}}) //nolint:noctx // as above
+	res, err = client.PostForm(res.Request.URL.String(), url.Values{"username": {"ann"}, "password": {rightPassword}})
 	if err != nil {
 		t.Error(err)
 		return "", ""
@@ -367,7 +367,7 @@ func TestOpenBrowser(t *testing.T) {
 	t.Setenv("DISPLAY", ":99")
 	write := func(script string) {
 		t.Helper()
-		if err := os.WriteFile(filepath.Join(dir, "xdg-open"), []byte("#!/bin/sh\n"+script+"\n"), 0o700); err != nil { //nolint:gosec // it has to be executable
+		if err := os.WriteFile(filepath.Join(dir, "xdg-open"), []byte("#!/bin/sh\n"+script+"\n"), 0o700); err != nil {
 			t.Fatal(err)
 		}
 	}

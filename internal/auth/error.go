@@ -43,8 +43,7 @@ func (e *Error) Unwrap() error { return e.Err }
 
 // code is Cognito's name of the error in err, "" where err is not its answer.
 func code(err error) string {
-	var api smithy.APIError
-	if errors.As(err, &api) {
+	if api, ok := errors.AsType[smithy.APIError](err); ok {
 		return api.ErrorCode()
 	}
 	return ""

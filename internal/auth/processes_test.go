@@ -2,6 +2,7 @@ package auth
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -17,51 +18,75 @@ import (
 	"github.com/villapay/villapay/internal/secret"
 )
 
-// The variables that make this test binary another process of a test's.
-const (
-	childJob      = "VILLAPAY_TEST_CHILD" // token, refresh, write or prompt
-	childDir      = "VILLAPAY_TEST_DIR"
-	childEndpoint = "VILLAPAY_TEST_ENDPOINT"
-	childClient   = "VILLAPAY_TEST_CLIENT"
-	childKey      = "VILLAPAY_TEST_KEY"
-	childUsed     = "VILLAPAY_TEST_USED"
-)
+// childJob is the variable that makes this test binary another process of a
+// test's; it holds a job as JSON.
+const childJob = "VILLAPAY_TEST_CHILD"
+
+// job is what another process is to do, with the session in Dir.
+type job struct {
+	Do               string // token, refresh, write or prompt
+	Dir              string
+	Endpoint, Client string
+	Key              string // what the keyring holds
+	Used             string // the token that the API refused
+}
 
 // inherited is a keyring that holds what the parent's did.
-type inherited struct{}
+type inherited struct{ key string }
 
-func (inherited) Get(string) (string, error) { return os.Getenv(childKey), nil }
-func (inherited) Set(string, string) error   { return errors.New("not needed") }
-func (inherited) Delete(string) error        { return nil }
+func (i inherited) Get(string) (string, error) { return i.key, nil }
+func (inherited) Set(string, string) error     { return errors.New("not needed") }
+func (inherited) Delete(string) error          { return nil }
 
-// child does one job of another process and returns its exit code.
+// child does its job and returns the exit code.
 func child() int {
 	warn := func(text string) { fmt.Fprintln(os.Stderr, text) }
-	pool := Pool{Env: "dev", Region: cognito.Region, UserPoolID: cognito.PoolID, ClientID: os.Getenv(childClient), Endpoint: os.Getenv(childEndpoint)}
-	store := OpenStore(os.Getenv(childDir), Auto, inherited{}, warn)
+	var j job
+	if err := json.Unmarshal([]byte(os.Getenv(childJob)), &j); err != nil {
+		warn(err.Error())
+		return 1
+	}
+	pool := Pool{Env: "dev", Region: cognito.Region, UserPoolID: cognito.PoolID, ClientID: j.Client, Endpoint: j.Endpoint}
+	store := OpenStore(j.Dir, Auto, inherited{j.Key}, warn)
 	s := NewSession(NewClient(pool, http.DefaultTransport, time.Now, nil, warn), store, secret.String{})
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	var token secret.String
 	var err error
-	switch os.Getenv(childJob) {
+	switch j.Do {
 	case "prompt":
 		err = childPrompt()
 	case "token":
 		token, err = s.Token(ctx)
 	case "refresh":
-		token, err = s.Refresh(ctx, secret.New(os.Getenv(childUsed)))
+		token, err = s.Refresh(ctx, secret.New(j.Used))
 	case "write":
 		for n := 0; err == nil; n++ { // until it is killed
 			err = store.keep(ctx, someSession, someTokens(strings.Repeat(fmt.Sprint(n%10), 1000+n%7)))
 		}
 	}
 	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
+		warn(err.Error())
 		return 1
 	}
 	fmt.Print(token.Reveal())
 	return 0
+}
+
+// spawn prepares another process with a job.
+func spawn(t *testing.T, j job) *exec.Cmd {
+	t.Helper()
+	text, err := json.Marshal(j)
+	if err != nil {
+		t.Fatal(err)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	command := exec.CommandContext(t.Context(), self)
+	command.Env = append(os.Environ(), childJob+"="+string(text))
+	return command
 }
 
 // childPrompt asks for a secret at the process's own terminal until an answer
@@ -81,31 +106,24 @@ func childPrompt() error {
 	return nil
 }
 
-// spawn prepares a child of the test's.
-func (b *bench) spawn(t *testing.T, job, dir string, r *ring, used secret.String) *exec.Cmd {
+// child prepares another process of b's with the session in dir.
+func (b *bench) child(t *testing.T, do, dir string, r *ring, used string) *exec.Cmd {
 	t.Helper()
-	key := ""
-	for _, value := range r.keys {
-		key = value
+	j := job{Do: do, Dir: dir, Endpoint: b.server.URL, Client: b.ClientID, Used: used}
+	for _, key := range r.keys {
+		j.Key = key
 	}
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	command := exec.CommandContext(t.Context(), self) //nolint:gosec // this very test
-	command.Env = append(os.Environ(), childJob+"="+job, childDir+"="+dir, childEndpoint+"="+b.server.URL,
-		childClient+"="+b.ClientID, childKey+"="+key, childUsed+"="+used.Reveal())
-	return command
+	return spawn(t, j)
 }
 
 // together runs n children at once and returns what they printed.
-func (b *bench) together(t *testing.T, n int, job, dir string, r *ring, used secret.String) map[string]int {
+func (b *bench) together(t *testing.T, n int, do, dir string, r *ring, used string) map[string]int {
 	t.Helper()
 	var mu sync.Mutex
 	printed := map[string]int{}
 	var all sync.WaitGroup
 	for range n {
-		command := b.spawn(t, job, dir, r, used)
+		command := b.child(t, do, dir, r, used)
 		all.Go(func() {
 			var errs strings.Builder
 			command.Stderr = &errs
@@ -136,7 +154,7 @@ func TestTwentyProcessesAtOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.pool.SetDelay(50 * time.Millisecond) // so that they meet
-	printed := b.together(t, 20, "token", dir, r, secret.String{})
+	printed := b.together(t, 20, "token", dir, r, "")
 	if n := b.calls.count("GetTokensFromRefreshToken"); n != 1 || len(printed) != 1 {
 		t.Fatalf("%d refreshes, %d different tokens", n, len(printed))
 	}
@@ -146,7 +164,7 @@ func TestTwentyProcessesAtOnce(t *testing.T) {
 			t.Errorf("the API says %d %s", status, words)
 		}
 	}
-	printed = b.together(t, 20, "refresh", dir, r, secret.New(used))
+	printed = b.together(t, 20, "refresh", dir, r, used)
 	if n := b.calls.count("GetTokensFromRefreshToken"); n != 2 || len(printed) != 1 || printed[used] != 0 {
 		t.Errorf("after a 401: %d refreshes in all, %d different tokens, %d the refused one", n, len(printed), printed[used])
 	}
@@ -169,7 +187,7 @@ func TestKilledWhileRefreshing(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.pool.SetDelay(time.Minute)
-	victim := b.spawn(t, "token", dir, r, secret.String{})
+	victim := b.child(t, "token", dir, r, "")
 	if err := victim.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -185,7 +203,7 @@ func TestKilledWhileRefreshing(t *testing.T) {
 		t.Errorf("the session changed: %v", err)
 	}
 	b.pool.SetDelay(0)
-	printed := b.together(t, 3, "token", dir, r, secret.String{})
+	printed := b.together(t, 3, "token", dir, r, "")
 	if len(printed) != 1 {
 		t.Errorf("%d different tokens", len(printed))
 	}
@@ -202,7 +220,7 @@ func TestKilledWhileWriting(t *testing.T) {
 	}
 	seen := map[string]bool{}
 	for round := range 25 {
-		victim := b.spawn(t, "write", dir, r, secret.String{})
+		victim := b.child(t, "write", dir, r, "")
 		if err := victim.Start(); err != nil {
 			t.Fatal(err)
 		}

@@ -243,10 +243,10 @@ func TestReadOnlyDirectory(t *testing.T) {
 		t.Skip("permissions do not bind root, nor Windows")
 	}
 	b, s, r := signedIn(t, cognito.RotatingID)
-	if err := os.Chmod(s.store.dir, 0o500); err != nil { //nolint:gosec // a directory
+	if err := os.Chmod(s.store.dir, 0o500); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = os.Chmod(s.store.dir, 0o700) }) //nolint:gosec // a directory
+	t.Cleanup(func() { _ = os.Chmod(s.store.dir, 0o700) })
 	b.clock.add(2 * time.Hour)
 	_, err := b.again(s, r).Token(t.Context())
 	told(t, err, Config, "write the token file", "permission denied")

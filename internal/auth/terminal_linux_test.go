@@ -187,12 +187,7 @@ func TestTerminalInterrupted(t *testing.T) {
 // prompting is another process at the terminal p, or without any.
 func prompting(t *testing.T, p *pty) *exec.Cmd {
 	t.Helper()
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	command := exec.CommandContext(t.Context(), self) //nolint:gosec // this very test
-	command.Env = append(os.Environ(), childJob+"=prompt")
+	command := spawn(t, job{Do: "prompt"})
 	command.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if p != nil {
 		command.Stdin = p.tty
