@@ -153,10 +153,15 @@ func ownAddresses() ([]net.IP, error) {
 // URL is the page's address under its best host.
 func (s *Server) URL() string { return "http://" + s.hosts[0] + s.path }
 
-// Show tells every open page what is known of the order now. A payment of
-// another bank order counts only where it is paid: else a newer order stands in
-// this one's place, and the page must not be paid any more.
+// Show tells every open page what is known of the order now. Where p is another
+// payment of the order than the page's, it counts if it is paid, or if it is of
+// the same source: then a newer one stands in this one's place, and the page
+// must not be paid any more. Of another source, both can be paid.
 func (s *Server) Show(p ledger.Payment) {
+	own := s.page.Payment
+	if p.BankID != own.BankID && p.Source != own.Source && p.State != ledger.Paid {
+		return
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.last = p

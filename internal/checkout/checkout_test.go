@@ -248,6 +248,9 @@ func TestStatesAsAPayerSeesThem(t *testing.T) {
 		"paid after expiry":     {func(p *ledger.Payment) { p.State = ledger.Paid }, 2 * time.Hour, "paid", true},
 		"another order is paid": {func(p *ledger.Payment) { p.State, p.BankID = ledger.Paid, "order_test_2" }, 0, "paid", true},
 		"another order is open": {func(p *ledger.Payment) { p.BankID = "order_test_2" }, 0, "replaced", true},
+		"of another source":     {func(p *ledger.Payment) { p.BankID, p.Source = "order_test_2", api.WeChat }, 0, "awaiting", false},
+		"expired, of another":   {func(p *ledger.Payment) { p.BankID, p.Source, p.State = "order_test_2", api.WeChat, ledger.Expired }, 0, "awaiting", false},
+		"paid, of another":      {func(p *ledger.Payment) { p.BankID, p.Source, p.State = "order_test_2", api.WeChat, ledger.Paid }, 0, "paid", true},
 		"one is being made":     {func(p *ledger.Payment) { p.BankID, p.State = "", ledger.Sending }, 0, "replaced", true},
 		"replaced":              {func(p *ledger.Payment) { p.ReplacedBy = "key" }, 0, "replaced", true},
 		"replaced, yet paid":    {func(p *ledger.Payment) { p.ReplacedBy, p.State = "key", ledger.Paid }, 0, "paid", true},
@@ -325,8 +328,15 @@ func TestTheReadersLanguageComesFirst(t *testing.T) {
 	t.Parallel()
 	s := newServer(t, bankPage(t))
 	for _, test := range []struct{ query, accept, lang string }{
-		{"", "", "th"}, {"", "en-US,en;q=0.9", "en"}, {"", "th-TH,th;q=0.9,en;q=0.8", "th"}, {"", "en;q=0.5, th;q=0.4", "en"},
-		{"", "de, ja", "th"}, {"", "en;q=x", "th"}, {"?lang=en", "th", "en"}, {"?lang=th", "en", "th"}, {"?lang=xx", "en", "th"},
+		{"", "", "th"},
+		{"", "en-US,en;q=0.9", "en"},
+		{"", "th-TH,th;q=0.9,en;q=0.8", "th"},
+		{"", "en;q=0.5, th;q=0.4", "en"},
+		{"", "de, ja", "th"},
+		{"", "en;q=x", "th"},
+		{"?lang=en", "th", "en"},
+		{"?lang=th", "en", "th"},
+		{"?lang=xx", "en", "th"},
 	} {
 		body := text(t, ask(s, "GET", s.path+test.query, nil, "Accept-Language", test.accept))
 		if !strings.Contains(body, `<html lang="`+test.lang+`">`) {

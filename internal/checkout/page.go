@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -39,15 +40,13 @@ func (s *Server) routes() map[string]http.HandlerFunc {
 
 func (s *Server) only(handler http.HandlerFunc, methods ...string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		for _, method := range methods {
-			if r.Method == method {
-				r.Body = http.MaxBytesReader(w, r.Body, maxForm)
-				handler(w, r)
-				return
-			}
+		if !slices.Contains(methods, r.Method) {
+			w.Header().Set("Allow", strings.Join(methods, ", "))
+			s.refuse(w, r, http.StatusMethodNotAllowed)
+			return
 		}
-		w.Header().Set("Allow", strings.Join(methods, ", "))
-		s.refuse(w, r, http.StatusMethodNotAllowed)
+		r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+		handler(w, r)
 	}
 }
 

@@ -51,7 +51,7 @@ func Launch(t testing.TB) *Browser {
 	if path == "" {
 		t.Skip("VILLAPAY_TEST_CHROMIUM names no Chromium")
 	}
-	profile, err := os.MkdirTemp("", "villapay-chromium-")
+	profile, err := os.MkdirTemp("", "villapay-chromium-") //nolint:usetesting // its helpers may still write when it has ended
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,7 +63,7 @@ func Launch(t testing.TB) *Browser {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(path, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+	cmd := exec.Command(path, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", //nolint:gosec // the tester's own browser
 		"--disable-dev-shm-usage", "--disable-background-networking", "--disable-component-update", "--disable-sync",
 		"--user-data-dir="+profile, "--remote-debugging-pipe", "about:blank")
 	cmd.ExtraFiles = []*os.File{theirIn, theirOut} // the protocol's 3 and 4
