@@ -249,6 +249,41 @@ func TestBrowserWrongClientSecret(t *testing.T) {
 	}
 }
 
+// The page was answered, and then the token endpoint fails.
+func TestBrowserTokensUnreachable(t *testing.T) {
+	t.Parallel()
+	for _, test := range map[string]struct {
+		answer http.HandlerFunc
+		kind   Kind
+		says   string
+	}{
+		"gateway": {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) }, Unreachable, "HTTP 502"},
+		"cut":     {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, Unreachable, "cannot reach the sign-in page"},
+		"echo": {func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			w.WriteHeader(http.StatusBadRequest)
+			fmt.Fprintf(w, `{"error":"invalid_grant","error_description":"no %s"}`, r.PostFormValue("code"))
+		}, Denied, "expired or was used already"},
+		"echo of another kind": {func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			w.WriteHeader(http.StatusBadRequest)
+			fmt.Fprintf(w, `{"error":"odd","error_description":"no %s"}`, r.PostFormValue("code"))
+		}, Denied, "odd: no [redacted]"},
+	} {
+		b := webBench(t, true)
+		b.calls.next = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/oauth2/token" {
+				test.answer(w, r)
+				return
+			}
+			b.pool.ServeHTTP(w, r)
+		})
+		_, err := b.client(nil).Browser(t.Context(), func(address string) error { go browse(t, address, true); return nil }, nil)
+		told(t, err, test.kind, test.says)
+
+	}
+}
+
 // The browser was closed, or never opened: five minutes, then an end that says
 // what may have been wrong.
 func TestBrowserClosed(t *testing.T) {

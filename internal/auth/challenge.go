@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"unicode"
 
 	"github.com/aws/aws-sdk-go-v2/service/cognitoidentityprovider/types"
 
@@ -110,9 +111,22 @@ func (c *Client) asker(s step) (func(context.Context) (map[string]string, error)
 
 func sentTo(params map[string]string) string {
 	if to := params["CODE_DELIVERY_DESTINATION"]; to != "" {
-		return " to " + to
+		return " to " + visible(to)
 	}
 	return ""
+}
+
+// visible is a server's text, fit for a terminal.
+func visible(text string) string {
+	var out strings.Builder
+	for _, r := range text {
+		if unicode.IsPrint(r) {
+			out.WriteRune(r)
+		} else {
+			fmt.Fprintf(&out, "\\u%04x", r)
+		}
+	}
+	return out.String()
 }
 
 func (c *Client) askCode(key, label string) func(context.Context) (map[string]string, error) {
@@ -153,7 +167,7 @@ func factorName(factor string) string {
 	case "SOFTWARE_TOKEN_MFA":
 		return "a code from your authenticator app"
 	}
-	return factor
+	return visible(factor)
 }
 
 // askNewPassword asks for a password twice, and for whatever else the pool
@@ -170,7 +184,7 @@ func (c *Client) askNewPassword(required string) func(context.Context) (map[stri
 		_ = json.Unmarshal([]byte(required), &attributes) // absent or odd: nothing more to ask
 		for _, attribute := range attributes {
 			name := strings.TrimPrefix(attribute, "userAttributes.")
-			if answers["userAttributes."+name], err = c.prompt.Line(ctx, name+": "); err != nil {
+			if answers["userAttributes."+name], err = c.prompt.Line(ctx, visible(name)+": "); err != nil {
 				return nil, err
 			}
 		}

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -381,6 +382,58 @@ func TestClockTwoHoursOff(t *testing.T) {
 		if accepted, err := c.Accept(t.Context(), tokens.ID); err != nil || !accepted.ExpiresAt.Equal(tokens.ExpiresAt) {
 			t.Errorf("the token alone: %v, expires %s, want %s", err, accepted.ExpiresAt, tokens.ExpiresAt)
 		}
+	}
+}
+
+func TestServerTextIsMadeVisible(t *testing.T) {
+	t.Parallel()
+	p := &answers{typed: []string{"1"}}
+	c := NewClient(Pool{}, offline{}, time.Now, p, func(string) {})
+	ask, err := c.asker(step{challenge: "SMS_MFA", params: map[string]string{"CODE_DELIVERY_DESTINATION": "+66\x1b[2J\n\u202e9 ก้"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ask(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := p.asked.String(), `Code sent by SMS to +66\u001b[2J\u000a\u202e9 ก้: `; got != want {
+		t.Errorf("shows %q, want %q", got, want)
+	}
+}
+
+// An app client with neither flow is told apart from a wrong password.
+func TestNeitherFlowIsOffered(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusBadRequest)
+		fmt.Fprint(w, `{"__type":"InvalidParameterException","message":"Auth flow not enabled for this client"}`)
+	}))
+	t.Cleanup(server.Close)
+	pool := Pool{Env: "dev", Region: "x", UserPoolID: "x_y", ClientID: "c", Endpoint: server.URL}
+	_, err := NewClient(pool, http.DefaultTransport, time.Now, nil, func(string) {}).Password(t.Context(), "ann", secret.New("pw"))
+	told(t, err, Config, "neither by SRP nor by password", "villapay login --web")
+}
+
+// A server that never stops asking is left, and one that asks nothing too.
+func TestOddServers(t *testing.T) {
+	t.Parallel()
+	for answer, test := range map[string]struct {
+		kind Kind
+		says string
+	}{
+		`{}`: {Unreachable, "neither tokens nor a question"},
+		`{"ChallengeName":"SMS_MFA","ChallengeParameters":{},"Session":"s"}`:                                       {Denied, "more and more steps"},
+		`{"ChallengeName":"SELECT_MFA_TYPE","ChallengeParameters":{},"Session":"s"}`:                               {Unreachable, "names none"},
+		`{"ChallengeName":"PASSWORD_VERIFIER","ChallengeParameters":{"SALT":"x"}}`:                                 {Unreachable, "makes no sense"},
+		`{"AuthenticationResult":{"AccessToken":"a"}}`:                                                             {Config, "there is no ID token"},
+		`{"AuthenticationResult":{"IdToken":"a.b.c","NewDeviceMetadata":{"DeviceKey":"d"}},"ChallengeName":"SMS"}`: {Config, "not base64"},
+	} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, answer) }))
+		pool := Pool{Env: "dev", Region: "x", UserPoolID: "x_y", ClientID: "c", Endpoint: server.URL}
+		p := &answers{typed: slices.Repeat([]string{"123456"}, 20)}
+		_, err := NewClient(pool, http.DefaultTransport, time.Now, p, func(string) {}).Password(t.Context(), "ann", secret.New("pw"))
+		server.Close()
+		told(t, err, test.kind, test.says)
 	}
 }
 

@@ -172,6 +172,40 @@ func TestEndedSession(t *testing.T) {
 	}
 }
 
+// Where a writer keeps no lock, the loser of a race must not throw away what
+// the winner saved.
+func TestLoserKeepsTheWinnersSession(t *testing.T) {
+	t.Parallel()
+	b, s, r := signedIn(t, cognito.RotatingID)
+	path := s.store.Path()
+	before, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.clock.add(2 * time.Hour)
+	won := token(t, b.again(s, r))
+	after, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, before, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	loser := b.again(s, r)
+	loser.client.http.Transport = roundTrip(func(req *http.Request) (*http.Response, error) {
+		if err := os.WriteFile(path, after, 0o600); err != nil {
+			return nil, err
+		}
+		return http.DefaultTransport.RoundTrip(req)
+	})
+	if got := token(t, loser); got.Reveal() != won.Reveal() {
+		t.Error("the loser does not take the winner's token")
+	}
+	if text, err := os.ReadFile(path); err != nil || string(text) != string(after) {
+		t.Errorf("the winner's session is gone: %v", err)
+	}
+}
+
 // Nothing but the end of the session takes it out of the store.
 func TestSessionSurvivesOtherRefusals(t *testing.T) {
 	t.Parallel()
