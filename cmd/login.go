@@ -175,10 +175,7 @@ func (c *login) browse(ctx context.Context, client *auth.Client, prompt auth.Pro
 			return prompt.Line(ctx, "Address that the browser ended at: ")
 		})
 	}
-	return client.Browser(ctx, func(url string) error {
-		c.app.note("opening the browser; if nothing opens, go to %s", url)
-		return auth.OpenBrowser(ctx, url)
-	}, nil)
+	return client.Browser(ctx, func(url string) error { return auth.OpenBrowser(ctx, url) }, nil)
 }
 
 // longestSecret bounds what is read as one secret, in bytes.

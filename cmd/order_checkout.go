@@ -70,7 +70,7 @@ func (c *orderCheckout) run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	server, err := c.page(settings, open, listener.Addr())
+	server, err := c.page(settings, service, open, listener.Addr())
 	if err != nil {
 		_ = listener.Close()
 		return &localError{err: err}
@@ -126,7 +126,7 @@ func (c *orderCheckout) open(ctx context.Context, settings *config.Config, order
 	return open, nil
 }
 
-func (c *orderCheckout) page(settings *config.Config, open ledger.Payment, addr net.Addr) (*checkout.Server, error) {
+func (c *orderCheckout) page(settings *config.Config, service *payment.Service, open ledger.Payment, addr net.Addr) (*checkout.Server, error) {
 	hosts, err := checkout.Hosts(addr)
 	if err != nil {
 		return nil, err
@@ -142,7 +142,10 @@ func (c *orderCheckout) page(settings *config.Config, open ledger.Payment, addr 
 			return nil, err
 		}
 		page.Pay = func(ctx context.Context) error {
-			_, err := stand.Pay(ctx, open.BankID, "Authorized")
+			if _, err := stand.Pay(ctx, open.BankID, "Authorized"); err != nil {
+				return err
+			}
+			_, err := service.Status(ctx, open.OrderID, true) // so that the page need not wait for the next poll
 			return err
 		}
 	}

@@ -3,10 +3,13 @@ package cmd
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strings"
 
 	"github.com/villapay/villapay/internal/api"
 	"github.com/villapay/villapay/internal/auth"
 	"github.com/villapay/villapay/internal/config"
+	"github.com/villapay/villapay/internal/render"
 	"github.com/villapay/villapay/internal/secret"
 )
 
@@ -42,7 +45,14 @@ func (a *app) openSession(mode auth.Mode) (*auth.Session, error) {
 	return auth.NewSession(client, store, secret.New(a.Getenv("VILLAPAY_TOKEN"))), nil
 }
 
-func (a *app) warnText(text string) { a.warn("%s", text) }
+// warnText shows a warning of the sign-in, which may have several lines.
+func (a *app) warnText(text string) {
+	first, rest, _ := strings.Cut(strings.TrimSpace(text), "\n")
+	a.warn("%s", first)
+	for line := range strings.Lines(rest) {
+		fmt.Fprintln(a.Err, render.Visible(strings.TrimRight(line, "\n")))
+	}
+}
 
 // signIn makes the client of the selected environment's user pool.
 func (a *app) signIn(settings *config.Config, prompt auth.Prompter) (*auth.Client, error) {

@@ -1,10 +1,13 @@
 package cmd
 
 import (
+	"fmt"
 	"io/fs"
+	"net"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -19,7 +22,8 @@ func signInMachine(t *testing.T, clientID string) (*machine, *cognito.Pool) {
 	t.Helper()
 	server := httptest.NewUnstartedServer(nil)
 	url := "http://" + server.Listener.Addr().String()
-	pool, err := cognito.New(cognito.Options{Now: time.Now, Issuer: url})
+	callback := freePort(t)
+	pool, err := cognito.New(cognito.Options{Now: time.Now, Issuer: url, Callbacks: []string{fmt.Sprintf("http://127.0.0.1:%d/callback", callback)}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -33,6 +37,7 @@ func signInMachine(t *testing.T, clientID string) (*machine, *cognito.Pool) {
 	})
 	m := newMachine(t, "VILLAPAY_TOKEN=", "VILLAPAY_ENV=shop")
 	config := "envs:\n  shop:\n    base_url: " + url + "\n    auth:\n      endpoint: " + url +
+		"\n      domain: " + url + "\n      callback_ports: [" + strconv.Itoa(callback) + "]" +
 		"\n      user_pool_id: " + cognito.PoolID + "\n      client_id: " + clientID + "\n"
 	if err := os.MkdirAll(filepath.Join(m.dir, "config"), 0o700); err != nil {
 		t.Fatal(err)
@@ -41,6 +46,17 @@ func signInMachine(t *testing.T, clientID string) (*machine, *cognito.Pool) {
 		t.Fatal(err)
 	}
 	return m, pool
+}
+
+// freePort is a port of loopback that nobody used a moment ago.
+func freePort(t *testing.T) int {
+	t.Helper()
+	listener, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	return listener.Addr().(*net.TCPAddr).Port
 }
 
 // with is the same machine with more variables set.
