@@ -76,20 +76,31 @@ func (c *Client) CreateOrder(ctx context.Context, orderID string, source Source,
 	if err != nil {
 		return nil, "", err
 	}
-	answer, err := c.Do(req)
+	var order *Order
+	answer, err := c.do(req, orderID, func(answer *Answer, err error) error {
+		if err == nil {
+			order, err = answer.order()
+		}
+		return err
+	})
 	if err != nil {
 		return nil, "", err
 	}
-	if status, _ := unwrap(answer.Status, answer.Body); answer.Status/100 != 2 || status/100 != 2 {
-		return nil, "", answer.failure()
-	}
-	order, err := DecodeOrder(answer.Body)
-	if err != nil {
-		failure := answer.failure()
-		failure.Err = err
-		return nil, "", failure
-	}
 	return order, answer.RequestID, nil
+}
+
+// order reads the order in an answer, or says what it is instead.
+func (a *Answer) order() (*Order, error) {
+	if err := a.Failure(); err != nil {
+		return nil, err
+	}
+	order, err := DecodeOrder(a.Body)
+	if err != nil {
+		failure := a.failure()
+		failure.Err = err
+		return nil, failure
+	}
+	return order, nil
 }
 
 // Request builds a request for a path below the base URL, and refuses one that
@@ -117,13 +128,20 @@ func (c *Client) Request(ctx context.Context, method, path string, body io.Reade
 // Do signs req with the token, sends it once and reads the whole answer,
 // whatever its status. Redirects are not followed.
 func (c *Client) Do(req *http.Request) (*Answer, error) {
-	token, err := c.authorize(req)
-	if err != nil {
-		return nil, err
-	}
+	return c.do(req, "", func(_ *Answer, err error) error { return err })
+}
+
+// do is Do for a call about a Villa order, "" for none. judge has the last word
+// on what the answer, or the lack of one, means; that goes into the log.
+func (c *Client) do(req *http.Request, orderID string, judge func(*Answer, error) error) (*Answer, error) {
 	start := time.Now()
-	answer, err := c.send(req, token)
-	c.record(req, answer, err, time.Since(start))
+	var answer *Answer
+	token, err := c.authorize(req)
+	if err == nil {
+		answer, err = c.send(req, token)
+	}
+	err = judge(answer, err)
+	c.record(req, orderID, answer, err, time.Since(start))
 	return answer, err
 }
 
@@ -185,25 +203,36 @@ func (a *Answer) Failure() error {
 	return a.failure()
 }
 
-func (c *Client) record(req *http.Request, answer *Answer, err error, took time.Duration) {
+// record writes one call to the log, with its outcome.
+func (c *Client) record(req *http.Request, orderID string, answer *Answer, err error, took time.Duration) {
 	if c.Log == nil {
 		return
 	}
 	attrs := []slog.Attr{slog.String("method", req.Method), slog.String("path", req.URL.Path), slog.Duration("took", took)}
-	level := slog.LevelInfo
+	if orderID != "" {
+		attrs = append(attrs, slog.String("order", orderID))
+	}
+	if key := req.Header.Get(c.KeyHeader); key != "" {
+		attrs = append(attrs, slog.String("key", key))
+	}
 	if answer != nil {
 		attrs = append(attrs, slog.Int("status", answer.Status), slog.String("request_id", answer.RequestID))
-		if answer.Status >= 400 {
-			level = slog.LevelWarn
-		}
+	}
+	outcome, level := "ok", slog.LevelInfo
+	if err == nil && orderID == "" && answer.Failure() != nil { // a raw call takes any answer
+		outcome, level = "refused", slog.LevelWarn
 	}
 	if err != nil {
-		level = slog.LevelError
+		outcome, level = "not sent", slog.LevelError
 		attrs = append(attrs, slog.String("error", err.Error()))
 		var failure *Error
 		if errors.As(err, &failure) {
+			outcome = failure.Kind.String()
+			if failure.Kind == Refused {
+				level = slog.LevelWarn // by a server that works as it should
+			}
 			attrs = append(attrs, slog.String("code", failure.Code))
 		}
 	}
-	c.Log.LogAttrs(req.Context(), level, "call", attrs...)
+	c.Log.LogAttrs(req.Context(), level, "call", append(attrs, slog.String("outcome", outcome))...)
 }

@@ -24,6 +24,21 @@ const (
 	Unknown                     // sent, and the outcome is not known: it may have been made
 )
 
+// String is the kind's word in the log.
+func (k Kind) String() string {
+	switch k {
+	case Refused:
+		return "refused"
+	case Denied:
+		return "denied"
+	case Unavailable:
+		return "unavailable"
+	case Unknown:
+		return "unknown"
+	}
+	return "failed"
+}
+
 // Error is a failed call. It is the one error type that calls return, apart
 // from errors of the context and of the caller's own Tokens.
 type Error struct {

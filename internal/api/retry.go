@@ -108,8 +108,8 @@ func Sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// Jitter spreads a polling interval over half to one and a half of d, so that
-// many pollers do not fall into step.
+// Jitter spreads a polling interval over 80 to 120 % of d, so that many pollers
+// do not fall into step.
 func Jitter(d time.Duration) time.Duration {
-	return d/2 + time.Duration(rand.Float64()*float64(d)) //nolint:gosec // not a secret
+	return d*4/5 + time.Duration(rand.Float64()*float64(d)*2/5) //nolint:gosec // not a secret
 }

@@ -36,12 +36,14 @@ func (c *Client) Status(ctx context.Context, path, orderID string) (StatusAnswer
 	if err != nil {
 		return StatusAnswer{}, err
 	}
-	answer, err := c.Do(req)
-	if err == nil {
-		err = answer.Failure()
-	}
+	answer, err := c.do(req, orderID, func(answer *Answer, err error) error {
+		if err == nil {
+			err = answer.Failure()
+		}
+		return harmless(err)
+	})
 	if err != nil {
-		return StatusAnswer{}, harmless(err)
+		return StatusAnswer{}, err
 	}
 	status, err := decodeStatus(answer.Body)
 	if err != nil {
@@ -89,11 +91,11 @@ func decodeStatus(body []byte) (StatusAnswer, error) {
 		Amount: Amount(found.Amount), Currency: string(found.Currency), Status: string(found.Status),
 		TransactionState: string(found.State), Livemode: found.Livemode.value,
 	}
-	switch id := string(found.ID); {
-	case found.Object == "order" || strings.HasPrefix(id, "order_"):
-		status.BankID = id
+	switch {
+	case found.isOrder():
+		status.BankID = string(found.ID)
 	case status.ChargeID == "":
-		status.ChargeID = id
+		status.ChargeID = string(found.ID)
 	}
 	return status, nil
 }
@@ -111,8 +113,14 @@ type statusFields struct {
 	Livemode looseBool   `json:"livemode"`
 }
 
+// isOrder tells whether the fields are a bank order's, not a charge's.
+func (f statusFields) isOrder() bool {
+	return f.Object == "order" || strings.HasPrefix(string(f.ID), "order_")
+}
+
 // nested looks for the charge under the names that envelopes usually give it,
-// and returns the fields themselves where it is not there.
+// and returns the fields themselves where it is not there. A charge that does
+// not name its order is the one of the order around it.
 func (f statusFields) nested(body []byte) statusFields {
 	var envelope map[string]json.RawMessage
 	if json.Unmarshal(body, &envelope) != nil {
@@ -121,6 +129,9 @@ func (f statusFields) nested(body []byte) statusFields {
 	for _, name := range []string{"charge", "payment", "data"} {
 		var inner statusFields
 		if json.Unmarshal(envelope[name], &inner) == nil && (inner.State != "" || f.Status == "" && inner.Status != "") {
+			if inner.BankID == "" && f.isOrder() {
+				inner.BankID = f.ID
+			}
 			return inner
 		}
 	}
