@@ -6,10 +6,15 @@
 package journal
 
 import (
+	"bytes"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"sync"
+	"unicode"
+	"unicode/utf16"
+	"unicode/utf8"
 )
 
 // The journal's room on disk: the file that is written and one older one.
@@ -63,11 +68,36 @@ func (j *Journal) Write(record []byte) (int, error) {
 		j.err = j.open()
 	}
 	if j.file != nil {
-		_, j.err = j.file.Write(record)
-		j.size += int64(len(record))
+		var written int
+		written, j.err = j.file.Write(visible(record))
+		j.size += int64(written)
 	}
 	return len(record), nil
 }
+
+// visible escapes what a terminal would act on, or show as nothing, in a record
+// that somebody reads with tail: slog leaves C1 controls and bidirectional
+// overrides as they are. In a JSON record such characters stand only in strings.
+func visible(record []byte) []byte {
+	if !bytes.ContainsFunc(record, hidden) {
+		return record
+	}
+	var out []byte
+	for _, r := range string(record) {
+		switch {
+		case !hidden(r):
+			out = utf8.AppendRune(out, r)
+		case r > 0xffff:
+			high, low := utf16.EncodeRune(r)
+			out = fmt.Appendf(out, `\u%04x\u%04x`, high, low)
+		default:
+			out = fmt.Appendf(out, `\u%04x`, r)
+		}
+	}
+	return out
+}
+
+func hidden(r rune) bool { return r != '\n' && !unicode.IsPrint(r) }
 
 // open opens the file for appending, after putting a full one aside. Two
 // processes that do so at once lose at most the older file's lines.

@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
+	"unicode"
 
 	"github.com/villapay/villapay/internal/secret"
 )
@@ -48,6 +50,32 @@ func TestRecordsAreJSONWithoutSecrets(t *testing.T) {
 		if info, err := os.Stat(path); err != nil || info.Mode().Perm() != want {
 			t.Errorf("%s: %v, %v", path, info.Mode(), err)
 		}
+	}
+}
+
+// Text from a server stands in the log as it came, and acts on no terminal.
+func TestServerTextIsHarmless(t *testing.T) {
+	t.Parallel()
+	j := New(filepath.Join(t.TempDir(), "log"))
+	const said = "a\x1b[2J\u009b31m\u202eb\u200b\U000e0041\x7f\r\n\u2028 ก ✓ c"
+	j.Logger().Error("call", "error", said)
+	if err := j.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if got := records(t, j.Path()); len(got) != 1 || got[0]["error"] != said {
+		t.Errorf("got %v", got)
+	}
+	data, err := os.ReadFile(j.Path())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range strings.TrimSuffix(string(data), "\n") {
+		if !unicode.IsPrint(r) {
+			t.Errorf("%U stands in the file", r)
+		}
+	}
+	if !strings.Contains(string(data), "ก ✓") {
+		t.Errorf("readable text is escaped: %s", data)
 	}
 }
 
