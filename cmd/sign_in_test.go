@@ -22,7 +22,7 @@ func signInMachine(t *testing.T, clientID string) (*machine, *cognito.Pool) {
 	t.Helper()
 	server := httptest.NewUnstartedServer(nil)
 	url := "http://" + server.Listener.Addr().String()
-	callback := freePort(t)
+	callback := unusedPort(t)
 	pool, err := cognito.New(cognito.Options{Now: time.Now, Issuer: url, Callbacks: []string{fmt.Sprintf("http://127.0.0.1:%d/callback", callback)}})
 	if err != nil {
 		t.Fatal(err)
@@ -48,8 +48,8 @@ func signInMachine(t *testing.T, clientID string) (*machine, *cognito.Pool) {
 	return m, pool
 }
 
-// freePort is a port of loopback that nobody used a moment ago.
-func freePort(t *testing.T) int {
+// unusedPort is a port of loopback that nobody used a moment ago.
+func unusedPort(t *testing.T) int {
 	t.Helper()
 	listener, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
