@@ -22,7 +22,7 @@ type orderList struct {
 }
 
 func newOrderList(a *app) *cobra.Command {
-	c := &orderList{app: a}
+	c := &orderList{app: a, limit: 30}
 	cmd := &cobra.Command{
 		Use:   "list",
 		Short: "List payments of the ledger, newest first",
@@ -36,7 +36,6 @@ func newOrderList(a *app) *cobra.Command {
 	f.StringSliceVar(&c.states, "state", nil, "only these states, such as awaiting,unknown")
 	f.Var(&choiceFlag{&c.source, api.Sources()}, "source", "only this source: qr or wechat")
 	f.Var(&countFlag{value: &c.limit}, "limit", "how many at most; 0 = all")
-	c.limit = 30
 	f.BoolVar(&c.allEnvs, "all-envs", false, "payments of every environment")
 	complete(cmd, "state", stateNames()...)
 	complete(cmd, "source", api.Sources()...)
