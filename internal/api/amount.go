@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/big"
-	"regexp"
 	"strings"
 )
 
@@ -13,17 +12,25 @@ import (
 // that no amount is known.
 type Amount struct{ text string }
 
-// amountForm is a plain decimal. Exponents, signs other than a leading minus,
-// and bare dots are refused: no payment API sends them on purpose.
-var amountForm = regexp.MustCompile(`^-?(0|[1-9][0-9]{0,17})(\.[0-9]{1,12})?$`)
-
-// ParseAmount reads a plain decimal such as 300, 300.0 or 74.00.
+// ParseAmount reads a plain decimal such as 300, 300.0 or 74.00: at most 18
+// digits before the dot and 12 after it. Exponents, signs other than a leading
+// minus, and bare dots are refused: no payment API sends them on purpose.
 func ParseAmount(text string) (Amount, error) {
-	if !amountForm.MatchString(text) {
+	if !isAmount(text) {
 		return Amount{}, fmt.Errorf("%q is not a plain decimal amount", text)
 	}
 	return Amount{text}, nil
 }
+
+func isAmount(text string) bool {
+	whole, fraction, dot := strings.Cut(strings.TrimPrefix(text, "-"), ".")
+	if !isDigits(whole) || len(whole) > 18 || len(whole) > 1 && whole[0] == '0' {
+		return false
+	}
+	return !dot || isDigits(fraction) && len(fraction) <= 12
+}
+
+func isDigits(text string) bool { return text != "" && strings.Trim(text, "0123456789") == "" }
 
 // String returns the digits as they came, "" where no amount is known.
 func (a Amount) String() string { return a.text }

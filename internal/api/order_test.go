@@ -3,6 +3,7 @@ package api
 import (
 	"encoding/json"
 	"errors"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -137,14 +138,31 @@ func FuzzDecodeError(f *testing.F) {
 	})
 }
 
+// The forms are checked by hand, since compiling a regular expression is felt
+// when a program starts. Here the expressions say what the checks must.
+var (
+	orderIDForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$`)
+	amountForm  = regexp.MustCompile(`^-?(0|[1-9][0-9]{0,17})(\.[0-9]{1,12})?$`)
+)
+
 func FuzzCheckOrderID(f *testing.F) {
-	f.Add("492500004632")
+	for _, id := range []string{"492500004632", "A.b_c:d-e", "Z", "a", "@", "[", "`", "{", "/", ":", "\xc1", "é", strings.Repeat("z", 65)} {
+		f.Add(id)
+	}
 	f.Fuzz(func(t *testing.T, id string) {
-		if CheckOrderID(id) != nil {
-			return
+		if want := orderIDForm.MatchString(id); (CheckOrderID(id) == nil) != want {
+			t.Errorf("%q: %t is right", id, want)
 		}
-		if len(id) > 64 || strings.ContainsFunc(id, func(r rune) bool { return r <= ' ' || r > '~' || r == '/' || r == '"' || r == '\\' }) {
-			t.Errorf("%q was taken", id)
+	})
+}
+
+func FuzzParseAmount(f *testing.F) {
+	for _, text := range []string{"300.0", "-0", "0.0", "00", "-", ".", "-.1", "1.", "--1", "1.2.3", "1٣", strings.Repeat("9", 18), strings.Repeat("9", 19), "1." + strings.Repeat("0", 12), "1." + strings.Repeat("0", 13)} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		if _, err := ParseAmount(text); (err == nil) != amountForm.MatchString(text) {
+			t.Errorf("%q: %v", text, err)
 		}
 	})
 }

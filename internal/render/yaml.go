@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"iter"
-	"regexp"
 	"strings"
 	"unicode/utf8"
 
@@ -137,10 +136,9 @@ func plainKey(key string) bool {
 	case "y", "n", "yes", "no", "on", "off", "true", "false", "null":
 		return false
 	}
-	return wordForm.MatchString(key)
+	const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+	return key != "" && strings.IndexByte(letters, key[0]) >= 0 && strings.Trim(key, letters+"0123456789_") == ""
 }
-
-var wordForm = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_]*$`)
 
 // safeYAML escapes what cannot be seen. Such characters stand only in quoted
 // strings: no plain scalar of ours holds any.
