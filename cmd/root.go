@@ -111,6 +111,7 @@ again instead of being made twice.`,
 		RunE:          showHelp,
 	}
 	root.CompletionOptions.DisableDefaultCmd = true
+	root.SetHelpCommand(newHelp(a))
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usageError(fmt.Sprintf("run `%s --help`", cmd.CommandPath()), "%s", err.Error())
 	})
