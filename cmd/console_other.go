@@ -2,8 +2,39 @@
 
 package cmd
 
-import "os"
+import (
+	"os"
+	"os/signal"
+	"syscall"
+)
 
 // enableColour does nothing: terminals other than Windows consoles understand
 // escape sequences by themselves.
 func enableColour(...*os.File) {}
+
+// watchWindow listens to what the terminal's window and Ctrl-Z tell a process.
+func watchWindow() window {
+	resized, suspended := make(chan os.Signal, 1), make(chan os.Signal, 1)
+	signal.Notify(resized, syscall.SIGWINCH)
+	signal.Notify(suspended, syscall.SIGTSTP)
+	return window{
+		resized: resized, suspended: suspended,
+		suspend: suspend,
+		release: func() {
+			signal.Stop(resized)
+			signal.Stop(suspended)
+		},
+	}
+}
+
+// suspend stops the process as Ctrl-Z does, and returns when its shell goes on
+// with it. The threads stop one after the other, so it is not enough to send the
+// signal.
+func suspend() {
+	continued := make(chan os.Signal, 1)
+	signal.Notify(continued, syscall.SIGCONT)
+	defer signal.Stop(continued)
+	if syscall.Kill(os.Getpid(), syscall.SIGSTOP) == nil {
+		<-continued
+	}
+}

@@ -70,6 +70,35 @@ func (d *debugTransport) writeResponse(w *bytes.Buffer, req *http.Request, resp 
 	resp.Body = &rejoined{io.MultiReader(bytes.NewReader(head), &failing{err}, resp.Body), resp.Body}
 }
 
+// patientTransport tells a person whom an answer keeps them waiting for.
+type patientTransport struct {
+	next http.RoundTripper
+	app  *app
+	whom string
+}
+
+func (p *patientTransport) RoundTrip(req *http.Request) (*http.Response, error) {
+	stop := p.app.waiting(p.whom)
+	resp, err := p.next.RoundTrip(req)
+	if err != nil {
+		stop()
+		return nil, err
+	}
+	resp.Body = &awaited{resp.Body, stop}
+	return resp, nil
+}
+
+// awaited is a body whose end ends the waiting.
+type awaited struct {
+	io.ReadCloser
+	stop func()
+}
+
+func (a *awaited) Close() error {
+	a.stop()
+	return a.ReadCloser.Close()
+}
+
 // rejoined reads a body again from its start and closes the original.
 type rejoined struct {
 	io.Reader

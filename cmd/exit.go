@@ -11,7 +11,6 @@ import (
 	"github.com/villapay/villapay/internal/config"
 	"github.com/villapay/villapay/internal/ledger"
 	"github.com/villapay/villapay/internal/payment"
-	"github.com/villapay/villapay/internal/render"
 )
 
 // The exit codes, a promise to scripts (villapay help exit-codes).
@@ -183,11 +182,11 @@ func (a *app) fail(f *failure) {
 			return
 		}
 	}
-	fmt.Fprintf(a.Err, "villapay: %s\n", render.Visible(f.Message))
+	fmt.Fprintf(a.Err, "villapay: %s\n", a.harmless(f.Message))
 	if f.RequestID != "" {
-		fmt.Fprintf(a.Err, "request id: %s\n", render.Visible(f.RequestID))
+		fmt.Fprintf(a.Err, "request id: %s\n", a.harmless(f.RequestID))
 	}
 	if f.Hint != "" {
-		fmt.Fprintf(a.Err, "hint: %s\n", render.Visible(f.Hint))
+		fmt.Fprintf(a.Err, "hint: %s\n", a.harmless(f.Hint))
 	}
 }

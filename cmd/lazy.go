@@ -96,6 +96,7 @@ func (a *app) openLedger(ctx context.Context) (*ledger.Ledger, error) {
 	if err != nil {
 		return nil, err
 	}
+	defer a.waiting("the ledger")()
 	a.lazy.ledger, err = ledger.Open(ctx, settings.Ledger, dir, actor(), a.Now)
 	return a.lazy.ledger, err
 }
@@ -161,6 +162,7 @@ func (a *app) client(idle int) (*api.Client, error) {
 	if a.debugging() {
 		c.Transport = &debugTransport{next: c.Transport, to: a.Err, bodies: true}
 	}
+	c.Transport = &patientTransport{next: c.Transport, app: a, whom: "the API"}
 	return c, nil
 }
 
@@ -171,10 +173,11 @@ func (a *app) signInTransport() (http.RoundTripper, error) {
 	if err != nil {
 		return nil, &localError{err: err}
 	}
+	patient := &patientTransport{next: transport, app: a, whom: "the sign-in"}
 	if a.debugging() {
-		return &debugTransport{next: transport, to: a.Err}, nil
+		patient.next = &debugTransport{next: transport, to: a.Err}
 	}
-	return transport, nil
+	return patient, nil
 }
 
 // sandboxURL stands for the embedded sandbox; no name under .invalid ever
@@ -200,7 +203,7 @@ func (a *app) debugging() bool { return a.flags.debug || isSet(a.Getenv("VILLAPA
 
 // tellWait tells a person at a terminal what is being waited for.
 func (a *app) tellWait(w api.Wait) {
-	if a.ErrTTY {
+	if a.ErrTTY && !a.showsProgress() {
 		a.note("%s; asking again in %.1f s (attempt %d failed)", w.Err.Message, w.For.Seconds(), w.Attempt)
 	}
 }

@@ -25,24 +25,28 @@ var (
 func Main() int {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
+	program := &Program{
+		In: os.Stdin, Out: os.Stdout, Err: os.Stderr,
+		InTTY: isTerminal(os.Stdin), OutTTY: isTerminal(os.Stdout), ErrTTY: isTerminal(os.Stderr),
+		Size: terminalSize, Window: watchWindow,
+		Getenv: os.Getenv,
+		Now:    time.Now,
+		Local:  time.Local, //nolint:gosmopolitan // shown beside Bangkok time where it differs
+		Build:  build(),
+	}
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	go func() {
 		<-signals
 		cancel()
 		<-signals
+		if program.viewing.Load() && program.OutTTY {
+			_, _ = os.Stdout.WriteString(leaveView)
+		}
 		os.Exit(exitInterrupted)
 	}()
 	enableColour(os.Stdout, os.Stderr)
-	return Run(ctx, &Program{
-		In: os.Stdin, Out: os.Stdout, Err: os.Stderr,
-		InTTY: isTerminal(os.Stdin), OutTTY: isTerminal(os.Stdout), ErrTTY: isTerminal(os.Stderr),
-		Size:   terminalSize,
-		Getenv: os.Getenv,
-		Now:    time.Now,
-		Local:  time.Local, //nolint:gosmopolitan // shown beside Bangkok time where it differs
-		Build:  build(),
-	}, os.Args[1:])
+	return Run(ctx, program, os.Args[1:])
 }
 
 func isTerminal(f *os.File) bool { return term.IsTerminal(int(f.Fd())) }

@@ -82,7 +82,7 @@ func (a *app) showPayment(ctx context.Context, format string, p ledger.Payment, 
 	err := a.drawCode(p, code, a.Out)
 	var undrawn *failure
 	if errors.As(err, &undrawn) {
-		a.note("%s", err) // the table has been shown: a code that does not fit is no failure
+		a.warn("%s", err) // the table has been shown: a code that does not fit is no failure
 		return nil
 	}
 	return err
@@ -113,14 +113,29 @@ func (a *app) drawCode(p ledger.Payment, flags codeFlags, caption io.Writer) err
 	if err != nil {
 		return err
 	}
-	fmt.Fprintln(caption, render.Visible(code.Caption))
-	err = render.QR(a.writer(), a.screen(), code, render.Style(flags.style))
+	fmt.Fprintln(caption, a.screen().Text(code.Caption))
+	err = a.draw(code, render.Style(flags.style))
 	var notDrawn *render.NotDrawn
 	var tooLong *render.TooLong
 	if errors.As(err, &notDrawn) || errors.As(err, &tooLong) {
 		return &failure{Code: "no_code", Message: err.Error(), ExitCode: exitRefused}
 	}
 	return err
+}
+
+// draw draws a code so that its caption above stays on the screen too, where
+// there is room for both.
+func (a *app) draw(code render.Code, style render.Style) error {
+	screen := a.screen()
+	beside := screen
+	beside.Rows -= len(render.Wrap(screen, code.Caption))
+	if beside.Rows > 0 {
+		var drawn bytes.Buffer
+		if render.QR(&drawn, beside, code, style) == nil {
+			return a.write(drawn.Bytes())
+		}
+	}
+	return render.QR(a.writer(), screen, code, style)
 }
 
 func (a *app) code(p ledger.Payment) (render.Code, error) {

@@ -90,8 +90,17 @@ func (c *payQR) run(ctx context.Context, args []string) error {
 	return c.show(ctx, service, format, p)
 }
 
-// show prints the payment and ends the command as its state asks.
+// show prints the payment and ends the command as its state asks. A live view
+// shows it by itself.
 func (c *payQR) show(ctx context.Context, service *payment.Service, format string, p ledger.Payment) error {
+	if c.watch && whyNoCode(p) == "" && c.app.hasView(service, format) {
+		if c.code.file != "" {
+			if err := c.app.writeCodeFile(p, c.code); err != nil {
+				return err
+			}
+		}
+		return c.app.watchLive(ctx, service, p.OrderID)
+	}
 	if err := c.app.showPayment(ctx, format, p, c.code, true); err != nil {
 		return err
 	}

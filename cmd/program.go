@@ -5,8 +5,10 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/villapay/villapay/internal/render"
@@ -20,11 +22,23 @@ type Program struct {
 
 	InTTY, OutTTY, ErrTTY bool
 	Size                  func() (columns, rows int) // of the terminal; 0, 0 where there is none
+	Window                func() window              // asked for only by the live view
+
+	viewing atomic.Bool // a live view has the terminal
+	counted atomic.Bool // a progress bar tells how far it is
 
 	Getenv func(string) string
 	Now    func() time.Time
 	Local  *time.Location // the machine's own zone
 	Build  Build
+}
+
+// window tells a live view what happens to its window. The channels may be nil.
+type window struct {
+	resized   <-chan os.Signal
+	suspended <-chan os.Signal // Ctrl-Z, which is held back until suspend is called
+	suspend   func()           // stops the process until its shell continues it
+	release   func()
 }
 
 // screen describes where a result goes, for package render.
@@ -100,6 +114,9 @@ func (a *app) confirm(ctx context.Context, question string) (bool, error) {
 		fmt.Fprintln(a.Err)
 		return false, ctx.Err()
 	case answer := <-answers:
+		if !strings.HasSuffix(answer, "\n") { // Ctrl-D
+			fmt.Fprintln(a.Err)
+		}
 		switch strings.ToLower(strings.TrimSpace(answer)) {
 		case "y", "yes":
 			return true, nil
@@ -111,11 +128,34 @@ func (a *app) confirm(ctx context.Context, question string) (bool, error) {
 // note tells a person something on stderr, unless they asked for quiet.
 func (a *app) note(format string, args ...any) {
 	if !a.flags.quiet {
-		fmt.Fprintf(a.Err, "villapay: %s\n", render.Visible(fmt.Sprintf(format, args...)))
+		fmt.Fprintf(a.Err, "villapay: %s\n", a.harmless(fmt.Sprintf(format, args...)))
 	}
 }
 
 // warn tells a person something on stderr, quiet or not.
 func (a *app) warn(format string, args ...any) {
-	fmt.Fprintf(a.Err, "villapay: warning: %s\n", render.Visible(fmt.Sprintf(format, args...)))
+	fmt.Fprintf(a.Err, "villapay: warning: %s\n", a.harmless(fmt.Sprintf(format, args...)))
 }
+
+// harmless makes text fit to be written to stderr.
+func (a *app) harmless(text string) string { return a.screenOf(a.ErrTTY).Text(text) }
+
+// patience is how long a person waits before being told for what.
+const patience = time.Second
+
+// waiting tells a person at a terminal what villapay waits for, if that takes
+// longer than a moment. The returned function ends the wait.
+func (a *app) waiting(what string) (stop func()) {
+	if !a.ErrTTY {
+		return func() {}
+	}
+	timer := time.AfterFunc(patience, func() {
+		if !a.showsProgress() {
+			a.note("waiting for %s", what)
+		}
+	})
+	return func() { timer.Stop() }
+}
+
+// showsProgress tells whether something on the terminal moves already.
+func (a *app) showsProgress() bool { return a.viewing.Load() || a.counted.Load() }

@@ -3,6 +3,7 @@ package cmd
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -17,7 +18,7 @@ import (
 // view, piped as a line for each change. shown says that the payment has been
 // printed already.
 func (a *app) watchOrder(ctx context.Context, service *payment.Service, format, orderID string, shown bool) error {
-	if format == "table" && a.OutTTY && a.Getenv("TERM") != "dumb" {
+	if a.hasView(service, format) {
 		return a.watchLive(ctx, service, orderID)
 	}
 	report, err := service.Watch(ctx, orderID, true, func(r payment.Report) error {
@@ -31,6 +32,12 @@ func (a *app) watchOrder(ctx context.Context, service *payment.Service, format, 
 		return err
 	}
 	return a.watched(service, report)
+}
+
+// hasView tells whether watching takes the whole terminal. It does not where
+// --debug writes to the same one, nor without a ledger to know the code from.
+func (a *app) hasView(service *payment.Service, format string) bool {
+	return format == "table" && service.Ledger != nil && a.OutTTY && a.Getenv("TERM") != "dumb" && !(a.debugging() && a.ErrTTY)
 }
 
 // watched is how watching ends: 0 paid, 8 expired, 5 failed.
@@ -72,14 +79,15 @@ func changeLine(now time.Time, p ledger.Payment) string {
 // watchLive follows one order on the whole terminal and leaves its last state
 // behind when it ends.
 func (a *app) watchLive(ctx context.Context, service *payment.Service, orderID string) error {
-	service.Note, service.API.Waits = nil, nil // the view itself says what is going on
+	service.Note = nil // the view itself says what is going on
 	view := &liveView{app: a}
-	stop := view.start(ctx)
 	report, err := service.Watch(ctx, orderID, true, func(r payment.Report) error {
-		view.update(r)
+		if r.Found {
+			view.show(r)
+		}
 		return nil
 	})
-	stop()
+	view.end()
 	if report.Found {
 		if shown := a.showPayment(context.WithoutCancel(ctx), "table", report.Payment, codeFlags{}, false); shown != nil {
 			return shown
@@ -99,115 +107,202 @@ const (
 	leaveView = "\x1b[?25h\x1b[?1049l"
 	beginDraw = "\x1b[?2026h\x1b[H" // terminals that know it show the frame at once
 	endDraw   = "\x1b[J\x1b[?2026l"
-	endLine   = "\x1b[K\r\n"
+	restOfRow = "\x1b[K"
 )
 
-// liveView redraws one order every second, and when something changes.
+// liveView redraws one order every second, and when something changes: the
+// order, or the window's size.
 type liveView struct {
-	app *app
-	mu  sync.Mutex
-	now payment.Report
+	app  *app
+	mu   sync.Mutex
+	now  payment.Report
+	stop func() // nil until the first report
 }
 
-// start takes the terminal over until the returned function is called.
-func (v *liveView) start(ctx context.Context) (stop func()) {
-	ctx, cancel := context.WithCancel(ctx)
-	_ = v.app.write([]byte(enterView))
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		tick := time.NewTicker(time.Second)
-		defer tick.Stop()
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-tick.C:
-				v.draw()
-			}
-		}
-	}()
-	return func() {
-		cancel()
-		<-done
-		_ = v.app.write([]byte(leaveView))
-	}
-}
-
-func (v *liveView) update(r payment.Report) {
+// show draws a report. The first one takes the terminal over.
+func (v *liveView) show(r payment.Report) {
 	v.mu.Lock()
 	v.now = r
 	v.mu.Unlock()
+	if v.stop == nil {
+		v.start()
+	}
 	v.draw()
 }
 
-// draw writes one frame in one write. A lost frame is no failure: what counts
-// is shown again at the end.
+func (v *liveView) start() {
+	window := v.app.Window() // from here on, so that Ctrl-Z always finds somebody to tidy up
+	v.enter()
+	ended, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		v.follow(window, ended)
+	}()
+	v.stop = func() {
+		close(ended)
+		<-done
+		v.leave()
+		window.release()
+	}
+}
+
+// end gives the terminal back as it was.
+func (v *liveView) end() {
+	if v.stop != nil {
+		v.stop()
+	}
+}
+
+func (v *liveView) enter() {
+	v.app.viewing.Store(true)
+	_ = v.app.write([]byte(enterView))
+}
+
+func (v *liveView) leave() {
+	_ = v.app.write([]byte(leaveView))
+	v.app.viewing.Store(false)
+}
+
+// follow draws again when a second has passed and when the window changes. For
+// Ctrl-Z it steps aside.
+func (v *liveView) follow(window window, ended <-chan struct{}) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ended:
+			return
+		case <-tick.C:
+		case <-window.resized:
+		case <-window.suspended:
+			v.leave()
+			window.suspend()
+			v.enter()
+		}
+		v.draw()
+	}
+}
+
+// draw writes one frame in one write, each line over the one before it. A lost
+// frame is no failure: what counts is shown again at the end.
 func (v *liveView) draw() {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if !v.now.Found {
-		return
-	}
 	screen := v.app.screen()
-	text := v.lines(screen)
-	frame := []byte(beginDraw)
-	for _, line := range v.code(screen, len(text)) {
-		frame = append(frame, line+endLine...)
+	lines := v.frame(screen)
+	if screen.Rows > 0 && len(lines) > screen.Rows {
+		lines = lines[:screen.Rows]
 	}
-	for i, line := range text {
+	frame := []byte(beginDraw)
+	for i, line := range lines {
 		if i > 0 {
-			frame = append(frame, endLine...)
+			frame = append(frame, "\r\n"...)
 		}
-		frame = append(frame, line+"\x1b[K"...)
+		frame = append(frame, line...)
+		if cells(line) < screen.Columns { // behind a full row the cursor still stands on its last cell
+			frame = append(frame, restOfRow...)
+		}
 	}
 	_ = v.app.write(append(frame, endDraw...))
 }
 
-// code is the code's lines where it may be shown and fits above the text.
-func (v *liveView) code(screen render.Screen, below int) []string {
-	p := v.now.Payment
-	if whyNoCode(p) != "" {
-		return nil
+// cells counts the characters of a line, each of one cell, colours left out.
+func cells(line string) int {
+	n, escape := 0, false
+	for _, r := range line {
+		switch {
+		case r == '\x1b':
+			escape = true
+		case escape:
+			escape = r != 'm'
+		default:
+			n++
+		}
 	}
-	code, err := v.app.code(p)
-	if err != nil {
-		return nil
-	}
-	screen.Rows -= below
-	var drawn bytes.Buffer
-	if render.QR(&drawn, screen, code, "") != nil {
-		return nil
-	}
-	return strings.Split(strings.TrimRight(drawn.String(), "\n")+"\n"+render.Cut(screen, code.Caption), "\n")
+	return n
 }
 
-// lines is the text of a frame: what is paid, how it stands, how long it lives.
-func (v *liveView) lines(screen render.Screen) []string {
+// frame is what stands on the screen: the code where it may be shown, its
+// caption above it, and the order's state below. Where room is scarce, what
+// matters least gives way, and a code that still does not fit is told.
+func (v *liveView) frame(screen render.Screen) []string {
+	narrow := screen
+	narrow.Columns = max(1, screen.Columns-1)
+	facts, rest := v.facts(narrow), v.rest(narrow)
+	all := append(facts[:len(facts):len(facts)], rest...)
+	if whyNoCode(v.now.Payment) != "" {
+		return all
+	}
+	code, err := v.app.code(v.now.Payment)
+	if err != nil {
+		return append(render.Wrap(narrow, err.Error()), all...)
+	}
+	caption := render.Wrap(narrow, code.Caption)
+	var drawn []string
+	for _, text := range [][]string{all, facts} {
+		drawn, err = drawLines(screen, code, len(caption)+len(text))
+		if err == nil {
+			return append(append(caption, drawn...), text...)
+		}
+	}
+	return append(render.Wrap(narrow, err.Error()), all...)
+}
+
+// drawLines is the code's lines where they fit beside so many others. It fails
+// with a *render.NotDrawn that counts those too.
+func drawLines(screen render.Screen, code render.Code, others int) ([]string, error) {
+	const prompt = 1 // the row that render.QR leaves free, and a view does not need
+	var drawn bytes.Buffer
+	room := screen
+	room.Rows = max(1, screen.Rows-others+prompt)
+	err := render.QR(&drawn, room, code, "")
+	var small *render.NotDrawn
+	if errors.As(err, &small) && small.Reason == "" {
+		small.NeedRows += others - prompt
+		small.HaveRows = screen.Rows
+	}
+	return strings.Split(strings.TrimSuffix(drawn.String(), "\n"), "\n"), err
+}
+
+// facts are what must be seen: what is paid, how it stands, how long it lives,
+// and what is wrong with it.
+func (v *liveView) facts(screen render.Screen) []string {
 	p, now := v.now.Payment, v.app.Now()
-	lines := []string{
-		"",
-		fmt.Sprintf("Order %s   %s", p.OrderID, render.Money(p.Amount, p.Currency)),
-		render.StateColored(screen, p.State) + countdown(now, p),
-		fmt.Sprintf("known from %s %s", p.KnownFrom, render.Ago(now, p.KnownAt)),
+	order := fmt.Sprintf("Order %s   %s", p.OrderID, render.Money(p.Amount, p.Currency))
+	if v.app.live() {
+		order += "   LIVE: real money"
+	}
+	lines := render.Wrap(screen, order)
+	state := render.Wrap(screen, render.StateWord(p.State)+countdown(now, p))
+	if rest, ok := strings.CutPrefix(state[0], render.StateWord(p.State)); ok {
+		state[0] = render.StateColored(screen, p.State) + rest
+	}
+	lines = append(lines, state...)
+	for _, w := range p.Warnings {
+		lines = append(lines, render.Wrap(screen, "warning: "+w.Message)...)
 	}
 	if v.now.Err != nil {
-		lines = append(lines, "cannot ask: "+v.now.Err.Error())
-	}
-	lines = append(lines, "Ctrl-C stops watching; the order stays as it is")
-	for i := range lines {
-		if i != 2 {
-			lines[i] = render.Cut(screen, lines[i])
-		}
+		lines = append(lines, render.Cut(screen, "cannot ask the API: "+v.now.Err.Error()))
 	}
 	return lines
 }
 
+// rest is what gives way to the code.
+func (v *liveView) rest(screen render.Screen) []string {
+	return []string{
+		render.Cut(screen, "known "+render.Known(screen, v.now.Payment)),
+		render.Cut(screen, "Ctrl-C stops watching; the order stays as it is"),
+	}
+}
+
 // countdown says how long the order can still be paid, to the second.
 func countdown(now time.Time, p ledger.Payment) string {
-	left := p.ExpiresAt.Sub(now).Round(time.Second)
+	left := int(p.ExpiresAt.Sub(now) / time.Second)
 	if p.State != ledger.Awaiting || p.ExpiresAt.IsZero() || left < 0 {
 		return ""
 	}
-	return fmt.Sprintf("   order expires in %d:%02d", int(left.Minutes()), int(left.Seconds())%60)
+	if left < 3600 {
+		return fmt.Sprintf("   order expires in %d:%02d", left/60, left%60)
+	}
+	return fmt.Sprintf("   order expires in %d:%02d:%02d", left/3600, left/60%60, left%60)
 }

@@ -76,3 +76,13 @@ func Cut(s Screen, text string) string {
 	}
 	return string(cut) + "…"
 }
+
+// Wrap makes text harmless and breaks it, at blanks where it can, into lines
+// that fit the terminal. A pipe gets one line.
+func Wrap(s Screen, text string) []string {
+	text = s.Text(text)
+	if !s.TTY {
+		return []string{text}
+	}
+	return wrapLine(text, s.columns())
+}

@@ -85,3 +85,25 @@ func TestCut(t *testing.T) {
 		}
 	}
 }
+
+func TestWrapAtScreens(t *testing.T) {
+	t.Parallel()
+	narrow := Screen{TTY: true, UTF8: true, Columns: 6}
+	for _, c := range []struct {
+		s    Screen
+		in   string
+		want []string
+	}{
+		{narrow, "", []string{""}},
+		{narrow, "123456", []string{"123456"}},
+		{narrow, "12 345 6789", []string{"12 345", "6789"}},
+		{narrow, "1234567 8", []string{"123456", "7 8"}},
+		{narrow, "a\x1bb", []string{`a\x1bb`}},
+		{Screen{TTY: true, Columns: 6}, "ก", []string{`\u0e01`}},
+		{Screen{Columns: 6}, "1234567\n8", []string{`1234567\n8`}},
+	} {
+		if diff := cmp.Diff(c.want, Wrap(c.s, c.in)); diff != "" {
+			t.Errorf("Wrap(%q): %s", c.in, diff)
+		}
+	}
+}

@@ -1,0 +1,196 @@
+//go:build linux
+
+package cmd
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// terminal is villapay's real main at a terminal of its own, as an operator
+// sits at one.
+type terminal struct {
+	t       *testing.T
+	cmd     *exec.Cmd
+	pty     *os.File // the person's side
+	mu      sync.Mutex
+	changed *sync.Cond
+	screen  *vt
+	raw     strings.Builder // everything that was written to it
+	ended   bool            // nothing more will be written
+}
+
+// openPTY makes a terminal and returns both its sides.
+func openPTY(t *testing.T, cols, rows int) (person, program *os.File) {
+	t.Helper()
+	person, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Skipf("no terminals here: %v", err)
+	}
+	if err := unix.IoctlSetPointerInt(int(person.Fd()), unix.TIOCSPTLCK, 0); err != nil {
+		t.Skipf("no terminals here: %v", err)
+	}
+	number, err := unix.IoctlGetInt(int(person.Fd()), unix.TIOCGPTN)
+	if err != nil {
+		t.Fatal(err)
+	}
+	program, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", number), os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Skipf("no terminals here: %v", err)
+	}
+	setSize(t, program, cols, rows)
+	return person, program
+}
+
+func setSize(t *testing.T, tty *os.File, cols, rows int) {
+	t.Helper()
+	size := &unix.Winsize{Col: uint16(cols), Row: uint16(rows)}
+	if err := unix.IoctlSetWinsize(int(tty.Fd()), unix.TIOCSWINSZ, size); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// at starts villapay at a terminal of the machine.
+func (m *machine) at(t *testing.T, cols, rows int, args ...string) *terminal {
+	t.Helper()
+	return startAt(t, cols, rows, m.command(t, args...))
+}
+
+// startAt starts a command at a terminal: its streams, unless it has others
+// already, and its controlling terminal.
+func startAt(t *testing.T, cols, rows int, c *exec.Cmd) *terminal {
+	t.Helper()
+	person, program := openPTY(t, cols, rows)
+	x := &terminal{t: t, cmd: c, pty: person, screen: newVT(cols, rows)}
+	x.changed = sync.NewCond(&x.mu)
+	if c.Stdin == nil {
+		c.Stdin = program
+	}
+	if c.Stdout == nil {
+		c.Stdout = program
+	}
+	if c.Stderr == nil {
+		c.Stderr = program
+	}
+	c.ExtraFiles = []*os.File{program}
+	c.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true, Ctty: 3}
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	_ = program.Close()
+	t.Cleanup(func() {
+		_ = c.Process.Kill()
+		_ = c.Wait()
+		_ = person.Close()
+	})
+	go x.read()
+	return x
+}
+
+func (x *terminal) read() {
+	buffer := make([]byte, 64<<10)
+	for {
+		n, err := x.pty.Read(buffer) // an error is the end: Linux says EIO
+		x.mu.Lock()
+		x.screen.feed(buffer[:n])
+		x.raw.Write(buffer[:n])
+		x.ended = err != nil
+		x.changed.Broadcast()
+		x.mu.Unlock()
+		if err != nil {
+			return
+		}
+	}
+}
+
+// longEnough is how long a test waits for something that must come.
+const longEnough = time.Minute
+
+// until waits until the screen is as it should be, reading all the time.
+func (x *terminal) until(what string, ok func(*vt) bool) {
+	x.t.Helper()
+	late := false
+	timer := time.AfterFunc(longEnough, func() {
+		x.mu.Lock()
+		late = true
+		x.changed.Broadcast()
+		x.mu.Unlock()
+	})
+	defer timer.Stop()
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for !ok(x.screen) {
+		if x.ended || late {
+			x.t.Fatalf("never seen: %s (ended: %t)\n%s", what, x.ended, x.screen.text())
+		}
+		x.changed.Wait()
+	}
+}
+
+// see waits for a text on the screen.
+func (x *terminal) see(text string) {
+	x.t.Helper()
+	x.until(fmt.Sprintf("%q", text), func(v *vt) bool { return !v.drawing && strings.Contains(v.text(), text) })
+}
+
+// press types keys: "\x03" is Ctrl-C.
+func (x *terminal) press(keys string) {
+	x.t.Helper()
+	if _, err := x.pty.WriteString(keys); err != nil {
+		x.t.Fatal(err)
+	}
+}
+
+// resize changes the window's size, of which the program is told.
+func (x *terminal) resize(cols, rows int) {
+	x.t.Helper()
+	x.mu.Lock()
+	x.screen.resize(cols, rows)
+	x.mu.Unlock()
+	setSize(x.t, x.pty, cols, rows)
+}
+
+// exit waits for the command's end and returns its exit code. By then all that
+// it wrote is on the screen, which must be in order: the normal one, with a
+// cursor, echo on, and nothing on it that villapay may not write.
+func (x *terminal) exit() int {
+	x.t.Helper()
+	x.mu.Lock()
+	for !x.ended {
+		x.changed.Wait()
+	}
+	x.mu.Unlock()
+	_ = x.cmd.Wait()
+	if x.screen.normal != nil || x.screen.hidden || x.screen.drawing {
+		x.t.Errorf("the terminal is left untidy: other screen %t, cursor hidden %t", x.screen.normal != nil, x.screen.hidden)
+	}
+	if x.screen.x != 0 {
+		x.t.Errorf("the prompt would stand behind other text:\n%s", x.screen.text())
+	}
+	if len(x.screen.faults) > 0 {
+		x.t.Errorf("the terminal got %v", x.screen.faults)
+	}
+	return x.cmd.ProcessState.ExitCode()
+}
+
+// text is what is on the screen now.
+func (x *terminal) text() string {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.screen.text()
+}
+
+// code is what the code on the screen says, "" without one.
+func (x *terminal) code() string {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.screen.scan(x.t, false)
+}
