@@ -121,7 +121,7 @@ func (l *Ledger) lateOrder(t *txn, c Claim, order *api.Order, a RecordedAnswer) 
 	if err != nil {
 		return answer{}, err
 	}
-	if r.claim == c.Number && r.BankID == order.ID && string(r.Order) == string(order.Raw) {
+	if r.claim == c.Number && string(r.Order) == storable(string(order.Raw)) {
 		return answer{payment: r.at(t.now)}, nil // it was this very call, whose commit went unconfirmed
 	}
 	note := fmt.Sprintf("%s came under claim %d, too late: not shown to anybody", order.ID, c.Number)

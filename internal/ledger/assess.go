@@ -179,26 +179,32 @@ func (v *verdict) origin(heard Origin) Origin {
 
 // follow sets the fields that charges decide about.
 func (r *row) follow(v verdict) {
-	r.Warnings = append(slices.DeleteFunc(slices.Clone(r.Warnings), derived), v.warnings...)
+	state, decided := State(""), false
+	if v.deciding != nil {
+		state, decided = v.deciding.best.state()
+	}
+	own := func(w Warning) bool { return !derived(w) && !(decided && aboutStatus(w)) }
+	r.Warnings = slices.Concat(filter(r.Warnings, own), v.warnings)
 	if v.deciding == nil {
 		return
 	}
 	best := v.deciding.best
-	r.BankState, r.ChargeID = best.TransactionState, best.ID
-	if best.ID == "" {
-		r.ChargeID = v.deciding.id
-	}
+	r.BankState, r.ChargeID = best.TransactionState, v.deciding.id
 	r.PaidAt, r.PaidBy = time.Time{}, ""
 	if proof := v.deciding.proof; proof != nil {
 		r.PaidAt, r.PaidBy = proof.at, proof.PaidBy
 	}
-	state, ok := best.state()
-	if !ok {
-		return
+	if decided {
+		r.State, r.slot = state, r.slot && state == Paid
 	}
-	r.State = state
-	r.Warnings = slices.DeleteFunc(r.Warnings, aboutStatus)
-	if state != Paid {
-		r.slot = false
+}
+
+// filter returns the warnings that keep is true of.
+func filter(all []Warning, keep func(Warning) bool) (kept []Warning) {
+	for _, w := range all {
+		if keep(w) {
+			kept = append(kept, w)
+		}
 	}
+	return kept
 }

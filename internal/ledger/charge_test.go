@@ -272,18 +272,10 @@ func TestAWebhookAndItsOrderAtTheSameMoment(t *testing.T) {
 func TestPaidTwiceOverTwoPayments(t *testing.T) {
 	t.Parallel()
 	both(t, func(t *testing.T, at *place) {
-		one, two := at.open(t), at.open(t)
-		awaiting(t, one, "1")
-		req := ask("1")
-		req.New = true
-		one.mustRecord(t, one.mustClaim(t, req, Claimed), testOrder(t, "o1b"))
-		req = ask("1")
-		req.Source = api.WeChat
-		one.mustRecord(t, one.mustClaim(t, req, Claimed), testOrder(t, "o1c"))
-		var group sync.WaitGroup
-		group.Go(func() { apply(t, one, charge("c1", "o1", "Authorized")) })
-		group.Go(func() { apply(t, two, charge("c2", "o1b", "Settled")) })
-		group.Wait()
+		one := at.open(t)
+		threeOpen(t, one, "1")
+		apply(t, one, charge("c1", "o1", "Authorized"))
+		apply(t, one, charge("c2", "o1b", "Settled"))
 		all, err := one.Payments(t.Context(), scope, "1")
 		if err != nil {
 			t.Fatal(err)
@@ -292,12 +284,47 @@ func TestPaidTwiceOverTwoPayments(t *testing.T) {
 			codes(all[2].Warnings) != "paid_twice" || codes(all[1].Warnings) != "paid_twice" || all[0].Warnings != nil {
 			t.Errorf("%+v", all)
 		}
-		if events := eventsOf(t, one, all[2].ID); !strings.Contains(events[len(events)-1].Note, "c1, c2") && !strings.Contains(eventsOf(t, one, all[1].ID)[3].Note, "c1, c2") {
-			t.Errorf("%+v", events)
+		for _, p := range all[1:] {
+			events := eventsOf(t, one, p.ID)
+			if last := events[len(events)-1]; last.Kind != "warning" || !strings.Contains(last.Note, "c1, c2") {
+				t.Errorf("%+v", events)
+			}
 		}
-		apply(t, two, charge("c2", "o1b", "Refund Sent"))
+		apply(t, one, charge("c2", "o1b", "Refund Sent"))
 		if all, err = one.Payments(t.Context(), scope, "1"); err != nil || all[1].State != Refunded || all[2].Warnings != nil || all[1].Warnings != nil {
 			t.Errorf("one of the two was refunded: %+v, %v", all, err)
+		}
+	})
+}
+
+// threeOpen makes payments of an order with the bank orders o…, replaced, o…b and
+// o…c, of another source.
+func threeOpen(t *testing.T, l *Ledger, orderID string) {
+	t.Helper()
+	awaiting(t, l, orderID)
+	req := ask(orderID)
+	req.New = true
+	l.mustRecord(t, l.mustClaim(t, req, Claimed), testOrder(t, "o"+orderID+"b"))
+	req = ask(orderID)
+	req.Source = api.WeChat
+	l.mustRecord(t, l.mustClaim(t, req, Claimed), testOrder(t, "o"+orderID+"c"))
+}
+
+func TestPaidTwiceAtTheSameMoment(t *testing.T) {
+	t.Parallel()
+	both(t, func(t *testing.T, at *place) {
+		one, two := at.open(t), at.open(t)
+		for n := range 20 {
+			id := fmt.Sprint(n)
+			threeOpen(t, one, id)
+			var group sync.WaitGroup
+			group.Go(func() { apply(t, one, charge("c"+id, "o"+id, "Authorized")) })
+			group.Go(func() { apply(t, two, charge("d"+id, "o"+id+"b", "Authorized")) })
+			group.Wait()
+			all, err := one.Payments(t.Context(), scope, id)
+			if err != nil || codes(all[2].Warnings) != "paid_twice" || codes(all[1].Warnings) != "paid_twice" {
+				t.Fatalf("%+v, %v", all, err)
+			}
 		}
 	})
 }
@@ -371,6 +398,9 @@ func TestAskingAgainRefreshesWhatIsKnown(t *testing.T) {
 	at := sqlitePlace(t)
 	l := at.open(t)
 	p := awaiting(t, l, "1")
+	wechat := ask("1")
+	wechat.Source = api.WeChat
+	other := l.mustRecord(t, l.mustClaim(t, wechat, Claimed), testOrder(t, "other"))
 	polled := charge("c1", "o1", "Initialize")
 	polled.From, polled.RequestID = FromAPI, "q1"
 	apply(t, l, polled)
@@ -379,5 +409,9 @@ func TestAskingAgainRefreshesWhatIsKnown(t *testing.T) {
 	done := apply(t, l, polled)
 	if !done.Repeat || done.Payment.RequestID != "q2" || !done.Payment.KnownAt.Equal(p.KnownAt.Add(leaseFor)) || len(eventsOf(t, l, p.ID)) != 3 {
 		t.Errorf("%+v, known at %s", done, done.Payment.KnownAt)
+	}
+	all, err := l.Payments(t.Context(), scope, "1")
+	if err != nil || all[0].ID != other.ID || !all[0].KnownAt.Equal(other.KnownAt) {
+		t.Errorf("it was not asked about: %+v, %v", all, err)
 	}
 }

@@ -29,18 +29,14 @@ func (l *Ledger) Renew(ctx context.Context, c Claim) error {
 	return l.wrap(err, "renew the claim on order %s", c.Payment.OrderID)
 }
 
-// alive tells whether somebody may still be sending under a payment's claim.
+// alive tells whether somebody may still be sending under a payment's claim. A
+// clock that was set back makes a lease look longer than any lease is; the watch
+// ends it then.
 func (l *Ledger) alive(r *row, now time.Time) bool {
-	left := time.Duration(r.lease-now.UnixMilli()) * time.Millisecond
-	switch {
-	case r.lease == 0, l.mine.died(r.owner), l.watch.silent(r):
+	if r.lease == 0 || l.mine.died(r.owner) || l.watch.silent(r) {
 		return false
-	case left > leaseFor:
-		// The clock was set back since. The lease cannot be believed then, so
-		// the watch alone decides.
-		return true
 	}
-	return left > 0
+	return now.UnixMilli() < r.lease
 }
 
 // watch remembers since when a claim has not been renewed, by this process's

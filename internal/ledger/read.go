@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"encoding/json"
 	"iter"
-	"slices"
 	"strings"
 	"time"
 
@@ -173,7 +172,7 @@ func (l *Ledger) NoteStatus(ctx context.Context, paymentID int64, status, reques
 		if err != nil {
 			return err
 		}
-		r.Warnings = slices.DeleteFunc(r.Warnings, aboutStatus)
+		r.Warnings = filter(r.Warnings, func(w Warning) bool { return !aboutStatus(w) })
 		if warning != nil && !r.State.Settled() {
 			r.Warnings = append(r.Warnings, *warning)
 		}

@@ -136,16 +136,23 @@ func number(yes bool) int64 {
 	return 0
 }
 
-// clean replaces what PostgreSQL's text cannot hold, invalid UTF-8 and NUL, in
-// arguments that are strings: text from a server must never keep its answer from
-// being recorded.
+// clean replaces in arguments what PostgreSQL's text cannot hold: text from a
+// server must never keep its answer from being recorded.
 func clean(args []any) []any {
 	for i, arg := range args {
-		if text, ok := arg.(string); ok && (!utf8.ValidString(text) || strings.Contains(text, "\x00")) {
-			args[i] = strings.ReplaceAll(strings.ToValidUTF8(text, "\uFFFD"), "\x00", "\uFFFD")
+		if text, ok := arg.(string); ok {
+			args[i] = storable(text)
 		}
 	}
 	return args
+}
+
+// storable is text without invalid UTF-8 and NUL.
+func storable(text string) string {
+	if utf8.ValidString(text) && !strings.Contains(text, "\x00") {
+		return text
+	}
+	return strings.ReplaceAll(strings.ToValidUTF8(text, "\uFFFD"), "\x00", "\uFFFD")
 }
 
 // event is what an Event is made of.

@@ -179,7 +179,8 @@ func (s *standing) add(r *report) {
 func (o *bankOrder) weigh(reports []*report) (charges []*standing, warnings []Warning) {
 	slices.SortFunc(reports, func(a, b *report) int {
 		return cmp.Or(strings.Compare(a.ID, b.ID), strings.Compare(strings.ToLower(a.TransactionState), strings.ToLower(b.TransactionState)),
-			strings.Compare(fingerprint(&a.Charge), fingerprint(&b.Charge)))
+			strings.Compare(a.Status, b.Status), strings.Compare(a.Amount.String(), b.Amount.String()),
+			strings.Compare(a.Currency, b.Currency), strings.Compare(a.PaidBy, b.PaidBy))
 	})
 	var nameless []*report
 	for _, r := range reports {
