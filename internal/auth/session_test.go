@@ -3,6 +3,7 @@ package auth
 import (
 	"context"
 	"errors"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -329,11 +330,15 @@ func TestInterruptedRenewalIsSaved(t *testing.T) {
 	b, s, r := signedIn(t, cognito.RotatingID)
 	b.clock.add(2 * time.Hour)
 	ctx, cancel := context.WithCancel(t.Context())
-	other := b.again(s, r)
-	other.client.http.Transport = roundTrip(func(req *http.Request) (*http.Response, error) {
-		cancel()
-		return http.DefaultTransport.RoundTrip(req)
+	b.calls.next = http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		answer := httptest.NewRecorder()
+		b.pool.ServeHTTP(answer, req)
+		cancel() // the old refresh token is spent, the new one on its way
+		maps.Copy(w.Header(), answer.Header())
+		w.WriteHeader(answer.Code)
+		_, _ = w.Write(answer.Body.Bytes())
 	})
+	other := b.again(s, r)
 	_, _ = other.Token(ctx)
 	_ = token(t, b.again(s, r))
 	if n := b.calls.count("GetTokensFromRefreshToken"); n != 1 {

@@ -143,10 +143,10 @@ func TestStoreLadder(t *testing.T) {
 		r.err = test.err
 		path, warned := filepath.Join(dir, "tokens"), ""
 		s := OpenStore(dir, test.mode, r, func(text string) {
-			warned += text
-			if _, err := os.Stat(path); err == nil {
+			if _, err := os.Stat(path); err == nil && warned == "" {
 				t.Errorf("%s: the warning came after the file", name)
 			}
+			warned += text
 		})
 		err := s.keep(t.Context(), someSession, someTokens("refresh-1"))
 		if test.failed != "" {
@@ -169,6 +169,9 @@ func TestStoreLadder(t *testing.T) {
 		}
 		if test.mode == FileOnly && r.gets != 0 {
 			t.Errorf("%s: the keyring was asked", name)
+		}
+		if err := s.keep(t.Context(), "another", someTokens("r")); err != nil || r.gets > 1 {
+			t.Errorf("%s: again: %v, and the keyring was asked %d times", name, err, r.gets)
 		}
 		if got, found, err := stored(t, dir, r, someSession); err != nil || !found || got.Username != "ann" {
 			t.Errorf("%s: got %v %v %v", name, got, found, err)
@@ -221,7 +224,7 @@ func TestRemove(t *testing.T) {
 	if _, found, err := stored(t, dir, r, "b"); err != nil || !found || len(r.keys) != 1 {
 		t.Errorf("the other session: %v %v, %d keys", found, err, len(r.keys))
 	}
-	if err := s.remove(t.Context(), "b"); err != nil {
+	if err := OpenStore(dir, Auto, r, nil).remove(t.Context(), "b"); err != nil { // another process
 		t.Fatal(err)
 	}
 	if _, err := os.Stat(s.Path()); !errors.Is(err, os.ErrNotExist) || len(r.keys) != 0 {

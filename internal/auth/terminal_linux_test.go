@@ -182,6 +182,10 @@ func TestTerminalInterrupted(t *testing.T) {
 	if _, err := NewTerminal(p.tty, p.tty).Line(ctx, "Username: "); !errors.Is(err, context.Canceled) {
 		t.Errorf("a prompt after that: %v", err)
 	}
+	// The read that nobody waits for has to end before its descriptor is closed
+	// and becomes another test's: our line end, the one typed, and the read's own.
+	p.types(t, "\n")
+	p.wait(t, "Password: \r\n\r\n\r\n")
 }
 
 // prompting is another process at the terminal p, or without any.
