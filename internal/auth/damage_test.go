@@ -1,0 +1,186 @@
+package auth
+
+import (
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+)
+
+// Whatever has happened to the file: an error that says what to do, no crash,
+// and a new sign-in mends it.
+func TestDamagedFiles(t *testing.T) {
+	t.Parallel()
+	dir, r := t.TempDir(), newRing()
+	keep := func(s *Store) {
+		t.Helper()
+		if err := s.keep(t.Context(), someSession, someTokens("refresh-1")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := OpenStore(dir, Auto, r, func(string) {})
+	keep(s)
+	whole, err := os.ReadFile(s.Path())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var c contents
+	if err := json.Unmarshal(whole, &c); err != nil {
+		t.Fatal(err)
+	}
+	edited := func(edit func(sealed []byte) []byte) []byte {
+		text, err := json.Marshal(contents{Version: 1, Sessions: map[string]entry{someSession: {Sealed: edit(append([]byte(nil), c.Sessions[someSession].Sealed...))}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return text
+	}
+	for name, test := range map[string]struct {
+		text []byte
+		want error
+	}{
+		"truncated":       {whole[:len(whole)/2], errDamaged},
+		"empty":           {nil, errDamaged},
+		"zeroes":          {make([]byte, 4096), errDamaged},
+		"not ours":        {[]byte(`{"hello":1}`), errDamaged},
+		"a bit flipped":   {edited(func(b []byte) []byte { b[len(b)/2] ^= 1; return b }), errOtherKey},
+		"sealed cut":      {edited(func(b []byte) []byte { return b[:len(b)-1] }), errOtherKey},
+		"sealed missing":  {edited(func([]byte) []byte { return nil }), errDamaged},
+		"another's entry": {[]byte(strings.ReplaceAll(string(whole), someSession, "prod x y")), nil},
+	} {
+		if err := os.WriteFile(s.Path(), test.text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		session := someSession
+		if test.want == nil { // a session moved to another environment's name
+			session, test.want = "prod x y", errOtherKey
+		}
+		if _, _, err := stored(t, dir, r, session); !errors.Is(err, test.want) {
+			t.Errorf("%s: got %v, want %v", name, err, test.want)
+		}
+		warned := &texts{}
+		keep(OpenStore(dir, Auto, r, warned.add))
+		if _, found, err := stored(t, dir, r, someSession); !found || err != nil {
+			t.Errorf("%s: not mended: %v", name, err)
+		}
+		if lost := errors.Is(test.want, errDamaged) && name != "sealed missing"; lost != strings.Contains(warned.String(), "sessions in it are lost") {
+			t.Errorf("%s: warned %q", name, warned)
+		}
+	}
+}
+
+func TestNewerFileIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := OpenStore(dir, FileOnly, newRing(), func(string) {})
+	if err := os.WriteFile(s.Path(), []byte(`{"version":2,"sessions":{}}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	told(t, s.keep(t.Context(), someSession, someTokens("r")), Config, "newer villapay")
+	if text, err := os.ReadFile(s.Path()); err != nil || !strings.Contains(string(text), `"version":2`) {
+		t.Errorf("now it holds %s, %v", text, err)
+	}
+}
+
+func TestOtherKey(t *testing.T) {
+	t.Parallel()
+	dir, r := t.TempDir(), newRing()
+	s := OpenStore(dir, Auto, r, func(string) {})
+	if err := s.keep(t.Context(), someSession, someTokens("refresh-1")); err != nil {
+		t.Fatal(err)
+	}
+	for name, value := range map[string]string{"none": "", "garbage": "hello", "another": "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="} {
+		other := newRing()
+		if value != "" {
+			other.keys[s.account()] = value
+		}
+		if _, _, err := stored(t, dir, other, someSession); !errors.Is(err, errOtherKey) {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+}
+
+func TestWorldReadableFileIsTightened(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS == "windows" {
+		t.Skip("Windows has no such permissions")
+	}
+	dir, warned := t.TempDir(), &texts{}
+	s := OpenStore(dir, FileOnly, newRing(), warned.add)
+	if err := s.keep(t.Context(), someSession, someTokens("r")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(s.Path(), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if _, err := s.read(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := strings.Count(warned.String(), "could be read by others (0644)"); n != 1 {
+		t.Errorf("warned %d times: %s", n, warned)
+	}
+	modes2(t, s.Path())
+}
+
+// What a link points to is never written to.
+func TestSymlinks(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS == "windows" {
+		t.Skip("links need privileges on Windows")
+	}
+	dir, target := t.TempDir(), filepath.Join(t.TempDir(), "target")
+	s := OpenStore(dir, FileOnly, newRing(), func(string) {})
+	link := func(from string) {
+		t.Helper()
+		if err := errors.Join(os.WriteFile(target, []byte(`{"version":1}`), 0o600), os.Symlink(target, from)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	link(s.Path())
+	if err := s.keep(t.Context(), someSession, someTokens("refresh-1")); err != nil {
+		t.Fatal(err)
+	}
+	if text, err := os.ReadFile(target); err != nil || string(text) != `{"version":1}` {
+		t.Errorf("the target holds %s, %v", text, err)
+	}
+	if info, err := os.Lstat(s.Path()); err != nil || !info.Mode().IsRegular() {
+		t.Errorf("%v %v", info.Mode(), err)
+	}
+	if err := os.Remove(s.Path() + ".lock"); err != nil {
+		t.Fatal(err)
+	}
+	link(s.Path() + ".lock")
+	told(t, s.keep(t.Context(), someSession, someTokens("r")), Config, "tokens.lock is not a regular file")
+}
+
+func TestUnwritableDirectory(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := OpenStore(filepath.Join(file, "below"), FileOnly, newRing(), func(string) {})
+	told(t, s.keep(t.Context(), someSession, someTokens("r")), Config, "write the token file", "VILLAPAY_STATE_DIR")
+}
+
+// A process that died while it wrote leaves a draft, which the next one sweeps
+// up.
+func TestDraftsAreSweptUp(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, ".tokens-123"), []byte("half"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := OpenStore(dir, FileOnly, newRing(), func(string) {})
+	if err := s.keep(t.Context(), someSession, someTokens("r")); err != nil {
+		t.Fatal(err)
+	}
+	if left, _ := filepath.Glob(filepath.Join(dir, ".*")); len(left) != 0 {
+		t.Errorf("left over: %v", left)
+	}
+}

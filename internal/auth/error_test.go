@@ -1,0 +1,197 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/villapay/villapay/internal/sandbox/cognito"
+	"github.com/villapay/villapay/internal/secret"
+)
+
+func TestMissingSettings(t *testing.T) {
+	t.Parallel()
+	good := Pool{Env: "dev", Region: "ap-southeast-1", UserPoolID: "ap-southeast-1_x", ClientID: "c", Domain: "https://x", CallbackPorts: []int{1}}
+	for setting, clear := range map[string]func(*Pool){
+		"auth.region":         func(p *Pool) { p.Region = "" },
+		"auth.user_pool_id":   func(p *Pool) { p.UserPoolID = "" },
+		"auth.client_id":      func(p *Pool) { p.ClientID = "" },
+		"auth.domain":         func(p *Pool) { p.Domain = "" },
+		"auth.callback_ports": func(p *Pool) { p.CallbackPorts = nil },
+	} {
+		pool := good
+		clear(&pool)
+		c := NewClient(pool, offline{}, time.Now, nil, func(string) {})
+		_, err := c.Browser(t.Context(), nil, nil)
+		told(t, err, Config, "dev has no "+setting, "villapay env set "+setting)
+		if setting == "auth.domain" || setting == "auth.callback_ports" {
+			continue
+		}
+		_, err = c.Password(t.Context(), "ann", secret.New("x"))
+		told(t, err, Config, "dev has no "+setting)
+		_, err = c.Renew(t.Context(), Tokens{})
+		told(t, err, Config, "dev has no "+setting)
+		told(t, c.Revoke(t.Context(), Tokens{}), Config, setting)
+		told(t, c.SignOutEverywhere(t.Context(), Tokens{}), Config, setting)
+	}
+}
+
+// offline is a network that fails every test which uses it.
+type offline struct{}
+
+func (offline) RoundTrip(req *http.Request) (*http.Response, error) {
+	return nil, fmt.Errorf("a request left for %s", req.URL)
+}
+
+// TestErrorTable reads every answer of the pool that has words of its own.
+func TestErrorTable(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		status      int
+		kind, words string
+		want        Kind
+		says        []string
+	}{
+		{400, "NotAuthorizedException", "Incorrect username or password.", Denied, []string{"wrong username or password"}},
+		{400, "UserNotFoundException", "User does not exist.", Denied, []string{"wrong username or password"}},
+		{400, "NotAuthorizedException", "User does not exist.", Denied, []string{"wrong username or password"}},
+		{400, "InvalidPasswordException", "Invalid password", Denied, []string{"wrong username or password"}},
+		{400, "NotAuthorizedException", "Password attempts exceeded", Denied, []string{"locked", "do not retry"}},
+		{400, "NotAuthorizedException", "User is disabled.", Denied, []string{"administrator"}},
+		{400, "NotAuthorizedException", "Temporary password has expired and must be reset by an administrator.", Denied, []string{"temporary password", "administrator"}},
+		{400, "NotAuthorizedException", "Unable to verify secret hash for client abc", Config, []string{"client secret is wrong (not your password)"}},
+		{400, "NotAuthorizedException", "Client abc is configured with secret but SECRET_HASH was not received", Config, []string{"set VILLAPAY_CLIENT_SECRET"}},
+		{400, "NotAuthorizedException", "Client abc is not configured for secret but secret was received", Config, []string{"unset VILLAPAY_CLIENT_SECRET"}},
+		{400, "NotAuthorizedException", "Invalid session for the user, session is expired.", Denied, []string{"3 minutes", "start again"}},
+		{400, "NotAuthorizedException", "Invalid Refresh Token", NotSignedIn, []string{"session in dev has ended", "villapay login -e dev"}},
+		{400, "NotAuthorizedException", "Something new", Denied, []string{"Something new"}},
+		{400, "PasswordResetRequiredException", "x", Denied, []string{"reset first"}},
+		{400, "UserNotConfirmedException", "x", Denied, []string{"confirm"}},
+		{400, "ResourceNotFoundException", "User pool client abc does not exist.", Config, []string{"client_id or region is wrong"}},
+		{400, "TooManyRequestsException", "Rate exceeded", Unreachable, []string{"too many requests", "wait a minute"}},
+		{400, "LimitExceededException", "Attempt limit exceeded", Unreachable, []string{"wait 15 minutes"}},
+		{400, "InvalidParameterException", "Something is odd", Config, []string{"Something is odd", "villapay env show -e dev"}},
+		{400, "UserLambdaValidationException", "PreAuthentication failed with error closed on Sundays.", Denied, []string{"closed on Sundays"}},
+		{403, "ForbiddenException", "Request not allowed due to WAF block.", Denied, []string{"WAF"}},
+		{500, "InternalErrorException", "Something went wrong", Unreachable, []string{"unavailable (HTTP 500)", "nothing about your password"}},
+		{503, "ServiceUnavailableException", "busy", Unreachable, []string{"unavailable (HTTP 503)"}},
+		{502, "", "<html>Bad gateway</html>", Unreachable, []string{"HTTP 502", "nothing about your password"}},
+		{403, "", "<html>Forbidden by the proxy</html>", Unreachable, []string{"HTTP 403", "proxy"}},
+		{302, "", "<html>Portal</html>", Unreachable, []string{"HTTP 302"}},
+		{200, "", "<html>Welcome to the hotel</html>", Unreachable, []string{"HTTP 200, but not as Cognito does", "portal"}},
+	}
+	for _, test := range tests {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			if test.kind == "" {
+				w.Header().Set("Location", "/elsewhere")
+				w.WriteHeader(test.status)
+				fmt.Fprint(w, test.words)
+				return
+			}
+			w.Header().Set("X-Amzn-ErrorType", test.kind+":")
+			w.WriteHeader(test.status)
+			fmt.Fprintf(w, `{"__type":%q,"message":%q}`, test.kind, test.words)
+		}))
+		pool := Pool{Env: "dev", Region: "ap-southeast-1", UserPoolID: "ap-southeast-1_x", ClientID: "abc", Endpoint: server.URL}
+		_, err := NewClient(pool, http.DefaultTransport, time.Now, nil, func(string) {}).Password(t.Context(), "ann", secret.New("hunter2hunter2"))
+		server.Close()
+		told(t, err, test.want, test.says...)
+		var e *Error
+		if errors.As(err, &e) && test.kind != "" && e.Code != test.kind {
+			t.Errorf("code %q, want %q", e.Code, test.kind)
+		}
+	}
+}
+
+func TestOutageIsNotAWrongPassword(t *testing.T) {
+	t.Parallel()
+	closed, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = closed.Close()
+	silent := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body) // else the server does not notice that we left
+		<-r.Context().Done()
+	}))
+	t.Cleanup(silent.Close)
+	cut := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }))
+	t.Cleanup(cut.Close)
+	for endpoint, says := range map[string]string{
+		"http://" + closed.Addr().String(): "connection refused",
+		"http://nosuch.invalid":            "cannot reach sign-in at nosuch.invalid",
+		silent.URL:                         "did not answer in time",
+		cut.URL:                            "cannot reach sign-in",
+	} {
+		pool := Pool{Env: "dev", Region: "x", UserPoolID: "x_y", ClientID: "c", Endpoint: endpoint}
+		ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+		_, err := NewClient(pool, http.DefaultTransport, time.Now, nil, func(string) {}).Password(ctx, "ann", secret.New(rightPassword))
+		cancel()
+		told(t, err, Unreachable, says, "nothing about your password")
+	}
+}
+
+// A server may repeat what it was sent; we do not.
+func TestEchoedSecretsAreRedacted(t *testing.T) {
+	t.Parallel()
+	const password, clientSecret, refresh = "hunter2hunter2", "client-secret-1", "refresh-token-1"
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusBadRequest)
+		fmt.Fprintf(w, `{"__type":"NotAuthorizedException","message":"no: %s %s %s"}`, password, clientSecret, refresh)
+	}))
+	t.Cleanup(server.Close)
+	pool := Pool{Env: "dev", Region: "x", UserPoolID: "x_y", ClientID: "c", Endpoint: server.URL, ClientSecret: secret.New(clientSecret)}
+	c := NewClient(pool, http.DefaultTransport, time.Now, nil, func(string) {})
+	session := Tokens{ID: secret.New("id-token-1"), Access: secret.New(refresh), Refresh: secret.New(refresh)}
+	_, signIn := c.Password(t.Context(), "ann", secret.New(password))
+	_, renewed := c.Renew(t.Context(), session)
+	for name, err := range map[string]error{"sign-in": signIn, "renew": renewed, "revoke": c.Revoke(t.Context(), session), "everywhere": c.SignOutEverywhere(t.Context(), session)} {
+		text := fmt.Sprintf("%v %+v %#v", err, err, errors.Unwrap(err))
+		if !strings.Contains(text, secret.Redacted) {
+			t.Errorf("%s: nothing redacted in %q", name, text)
+		}
+		hidden := []string{clientSecret, refresh}
+		if name == "sign-in" {
+			hidden = []string{clientSecret, password}
+		}
+		for _, text2 := range hidden {
+			if strings.Contains(text, text2) {
+				t.Errorf("%s: %q shows in %q", name, text2, text)
+			}
+		}
+	}
+}
+
+// A machine whose clock is hours off signs in, keeps a right expiry by its own
+// clock, and is told.
+func TestClockTwoHoursOff(t *testing.T) {
+	t.Parallel()
+	for off, says := range map[time.Duration]string{
+		2 * time.Hour:  "clock is 2h0m0s ahead of that of",
+		-2 * time.Hour: "clock is 2h0m0s behind that of",
+	} {
+		b := newBench(t, cognito.Options{})
+		ours := func() time.Time { return b.clock.now().Add(off) }
+		c := NewClient(b.Pool, http.DefaultTransport, ours, nil, b.warned.add)
+		tokens, err := c.Password(t.Context(), "ann", secret.New(rightPassword))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := ours().Add(time.Hour); !tokens.ExpiresAt.Equal(want) || !tokens.fresh(ours()) {
+			t.Errorf("expires at %s, want %s", tokens.ExpiresAt, want)
+		}
+		if got := b.warned.String(); strings.Count(got, "clock") != 1 || !strings.Contains(got, says) {
+			t.Errorf("warned %q, want once %q", got, says)
+		}
+		if accepted, err := c.Accept(t.Context(), tokens.ID); err != nil || !accepted.ExpiresAt.Equal(tokens.ExpiresAt) {
+			t.Errorf("the token alone: %v, expires %s, want %s", err, accepted.ExpiresAt, tokens.ExpiresAt)
+		}
+	}
+}

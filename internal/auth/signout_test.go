@@ -1,0 +1,108 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/villapay/villapay/internal/sandbox/cognito"
+)
+
+func TestEndedSession(t *testing.T) {
+	t.Parallel()
+	for name, end := range map[string]func(*bench, *Session, Tokens) error{
+		"revoked": func(b *bench, _ *Session, old Tokens) error { return b.client(nil).Revoke(context.Background(), old) },
+		"signed out by all": func(b *bench, _ *Session, old Tokens) error {
+			return b.client(nil).SignOutEverywhere(context.Background(), old)
+		},
+		"refresh token reuse": func(b *bench, _ *Session, old Tokens) error {
+			_, err := b.client(nil).Renew(context.Background(), old)
+			return err
+		},
+		"expired": func(b *bench, _ *Session, _ Tokens) error { b.clock.add(31 * 24 * time.Hour); return nil },
+	} {
+		b, s, r := signedIn(t, cognito.RotatingID)
+		old := s.tokens
+		if err := end(b, s, old); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		b.clock.add(2 * time.Hour)
+		other := b.again(s, r)
+		_, err := other.Token(t.Context())
+		told(t, err, NotSignedIn, "session in dev has ended", "run villapay login -e dev")
+		_, err = b.again(s, r).Token(t.Context())
+		told(t, err, NotSignedIn, "not signed in to dev")
+		if _, err := os.Stat(s.store.Path()); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s: the file is still there: %v", name, err)
+		}
+	}
+}
+
+func TestSignOut(t *testing.T) {
+	t.Parallel()
+	b, s, r := signedIn(t, cognito.ClientID)
+	old := s.tokens
+	if err := b.again(s, r).SignOut(t.Context(), false); err != nil {
+		t.Fatal(err)
+	}
+	_, err := b.again(s, r).Token(t.Context())
+	told(t, err, NotSignedIn, "not signed in")
+	_, err = b.client(nil).Renew(t.Context(), old)
+	told(t, err, NotSignedIn, "has ended")
+	if len(r.keys) != 0 {
+		t.Error("the key is still in the keyring")
+	}
+}
+
+func TestSignOutOffline(t *testing.T) {
+	t.Parallel()
+	b, s, r := signedIn(t, cognito.ClientID)
+	b.server.Close()
+	told(t, b.again(s, r).SignOut(t.Context(), true), Unreachable, "connection refused")
+	_ = token(t, b.again(s, r)) // all devices or none
+	if err := b.again(s, r).SignOut(t.Context(), false); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(b.warned.String(), "could not be ended at the pool") {
+		t.Errorf("warned %q", b.warned)
+	}
+	_, err := b.again(s, r).Token(t.Context())
+	told(t, err, NotSignedIn, "not signed in")
+}
+
+// A session that cannot be opened can still be forgotten.
+func TestSignOutOfWhatCannotBeOpened(t *testing.T) {
+	t.Parallel()
+	for name, spoil := range map[string]func(*Session, *ring) error{
+		"key gone":       func(_ *Session, r *ring) error { clear(r.keys); return nil },
+		"keyring locked": func(_ *Session, r *ring) error { r.err = errors.New("locked"); return nil },
+		"truncated":      func(s *Session, _ *ring) error { return os.Truncate(s.store.Path(), 30) },
+	} {
+		b, s, r := signedIn(t, cognito.ClientID)
+		if err := spoil(s, r); err != nil {
+			t.Fatal(err)
+		}
+		if err := b.again(s, r).SignOut(t.Context(), false); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		_, err := b.again(s, r).Token(t.Context())
+		told(t, err, NotSignedIn, "not signed in")
+	}
+}
+
+func TestSignOutEverywhere(t *testing.T) {
+	t.Parallel()
+	b, s, r := signedIn(t, cognito.RotatingID)
+	laptop := b.signIn(t)
+	b.clock.add(2 * time.Hour) // the access token has expired, too: it is renewed first
+	if err := b.again(s, r).SignOut(t.Context(), true); err != nil {
+		t.Fatal(err)
+	}
+	_, err := b.client(nil).Renew(t.Context(), laptop)
+	told(t, err, NotSignedIn, "has ended")
+	_, err = b.again(s, r).Token(t.Context())
+	told(t, err, NotSignedIn, "not signed in")
+}
