@@ -85,10 +85,10 @@ func (c *Client) asker(s step) (func(context.Context) (map[string]string, error)
 	switch s.challenge {
 	case types.ChallengeNameTypeSmsMfa:
 		wants = "a code by SMS" + sentTo(s.params)
-		ask = c.askCode("SMS_MFA_CODE", "Code sent by SMS"+sentTo(s.params)+": ")
+		ask = c.askCode("SMS_MFA_CODE", "The code sent by SMS"+sentTo(s.params)+": ")
 	case types.ChallengeNameTypeSoftwareTokenMfa:
 		wants = "a code from an authenticator app"
-		ask = c.askCode("SOFTWARE_TOKEN_MFA_CODE", "Code from your authenticator app: ")
+		ask = c.askCode("SOFTWARE_TOKEN_MFA_CODE", "The code from your authenticator app: ")
 	case types.ChallengeNameTypeSelectMfaType:
 		wants = "a choice of second factor"
 		ask = c.askFactor(s.params["MFAS_CAN_CHOOSE"])

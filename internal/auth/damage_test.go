@@ -124,7 +124,7 @@ func TestWorldReadableFileIsTightened(t *testing.T) {
 	if n := strings.Count(warned.String(), "could be read by others (0644)"); n != 1 {
 		t.Errorf("warned %d times: %s", n, warned)
 	}
-	modes2(t, s.Path())
+	private(t, s.Path())
 }
 
 // What a link points to is never written to.

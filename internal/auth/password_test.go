@@ -36,10 +36,10 @@ func TestPasswordSignsIn(t *testing.T) {
 		"confidential, by email":      {user: "mai@villa.test", client: cognito.ConfidentialID, username: "c93a45dc-0071-70a3-2f2e-2b9f4c1d7e10"},
 		"password where SRP is off":   {user: "ann", client: cognito.PasswordOnlyID, calls: []string{"InitiateAuth", "InitiateAuth"}},
 		"SRP where the password is":   {user: "ann", client: cognito.SRPOnlyID},
-		"SMS":                         {user: "sms", typed: []string{" 123 456 "}, asked: []string{"Code sent by SMS to +*******1234: "}},
-		"SMS, wrong twice":            {user: "sms", typed: []string{"111111", cognito.ExpiredSMSCode, cognito.SMSCode}, asked: []string{"Code sent by SMS to +*******1234: ", "note: the code is wrong: try again", "Code sent by SMS to +*******1234: ", "note: the code has expired: try again", "Code sent by SMS to +*******1234: "}},
-		"authenticator":               {user: "totp", typed: []string{"TOTP"}, asked: []string{"Code from your authenticator app: "}},
-		"choice: SMS":                 {user: "both", typed: []string{"0", cognito.SMSCode}, asked: []string{"Which second factor: a code by SMS, a code from your authenticator app", "Code sent by SMS to +*******1234: "}},
+		"SMS":                         {user: "sms", typed: []string{" 123 456 "}, asked: []string{"The code sent by SMS to +*******1234: "}},
+		"SMS, wrong twice":            {user: "sms", typed: []string{"111111", cognito.ExpiredSMSCode, cognito.SMSCode}, asked: []string{"The code sent by SMS to +*******1234: ", "note: the code is wrong: try again", "The code sent by SMS to +*******1234: ", "note: the code has expired: try again", "The code sent by SMS to +*******1234: "}},
+		"authenticator":               {user: "totp", typed: []string{"TOTP"}, asked: []string{"The code from your authenticator app: "}},
+		"choice: SMS":                 {user: "both", typed: []string{"0", cognito.SMSCode}, asked: []string{"Which second factor: a code by SMS, a code from your authenticator app", "The code sent by SMS to +*******1234: "}},
 		"choice: authenticator":       {user: "both", typed: []string{"1", "TOTP"}},
 		"confidential with a code":    {user: "sms", client: cognito.ConfidentialID, typed: []string{cognito.SMSCode}},
 		"new password":                {user: "newbie", typed: []string{newPassword, newPassword}, asked: []string{"note: this account needs a new password", "(hidden) New password (hidden): ", "(hidden) New password again (hidden): "}},
@@ -214,7 +214,7 @@ func TestServerTextIsMadeVisible(t *testing.T) {
 	if _, err := ask(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if got, want := p.asked.String(), `Code sent by SMS to +66\u001b[2J\u000a\u202e9 ก้: `; got != want {
+	if got, want := p.asked.String(), `The code sent by SMS to +66\u001b[2J\u000a\u202e9 ก้: `; got != want {
 		t.Errorf("shows %q, want %q", got, want)
 	}
 }

@@ -236,5 +236,5 @@ func TestKilledWhileWriting(t *testing.T) {
 	if len(seen) < 5 {
 		t.Errorf("only %d different sessions in 25 rounds: the processes were killed too early", len(seen))
 	}
-	modes2(t, OpenStore(dir, Auto, r, nil).Path())
+	private(t, OpenStore(dir, Auto, r, nil).Path())
 }

@@ -175,11 +175,11 @@ func TestStoreLadder(t *testing.T) {
 		if got, found, err := stored(t, dir, r, someSession); err != nil || !found || got.Username != "ann" {
 			t.Errorf("%s: got %v %v %v", name, got, found, err)
 		}
-		modes2(t, path)
+		private(t, path)
 	}
 }
 
-func modes2(t *testing.T, path string) {
+func private(t *testing.T, path string) {
 	t.Helper()
 	if info, err := os.Stat(path); err != nil || runtime.GOOS != "windows" && info.Mode().Perm() != 0o600 {
 		t.Errorf("%s: %v, %v", path, info.Mode(), err)
