@@ -36,18 +36,18 @@ func newAPI(a *app) *cobra.Command {
 		Use:   "api PATH",
 		Short: "Make a raw authenticated call, for endpoints villapay does not know",
 		Long: `Sends one request to a path below the environment's base URL, signed in as any
-other command, and writes the answer's body to stdout, also when it is an error.
-The method is GET, or POST where there are fields or an input. Only GET is asked
-again after a failure. The exit codes are those of every command.`,
+other command is, and writes the answer's body to stdout, also where it is an
+error. The method is GET, or POST with fields or an input. Only GET and HEAD are
+sent again after a failure. The exit codes are those of every command.`,
 		Example: `  villapay api /checkstatus/492500004632 --env sandbox
   villapay api /qrpayment -f orderid=492500004632 -f source=qr --env sandbox
   villapay api /checkstatus/492500004632 --env sandbox --jq .body.status`,
 		Args: exactArgs("a path"), ValidArgsFunction: a.completeNothing, RunE: a.run(c.run),
 	}
 	f := cmd.Flags()
-	f.StringVarP(&c.method, "method", "X", "", "HTTP method (default: GET, or POST with -f or --input)")
-	f.StringArrayVarP(&c.fields, "field", "f", nil, "KEY=VALUE of the JSON body, or of the query with GET; may be repeated")
-	f.StringVar(&c.input, "input", "", "file to send as the body; - is stdin")
+	f.StringVarP(&c.method, "method", "X", "", "HTTP `METHOD` (default: GET, or POST with -f or --input)")
+	f.StringArrayVarP(&c.fields, "field", "f", nil, "put `KEY=VALUE` into the JSON body, or with GET into the query; repeatable")
+	f.StringVar(&c.input, "input", "", "send `FILE` as the body; - is stdin")
 	f.BoolVarP(&c.include, "include", "i", false, "write the status line and the headers too")
 	return cmd
 }

@@ -7,11 +7,11 @@ import (
 )
 
 func newCompletion(a *app) *cobra.Command {
-	return group("completion", "Write a shell completion script", "  source <(villapay completion bash)",
-		completionFor(a, "bash", "  source <(villapay completion bash)", func(root *cobra.Command, w *bytes.Buffer) error { return root.GenBashCompletionV2(w, true) }),
-		completionFor(a, "zsh", "  villapay completion zsh > \"${fpath[1]}/_villapay\"", func(root *cobra.Command, w *bytes.Buffer) error { return root.GenZshCompletion(w) }),
+	return group("completion", "Write a shell's completion script", "  villapay completion bash > villapay.bash\n  source villapay.bash",
+		completionFor(a, "bash", "  villapay completion bash > villapay.bash\n  source villapay.bash", func(root *cobra.Command, w *bytes.Buffer) error { return root.GenBashCompletionV2(w, true) }),
+		completionFor(a, "zsh", "  villapay completion zsh > _villapay   # into a directory of $fpath", func(root *cobra.Command, w *bytes.Buffer) error { return root.GenZshCompletion(w) }),
 		completionFor(a, "fish", "  villapay completion fish > ~/.config/fish/completions/villapay.fish", func(root *cobra.Command, w *bytes.Buffer) error { return root.GenFishCompletion(w, true) }),
-		completionFor(a, "powershell", "  villapay completion powershell | Out-String | Invoke-Expression", func(root *cobra.Command, w *bytes.Buffer) error {
+		completionFor(a, "powershell", "  villapay completion powershell > villapay.ps1   # then: . ./villapay.ps1", func(root *cobra.Command, w *bytes.Buffer) error {
 			return root.GenPowerShellCompletionWithDesc(w)
 		}),
 	)

@@ -119,10 +119,10 @@ func newEnvAdd(a *app) *cobra.Command {
 	c := &envAdd{app: a}
 	cmd := &cobra.Command{
 		Use: "add NAME --base-url URL", Short: "Add an environment",
-		Example: "  villapay env add staging --base-url https://shop.villamarket.com/api/payment3devapi",
+		Example: "  villapay env add staging --base-url https://shop.villamarket.com/api/payment3devapi\n  villapay env use staging",
 		Args:    exactArgs("a name"), ValidArgsFunction: a.completeNothing, RunE: a.run(c.run),
 	}
-	cmd.Flags().StringVar(&c.baseURL, "base-url", "", "the API's base URL (https, or http on loopback)")
+	cmd.Flags().StringVar(&c.baseURL, "base-url", "", "the API's base `URL`: https, or http on loopback")
 	cmd.Flags().BoolVar(&c.live, "live", false, "it takes real money: ask before each payment")
 	return cmd
 }
@@ -145,9 +145,9 @@ func newEnvSet(a *app) *cobra.Command {
 	c := &envSet{a}
 	return &cobra.Command{
 		Use: "set KEY VALUE", Short: "Set a value of the selected environment",
-		Long: `Sets a value of the selected environment (or the one that --env names) in the
-config file, keeping the file's comments. Lists are written with commas.
-The keys output and ledger stand for the whole file.`,
+		Long: `Sets a value of the selected environment in the config file, whose comments it
+keeps. Lists are written with commas. The keys output and ledger hold for every
+environment. Secrets never enter the file.`,
 		Example: "  villapay env set timeout 45s --env dev\n  villapay env set auth.client_id 4h57kqb --env dev",
 		Args:    exactArgs("a key", "a value"), ValidArgsFunction: completeKey, RunE: a.run(c.run),
 	}
@@ -164,7 +164,7 @@ func newEnvUnset(a *app) *cobra.Command {
 	c := &envUnset{a}
 	return &cobra.Command{
 		Use: "unset KEY", Short: "Take a value back: the default holds again",
-		Example: "  villapay env unset timeout --env dev",
+		Example: "  villapay env set timeout 45s --env dev\n  villapay env unset timeout --env dev",
 		Args:    exactArgs("a key"), ValidArgsFunction: completeKey, RunE: a.run(c.run),
 	}
 }
@@ -184,7 +184,7 @@ func newEnvRemove(a *app) *cobra.Command {
 	c := &envRemove{a}
 	return &cobra.Command{
 		Use: "remove NAME", Short: "Remove an environment from the config file",
-		Example: "  villapay env remove staging",
+		Example: "  villapay env add staging --base-url https://shop.villamarket.com/api/payment3devapi\n  villapay env remove staging",
 		Args:    exactArgs("an environment's name"), ValidArgsFunction: a.completeEnv, RunE: a.run(c.run),
 	}
 }

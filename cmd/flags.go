@@ -17,15 +17,17 @@ type formatFlag struct{ value *string }
 
 func (f *formatFlag) String() string { return *f.value }
 
-func (f *formatFlag) Type() string { return "format" }
+func (f *formatFlag) Type() string { return "FORMAT" }
 
 func (f *formatFlag) Set(text string) error {
 	if !slices.Contains(formats, text) {
-		return fmt.Errorf("unknown format; choose one of %s", strings.Join(formats, ", "))
+		return fmt.Errorf("choose one of %s", strings.Join(formats, ", "))
 	}
 	*f.value = text
 	return nil
 }
+
+func (f *formatFlag) words() []string { return formats }
 
 // choiceFlag is a flag that takes one of a few words.
 type choiceFlag struct {
@@ -45,6 +47,8 @@ func (f *choiceFlag) Set(text string) error {
 	return nil
 }
 
+func (f *choiceFlag) words() []string { return f.choices }
+
 // timeFlag is a duration above zero, at most ten minutes.
 type timeFlag struct{ value *time.Duration }
 
@@ -55,7 +59,7 @@ func (f *timeFlag) String() string {
 	return f.value.String()
 }
 
-func (f *timeFlag) Type() string { return "duration" }
+func (f *timeFlag) Type() string { return "TIME" }
 
 func (f *timeFlag) Set(text string) error {
 	d, err := time.ParseDuration(text)
@@ -81,12 +85,4 @@ func (f *countFlag) Set(text string) error {
 	}
 	*f.value = int(n)
 	return nil
-}
-
-// oneOf checks a word against the words that a flag takes.
-func oneOf(flag, word string, words []string) (string, error) {
-	if slices.Contains(words, word) {
-		return word, nil
-	}
-	return "", usageError("choose from "+strings.Join(words, ", "), "--%s: %q is not known", flag, word)
 }

@@ -29,13 +29,14 @@ func newLogin(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "login",
 		Short: "Sign in to the selected environment",
-		Long: `Signs in to the environment's Cognito user pool and keeps the session: it renews
-itself until it ends. At a terminal it asks for name, password and codes; --web signs
-in with a browser instead. A script sets VILLAPAY_USERNAME and VILLAPAY_PASSWORD, or
-pipes an ID token to --with-token, or needs no login at all with VILLAPAY_TOKEN.
+		Long: `Signs in to the environment's Cognito user pool and keeps the session, which
+renews itself until it ends. At a terminal it asks for name, password and codes;
+--web signs in with a browser instead. A script sets VILLAPAY_USERNAME and
+VILLAPAY_PASSWORD, or pipes an ID token to --with-token, or needs no login at all
+with VILLAPAY_TOKEN.
 
-Tokens are sealed in one file; its key is in the system's keyring. Where there is no
-keyring they are kept in a file that only you can read, after a warning.`,
+Tokens are sealed in one file, whose key is in the system's keyring. Where there
+is no keyring they are kept in a file that only you can read, after a warning.`,
 		Example: `  villapay login --env dev
   villapay login --env dev --web
   villapay login --env dev --with-token < id-token.txt`,
@@ -43,11 +44,11 @@ keyring they are kept in a file that only you can read, after a warning.`,
 	}
 	f := cmd.Flags()
 	f.BoolVar(&c.web, "web", false, "sign in with a browser")
-	f.BoolVar(&c.noBrowser, "no-browser", false, "with --web: print the URL, and take the address the browser ended at")
-	f.BoolVar(&c.withToken, "with-token", false, "keep the ID token that stands on stdin")
+	f.BoolVar(&c.noBrowser, "no-browser", false, "with --web: show the address, and take the one the browser ended at")
+	f.BoolVar(&c.withToken, "with-token", false, "keep the ID token that stdin holds")
 	f.BoolVar(&c.passwordStdin, "password-stdin", false, "read the password from stdin")
-	f.StringVarP(&c.username, "username", "u", "", "user name (default: VILLAPAY_USERNAME, or asked)")
-	f.Var(&choiceFlag{&c.store, []string{"auto", "keyring", "file"}}, "store", "where tokens are kept: auto, keyring or file")
+	f.StringVarP(&c.username, "username", "u", "", "user `NAME` (default: VILLAPAY_USERNAME, or asked)")
+	f.Var(&choiceFlag{&c.store, []string{"auto", "keyring", "file"}}, "store", "where tokens are kept")
 	complete(cmd, "store", "auto", "keyring", "file")
 	return cmd
 }

@@ -18,6 +18,8 @@ func newLogout(a *app) *cobra.Command {
 	c := &logout{app: a}
 	cmd := &cobra.Command{
 		Use: "logout", Short: "Sign out and forget the tokens",
+		Long: `Ends the session at the user pool and forgets its tokens. ID tokens that were
+given out live on until they expire.`,
 		Example: "  villapay logout --env dev\n  villapay logout --env dev --all-devices",
 		Args:    exactArgs(), RunE: a.run(c.run),
 	}

@@ -32,17 +32,16 @@ func newOrderCheckout(a *app) *cobra.Command {
 		Short: "Serve the payer's page of an open order",
 		Long: `Serves a page on which the customer pays the open order through the bank's own
 widget, and follows the order until it is paid or expired. The page is for this
-machine alone unless --addr says otherwise; then a code with its address is drawn, for
-a phone to open. Its address cannot be guessed.
+machine alone unless --addr says otherwise; then a code with its address is
+drawn, for a phone to open. Its address cannot be guessed.
 
-The bank's widget needs the merchant's public key:
-  villapay env set kbank.public_key pkey_…`,
+The bank's widget needs the merchant's public key, kbank.public_key.`,
 		Example: `  villapay pay qr 492500004632 --env sandbox
   villapay order checkout 492500004632 --env sandbox --no-browser`,
 		Args: oneOrder, ValidArgsFunction: a.completeOrderID, RunE: a.run(c.run),
 	}
 	f := cmd.Flags()
-	f.StringVar(&c.addr, "addr", "127.0.0.1:0", "address to serve on; another machine's phone needs a reachable one")
+	f.StringVar(&c.addr, "addr", "127.0.0.1:0", "serve on `ADDRESS`, which a phone must be able to reach")
 	f.BoolVar(&c.noBrowser, "no-browser", false, "do not open the browser")
 	return cmd
 }

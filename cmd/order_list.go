@@ -26,17 +26,19 @@ func newOrderList(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "list",
 		Short: "List payments of the ledger, newest first",
+		Long: `Lists the ledger's payments in the selected environment, newest first. A date
+without a zone is Bangkok's.`,
 		Example: `  villapay order list --env sandbox
   villapay order list --env sandbox --state awaiting,unknown --since 24h
   villapay order list --env sandbox --limit 0 -o csv`,
 		Args: exactArgs(), RunE: a.run(c.run),
 	}
 	f := cmd.Flags()
-	f.StringVar(&c.since, "since", "", "only payments recorded since a duration ago (24h, 7d) or a date (2026-11-22)")
-	f.StringSliceVar(&c.states, "state", nil, "only these states, such as awaiting,unknown")
-	f.Var(&choiceFlag{&c.source, api.Sources()}, "source", "only this source: qr or wechat")
-	f.Var(&countFlag{value: &c.limit}, "limit", "how many at most; 0 = all")
-	f.BoolVar(&c.allEnvs, "all-envs", false, "payments of every environment")
+	f.StringVar(&c.since, "since", "", "only payments recorded since `WHEN`: 24h or 7d ago, or a date (2026-11-22)")
+	f.StringSliceVar(&c.states, "state", nil, "only these `STATES`, such as awaiting,unknown")
+	f.Var(&choiceFlag{&c.source, api.Sources()}, "source", "only this source")
+	f.Var(&countFlag{value: &c.limit}, "limit", "list at most `N`; 0 = all")
+	f.BoolVar(&c.allEnvs, "all-envs", false, "the payments of every environment")
 	complete(cmd, "state", stateNames()...)
 	complete(cmd, "source", api.Sources()...)
 	return cmd

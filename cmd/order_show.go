@@ -23,9 +23,11 @@ func newOrderShow(a *app) *cobra.Command {
 		Use:   "show ORDERID",
 		Short: "Show everything recorded of an order, with its history",
 		Long: `Shows every recorded payment of an order in full, newest first, with its event
-history. With -o qr it draws the open payment's code again, without making another.`,
+history. With -o qr it draws the open payment's code again, without making
+another.`,
 		Example: `  villapay order show 492500004632 --env sandbox
-  villapay order show 492500004632 --env sandbox -o qr`,
+  villapay order show 492500004632 --env sandbox -o qr
+  villapay order show 492500004632 --env sandbox --jq '.[0].events[].kind'`,
 		Args: oneOrder, ValidArgsFunction: a.completeOrderID, RunE: a.run(c.run),
 	}
 	c.code.register(cmd)

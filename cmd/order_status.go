@@ -24,19 +24,20 @@ func newOrderStatus(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "status ORDERID...",
 		Short: "Tell what is known of orders now: paid or not",
-		Long: `Tells what is known of each order now. It asks the API where the environment has a
-status endpoint, and otherwise tells what the ledger knows and how old that is.
+		Long: `Tells what is known of each order now. It asks the API where the environment has
+a status endpoint, and otherwise tells what the ledger knows and how old that is.
 An order with several payments is answered by the paid one if any, else by the
 newest.`,
 		Example: `  villapay order status 492500004632 --env sandbox
-  villapay order status 492500004632 --env sandbox --exit-status   # 0 paid, 8 not
-  villapay order status 492500004632 --env sandbox --offline -o json`,
+  villapay order status 492500004632 --env sandbox --offline -o json
+  villapay sandbox pay 492500004632
+  villapay order status 492500004632 --env sandbox --exit-status   # 8 if not paid`,
 		Args: oneOrMore, ValidArgsFunction: a.completeOrderID, RunE: a.run(c.run),
 	}
 	f := cmd.Flags()
 	f.BoolVar(&c.watch, "watch", false, "stay until the order is paid, failed or expired")
 	f.BoolVar(&c.offline, "offline", false, "tell what the ledger knows; ask nobody")
-	f.BoolVar(&c.exitStatus, "exit-status", false, "exit 8 unless every order is paid")
+	f.BoolVar(&c.exitStatus, "exit-status", false, "end with 8 unless every order is paid")
 	return cmd
 }
 

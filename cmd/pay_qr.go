@@ -30,7 +30,8 @@ func newPayQR(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "qr ORDERID",
 		Short: "Make a payment order and show it with a code to scan",
-		Long: `Makes the payment order for a Villa order, records it, and shows it with a QR code.
+		Long: `Makes the payment order for a Villa order, records it, and shows it: at a
+terminal with a code to scan under it.
 
 Running it again is safe: an order that is still open is shown again instead of
 being made twice, and after a lost answer (exit 6) the same request is repeated
@@ -40,17 +41,18 @@ In a live environment it asks first; without a terminal it needs --yes.`,
 		Example: `  villapay pay qr 492500004632 --env sandbox
   villapay pay qr 492500004632 --env sandbox --source wechat -o json
   villapay pay qr 492500004632 --env sandbox -o qr
+  villapay pay qr 492500004632 --env sandbox --qr-file code.png
   villapay pay qr 492500004632 --env sandbox --dry-run`,
 		Args:              exactArgs("an order ID"),
 		ValidArgsFunction: a.completeNothing,
 		RunE:              a.run(c.run),
 	}
 	f := cmd.Flags()
-	f.Var(&choiceFlag{&c.source, api.Sources()}, "source", "how the payer pays: qr or wechat (default: the environment's)")
-	f.StringVar(&c.key, "idempotency-key", "", "key to send instead of a fresh one; the same key never makes two orders")
+	f.Var(&choiceFlag{&c.source, api.Sources()}, "source", "how the payer pays (default: as the environment says)")
+	f.StringVar(&c.key, "idempotency-key", "", "send `KEY` instead of a fresh one; the same key never makes two orders")
 	f.BoolVar(&c.fresh, "new", false, "make another order though one is still open")
 	f.BoolVar(&c.watch, "watch", false, "stay until the order is paid, failed or expired")
-	f.BoolVar(&c.dryRun, "dry-run", false, "print the request; send and record nothing")
+	f.BoolVar(&c.dryRun, "dry-run", false, "write the request; send and record nothing")
 	c.code.register(cmd)
 	complete(cmd, "source", api.Sources()...)
 	return cmd
@@ -171,8 +173,8 @@ type codeFlags struct {
 func (c *codeFlags) register(cmd *cobra.Command) {
 	f := cmd.Flags()
 	styles := render.Styles()
-	f.Var(&choiceFlag{&c.style, styles}, "qr-style", "how the code is drawn: half, full, plain or plain-invert")
-	f.StringVar(&c.file, "qr-file", "", "also write the code to FILE.png or FILE.svg")
+	f.Var(&choiceFlag{&c.style, styles}, "qr-style", "draw the code in `STYLE`: half, full, plain or plain-invert")
+	f.StringVar(&c.file, "qr-file", "", "write the code to `FILE` too, .png or .svg")
 	complete(cmd, "qr-style", styles...)
 }
 

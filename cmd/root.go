@@ -97,14 +97,14 @@ func (a *app) root() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "villapay",
 		Short: "Make KBank QR and WeChat payment orders for Villa orders",
-		Long: `villapay makes KBank QR and WeChat payment orders for Villa orders, shows each as
-a table, JSON or a code to scan, and tells what became of it.
+		Long: `Makes KBank QR and WeChat payment orders for Villa orders, shows each as a table,
+JSON or a code to scan, and tells what became of it.
 
 Running a payment again is always safe: an order that is still open is shown
 again instead of being made twice.`,
 		Example: `  villapay pay qr 492500004632 --env sandbox   # no network, no sign-in
   villapay order status 492500004632 --env sandbox
-  villapay env use prod && villapay login`,
+  villapay env use dev && villapay login`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		Args:          noSubcommand,
@@ -112,9 +112,9 @@ again instead of being made twice.`,
 	}
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.SetHelpCommand(newHelp(a))
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return usageError(fmt.Sprintf("run `%s --help`", cmd.CommandPath()), "%s", err.Error())
-	})
+	root.SetFlagErrorFunc(flagError)
+	root.SetUsageFunc(a.usage)
+	root.SetHelpCommandGroupID("tools")
 	a.globalFlags(root)
 	root.AddGroup(
 		&cobra.Group{ID: "money", Title: "Payments:"},
@@ -136,14 +136,15 @@ again instead of being made twice.`,
 
 func (a *app) globalFlags(root *cobra.Command) {
 	f := root.PersistentFlags()
-	f.StringVarP(&a.flags.env, "env", "e", "", "environment to use (default: the selected one)")
-	f.VarP(&formatFlag{&a.flags.output}, "output", "o", "format: table, json, yaml, csv or qr")
-	f.StringVar(&a.flags.jq, "jq", "", "filter JSON output with a jq expression")
-	f.BoolVarP(&a.flags.quiet, "quiet", "q", false, "print no notes, only warnings and errors")
+	f.BoolP("help", "h", false, "show this help")
+	f.StringVarP(&a.flags.env, "env", "e", "", "use environment `NAME`, not the selected one")
+	f.VarP(&formatFlag{&a.flags.output}, "output", "o", "table, json, yaml, csv or qr")
+	f.StringVar(&a.flags.jq, "jq", "", "filter the JSON output with the jq expression `EXPR`")
+	f.BoolVarP(&a.flags.quiet, "quiet", "q", false, "write no notes, only warnings and errors")
 	f.BoolVarP(&a.flags.yes, "yes", "y", false, "answer yes to every question")
 	f.BoolVar(&a.flags.noInput, "no-input", false, "never ask anything")
 	f.Var(&timeFlag{&a.flags.timeout}, "timeout", "limit for the conversation with the API, such as 30s")
-	f.Var(&choiceFlag{&a.flags.color, []string{"auto", "always", "never"}}, "color", "colour: auto, always or never")
+	f.Var(&choiceFlag{&a.flags.color, []string{"auto", "always", "never"}}, "color", "use colours")
 	f.BoolVar(&a.flags.debug, "debug", false, "show the conversation with the API on stderr, secrets hidden")
 	mustComplete(root, "env", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 		return a.envNames(), cobra.ShellCompDirectiveNoFileComp

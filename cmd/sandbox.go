@@ -20,7 +20,7 @@ import (
 
 func newSandbox(a *app) *cobra.Command {
 	return withSandboxPage(group("sandbox", "The embedded stand-in for the API and its sign-in",
-		"  villapay sandbox pay 492500004632\n  villapay sandbox serve --addr 127.0.0.1:8080",
+		"  villapay pay qr 492500004632 --env sandbox\n  villapay sandbox pay 492500004632",
 		newSandboxServe(a), newSandboxPay(a), newSandboxReset(a)))
 }
 
@@ -38,17 +38,17 @@ func newSandboxServe(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Serve the sandbox on a loopback port, for any client",
-		Long: `Serves the sandbox's API and sign-in on a loopback port until Ctrl-C. It shares its
-orders with --env sandbox. Its URL is the one line on stdout.`,
+		Long: `Serves the sandbox's API and sign-in on a loopback port until Ctrl-C. It shares
+its orders with --env sandbox. Its URL is the one line on stdout.`,
 		Example: `  villapay sandbox serve --addr 127.0.0.1:8080
   villapay sandbox serve --latency 200ms --fail 503=10%,lost=5%
   VILLAPAY_BASE_URL=http://127.0.0.1:8080 VILLAPAY_TOKEN=any villapay pay qr 492500004632`,
 		Args: exactArgs(), RunE: a.run(c.run),
 	}
 	f := cmd.Flags()
-	f.StringVar(&c.addr, "addr", "127.0.0.1:0", "address to listen on; port 0 picks a free one")
-	f.DurationVar(&c.latency, "latency", 0, "time added to every answer, such as 200ms")
-	f.StringVar(&c.fail, "fail", "", "faults drawn at random, such as 503=10%,lost=5%")
+	f.StringVar(&c.addr, "addr", "127.0.0.1:0", "listen on `ADDRESS`; port 0 picks a free one")
+	f.DurationVar(&c.latency, "latency", 0, "add `TIME` to every answer, such as 200ms")
+	f.StringVar(&c.fail, "fail", "", "draw `FAULTS` at random, such as 503=10%,lost=5%")
 	f.BoolVar(&c.requireAuth, "require-auth", false, "refuse calls without a token of the sandbox's own sign-in")
 	return cmd
 }
@@ -132,7 +132,7 @@ func newSandboxPay(a *app) *cobra.Command {
   villapay order status 492500004632 --env sandbox`,
 		Args: exactArgs("an order ID"), ValidArgsFunction: a.completeNothing, RunE: a.run(c.run),
 	}
-	cmd.Flags().StringVar(&c.state, "state", "Authorized", "the charge's transaction state, such as Settled, Declined or Voided")
+	cmd.Flags().StringVar(&c.state, "state", "Authorized", "the charge's transaction `STATE`, such as Settled, Declined or Voided")
 	complete(cmd, "state", sandbox.States()...)
 	return cmd
 }

@@ -15,8 +15,9 @@ func newToken(a *app) *cobra.Command {
 	c := &tokenCommand{a}
 	return &cobra.Command{
 		Use: "token", Short: "Write the ID token, renewed where needed, for other tools",
-		Example: `  curl -H "Authorization: $(villapay token --env dev)" https://shop.villamarket.com/…`,
-		Args:    exactArgs(), RunE: a.run(c.run),
+		Example: `  villapay token --env dev > id-token.txt
+  curl -H "Authorization: $(villapay token)" https://shop.villamarket.com/api/...`,
+		Args: exactArgs(), RunE: a.run(c.run),
 	}
 }
 

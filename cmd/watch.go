@@ -282,17 +282,18 @@ func (v *liveView) facts(screen render.Screen) []string {
 		lines = append(lines, render.Wrap(screen, "warning: "+w.Message)...)
 	}
 	if v.now.Err != nil {
-		lines = append(lines, render.Cut(screen, "cannot ask the API: "+v.now.Err.Error()))
+		lines = append(lines, render.Cut(screen, "cannot ask the API, trying again: "+v.now.Err.Error()))
 	}
 	return lines
 }
 
 // rest is what gives way to the code.
 func (v *liveView) rest(screen render.Screen) []string {
-	return []string{
-		render.Cut(screen, "known "+render.Known(screen, v.now.Payment)),
-		render.Cut(screen, "Ctrl-C stops watching; the order stays as it is"),
+	var lines []string
+	if v.now.NoEndpoint {
+		lines = append(lines, render.Cut(screen, "the API has no status endpoint: a notification will tell"))
 	}
+	return append(lines, render.Cut(screen, "Ctrl-C stops watching; the order stays as it is"))
 }
 
 // countdown says how long the order can still be paid, to the second.

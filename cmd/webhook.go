@@ -14,7 +14,7 @@ import (
 
 func newWebhook(a *app) *cobra.Command {
 	return group("webhook", "Receive, send and verify payment notifications",
-		"  villapay webhook listen --env dev\n  villapay webhook verify notification.json",
+		"  villapay webhook listen --env sandbox\n  villapay webhook send 492500004632 --env sandbox",
 		newWebhookListen(a), newWebhookSend(a), newWebhookVerify(a))
 }
 
@@ -22,7 +22,7 @@ func newWebhook(a *app) *cobra.Command {
 type secretFlag struct{ file string }
 
 func (s *secretFlag) register(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&s.file, "secret-file", "", "file that holds the secret key (default: VILLAPAY_WEBHOOK_SECRET)")
+	cmd.Flags().StringVar(&s.file, "secret-file", "", "`FILE` that holds the secret key (default: VILLAPAY_WEBHOOK_SECRET)")
 }
 
 // key is the secret key that notifications are signed with.

@@ -26,19 +26,21 @@ func newWebhookListen(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "listen",
 		Short: "Receive payment notifications, verify and record them",
-		Long: `Receives the bank's payment notifications: verifies each checksum, records the event
-in the ledger, answers 200 only then, and prints it. Commands on the same ledger see
-it at once. Notifications for orders that are not recorded yet are kept and applied
-when they are. GET /healthz answers 200 while notifications can be recorded.
+		Long: `Receives the bank's payment notifications: verifies each checksum, records the
+event in the ledger, answers 200 only then, and writes it to stdout. Commands on
+the same ledger see it at once. Notifications for orders that are not recorded
+yet are kept and applied when they are. GET /healthz answers 200 while
+notifications can be recorded.
 
-It listens on this machine alone; put a TLS proxy before it, or use --addr.`,
-		Example: `  villapay webhook listen --env dev --secret-file /etc/villapay/webhook.key
-  villapay webhook listen --env dev -o json | handler`,
+It listens on this machine alone; put a TLS proxy before it, or use --addr. It
+ends with 0 on Ctrl-C.`,
+		Example: `  villapay webhook listen --env sandbox --secret-file webhook.key
+  villapay webhook listen --env sandbox -o json | tee -a notifications.ndjson`,
 		Args: exactArgs(), RunE: a.run(c.run),
 	}
 	f := cmd.Flags()
-	f.StringVar(&c.addr, "addr", listenAddr, "address to listen on")
-	f.StringVar(&c.path, "path", "/", "path that takes notifications")
+	f.StringVar(&c.addr, "addr", listenAddr, "listen on `ADDRESS`")
+	f.StringVar(&c.path, "path", "/", "take notifications at `PATH`")
 	c.secret.register(cmd)
 	return cmd
 }

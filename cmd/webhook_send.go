@@ -37,17 +37,17 @@ func newWebhookSend(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "send ORDERID",
 		Short: "Send a signed test notification about a recorded order",
-		Long:  "Sends the notification that the bank would send about an order of the ledger, signed\nwith the secret key, to a listener." + help,
+		Long:  "Sends the notification that the bank would send about an order of the ledger,\nsigned with the secret key, to a listener." + help,
 		Example: `  villapay webhook send 492500004632 --env sandbox
   villapay webhook send 492500004632 --env sandbox --state Declined
   villapay webhook send 492500004632 --env sandbox --fault forged`,
 		Args: oneOrder, ValidArgsFunction: a.completeOrderID, RunE: a.run(c.run),
 	}
 	f := cmd.Flags()
-	f.StringVar(&c.to, "to", "http://"+listenAddr+"/", "URL of the listener")
-	f.StringVar(&c.state, "state", "Authorized", "the charge's transaction state, such as Settled, Declined or Voided")
-	f.Var(&choiceFlag{&c.fault, faults}, "fault", "send it broken in this way")
-	f.BoolVar(&c.print, "print", false, "write it to stdout instead of sending it")
+	f.StringVar(&c.to, "to", "http://"+listenAddr+"/", "the listener's `URL`")
+	f.StringVar(&c.state, "state", "Authorized", "the charge's transaction `STATE`, such as Settled, Declined or Voided")
+	f.Var(&choiceFlag{&c.fault, faults}, "fault", "send it broken: `FAULT` is one of those above")
+	f.BoolVar(&c.print, "print", false, "write it to stdout; send nothing")
 	c.secret.register(cmd)
 	complete(cmd, "state", sandbox.States()...)
 	complete(cmd, "fault", faults...)

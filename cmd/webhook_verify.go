@@ -20,8 +20,9 @@ func newWebhookVerify(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "verify FILE|-",
 		Short: "Tell whether a notification is signed rightly, and what differs",
-		Long:  "Verifies the checksum of a notification in a file or on stdin. It exits with 0 where\nit is right, and with 5 where it is not, after saying which part differs.",
-		Example: `  villapay webhook verify notification.json
+		Long:  "Verifies the checksum of a notification in a file or on stdin. It ends with 0\nwhere it is right, and with 5 where it is not, after telling which part differs.",
+		Example: `  villapay webhook send 492500004632 --env sandbox --print > notification.json
+  villapay webhook verify notification.json
   villapay webhook send 492500004632 --env sandbox --print | villapay webhook verify -`,
 		Args: exactArgs("a file, or - for stdin"), RunE: a.run(c.run),
 	}

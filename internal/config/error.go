@@ -31,9 +31,9 @@ func usage(hint, format string, args ...any) *Error {
 	return &Error{Kind: KindUsage, Message: fmt.Sprintf(format, args...), Hint: hint}
 }
 
-// nearest returns the candidate that word is most likely a slip of, or "". A
+// Nearest returns the candidate that word is most likely a slip of, or "". A
 // candidate whose last dotted part is the word wins: region is auth.region.
-func nearest(word string, candidates []string) string {
+func Nearest(word string, candidates []string) string {
 	best, least := "", len(word)/3+1
 	for _, candidate := range candidates {
 		last := candidate[strings.LastIndexByte(candidate, '.')+1:]
@@ -74,7 +74,7 @@ func distance(a, b string) int {
 
 // meant is the hint for a slip of the pen: the nearest candidate, else all.
 func meant(word string, candidates []string, all string) string {
-	if near := nearest(word, candidates); near != "" {
+	if near := Nearest(word, candidates); near != "" {
 		return fmt.Sprintf("did you mean %q?", near)
 	}
 	return all + strings.Join(candidates, ", ")

@@ -137,7 +137,7 @@ func unknown(where, name string) (message, hint string) {
 	if where == "" {
 		candidates = append(names(topKeys()), "envs")
 	}
-	near := nearest(inner, candidates)
+	near := Nearest(inner, candidates)
 	switch {
 	case secretVariable(name) != "":
 		return fmt.Sprintf("%q: secrets never stand in this file", full), fmt.Sprintf("use the variable %s, and take the key out: %q", secretVariable(name), remove)

@@ -142,7 +142,7 @@ func paymentRows(s Screen, p ledger.Payment, live bool) sheetRows {
 	if p.Replayed {
 		rows.add("Replayed", "an earlier or other run made this order; nothing was sent now")
 	}
-	rows.add("Known", Known(s, p))
+	rows.add("Known", known(s, p))
 	return rows
 }
 
@@ -158,9 +158,8 @@ func expiry(s Screen, p ledger.Payment, full bool) string {
 	return s.when(p.ExpiresAt, full)
 }
 
-// Known says how old the knowledge of a payment is and who gave it: "2 minutes
-// ago from the API".
-func Known(s Screen, p ledger.Payment) string {
+// known says how old the knowledge is and who gave it.
+func known(s Screen, p ledger.Payment) string {
 	if p.KnownAt.IsZero() {
 		return ""
 	}

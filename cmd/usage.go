@@ -1,0 +1,119 @@
+package cmd
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/villapay/villapay/internal/config"
+)
+
+// Help is as wide as the terminal, within reason.
+const (
+	helpWidth  = 80
+	widestHelp = 100
+)
+
+// usage writes what follows a command's description in its help: how it is
+// called, examples, its commands and its flags.
+func (a *app) usage(c *cobra.Command) error {
+	var text bytes.Buffer
+	call := c.UseLine()
+	if c.HasAvailableSubCommands() {
+		call = c.CommandPath() + " COMMAND [flags]"
+	}
+	fmt.Fprintf(&text, "Usage:\n  %s\n", call)
+	if c.HasExample() {
+		fmt.Fprintf(&text, "\nExamples:\n%s\n", c.Example)
+	}
+	groups := c.Groups()
+	if len(groups) == 0 {
+		groups = []*cobra.Group{{Title: "Commands:"}}
+	}
+	for _, group := range groups {
+		list(&text, group.Title, c, "", func(sub *cobra.Command) bool {
+			return (sub.IsAvailableCommand() || sub.Name() == "help") && sub.GroupID == group.ID
+		})
+	}
+	list(&text, "Topics:", c, "help ", func(sub *cobra.Command) bool {
+		return sub.IsAdditionalHelpTopicCommand() || sub.CommandPath() == "villapay sandbox" // the magic order IDs
+	})
+	width := a.screenOf(a.OutTTY).Columns
+	if width == 0 {
+		width = helpWidth
+	}
+	flags(&text, "Flags:", c.LocalFlags(), min(width, widestHelp))
+	flags(&text, "Global flags:", c.InheritedFlags(), min(width, widestHelp))
+	if c.HasAvailableSubCommands() {
+		fmt.Fprintf(&text, "\n`%s COMMAND --help` says more about a command.\n", c.CommandPath())
+	}
+	_, err := c.OutOrStderr().Write(text.Bytes())
+	return err
+}
+
+// list writes the commands that belong to a section, none where none do.
+func list(text *bytes.Buffer, title string, c *cobra.Command, prefix string, belongs func(*cobra.Command) bool) {
+	var lines [][2]string
+	width := 0
+	for _, sub := range c.Commands() {
+		if belongs(sub) {
+			lines = append(lines, [2]string{prefix + sub.Name(), sub.Short})
+			width = max(width, len(prefix+sub.Name()))
+		}
+	}
+	if len(lines) == 0 {
+		return
+	}
+	fmt.Fprintf(text, "\n%s\n", title)
+	for _, line := range lines {
+		fmt.Fprintf(text, "  %-*s  %s\n", width, line[0], line[1])
+	}
+}
+
+func flags(text *bytes.Buffer, title string, set *pflag.FlagSet, width int) {
+	if set.HasAvailableFlags() {
+		fmt.Fprintf(text, "\n%s\n%s\n", title, strings.TrimRight(set.FlagUsagesWrapped(width), " \n"))
+	}
+}
+
+// flagError explains what is wrong with a flag, and what may have been meant.
+func flagError(c *cobra.Command, err error) error {
+	hint := fmt.Sprintf("run `%s --help`", c.CommandPath())
+	var unknown *pflag.NotExistError
+	var invalid *pflag.InvalidValueError
+	switch {
+	case errors.As(err, &unknown) && unknown.GetSpecifiedShortnames() == "":
+		var names []string
+		c.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, "--"+f.Name) })
+		return usageError(meant("--"+unknown.GetSpecifiedName(), names, hint), "%s", err)
+	case errors.As(err, &invalid):
+		if flag, ok := invalid.GetFlag().Value.(interface{ words() []string }); ok {
+			hint = meant(invalid.GetValue(), flag.words(), hint)
+		}
+		return usageError(hint, "--%s %q: %s", invalid.GetFlag().Name, invalid.GetValue(), errors.Unwrap(invalid))
+	}
+	return usageError(hint, "%s", err)
+}
+
+// meant is the hint for a slip of the pen: the nearest word, or else another
+// hint.
+func meant(word string, words []string, or string) string {
+	if near := config.Nearest(word, words); near != "" {
+		return "did you mean " + near + "?"
+	}
+	return or
+}
+
+// oneOf checks a word against the words that a flag takes.
+func oneOf(flag, word string, words []string) (string, error) {
+	if slices.Contains(words, word) {
+		return word, nil
+	}
+	choices := "choose one of " + strings.Join(words, ", ")
+	return "", usageError(meant(word, words, choices), "--%s: %q is not known", flag, word)
+}
