@@ -53,16 +53,12 @@ func (t *Terminal) Note(text string) { _, _ = fmt.Fprintln(t.out, text) }
 
 // Line asks for a line, which shows as it is typed.
 func (t *Terminal) Line(ctx context.Context, label string) (string, error) {
-	return t.ask(ctx, label, t.readLine)
+	return t.ask(ctx, label, false)
 }
 
 // Secret asks for a line, which does not show.
 func (t *Terminal) Secret(ctx context.Context, label string) (secret.String, error) {
-	text, err := t.ask(ctx, label, func() (string, error) {
-		typed, err := term.ReadPassword(t.fd)
-		_, _ = fmt.Fprintln(t.out) // the one that was typed did not show either
-		return string(typed), err
-	})
+	text, err := t.ask(ctx, label, true)
 	return secret.New(text), err
 }
 
@@ -83,17 +79,27 @@ func (t *Terminal) Choose(ctx context.Context, label string, options []string) (
 	return 0, errors.New("no choice was made")
 }
 
-// ask shows the label and reads the answer. When ctx ends first, the terminal
-// is put back: reading a password switches its echo off, and the read itself
-// cannot be called back.
-func (t *Terminal) ask(ctx context.Context, label string, read func() (string, error)) (string, error) {
+// ask shows the label and reads the answer. What is hidden is hidden before the
+// label shows: whoever answers a prompt at once, as scripts do, must not be
+// seen. However the prompt ends, the terminal is put back first; when ctx ends
+// it, the read itself stays behind, since it cannot be called back.
+func (t *Terminal) ask(ctx context.Context, label string, hidden bool) (string, error) {
 	if err := ctx.Err(); err != nil {
 		return "", err
 	}
 	before, err := term.GetState(t.fd)
+	if err == nil && hidden {
+		err = hide(t.fd)
+	}
 	if err != nil {
 		return "", fmt.Errorf("ask at the terminal: %w", err)
 	}
+	defer func() {
+		_ = term.Restore(t.fd, before)
+		if hidden || ctx.Err() != nil {
+			_, _ = fmt.Fprintln(t.out) // the line end that was typed did not show, or was none
+		}
+	}()
 	_, _ = fmt.Fprint(t.out, label)
 	type line struct {
 		text string
@@ -101,7 +107,7 @@ func (t *Terminal) ask(ctx context.Context, label string, read func() (string, e
 	}
 	typed := make(chan line, 1)
 	go func() {
-		text, err := read()
+		text, err := t.readLine()
 		typed <- line{text, err}
 	}()
 	select {
@@ -111,8 +117,6 @@ func (t *Terminal) ask(ctx context.Context, label string, read func() (string, e
 		}
 		return l.text, l.err
 	case <-ctx.Done():
-		_ = term.Restore(t.fd, before)
-		_, _ = fmt.Fprintln(t.out)
 		return "", ctx.Err()
 	}
 }

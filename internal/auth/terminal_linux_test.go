@@ -116,7 +116,7 @@ func TestTerminalSecretDoesNotShow(t *testing.T) {
 	t.Parallel()
 	p := openPTY(t)
 	go func() {
-		p.waitEcho(t, false)
+		p.wait(t, "Password: ") // and not a moment longer
 		p.types(t, "hunter2 \n")
 	}()
 	got, err := NewTerminal(p.tty, p.tty).Secret(t.Context(), "Password: ")
@@ -182,10 +182,6 @@ func TestTerminalInterrupted(t *testing.T) {
 	if _, err := NewTerminal(p.tty, p.tty).Line(ctx, "Username: "); !errors.Is(err, context.Canceled) {
 		t.Errorf("a prompt after that: %v", err)
 	}
-	// The read that nobody waits for has to end before its descriptor is closed
-	// and becomes another test's: our line end, the one typed, and the read's own.
-	p.types(t, "\n")
-	p.wait(t, "Password: \r\n\r\n\r\n")
 }
 
 // prompting is another process at the terminal p, or without any.
@@ -210,7 +206,6 @@ func TestCtrlCAtAHiddenPrompt(t *testing.T) {
 			t.Fatal(err)
 		}
 		p.wait(t, "Password: ")
-		p.waitEcho(t, false)
 		p.types(t, keys)
 		_ = command.Wait()
 		if got := command.ProcessState.ExitCode(); got != code || !p.echoes(t) {

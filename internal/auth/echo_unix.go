@@ -1,0 +1,18 @@
+//go:build unix
+
+package auth
+
+import "golang.org/x/sys/unix"
+
+// hide stops the terminal from showing what is typed. It still gives whole
+// lines, and turns Ctrl-C into a signal.
+func hide(fd int) error {
+	state, err := unix.IoctlGetTermios(fd, getTermios)
+	if err != nil {
+		return err
+	}
+	state.Lflag &^= unix.ECHO
+	state.Lflag |= unix.ICANON | unix.ISIG
+	state.Iflag |= unix.ICRNL
+	return unix.IoctlSetTermios(fd, setTermios, state)
+}

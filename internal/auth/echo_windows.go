@@ -1,0 +1,16 @@
+package auth
+
+import "golang.org/x/sys/windows"
+
+// hide stops the console from showing what is typed. It still gives whole
+// lines, and turns Ctrl-C into a signal.
+func hide(fd int) error {
+	handle := windows.Handle(fd)
+	var mode uint32
+	if err := windows.GetConsoleMode(handle, &mode); err != nil {
+		return err
+	}
+	mode &^= windows.ENABLE_ECHO_INPUT
+	mode |= windows.ENABLE_LINE_INPUT | windows.ENABLE_PROCESSED_INPUT
+	return windows.SetConsoleMode(handle, mode)
+}
