@@ -34,7 +34,7 @@ func newAPI(a *app) *cobra.Command {
 	c := &rawCall{app: a}
 	cmd := &cobra.Command{
 		Use:   "api PATH",
-		Short: "Make a raw authenticated call, for endpoints villapay does not know",
+		Short: "Make a raw call, for endpoints that villapay does not know",
 		Long: `Sends one request to a path below the environment's base URL, signed in as any
 other command is, and writes the answer's body to stdout, also where it is an
 error. The method is GET, or POST with fields or an input. Only GET and HEAD are

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"iter"
 	"time"
 
@@ -30,7 +31,12 @@ const queryWithin = 10 * time.Second
 func (a *app) runQuery(ctx context.Context, raw []byte) error {
 	ctx, cancel := context.WithTimeout(ctx, queryWithin)
 	defer cancel()
-	return a.query.Run(ctx, a.writer(), a.screen(), raw)
+	err := a.query.Run(ctx, a.writer(), a.screen(), raw)
+	var unwritten *outputError
+	if err != nil && !errors.As(err, &unwritten) {
+		err = &failure{Code: "jq", Message: "--" + err.Error(), ExitCode: exitInternal}
+	}
+	return err
 }
 
 // writeValue writes a value of our own as json or yaml.

@@ -20,7 +20,7 @@ func newLogout(a *app) *cobra.Command {
 		Use: "logout", Short: "Sign out and forget the tokens",
 		Long: `Ends the session at the user pool and forgets its tokens. ID tokens that were
 given out live on until they expire.`,
-		Example: "  villapay logout --env dev\n  villapay logout --env dev --all-devices",
+		Example: "  villapay logout --env dev",
 		Args:    exactArgs(), RunE: a.run(c.run),
 	}
 	cmd.Flags().BoolVar(&c.allDevices, "all-devices", false, "end every session of this user, everywhere")

@@ -27,7 +27,7 @@ history. With -o qr it draws the open payment's code again, without making
 another.`,
 		Example: `  villapay order show 492500004632 --env sandbox
   villapay order show 492500004632 --env sandbox -o qr
-  villapay order show 492500004632 --env sandbox --jq '.[0].events[].kind'`,
+  villapay order show 492500004632 --env sandbox --jq '.[0].villapay.events[].kind'`,
 		Args: oneOrder, ValidArgsFunction: a.completeOrderID, RunE: a.run(c.run),
 	}
 	c.code.register(cmd)

@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/villapay/villapay/internal/render"
 	"github.com/villapay/villapay/internal/sandbox"
 	"github.com/villapay/villapay/internal/sandbox/cognito"
 )
@@ -21,13 +22,13 @@ func addTopics(root *cobra.Command) {
 }
 
 const topicEnvironment = `A flag beats a variable, a variable beats the config file, and that beats the
-built-in default. An empty variable counts as not set.
+built-in default, everywhere. An empty variable counts as not set.
 
   VILLAPAY_ENV             environment to use
   VILLAPAY_BASE_URL        the API's base URL, instead of the environment's
   VILLAPAY_TOKEN           ID token to send; no sign-in is used then
   VILLAPAY_OUTPUT          output format
-  VILLAPAY_LEDGER          sqlite, postgres://… or none
+  VILLAPAY_LEDGER          sqlite, postgres://... or none
   VILLAPAY_USERNAME        user name for login
   VILLAPAY_PASSWORD        password for login
   VILLAPAY_CLIENT_SECRET   secret of a confidential app client, for login
@@ -85,7 +86,9 @@ villapay knows besides under "villapay":
   known_at, known_from      how fresh the knowledge is: api, webhook or ledger
   bank_state, charge_id, paid_at, paid_by, replaced_by
   warnings                  [{code, message}]
-  error                     {code, message, status, request_id, retryable} or null
+  events                    its history, with ` + "`order show`" + ` alone
+  error                     null, or
+                            {code, message, status, request_id, retryable}
 
 The order's own status "success" means that it was made, not that it was paid:
 ask villapay.state.
@@ -107,19 +110,49 @@ func withSandboxPage(group *cobra.Command) *cobra.Command {
 
 func sandboxPage() string {
 	var page bytes.Buffer
-	page.WriteString(`The environment "sandbox" is a stand-in for the API inside villapay: no network, no
-sign-in, no money. It remembers its orders between commands. ` + "`villapay sandbox\npay ORDERID`" + ` pays one; ` + "`villapay sandbox serve`" + ` offers it to any client on a port.
+	page.WriteString(`The environment "sandbox" is a stand-in for the API inside villapay: no network,
+no sign-in, no money. It remembers its orders between commands.
 
-Any order ID makes an order. These make trouble instead; a suffix such as .7 gives
-as many distinct ones as needed:
+` + "`villapay sandbox pay ORDERID` pays one. `villapay sandbox serve` offers it to" + `
+any client on a port, with a sign-in of its own. What qr_payload holds is drawn
+after
+
+  villapay env set qr_content '{{.qr_payload}}' --env sandbox
+
+Any order ID makes an order. These make trouble instead; a suffix such as .7
+gives as many distinct ones as needed:
 
 `)
+	var rows [][2]string
 	for _, m := range sandbox.MagicIDs() {
-		fmt.Fprintf(&page, "  %-22s %s\n", m.ID, m.Outcome)
+		rows = append(rows, [2]string{m.ID, m.Outcome})
 	}
-	page.WriteString("\nUsers of its sign-in (`villapay sandbox serve`):\n\n")
-	for _, u := range cognito.Users() {
-		fmt.Fprintf(&page, "  %-22s %s\n", u.Name, u.Note)
+	twoColumns(&page, rows)
+	users := cognito.Users()
+	fmt.Fprintf(&page, "\nUsers of its sign-in. The password is %s, and signing in asks for:\n\n", users[0].Password)
+	rows = nil
+	for _, u := range users {
+		rows = append(rows, [2]string{u.Name, u.Note})
 	}
+	twoColumns(&page, rows)
 	return page.String()
+}
+
+// twoColumns writes words and what they mean, the meaning wrapped into a column
+// of its own.
+func twoColumns(page *bytes.Buffer, rows [][2]string) {
+	width := 0
+	for _, row := range rows {
+		width = max(width, len(row[0]))
+	}
+	column := render.Screen{TTY: true, UTF8: true, Columns: helpWidth - width - 4}
+	for _, row := range rows {
+		for i, line := range render.Wrap(column, row[1]) {
+			word := row[0]
+			if i > 0 {
+				word = ""
+			}
+			fmt.Fprintf(page, "  %-*s  %s\n", width, word, line)
+		}
+	}
 }

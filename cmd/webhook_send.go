@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -29,15 +30,17 @@ type webhookSend struct {
 func newWebhookSend(a *app) *cobra.Command {
 	c := &webhookSend{app: a}
 	var faults []string
-	help := "\n\nWays to break one (--fault):\n"
+	var rows [][2]string
 	for _, f := range webhook.Faults() {
 		faults = append(faults, f.Name)
-		help += fmt.Sprintf("\n  %-12s %s", f.Name, f.What)
+		rows = append(rows, [2]string{f.Name, f.What})
 	}
+	help := bytes.NewBufferString("\n\nWays to break one (--fault):\n\n")
+	twoColumns(help, rows)
 	cmd := &cobra.Command{
 		Use:   "send ORDERID",
 		Short: "Send a signed test notification about a recorded order",
-		Long:  "Sends the notification that the bank would send about an order of the ledger,\nsigned with the secret key, to a listener." + help,
+		Long:  "Sends the notification that the bank would send about an order of the ledger,\nsigned with the secret key, to a listener." + help.String(),
 		Example: `  villapay webhook send 492500004632 --env sandbox
   villapay webhook send 492500004632 --env sandbox --state Declined
   villapay webhook send 492500004632 --env sandbox --fault forged`,
