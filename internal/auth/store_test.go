@@ -23,7 +23,7 @@ func someTokens(refresh string) Tokens {
 	at := time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC)
 	return Tokens{
 		ID: secret.New("id-of-" + refresh), Access: secret.New("access-of-" + refresh), Refresh: secret.New(refresh),
-		Username: "ann", Device: "device", ReceivedAt: at, ExpiresAt: at.Add(time.Hour),
+		Username: "operator-ann", Device: "device", ReceivedAt: at, ExpiresAt: at.Add(time.Hour),
 	}
 }
 
@@ -61,7 +61,7 @@ func TestStoreSealsAndOpens(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, hidden := range []string{"refresh-1", "access-of", "id-of", "ann", r.keys[OpenStore(dir, Auto, r, nil).account()]} {
+	for _, hidden := range []string{"refresh-1", "access-of", "id-of", "operator-ann", r.keys[OpenStore(dir, Auto, r, nil).account()]} {
 		if strings.Contains(string(text), hidden) {
 			t.Errorf("%q stands in the file", hidden)
 		}
@@ -172,7 +172,7 @@ func TestStoreLadder(t *testing.T) {
 		if err := s.keep(t.Context(), "another", someTokens("r")); err != nil || r.gets > 1 {
 			t.Errorf("%s: again: %v, and the keyring was asked %d times", name, err, r.gets)
 		}
-		if got, found, err := stored(t, dir, r, someSession); err != nil || !found || got.Username != "ann" {
+		if got, found, err := stored(t, dir, r, someSession); err != nil || !found || got.Username != "operator-ann" {
 			t.Errorf("%s: got %v %v %v", name, got, found, err)
 		}
 		private(t, path)
