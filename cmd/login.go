@@ -3,6 +3,7 @@ package cmd
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 
@@ -176,7 +177,10 @@ func (c *login) browse(ctx context.Context, client *auth.Client, prompt auth.Pro
 			return prompt.Line(ctx, "Address that the browser ended at: ")
 		})
 	}
-	return client.Browser(ctx, func(url string) error { return auth.OpenBrowser(ctx, url) }, nil)
+	return client.Browser(ctx, func(url string) error {
+		fmt.Fprintf(c.app.Err, "Sign in with the browser. If none opens, open this address:\n\n  %s\n\n", url)
+		return auth.OpenBrowser(ctx, url)
+	}, nil)
 }
 
 // longestSecret bounds what is read as one secret, in bytes.

@@ -1,0 +1,109 @@
+//go:build linux
+
+package cmd
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/villapay/villapay/internal/sandbox"
+	"github.com/villapay/villapay/internal/sandbox/cognito"
+)
+
+// An operator signs in at a terminal: name, hidden password, and whatever the
+// account asks for besides.
+func TestSignInAtATerminal(t *testing.T) {
+	t.Parallel()
+	totp := func() string { return cognito.TOTP(cognito.Users()[userNamed(t, "totp")].TOTPSecret, time.Now()) }
+	for _, test := range []struct {
+		user   string
+		dialog [][2]string // what is asked, what is answered
+	}{
+		{user: "ann"},
+		{user: "sms", dialog: [][2]string{{"code sent by SMS", cognito.SMSCode}}},
+		{user: "totp", dialog: [][2]string{{"code from your authenticator app", "totp"}}},
+		{user: "newbie", dialog: [][2]string{{"New password (hidden)", "N3w-Passw0rd!"}, {"New password again", "N3w-Passw0rd!"}}},
+	} {
+		t.Run(test.user, func(t *testing.T) {
+			t.Parallel()
+			m, _ := signInMachine(t, cognito.ClientID)
+			x := m.at(t, 100, 30, "login")
+			x.see("User name")
+			x.press(test.user + "\r")
+			x.see("Password (hidden)")
+			x.press(password + "\r")
+			for _, step := range test.dialog {
+				x.see(step[0])
+				answer := step[1]
+				if answer == "totp" {
+					answer = totp()
+				}
+				x.press(answer + "\r")
+			}
+			if code := x.exit(); code != 0 {
+				t.Errorf("exit %d\n%s", code, x.text())
+			}
+			if screen := x.text(); strings.Contains(screen, password) || strings.Contains(screen, "N3w-Passw0rd!") || !strings.Contains(screen, "signed in to shop as "+test.user) {
+				t.Errorf("the screen shows\n%s", screen)
+			}
+		})
+	}
+}
+
+func userNamed(t *testing.T, name string) int {
+	t.Helper()
+	for i, u := range cognito.Users() {
+		if u.Name == name {
+			return i
+		}
+	}
+	t.Fatalf("the sandbox has no user %s", name)
+	return 0
+}
+
+// Ctrl-C at the hidden prompt ends with 130 and leaves the terminal sane, which
+// exit checks.
+func TestCtrlCAtTheHiddenPrompt(t *testing.T) {
+	t.Parallel()
+	m, _ := signInMachine(t, cognito.ClientID)
+	x := m.at(t, 100, 30, "login", "--username", "ann")
+	x.see("Password (hidden)")
+	x.press("hunter2\x03")
+	if code := x.exit(); code != 130 {
+		t.Errorf("exit %d\n%s", code, x.text())
+	}
+	if strings.Contains(x.text(), "hunter2") {
+		t.Errorf("the screen shows the password:\n%s", x.text())
+	}
+}
+
+// Live money is asked for at a terminal; no is the default, and Ctrl-C is no.
+func TestLiveMoneyIsAskedFor(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name, keys   string
+		code, orders int
+	}{
+		{"just enter", "\r", 2, 0},
+		{"no", "n\r", 2, 0},
+		{"Ctrl-C", "\x03", 130, 0},
+		{"yes", "y\r", 0, 1},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			stand := serveSandbox(t, sandbox.Options{}, nil)
+			m := newMachine(t)
+			if r := m.run(t, "env", "add", "shop", "--base-url", stand.url, "--live"); r.code != 0 {
+				t.Fatal(r.stderr)
+			}
+			x := m.at(t, 100, 60, "pay", "qr", "4925", "--env", "shop")
+			x.see("Make a LIVE payment order for 4925 (qr) in shop? [y/N]")
+			x.press(test.keys)
+			if code := x.exit(); code != test.code {
+				t.Errorf("exit %d\n%s", code, x.text())
+			}
+			stand.counts(t, "4925", test.orders, test.orders)
+		})
+	}
+}
