@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"strings"
@@ -11,7 +12,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/villapay/villapay/internal/api"
 	"github.com/villapay/villapay/internal/auth"
 	"github.com/villapay/villapay/internal/config"
 	"github.com/villapay/villapay/internal/render"
@@ -57,14 +57,29 @@ func failed(name string, err error) check {
 }
 
 func (c *doctor) run(ctx context.Context, _ []string) error {
+	format, err := c.format()
+	if err != nil {
+		return err
+	}
 	checks := c.examine(ctx)
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if err := c.show(ctx, checks); err != nil {
+	if err := c.show(ctx, format, checks); err != nil {
 		return err
 	}
 	return worst(checks)
+}
+
+// format is that of every command, and a table where the configuration that
+// could say otherwise is what ails.
+func (c *doctor) format() (string, error) {
+	format, err := c.app.format("table", "json", "yaml")
+	var broken *config.Error
+	if errors.As(err, &broken) {
+		return "table", nil
+	}
+	return format, err
 }
 
 // worst is the exit code of the gravest failure: the first of 3, 4, 7, and
@@ -85,21 +100,7 @@ func worst(checks []check) error {
 	return nil
 }
 
-func (c *doctor) show(ctx context.Context, checks []check) error {
-	format := "table"
-	switch c.app.flags.output {
-	case "", "table":
-	case "json", "yaml":
-		format = c.app.flags.output
-	default:
-		return usageError("choose table, json or yaml", "this command has no %s output", c.app.flags.output)
-	}
-	if c.app.flags.jq != "" {
-		if _, err := c.app.format("json"); err != nil {
-			return err
-		}
-		format = "json"
-	}
+func (c *doctor) show(ctx context.Context, format string, checks []check) error {
 	if format != "table" {
 		return c.app.writeValue(ctx, format, checks)
 	}
@@ -107,7 +108,7 @@ func (c *doctor) show(ctx context.Context, checks []check) error {
 	for _, k := range checks {
 		text := k.Message
 		if k.Hint != "" {
-			text += "\n→ " + k.Hint
+			text += "\nhint: " + k.Hint
 		}
 		rows = append(rows, []string{k.Status, k.Name, text})
 	}
@@ -162,7 +163,11 @@ func (c *doctor) ledger(ctx context.Context) []check {
 	if err != nil {
 		return []check{failed("ledger", err)}
 	}
-	return []check{ok("ledger", "%s: writable, %d payments, %.1f MB, schema %d", opened.Where(), health.Payments, float64(health.SizeBytes)/1e6, health.Schema)}
+	if health.Integrity != "ok" {
+		damaged := fmt.Errorf("%s is damaged: %s", opened.Where(), health.Integrity)
+		return []check{failed("ledger", &localError{err: damaged, hint: "make no payments; restore a backup, and keep the damaged file"})}
+	}
+	return []check{ok("ledger", "%s: writable, intact, payments: %d, %.1f MB", opened.Where(), health.Payments, float64(health.SizeBytes)/1e6)}
 }
 
 func (c *doctor) journal() check {
@@ -189,17 +194,27 @@ func (c *doctor) signIn(ctx context.Context, settings *config.Config) check {
 		return failed("sign-in", err)
 	}
 	if status.Warning != "" {
-		return warning("sign-in", "", "%s: %s", status.Username, status.Warning)
+		return warning("sign-in", "where there is a keyring, run `villapay login` again; a script can use VILLAPAY_TOKEN", "%s: %s", status.Username, status.Warning)
 	}
 	if !status.ExpiresAt.IsZero() && status.ExpiresAt.Before(c.app.Now()) && !status.Renewable {
 		return check{Name: "sign-in", Status: "fail", Message: "the token has expired", Hint: "run `villapay login`", code: exitDenied}
 	}
-	return ok("sign-in", "%s, tokens in %s", status.Username, status.Store)
+	until := ""
+	switch {
+	case status.Renewable:
+		until = ", renewed by itself"
+	case !status.ExpiresAt.IsZero():
+		until = ", ends " + render.In(c.app.Now(), status.ExpiresAt)
+	}
+	return ok("sign-in", "%s%s; tokens in: %s", status.Username, until, status.Store)
 }
 
 // connection asks the API for a path that any API has or has not: whatever it
 // answers, it is there, and its Date tells what time it is.
 func (c *doctor) connection(ctx context.Context, settings *config.Config) []check {
+	if settings.Profile.Sandbox {
+		return []check{ok("API", "embedded, always there"), ok("clock", "the embedded API has the same")}
+	}
 	client, err := c.app.client(1)
 	if err != nil {
 		return []check{failed("API", err)}
@@ -215,11 +230,10 @@ func (c *doctor) connection(ctx context.Context, settings *config.Config) []chec
 	answer, err := client.Do(req)
 	took := c.app.Now().Sub(start)
 	if err != nil {
-		var call *api.Error
-		if errors.As(err, &call) {
-			call.Kind = api.Unavailable // a question makes nothing
-		}
-		return []check{failed("API", err)}
+		return []check{{
+			Name: "API", Status: "fail", Message: err.Error(), code: exitUnavailable,
+			Hint: "check the network, HTTPS_PROXY, and base_url in `villapay env show`",
+		}}
 	}
 	reached := ok("API", "reachable, %d ms away", took.Milliseconds())
 	if answer.Status >= 500 {
@@ -241,22 +255,26 @@ func clock(now time.Time, date string) check {
 	if skew.Abs() > largestSkew {
 		return warning("clock", "set this machine's clock: sign-in and expiry depend on it", "%s off from the API's", skew)
 	}
-	return ok("clock", "agrees with the API's")
+	return ok("clock", "within %d s of the API's", int(skew.Abs().Seconds())+1)
 }
+
+// usualCode is as long as the ids of the bank's orders, which codes hold.
+const usualCode = "order_test_0000000000000000000000000000000000000"
 
 func (c *doctor) terminal() check {
 	screen := c.app.screen()
-	switch {
-	case !screen.TTY:
-		return ok("terminal", "none: output is piped, codes are drawn with -o qr only")
-	case screen.Dumb:
-		return warning("terminal", "use --qr-file FILE.png", "TERM=dumb: no code is drawn")
-	case !screen.UTF8:
-		return warning("terminal", "use a UTF-8 locale, --qr-style full or --qr-file FILE.png", "the locale is not UTF-8")
-	case screen.Columns < 37 || screen.Rows < 20:
-		return warning("terminal", "enlarge it, or use --qr-file FILE.png", "%dx%d: too small for a code", screen.Columns, screen.Rows)
-	case !screen.Color:
-		return warning("terminal", "allow colours, or try --qr-style plain", "%dx%d without colours: a code may not scan on a light theme", screen.Columns, screen.Rows)
+	if !screen.TTY {
+		return ok("terminal", "none: output is piped, codes are drawn with -o qr alone")
 	}
-	return ok("terminal", "%dx%d, colours, a code will scan", screen.Columns, screen.Rows)
+	size := fmt.Sprintf("%dx%d", screen.Columns, screen.Rows)
+	if err := render.QR(io.Discard, screen, render.Code{Text: usualCode}, ""); err != nil {
+		return warning("terminal", "enlarge it, or use --qr-file FILE.png", "%s: %s", size, err)
+	}
+	switch {
+	case !screen.Color:
+		return warning("terminal", "allow colours; else --qr-style plain-invert is for light themes", "%s, without colours: a code will scan on a dark theme alone", size)
+	case !screen.UTF8:
+		return ok("terminal", "%s, colours, no UTF-8; a code will scan", size)
+	}
+	return ok("terminal", "%s, colours; a code will scan", size)
 }

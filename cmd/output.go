@@ -52,17 +52,23 @@ func (a *app) format(has ...string) (string, error) {
 	return has[0], nil
 }
 
-// showPayment writes one payment in a format. withCode also draws its code at a
-// terminal, under the table.
+// showPayment writes one payment in a format, and its code to a file where that
+// was asked for. withCode also draws the code at a terminal, under the table.
 func (a *app) showPayment(ctx context.Context, format string, p ledger.Payment, code codeFlags, withCode bool) error {
 	for _, w := range p.Warnings {
 		a.warn("%s", w.Message)
 	}
-	if code.file != "" {
-		if err := a.writeCodeFile(p, code); err != nil {
-			return err
-		}
+	var unwritten error
+	if code.file != "" { // before the code, which a note below could push off the screen
+		unwritten = a.writeCodeFile(p, code)
 	}
+	if err := a.showAs(ctx, format, p, code, withCode); err != nil {
+		return err
+	}
+	return unwritten
+}
+
+func (a *app) showAs(ctx context.Context, format string, p ledger.Payment, code codeFlags, withCode bool) error {
 	switch format {
 	case "json", "yaml":
 		raw, err := render.PaymentJSON(p)
@@ -113,8 +119,18 @@ func (a *app) drawCode(p ledger.Payment, flags codeFlags, caption io.Writer) err
 	if err != nil {
 		return err
 	}
-	fmt.Fprintln(caption, a.screen().Text(code.Caption))
-	err = a.draw(code, render.Style(flags.style))
+	drawn, undrawn := a.draw(code, render.Style(flags.style))
+	if len(drawn) > 0 {
+		fmt.Fprintln(caption, a.screen().Text(code.Caption))
+		if err := a.write(drawn); err != nil {
+			return err
+		}
+	}
+	return noCode(undrawn)
+}
+
+// noCode explains a code that does not fit the terminal or any code at all.
+func noCode(err error) error {
 	var notDrawn *render.NotDrawn
 	var tooLong *render.TooLong
 	if errors.As(err, &notDrawn) || errors.As(err, &tooLong) {
@@ -124,18 +140,18 @@ func (a *app) drawCode(p ledger.Payment, flags codeFlags, caption io.Writer) err
 }
 
 // draw draws a code so that its caption above stays on the screen too, where
-// there is room for both.
-func (a *app) draw(code render.Code, style render.Style) error {
+// there is room for both. What is drawn beside an error is the code's text.
+func (a *app) draw(code render.Code, style render.Style) ([]byte, error) {
 	screen := a.screen()
 	beside := screen
 	beside.Rows -= len(render.Wrap(screen, code.Caption))
-	if beside.Rows > 0 {
-		var drawn bytes.Buffer
-		if render.QR(&drawn, beside, code, style) == nil {
-			return a.write(drawn.Bytes())
-		}
+	var drawn bytes.Buffer
+	if beside.Rows > 0 && render.QR(&drawn, beside, code, style) == nil {
+		return drawn.Bytes(), nil
 	}
-	return render.QR(a.writer(), screen, code, style)
+	drawn.Reset()
+	err := render.QR(&drawn, screen, code, style)
+	return drawn.Bytes(), err
 }
 
 func (a *app) code(p ledger.Payment) (render.Code, error) {
@@ -158,7 +174,12 @@ func (a *app) writeCodeFile(p ledger.Payment, flags codeFlags) error {
 	if err != nil {
 		return err
 	}
-	if err := render.QRFile(flags.file, code); err != nil {
+	err = noCode(render.QRFile(flags.file, code))
+	var refused *failure
+	switch {
+	case errors.As(err, &refused):
+		return err
+	case err != nil:
 		return &outputError{err}
 	}
 	a.note("wrote %s (%s)", flags.file, code.Caption)

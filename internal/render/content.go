@@ -65,7 +65,7 @@ func Content(tmpl string, p ledger.Payment) (Code, error) {
 		return Code{}, errors.New("qr_content: the payment payload is not a field of the order; one put together here is never drawn")
 	}
 	if err := checkPayload(text, p.Amount, p.Currency); err != nil {
-		return Code{}, fmt.Errorf("qr_content: the server's payment payload is wrong, no code is drawn: %w", err)
+		return Code{}, fmt.Errorf("qr_content: the server's payment payload is wrong: %w", err)
 	}
 	app := "Scan with a bank app, "
 	if strings.EqualFold(p.Currency, "THB") {
