@@ -79,7 +79,7 @@ func (l *Ledger) answered(err error, lost bool, c Claim) error {
 
 func (l *Ledger) recordOrder(t *txn, c Claim, order *api.Order, a RecordedAnswer) (answer, error) {
 	scope := c.Payment.Scope
-	if err := t.lock("bank order", scope, order.ID); err != nil {
+	if err := t.lock(bankOrderKey(scope, order.ID), orderKey(scope, c.Payment.OrderID)); err != nil {
 		return answer{}, err
 	}
 	p := c.Payment
@@ -148,6 +148,9 @@ func (l *Ledger) RecordFailure(ctx context.Context, c Claim, state State, failur
 // recordFailure is the body of RecordFailure. again says that it ran before, and
 // may have been committed.
 func (l *Ledger) recordFailure(t *txn, c Claim, state State, failure Failure, attempts int, again bool) (answer, error) {
+	if err := t.lock(orderKey(c.Payment.Scope, c.Payment.OrderID)); err != nil {
+		return answer{}, err
+	}
 	r, err := one(t.query(`UPDATE villapay_payment SET
 			state = CASE WHEN ambiguous = 1 THEN 'unknown' ELSE ? END, slot = CASE WHEN ambiguous = 1 THEN slot ELSE ? * slot END,
 			ambiguous = CASE WHEN ambiguous = 1 THEN 1 ELSE ? END, attempts = attempts + ?, known_at = ?, known_from = ?, request_id = ?, error = ?, owner = '', lease = 0

@@ -41,7 +41,7 @@ func (l *Ledger) assessAll(t *txn, payments []*row, found learned) (map[int64]ou
 // assess computes from everything that was said of a Villa order's charges what
 // its payments are, and writes what is new.
 func (l *Ledger) assess(t *txn, scope, orderID string, found learned, all map[int64]outcome) error {
-	if err := t.lock("order", scope, orderID); err != nil {
+	if err := t.lock(orderKey(scope, orderID)); err != nil {
 		return err
 	}
 	payments, err := scanned(t.query(`SELECT `+columns+` FROM villapay_payment WHERE scope = ? AND orderid = ? AND bank_id <> '' ORDER BY id`, scope, orderID))
@@ -183,7 +183,7 @@ func (r *row) follow(v verdict) {
 	if v.deciding != nil {
 		state, decided = v.deciding.best.state()
 	}
-	own := func(w Warning) bool { return !derived(w) && !(decided && aboutStatus(w)) }
+	own := func(w Warning) bool { return !derived(w) && (!decided || !aboutStatus(w)) }
 	r.Warnings = slices.Concat(filter(r.Warnings, own), v.warnings)
 	if v.deciding == nil {
 		return

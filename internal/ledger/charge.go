@@ -40,13 +40,10 @@ func (l *Ledger) ApplyCharge(ctx context.Context, scope string, c Charge) (Appli
 	recorded := false // by an earlier run of this call, which may have been committed
 	err := l.store.write(ctx, true, func(t *txn) (err error) {
 		rebound = nil
-		if err := t.lock("charge", scope, c.ID); err != nil {
+		if err := t.lock(chargeKey(scope, c.ID), bankOrderKey(scope, c.BankID)); err != nil {
 			return err
 		}
 		if rebound, err = t.bound(scope, &c); rebound != nil || err != nil {
-			return err
-		}
-		if err := t.lock("bank order", scope, c.BankID); err != nil {
 			return err
 		}
 		fresh, err := t.keep(scope, &c)

@@ -57,10 +57,10 @@ func TestWhatChargesMakeOfAPayment(t *testing.T) {
 		change    func(*Charge)
 	}
 	for name, test := range map[string]struct {
-		said              []said
-		want              State
-		warnings, charge_ string
-		bankState         string
+		said               []said
+		want               State
+		warnings, chargeID string
+		bankState          string
 	}{
 		"authorised":                      {[]said{{"c1", "Authorized", nil}}, Paid, "", "c1", "Authorized"},
 		"the bank's typo":                 {[]said{{"c1", "Auhtorized", nil}}, Paid, "", "c1", "Auhtorized"},
@@ -108,7 +108,7 @@ func TestWhatChargesMakeOfAPayment(t *testing.T) {
 				}
 				p = apply(t, l, c).Payment
 			}
-			if p.State != test.want || codes(p.Warnings) != test.warnings || p.ChargeID != test.charge_ || p.BankState != test.bankState {
+			if p.State != test.want || codes(p.Warnings) != test.warnings || p.ChargeID != test.chargeID || p.BankState != test.bankState {
 				t.Errorf("state %s (%s), warnings %v, charge %q", p.State, p.BankState, p.Warnings, p.ChargeID)
 			}
 			if (p.State == Paid) != (!p.PaidAt.IsZero() && p.PaidBy != "") && p.State != Cancelled && p.State != Refunded {

@@ -90,16 +90,13 @@ type claiming struct {
 	given *row   // the payment of the user's key
 
 	result  Claim
-	refused error  // a *KeyUsedError
+	refused *KeyUsedError
 	dead    string // the lock of a dead process whose claim was taken over
 }
 
 func (c *claiming) decide() error {
-	if err := c.look(); err != nil {
+	if err := c.look(); err != nil || c.refused != nil {
 		return err
-	}
-	if c.refused != nil {
-		return nil
 	}
 	paid := c.find(func(r *row) bool { return r.State == Paid })
 	switch {
@@ -120,7 +117,7 @@ func (c *claiming) decide() error {
 
 // look reads what there is of the order, and of the user's key.
 func (c *claiming) look() (err error) {
-	if err := c.t.lock("order", c.req.Scope, c.req.OrderID); err != nil {
+	if err := c.t.lock(orderKey(c.req.Scope, c.req.OrderID)); err != nil {
 		return err
 	}
 	c.live, err = scanned(c.t.query(`SELECT `+columns+` FROM villapay_payment

@@ -3,6 +3,7 @@ package ledger
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"testing"
 	"time"
@@ -414,6 +415,65 @@ func TestFailureFreesTheSlot(t *testing.T) {
 		third := l.mustClaim(t, ask("1"), Claimed)
 		if third.Payment.Key == second.Payment.Key {
 			t.Errorf("after failed: %+v", third)
+		}
+	})
+}
+
+// TestAnAnswerAndATakeoverAtTheSameMoment lets a silent claim's answer and its
+// takeover race: one of them wins, never both.
+func TestAnAnswerAndATakeoverAtTheSameMoment(t *testing.T) {
+	t.Parallel()
+	both(t, func(t *testing.T, at *place) {
+		one, two := at.open(t), at.open(t)
+		for n := range 30 {
+			id := fmt.Sprint(n)
+			slow := one.mustClaim(t, ask(id), Claimed)
+			lapse(t, one, slow)
+			var taken Claim
+			var answer Payment
+			var late, err error
+			var group sync.WaitGroup
+			group.Go(func() {
+				if n%2 == 0 {
+					answer, late = one.RecordOrder(context.Background(), slow, testOrder(t, "o"+id), RecordedAnswer{})
+				} else {
+					answer, late = one.RecordFailure(context.Background(), slow, Unknown, Failure{Code: "x"}, 1)
+				}
+			})
+			group.Go(func() { taken, err = two.Claim(context.Background(), ask(id)) })
+			group.Wait()
+			all, readErr := one.Payments(t.Context(), scope, id)
+			if err != nil || readErr != nil || len(all) != 1 {
+				t.Fatal(err, readErr, all)
+			}
+			switch now := all[0]; {
+			case taken.Verdict == Replay && late == nil && now.State == Awaiting:
+			case taken.Verdict == Claimed && errors.Is(late, ErrClaimLost) && now.State == Sending && now.Order == nil:
+			case taken.Verdict == Claimed && late == nil && n%2 == 1 && now.State == Sending: // unknown first, then taken over
+			default:
+				t.Fatalf("verdict %d, answer %v (%s), and now %+v", taken.Verdict, late, answer.State, now)
+			}
+		}
+	})
+}
+
+func TestOneKeyForTwoOrdersAtTheSameMoment(t *testing.T) {
+	t.Parallel()
+	both(t, func(t *testing.T, at *place) {
+		one, two := at.open(t), at.open(t)
+		for n := range 20 {
+			var group sync.WaitGroup
+			var errs [2]error
+			for i, l := range []*Ledger{one, two} {
+				group.Go(func() {
+					_, errs[i] = l.Claim(context.Background(), ClaimRequest{Scope: scope, OrderID: fmt.Sprint(n, "-", i), Source: api.QR, Key: fmt.Sprint("k", n), KeyGiven: true})
+				})
+			}
+			group.Wait()
+			var used *KeyUsedError
+			if err := errors.Join(errs[0], errs[1]); (errs[0] == nil) == (errs[1] == nil) || !errors.As(err, &used) {
+				t.Fatal(errs)
+			}
 		}
 	})
 }

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/jackc/pgx/v5/pgconn"
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
 
@@ -61,12 +60,10 @@ var (
 
 // explain puts a driver's error into words.
 func explain(err error) string {
-	var lite *sqlite.Error
-	if errors.As(err, &lite) {
+	if lite, ok := errors.AsType[*sqlite.Error](err); ok {
 		return explainSQLite(lite)
 	}
-	var pg *pgconn.PgError
-	if errors.As(err, &pg) && pg.Code == pgReadOnly {
+	if code(err) == pgReadOnly {
 		return errReadOnly.Error()
 	}
 	return err.Error()

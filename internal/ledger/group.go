@@ -171,6 +171,6 @@ func (w *writer) txn(ctx context.Context, now time.Time) *txn {
 			}
 			return statement.QueryContext(ctx, clean(args)...)
 		},
-		lock: func(...string) error { return nil },
+		lock: func(...lockKey) error { return nil },
 	}
 }

@@ -45,10 +45,18 @@ type txn struct {
 	now   time.Time // the ledger's clock, to the millisecond
 	exec  func(query string, args ...any) (changed int64, err error)
 	query func(query string, args ...any) (*sql.Rows, error)
-	// lock makes transactions with the same key run one after the other. SQLite
-	// has but one writer at a time and needs no more.
-	lock func(key ...string) error
+	// lock makes transactions with the same keys run one after the other, from
+	// here to their end. SQLite has but one writer at a time and needs no more.
+	// Keys are locked in one order everywhere: charge, bank order, Villa order.
+	lock func(keys ...lockKey) error
 }
+
+// lockKey names what a transaction wants for itself.
+type lockKey string
+
+func chargeKey(scope, id string) lockKey    { return lockKey("charge\x00" + scope + "\x00" + id) }
+func bankOrderKey(scope, id string) lockKey { return lockKey("bank order\x00" + scope + "\x00" + id) }
+func orderKey(scope, id string) lockKey     { return lockKey("order\x00" + scope + "\x00" + id) }
 
 // Open opens the ledger that dsn names: "sqlite", the file ledger.db in
 // stateDir, or a postgres:// (postgresql://) URL. Claims are locked by files in
@@ -128,8 +136,7 @@ func (l *Ledger) wrap(err error, op string, args ...any) error {
 }
 
 func wrap(s store, err error, op string, args ...any) error {
-	var already *Error
-	if err == nil || errors.As(err, &already) {
+	if _, already := errors.AsType[*Error](err); err == nil || already {
 		return err
 	}
 	return &Error{Op: fmt.Sprintf(op, args...), Where: s.where(), text: s.explain(err), err: err}

@@ -226,8 +226,7 @@ func TestSettingsThatNameNoLedger(t *testing.T) {
 	t.Parallel()
 	for _, dsn := range []string{"", "none", "mysql://root:hunter2hunter2@db", "postgres://u:hunter2hunter2@h:port/db", "postgres://u:hunter2%zz@h/db", "postgres://u:hunter2hunter2@h/db?sslmode=perhaps"} {
 		_, err := Open(t.Context(), secret.New(dsn), t.TempDir(), "", time.Now)
-		var failure *Error
-		if !errors.As(err, &failure) {
+		if _, ok := errors.AsType[*Error](err); !ok {
 			t.Errorf("%q: %v", dsn, err)
 		}
 		if err != nil && strings.Contains(err.Error(), "hunter2") {

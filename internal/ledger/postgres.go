@@ -37,6 +37,9 @@ type postgresStore struct {
 // poolSize is how many connections one process opens at most.
 const poolSize = 16
 
+// connectionLife ends connections to a primary that has become a standby.
+const connectionLife = 5 * time.Minute
+
 // connectWithin bounds one connection attempt where the URL does not.
 const connectWithin = 10 * time.Second
 
@@ -58,6 +61,7 @@ func openPostgres(ctx context.Context, dsn secret.String, now func() time.Time) 
 	}
 	s.db.SetMaxOpenConns(poolSize)
 	s.db.SetMaxIdleConns(poolSize)
+	s.db.SetConnMaxLifetime(connectionLife)
 	if err := s.prepare(ctx); err != nil {
 		return nil, errors.Join(wrap(s, err, "open"), s.db.Close())
 	}
@@ -104,8 +108,9 @@ const (
 	pgNoTable      = "42P01"
 	pgSerialize    = "40001"
 	pgDeadlock     = "40P01"
-	pgShuttingDown = "57P0" // 57P01 to 57P03: shutting down, or just starting
-	pgConnection   = "08"   // class: connection exceptions
+	pgDuplicate    = "23505" // somebody was quicker; another look finds what they wrote
+	pgShuttingDown = "57P0"  // 57P01 to 57P03: shutting down, or just starting
+	pgConnection   = "08"    // class: connection exceptions
 )
 
 const clockSQL = `(extract(epoch FROM clock_timestamp()) * 1000)::bigint`
@@ -132,7 +137,7 @@ func (s *postgresStore) prepare(ctx context.Context) error {
 func (s *postgresStore) look(ctx context.Context) (version int, err error) {
 	var readOnly bool
 	var clock int64
-	err = s.db.QueryRowContext(ctx, `SELECT version, pg_is_in_recovery() OR current_setting('transaction_read_only') = 'on', `+clockSQL+` FROM villapay_schema`).
+	err = s.db.QueryRowContext(ctx, `SELECT coalesce(max(version), 0), pg_is_in_recovery() OR current_setting('transaction_read_only') = 'on', `+clockSQL+` FROM villapay_schema`).
 		Scan(&version, &readOnly, &clock)
 	if err == nil && readOnly {
 		err = errReadOnly
@@ -177,10 +182,10 @@ func (s *postgresStore) migrate(ctx context.Context) error {
 	return tx.Commit()
 }
 
-// lockID is an advisory lock's number for a name.
-func lockID(name ...string) string {
+// lockID is an advisory lock's number.
+func lockID(key lockKey) string {
 	sum := fnv.New64a()
-	_, _ = io.WriteString(sum, "villapay\x00"+strings.Join(name, "\x00"))
+	_, _ = io.WriteString(sum, "villapay\x00"+string(key))
 	return strconv.FormatInt(int64(sum.Sum64()), 10) //nolint:gosec // any 64 bits will do
 }
 
@@ -191,7 +196,8 @@ const tries = 5
 func (s *postgresStore) write(ctx context.Context, again bool, fn func(*txn) error) error {
 	for try := 1; ; try++ {
 		err := s.transact(ctx, fn)
-		if err == nil || try == tries || ctx.Err() != nil || !passing(err) && !(again && errors.Is(err, errCommitUnsure)) {
+		worth := passing(err) || again && errors.Is(err, errCommitUnsure)
+		if err == nil || !worth || try == tries || ctx.Err() != nil {
 			return err
 		}
 		timer := time.NewTimer(time.Duration(try*try) * 20 * time.Millisecond)
@@ -211,7 +217,7 @@ func passing(err error) bool {
 		return false
 	}
 	switch sqlstate := code(err); {
-	case sqlstate == pgSerialize, sqlstate == pgDeadlock,
+	case sqlstate == pgSerialize, sqlstate == pgDeadlock, sqlstate == pgDuplicate,
 		strings.HasPrefix(sqlstate, pgShuttingDown), strings.HasPrefix(sqlstate, pgConnection):
 		return true
 	case sqlstate != "":
@@ -222,15 +228,14 @@ func passing(err error) bool {
 
 // lost tells whether the connection broke.
 func lost(err error) bool {
-	var network net.Error
-	return errors.As(err, &network) || errors.Is(err, driver.ErrBadConn) || errors.Is(err, pgconn.ErrConnClosed) ||
+	_, network := errors.AsType[net.Error](err)
+	return network || errors.Is(err, driver.ErrBadConn) || errors.Is(err, pgconn.ErrConnClosed) ||
 		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 }
 
 // code is the server's error code, "" where it is not the server that failed.
 func code(err error) string {
-	var failure *pgconn.PgError
-	if errors.As(err, &failure) {
+	if failure, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return failure.Code
 	}
 	return ""
@@ -238,8 +243,8 @@ func code(err error) string {
 
 // begin starts with the clock, and sees to it that a commit waits for the disk
 // also where the server's default is not to.
-const begin = `SELECT ` + clockSQL + `, CASE WHEN current_setting('synchronous_commit') IN ('off', 'local', 'remote_write')
-	THEN set_config('synchronous_commit', 'on', true) END`
+const begin = `SELECT CASE WHEN current_setting('synchronous_commit') IN ('off', 'local', 'remote_write')
+	THEN set_config('synchronous_commit', 'on', true) END, ` + clockSQL + ``
 
 func (s *postgresStore) transact(ctx context.Context, fn func(*txn) error) error {
 	tx, err := s.db.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelReadCommitted})
@@ -277,18 +282,22 @@ func (s *postgresStore) txn(ctx context.Context, tx *sql.Tx) *txn {
 			return tx.QueryContext(ctx, s.bind(query), clean(args)...)
 		},
 	}
-	t.lock = func(key ...string) error {
-		// The clock is read again, since the lock may have been waited for.
-		return t.clock(tx.QueryRowContext(ctx, "SELECT "+clockSQL+", CAST(pg_advisory_xact_lock("+lockID(key...)+") AS TEXT)"))
+	t.lock = func(keys ...lockKey) error {
+		var locks strings.Builder
+		for _, key := range keys {
+			locks.WriteString("pg_advisory_xact_lock(" + lockID(key) + ")::text || ")
+		}
+		// The clock is read last, since the locks may have been waited for.
+		return t.clock(tx.QueryRowContext(ctx, "SELECT "+locks.String()+"'', "+clockSQL))
 	}
 	return t
 }
 
-// clock takes the ledger's clock from the first column of a row.
+// clock takes the ledger's clock from the second column of a row.
 func (t *txn) clock(row *sql.Row) error {
 	var ms int64
 	var rest sql.NullString
-	err := row.Scan(&ms, &rest)
+	err := row.Scan(&rest, &ms)
 	t.now = fromMillis(ms)
 	return err
 }

@@ -166,8 +166,7 @@ func TestALostConnectionBeforeTheCommit(t *testing.T) {
 	}
 	p.cutBefore.Store(100)
 	_, err := l.Claim(t.Context(), ask("2"))
-	var failure *Error
-	if !errors.As(err, &failure) {
+	if _, ok := errors.AsType[*Error](err); !ok {
 		t.Errorf("a server that is gone: %v", err)
 	}
 	p.cutBefore.Store(0)

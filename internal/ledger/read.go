@@ -169,6 +169,12 @@ func (l *Ledger) OrderIDs(ctx context.Context, scope, prefix string, limit int) 
 func (l *Ledger) NoteStatus(ctx context.Context, paymentID int64, status, requestID string, warning *Warning, raw json.RawMessage) error {
 	err := l.store.write(ctx, true, func(t *txn) error {
 		r, err := t.byID(paymentID)
+		if err == nil {
+			err = t.lock(orderKey(r.Scope, r.OrderID))
+		}
+		if err == nil {
+			r, err = t.byID(paymentID)
+		}
 		if err != nil {
 			return err
 		}

@@ -14,7 +14,10 @@ import (
 	"sync"
 	"time"
 
-	_ "modernc.org/sqlite" // the driver
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+
+	"github.com/villapay/villapay/internal/api"
 )
 
 // sqliteStore is a file. It is written through one connection, by groups of
@@ -51,7 +54,7 @@ func (s *sqliteStore) tighten() error {
 			return err
 		}
 		if info.Mode().Perm()&0o077 != 0 {
-			if err := os.Chmod(s.path+suffix, 0o600); err != nil {
+			if err := os.Chmod(s.path+suffix, 0o600); err != nil && !errors.Is(err, fs.ErrPermission) { // another user's may still be read
 				return err
 			}
 		}
@@ -66,7 +69,7 @@ func (s *sqliteStore) dsn(pragmas ...string) string {
 	if !strings.HasPrefix(path, "/") && filepath.VolumeName(s.path) != "" {
 		path = "/" + path
 	}
-	query := url.Values{"mode": {"rw"}, "_pragma": append([]string{"busy_timeout(10000)"}, pragmas...)}
+	query := url.Values{"mode": {"rw"}, "_pragma": append([]string{fmt.Sprintf("busy_timeout(%d)", busyFor.Milliseconds())}, pragmas...)}
 	return "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + query.Encode()
 }
 
@@ -83,6 +86,30 @@ func (s *sqliteStore) openWriter(ctx context.Context) error {
 	if err := s.create(); err != nil {
 		return err
 	}
+	return patiently(ctx, s.connectWriter)
+}
+
+// busyFor is how long to wait for a lock that another process holds.
+const busyFor = 10 * time.Second
+
+// patiently opens a connection. SQLite's own waiting (busy_timeout) does not
+// cover the moments in which other processes turn on the write-ahead log, or
+// tidy it away with their last connection.
+func patiently(ctx context.Context, open func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, busyFor)
+	defer cancel()
+	for {
+		err := open(ctx)
+		if lite, ok := errors.AsType[*sqlite.Error](err); !ok || lite.Code()&0xff != sqlite3.SQLITE_BUSY {
+			return err
+		}
+		if api.Sleep(ctx, api.Jitter(10*time.Millisecond)) != nil {
+			return err
+		}
+	}
+}
+
+func (s *sqliteStore) connectWriter(ctx context.Context) error {
 	db, err := sql.Open("sqlite", s.dsn("journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)"))
 	if err != nil {
 		return err
@@ -209,7 +236,10 @@ func (s *sqliteStore) reader(ctx context.Context) (*sql.DB, error) {
 	db.SetMaxOpenConns(readers)
 	db.SetMaxIdleConns(readers)
 	var version int
-	if err = db.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version); err == nil {
+	err = patiently(ctx, func(ctx context.Context) error {
+		return db.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version)
+	})
+	if err == nil {
 		err = checkVersion(version)
 	}
 	if err == nil && version > 0 && version < schemaVersion {

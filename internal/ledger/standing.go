@@ -157,10 +157,9 @@ func orNone(text string) string {
 
 // standing is where one charge stands.
 type standing struct {
-	id      string
-	best    *report // the report that has come furthest; nil while none counts
-	proof   *report // the first received that proves paid
-	reports []*report
+	id    string
+	best  *report // the report that has come furthest
+	proof *report // the first received that proves paid; nil where none does
 }
 
 // add moves the charge by a report that counts. Reports come sorted, so that of
