@@ -225,8 +225,7 @@ func (c *Client) record(req *http.Request, orderID string, answer *Answer, err e
 	if err != nil {
 		outcome, level = "not sent", slog.LevelError
 		attrs = append(attrs, slog.String("error", err.Error()))
-		var failure *Error
-		if errors.As(err, &failure) {
+		if failure, ok := errors.AsType[*Error](err); ok {
 			outcome = failure.Kind.String()
 			if failure.Kind == Refused {
 				level = slog.LevelWarn // by a server that works as it should

@@ -465,12 +465,21 @@ func TestStatus(t *testing.T) {
 		want StatusAnswer
 		err  error
 	}{
-		{"wrapped charge", 200, `{"statusCode":200,"body":{"order_id":"order_test_1","id":"chrg_1","object":"charge","amount":"74.00","currency":"THB","status":"success","transaction_state":"Authorized","livemode":"true"}}`,
-			StatusAnswer{BankID: "order_test_1", ChargeID: "chrg_1", Amount: Amount{"74.00"}, Currency: "THB", Status: "success", TransactionState: "Authorized", Livemode: &yes}, nil},
-		{"nested charge", 200, `{"status":"ok","data":"x","charge":{"id":"chrg_1","transaction_state":"Settled","status":"success"}}`,
-			StatusAnswer{ChargeID: "chrg_1", Status: "success", TransactionState: "Settled"}, nil},
-		{"a charge in its order", 200, `{"id":"order_test_1","object":"order","status":"success","charge":{"id":"chrg_1","transaction_state":"Settled","status":"success"}}`,
-			StatusAnswer{BankID: "order_test_1", ChargeID: "chrg_1", Status: "success", TransactionState: "Settled"}, nil},
+		{
+			"wrapped charge", 200, `{"statusCode":200,"body":{"order_id":"order_test_1","id":"chrg_1","object":"charge","amount":"74.00","currency":"THB","status":"success","transaction_state":"Authorized","livemode":"true"}}`,
+			StatusAnswer{BankID: "order_test_1", ChargeID: "chrg_1", Amount: Amount{"74.00"}, Currency: "THB", Status: "success", TransactionState: "Authorized", Livemode: &yes},
+			nil,
+		},
+		{
+			"nested charge", 200, `{"status":"ok","data":"x","charge":{"id":"chrg_1","transaction_state":"Settled","status":"success"}}`,
+			StatusAnswer{ChargeID: "chrg_1", Status: "success", TransactionState: "Settled"},
+			nil,
+		},
+		{
+			"a charge in its order", 200, `{"id":"order_test_1","object":"order","status":"success","charge":{"id":"chrg_1","transaction_state":"Settled","status":"success"}}`,
+			StatusAnswer{BankID: "order_test_1", ChargeID: "chrg_1", Status: "success", TransactionState: "Settled"},
+			nil,
+		},
 		{"bare word", 200, `"success"`, StatusAnswer{Status: "success"}, nil},
 		{"bare status", 200, `{"status":"success"}`, StatusAnswer{Status: "success"}, nil},
 		{"an order", 200, `{"id":"order_test_1","object":"order","status":"success"}`, StatusAnswer{BankID: "order_test_1", Status: "success"}, nil},

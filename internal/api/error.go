@@ -78,7 +78,7 @@ type rule struct {
 
 // rules is the retry table by HTTP status (docs/errors.md shows it for people).
 // Statuses that are not listed fall to their class; see classify.
-var rules = map[int]rule{
+var rules = map[int]rule{ //nolint:gochecknoglobals // a constant table
 	http.StatusUnauthorized:        {Denied, false}, // Retry refreshes the sign-in once
 	http.StatusForbidden:           {Denied, false},
 	http.StatusRequestTimeout:      {Unknown, true},

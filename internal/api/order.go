@@ -24,7 +24,7 @@ func Sources() []string { return []string{string(QR), string(WeChat)} }
 
 // Bangkok is the zone of the bank's `created` (UTC+7, no daylight saving).
 // A fixed zone, so that no time zone database is needed.
-var Bangkok = time.FixedZone("+07", 7*60*60)
+var Bangkok = time.FixedZone("+07", 7*60*60) //nolint:gochecknoglobals // a constant
 
 // CheckOrderID refuses what cannot be a Villa order ID: it is 1-64 characters
 // of [A-Za-z0-9._:-] and starts with a letter or digit.

@@ -65,8 +65,7 @@ func (a Attempts) settle(err error) error {
 		return err
 	}
 	settled := &Error{Kind: Unknown, Code: "outcome_unknown", Message: err.Error(), Err: err}
-	var failure *Error
-	if errors.As(err, &failure) {
+	if failure, ok := errors.AsType[*Error](err); ok {
 		*settled = *failure
 		settled.Kind = Unknown
 	}

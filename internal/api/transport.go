@@ -70,8 +70,7 @@ func (p *progress) watch(req *http.Request) *http.Request {
 // failure classifies an error of the transport. Without a connection nothing
 // was sent; with one, something may have been.
 func (p *progress) failure(req *http.Request, err error) *Error {
-	var wrapped *url.Error
-	if errors.As(err, &wrapped) {
+	if wrapped, ok := errors.AsType[*url.Error](err); ok {
 		err = wrapped.Err // its text repeats the method and the URL
 	}
 	e := &Error{Kind: Unknown, Again: true, Code: "connection_lost", Err: err}

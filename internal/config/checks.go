@@ -164,7 +164,7 @@ func checkHeader(text string) (string, error) {
 // it is executed over the order's JSON where the code is drawn.
 func checkTemplate(text string) (string, error) {
 	functions := map[string]any{}
-	for _, name := range strings.Fields("and call html index slice js len not or print printf println urlquery eq ge gt le lt ne") {
+	for name := range strings.FieldsSeq("and call html index slice js len not or print printf println urlquery eq ge gt le lt ne") {
 		functions[name] = true
 	}
 	if strings.TrimSpace(text) == "" {

@@ -192,8 +192,7 @@ func TestNoPlace(t *testing.T) {
 		w.vars["VILLAPAY_CONFIG_DIR"] = filepath.Join(w.path(), "below")
 		err := Use(t.Context(), w.getenv, "prod")
 		wantError(t, err, KindConfig, "write ")
-		var cause *fs.PathError
-		if !errors.As(err, &cause) {
+		if _, ok := errors.AsType[*fs.PathError](err); !ok {
 			t.Errorf("%v lost its cause", err)
 		}
 	})

@@ -73,10 +73,10 @@ func parseYAML(text string) (*yaml.Node, error) {
 	decoder := yaml.NewDecoder(bytes.NewReader([]byte(text)))
 	var first, second yaml.Node
 	err := decoder.Decode(&first)
-	if err == nil && decoder.Decode(&second) != io.EOF {
+	if err == nil && !errors.Is(decoder.Decode(&second), io.EOF) {
 		return nil, errors.New("it holds more than one document")
 	}
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, errors.New(strings.TrimPrefix(err.Error(), "yaml: "))
 	}
 	if len(first.Content) == 0 || null(first.Content[0]) {

@@ -143,7 +143,8 @@ func TestPrecedence(t *testing.T) {
 		"output": {{value: "table", origin: "built in"}, {text: text, value: "json", origin: "file"}, {text: text, variable: "VILLAPAY_OUTPUT=yaml", value: "yaml", origin: "VILLAPAY_OUTPUT"}, {text: text, variable: "VILLAPAY_OUTPUT=yaml", flags: Flags{Output: "csv"}, value: "csv", origin: "--output flag"}},
 		"ledger": {{value: "sqlite", origin: "built in"}, {text: text, value: "none", origin: "file"}, {text: text, variable: "VILLAPAY_LEDGER=postgres://h/d", value: "postgres://h/d", origin: "VILLAPAY_LEDGER"}},
 		"base_url": {
-			{value: devURL, origin: "built in"}, {text: text, value: "https://a.example", origin: "file"},
+			{value: devURL, origin: "built in"},
+			{text: text, value: "https://a.example", origin: "file"},
 			{text: text, variable: "VILLAPAY_BASE_URL=https://X.example/", value: "https://x.example", origin: "VILLAPAY_BASE_URL"},
 		},
 		"timeout": {{value: "30s", origin: "built in"}, {text: text, value: "10s", origin: "file"}, {text: text, flags: Flags{Timeout: 90 * time.Second}, value: "1m30s", origin: "--timeout flag"}},

@@ -46,7 +46,7 @@ func (j *Journal) Logger() *slog.Logger {
 
 // plain writes times as UTC and durations as milliseconds.
 func plain(_ []string, a slog.Attr) slog.Attr {
-	switch a.Value.Kind() {
+	switch a.Value.Kind() { //nolint:exhaustive // only these two are written otherwise
 	case slog.KindTime:
 		return slog.Time(a.Key, a.Value.Time().UTC())
 	case slog.KindDuration:

@@ -84,7 +84,7 @@ type faults struct {
 
 func newFaults(fail Fail, seed uint64) *faults {
 	if seed == 0 {
-		seed = rand.Uint64()
+		seed = rand.Uint64() //nolint:gosec // faults, not secrets
 	}
 	return &faults{fail: fail, rng: rand.New(rand.NewPCG(seed, 0))} //nolint:gosec // dice, not secrets
 }

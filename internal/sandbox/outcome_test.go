@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"regexp"
 	"slices"
@@ -224,9 +225,7 @@ func TestOddOrders(t *testing.T) {
 			"failure_code":    nil, "failure_message": nil, "expire_time_seconds": json.Number("3600"),
 		}
 		delete(fields, "id")
-		for name, value := range want {
-			usual[name] = value
-		}
+		maps.Copy(usual, want)
 		if diff := cmp.Diff(usual, fields); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", id, diff)
 		}

@@ -38,7 +38,7 @@ func openTab(t *testing.T) *tab {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir, err := os.MkdirTemp("", "villapay-browser-") // not t.TempDir: the browser's children may outlive it and write on
+	dir, err := os.MkdirTemp("", "villapay-browser-") //nolint:usetesting // not t.TempDir: the browser's children may outlive it and write on
 	if err != nil {
 		t.Fatal(err)
 	}

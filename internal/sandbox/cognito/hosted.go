@@ -50,7 +50,7 @@ func (p *Pool) readAuthorize(q url.Values) (req authorize, redirect bool, proble
 	case req.challenge == "" || q.Get("code_challenge_method") != "S256":
 		return req, true, "invalid_request"
 	}
-	for _, scope := range strings.Fields(req.scope) {
+	for scope := range strings.FieldsSeq(req.scope) {
 		if !hasScope(allScopes, scope) {
 			return req, true, "invalid_scope"
 		}

@@ -3,6 +3,7 @@ package cognito
 import (
 	"context"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
@@ -199,9 +200,7 @@ func TestAuthorizeErrors(t *testing.T) {
 	} {
 		name, value, _ := strings.Cut(change, "=")
 		q := url.Values{}
-		for key, values := range good {
-			q[key] = values
-		}
+		maps.Copy(q, good)
 		q.Set(name, value)
 		for _, path := range []string{"/oauth2/authorize", "/login"} {
 			resp, _, to := b.do(b.url+path+"?"+q.Encode(), nil)
