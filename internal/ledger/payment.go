@@ -79,8 +79,8 @@ type Payment struct {
 
 	BankState string // the deciding charge's transaction_state, as it came
 	ChargeID  string
-	PaidAt    time.Time // zero = not paid
-	PaidBy    string    // what proves it: "transaction_state" or "status_paid"
+	PaidAt    time.Time // when that charge was first known to be paid; zero = never
+	PaidBy    string    // what proved it: ByTransactionState or ByStatusPaid
 
 	ReplacedBy string // key of the payment that --new made instead
 	Warnings   []Warning
@@ -111,7 +111,7 @@ type Failure struct {
 // rewritten.
 type Event struct {
 	At        time.Time       `json:"at"`
-	Kind      string          `json:"kind"` // claimed, attempt, order, rejected, unknown, charge, …
+	Kind      string          `json:"kind"` // claimed, taken over, order, failed, rejected, unknown, late answer, charge, status, warning, replaced, lapsed
 	Actor     string          `json:"actor"`
 	RequestID string          `json:"request_id,omitempty"`
 	Note      string          `json:"note,omitempty"`
@@ -129,7 +129,7 @@ type Charge struct {
 	TransactionState string
 	Livemode         *bool
 	From             Origin // FromAPI or FromWebhook
-	PaidBy           string // how it would prove paid
+	PaidBy           string // how it would prove paid; "" = ByTransactionState
 	RequestID        string
 	Raw              json.RawMessage
 }
