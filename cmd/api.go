@@ -72,7 +72,7 @@ func (c *rawCall) run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	if method != http.MethodGet && method != http.MethodHead && settings.Profile.Live {
+	if !reads(method) && settings.Profile.Live {
 		if err := c.app.confirmLive(ctx, fmt.Sprintf("Send %s %s to the LIVE environment %s?", method, path, settings.Profile.Name)); err != nil {
 			return err
 		}
@@ -109,7 +109,7 @@ func (c *rawCall) call(ctx context.Context, client *api.Client, method, path str
 		}
 		return answer.Failure()
 	}
-	if method == http.MethodGet || method == http.MethodHead {
+	if reads(method) {
 		_, err = client.Retry(ctx, once)
 		var failed *api.Error
 		if errors.As(err, &failed) && failed.Kind == api.Unknown {
@@ -117,8 +117,18 @@ func (c *rawCall) call(ctx context.Context, client *api.Client, method, path str
 		}
 		return answer, err
 	}
-	return answer, once(ctx)
+	err = once(ctx)
+	var failed *api.Error
+	if errors.As(err, &failed) && failed.Kind == api.Unknown {
+		explained := explainCall(failed)
+		explained.Hint = "it may have been carried out: look before you send it again"
+		return answer, explained
+	}
+	return answer, err
 }
+
+// reads tells whether a method changes nothing: it may be sent again.
+func reads(method string) bool { return method == http.MethodGet || method == http.MethodHead }
 
 func (c *rawCall) verb() (string, error) {
 	if c.input != "" && len(c.fields) > 0 {
@@ -148,14 +158,14 @@ func (c *rawCall) path(profile config.Profile, method, arg string) (string, erro
 	if asked.IsAbs() || asked.Host != "" {
 		rest, ok := strings.CutPrefix(arg, profile.BaseURL+"/")
 		if !ok || profile.Sandbox {
-			return "", usageError("give the path alone", "%s is not below %s", arg, profile.BaseURL)
+			return "", usageError("give the path alone", "%q is not below the base URL of %s", arg, profile.Name)
 		}
 		arg = rest
 	}
 	if slices.Contains(strings.Split(asked.Path, "/"), "..") {
 		return "", usageError("", "%q leaves the base URL", arg)
 	}
-	if method != http.MethodGet || len(c.fields) == 0 {
+	if !reads(method) || len(c.fields) == 0 {
 		return arg, nil
 	}
 	fields, err := c.pairs()
@@ -166,7 +176,10 @@ func (c *rawCall) path(profile config.Profile, method, arg string) (string, erro
 	for key, value := range fields {
 		query.Set(key, value)
 	}
-	return arg + "?" + query.Encode(), nil
+	if asked.RawQuery != "" {
+		return arg + "&" + query.Encode(), nil
+	}
+	return strings.TrimSuffix(arg, "?") + "?" + query.Encode(), nil
 }
 
 func (c *rawCall) pairs() (map[string]string, error) {
@@ -195,7 +208,7 @@ func (c *rawCall) body(method string) ([]byte, error) {
 		}
 		defer file.Close()
 		return readInput(file)
-	case len(c.fields) > 0 && method != http.MethodGet:
+	case len(c.fields) > 0 && !reads(method):
 		pairs, err := c.pairs()
 		if err != nil {
 			return nil, err

@@ -57,7 +57,7 @@ func failed(name string, err error) check {
 }
 
 func (c *doctor) run(ctx context.Context, _ []string) error {
-	format, err := c.format()
+	format, err := c.app.formatAnyway("table", "json", "yaml")
 	if err != nil {
 		return err
 	}
@@ -69,17 +69,6 @@ func (c *doctor) run(ctx context.Context, _ []string) error {
 		return err
 	}
 	return worst(checks)
-}
-
-// format is that of every command, and a table where the configuration that
-// could say otherwise is what ails.
-func (c *doctor) format() (string, error) {
-	format, err := c.app.format("table", "json", "yaml")
-	var broken *config.Error
-	if errors.As(err, &broken) {
-		return "table", nil
-	}
-	return format, err
 }
 
 // worst is the exit code of the gravest failure: the first of 3, 4, 7, and

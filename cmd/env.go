@@ -43,7 +43,7 @@ func (c *envList) run(ctx context.Context, _ []string) error {
 	for _, e := range envs {
 		rows = append(rows, []string{mark(e.Selected, "*"), e.Name, e.BaseURL, mark(e.Live, "LIVE"), mark(e.BuiltIn, "built in")})
 	}
-	return render.Table(c.app.writer(), c.app.screen(), []string{"", "NAME", "BASE URL", "MONEY", ""}, rows)
+	return render.Table(c.app.writer(), c.app.screen(), []string{"", "Name", "Base URL", "Money", ""}, rows)
 }
 
 func mark(on bool, text string) string {
@@ -105,7 +105,7 @@ func (c *envShow) run(ctx context.Context, _ []string) error {
 	for _, v := range values {
 		rows = append(rows, []string{v.Key, v.Value, v.Origin})
 	}
-	return render.Table(c.app.writer(), c.app.screen(), []string{"KEY", "VALUE", "FROM"}, rows)
+	return render.Table(c.app.writer(), c.app.screen(), []string{"Key", "Value", "From"}, rows)
 }
 
 // envAdd adds an environment.

@@ -13,6 +13,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/villapay/villapay/internal/api"
+	"github.com/villapay/villapay/internal/config"
 	"github.com/villapay/villapay/internal/ledger"
 	"github.com/villapay/villapay/internal/render"
 )
@@ -50,6 +51,16 @@ func (a *app) format(has ...string) (string, error) {
 		return wish, nil
 	}
 	return has[0], nil
+}
+
+// formatAnyway is format for commands that work with a broken configuration too.
+func (a *app) formatAnyway(has ...string) (string, error) {
+	format, err := a.format(has...)
+	var broken *config.Error
+	if errors.As(err, &broken) {
+		return has[0], nil
+	}
+	return format, err
 }
 
 // showPayment writes one payment in a format, and its code to a file where that

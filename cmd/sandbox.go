@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/villapay/villapay/internal/api"
 	"github.com/villapay/villapay/internal/render"
 	"github.com/villapay/villapay/internal/sandbox"
 	"github.com/villapay/villapay/internal/sandbox/cognito"
@@ -138,6 +139,10 @@ func newSandboxPay(a *app) *cobra.Command {
 }
 
 func (c *sandboxPay) run(ctx context.Context, args []string) error {
+	format, err := c.app.formatAnyway("table", "json", "yaml")
+	if err != nil {
+		return err
+	}
 	stand, err := c.app.openSandbox()
 	if err != nil {
 		return err
@@ -149,15 +154,15 @@ func (c *sandboxPay) run(ctx context.Context, args []string) error {
 	if err != nil {
 		return &localError{err: err}
 	}
-	format := c.app.flags.output
-	switch format {
-	case "json", "yaml":
+	if format != "table" {
 		return c.app.writeValue(ctx, format, notification)
-	case "", "table":
-		return render.Table(c.app.writer(), c.app.screen(), []string{"CHARGE", "ORDER", "STATE", "AMOUNT"},
-			[][]string{{notification.ID, args[0], notification.TransactionState, notification.Currency + " " + notification.Amount.String()}})
 	}
-	return usageError("choose table, json or yaml", "this command has no %s output", format)
+	amount, err := api.ParseAmount(notification.Amount.String())
+	if err != nil {
+		return err
+	}
+	return render.Table(c.app.writer(), c.app.screen(), []string{"Charge", "Order", "State", "Amount"},
+		[][]string{{notification.ID, args[0], notification.TransactionState, render.Money(amount, notification.Currency)}})
 }
 
 // sandboxReset forgets everything the sandbox made.

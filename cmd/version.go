@@ -2,7 +2,6 @@ package cmd
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -22,17 +21,17 @@ func newVersion(a *app) *cobra.Command {
 	}
 }
 
-func (c *versionCommand) run(context.Context, []string) error {
-	switch c.app.flags.output {
-	case "", "table":
-		b := c.app.Build
-		return c.app.write(fmt.Appendf(nil, "villapay %s (%s/%s)\n", b.Version, b.OS, b.Arch))
-	case "json":
-		text, err := json.Marshal(c.app.Build)
-		if err != nil {
+func (c *versionCommand) run(ctx context.Context, _ []string) error {
+	format := "table"
+	if c.app.flags.output != "" || c.app.flags.jq != "" {
+		var err error
+		if format, err = c.app.format("table", "json", "yaml"); err != nil {
 			return err
 		}
-		return c.app.write(append(text, '\n'))
 	}
-	return usageError("choose table or json", "this command has no %s output", c.app.flags.output)
+	b := c.app.Build
+	if format != "table" {
+		return c.app.writeValue(ctx, format, b)
+	}
+	return c.app.write(fmt.Appendf(nil, "villapay %s (%s/%s)\n", b.Version, b.OS, b.Arch))
 }

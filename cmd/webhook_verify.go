@@ -67,5 +67,5 @@ func (c *webhookVerify) show(ctx context.Context, format string, differences []w
 	for _, d := range differences {
 		rows = append(rows, []string{d.Part, d.Problem})
 	}
-	return render.Table(c.app.writer(), c.app.screen(), []string{"PART", "PROBLEM"}, rows)
+	return render.Table(c.app.writer(), c.app.screen(), []string{"Part", "Problem"}, rows)
 }
