@@ -126,7 +126,11 @@ func (s *sqliteStore) begin(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	_, err = begin.ExecContext(ctx)
+	if _, err = begin.ExecContext(ctx); err != nil {
+		// It may have begun all the same, where ctx ended just then. Nothing
+		// else could begin after it.
+		_ = s.writer.run(context.WithoutCancel(ctx), "ROLLBACK")
+	}
 	return err
 }
 
