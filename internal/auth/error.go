@@ -61,11 +61,17 @@ func status(err error) int {
 // unknownCall tells whether the server does not know the call at all, as
 // emulators of Cognito do with newer ones.
 func unknownCall(err error) bool {
+	return saysUnknown(err) || status(err) == 404 || status(err) == 501
+}
+
+// saysUnknown tells whether the server says so in Cognito's words. A bare status
+// may come from something else that answers in its place.
+func saysUnknown(err error) bool {
 	switch code(err) {
 	case "Unsupported", "UnknownOperationException", "NotImplementedError":
 		return true
 	}
-	return status(err) == 404 || status(err) == 501
+	return false
 }
 
 // explain turns a failed call into what its reader should know, without any of

@@ -68,7 +68,7 @@ func (c *Client) present(ctx context.Context, username string, password secret.S
 // second attempt would count towards the lock.
 func notOffered(err error) bool {
 	var api smithy.APIError
-	return unknownCall(err) || errors.As(err, &api) && api.ErrorCode() == "InvalidParameterException" && strings.Contains(api.ErrorMessage(), "not enabled")
+	return saysUnknown(err) || errors.As(err, &api) && api.ErrorCode() == "InvalidParameterException" && strings.Contains(api.ErrorMessage(), "not enabled")
 }
 
 func (c *Client) verifyPassword(ctx context.Context, exchange *srp, username string, password secret.String, s step) (step, error) {

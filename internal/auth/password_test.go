@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -230,6 +231,27 @@ func TestNeitherFlowIsOffered(t *testing.T) {
 	pool := Pool{Env: "dev", Region: "x", UserPoolID: "x_y", ClientID: "c", Endpoint: server.URL}
 	_, err := NewClient(pool, http.DefaultTransport, time.Now, nil, func(string) {}).Password(t.Context(), "ann", secret.New("pw"))
 	told(t, err, Config, "neither by SRP nor by password", "villapay login --web")
+}
+
+// The password itself goes only to a pool that says in Cognito's words that it
+// has no SRP, never to something that answers in its place.
+func TestThePasswordIsNotShownToStrangers(t *testing.T) {
+	t.Parallel()
+	for _, status := range []int{http.StatusNotFound, http.StatusNotImplemented, http.StatusMethodNotAllowed, http.StatusBadGateway} {
+		var sent texts
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+			body, _ := io.ReadAll(req.Body)
+			sent.add(string(body))
+			http.Error(w, "<html>nothing here", status)
+		}))
+		pool := Pool{Env: "dev", Region: "x", UserPoolID: "x_y", ClientID: "c", Endpoint: server.URL}
+		_, err := NewClient(pool, http.DefaultTransport, time.Now, nil, func(string) {}).Password(t.Context(), "ann", secret.New(rightPassword))
+		server.Close()
+		told(t, err, Unreachable)
+		if strings.Contains(sent.String(), rightPassword) {
+			t.Errorf("after %d the password itself was sent: %s", status, sent.String())
+		}
+	}
 }
 
 // A server that never stops asking is left, and one that asks nothing too.
