@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"encoding/hex"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/villapay/villapay/internal/api"
@@ -60,36 +61,53 @@ func (l *Ledger) ApplyCharge(ctx context.Context, scope string, c Charge) (Appli
 	return out, rebound
 }
 
-// bound tells whether a charge's id is known with another bank order.
+// bound tells whether a charge's id is known with another bank order, or its
+// checksum with another charge.
 func (t *txn) bound(scope string, c *Charge) (rebound, err error) {
 	if c.ID == "" || c.BankID == "" {
 		return nil, nil
 	}
 	other, err := yes(t.query(`SELECT EXISTS (SELECT 1 FROM villapay_charge WHERE scope = ? AND charge_id = ? AND bank_id <> ? AND bank_id <> '')`, scope, c.ID, c.BankID))
 	if err == nil && other {
-		rebound = fmt.Errorf("charge %s, now with order %s: %w", c.ID, c.BankID, ErrRebound)
+		return fmt.Errorf("charge %s, now with order %s: %w", c.ID, c.BankID, ErrRebound), nil
+	}
+	if err != nil || c.Checksum == "" {
+		return nil, err
+	}
+	// The checksum joins id and amount without a separator: ("X", 1300) and
+	// ("X1", 300) have the same. So a checksum, too, belongs to one charge.
+	other, err = yes(t.query(`SELECT EXISTS (SELECT 1 FROM villapay_charge WHERE scope = ? AND checksum = ? AND charge_id <> ?)`, scope, strings.ToLower(c.Checksum), c.ID))
+	if err == nil && other {
+		rebound = fmt.Errorf("charge %s, with the checksum of another: %w", c.ID, ErrRebound)
 	}
 	return rebound, err
 }
 
 // keep records a report, unless it was before.
 func (t *txn) keep(scope string, c *Charge) (fresh bool, err error) {
-	livemode := int64(-1)
-	if c.Livemode != nil {
-		livemode = number(*c.Livemode)
-	}
 	changed, err := t.exec(`INSERT INTO villapay_charge (scope, fingerprint, charge_id, bank_id, amount, currency, status, transaction_state,
-			livemode, origin, paid_by, request_id, received_at, raw)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
+			livemode, checksum, origin, paid_by, request_id, received_at, raw)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
 		scope, fingerprint(c), c.ID, c.BankID, c.Amount.String(), c.Currency, c.Status, c.TransactionState,
-		livemode, string(c.From), c.PaidBy, c.RequestID, toMillis(t.now), string(c.Raw))
+		c.livemode(), strings.ToLower(c.Checksum), string(c.From), c.PaidBy, c.RequestID, toMillis(t.now), string(c.Raw))
 	return changed > 0, err
 }
 
+// livemode is 1, 0, or -1 where it is not said.
+func (c *Charge) livemode() int64 {
+	if c.Livemode == nil {
+		return -1
+	}
+	return number(*c.Livemode)
+}
+
 // fingerprint tells reports apart by all that a notification's repeats have in
-// common (DESIGN 5).
+// common. livemode is part of it, since the checksum does not cover it: else
+// whoever delivers a captured notification first, with livemode turned round,
+// would make the bank's own a repeat that never counts.
 func fingerprint(c *Charge) string {
-	sum := sha256.Sum256([]byte(strings.Join([]string{c.ID, c.BankID, c.Amount.String(), c.Currency, c.Status, c.TransactionState, c.PaidBy}, "\x00")))
+	parts := []string{c.ID, c.BankID, c.Amount.String(), c.Currency, c.Status, c.TransactionState, c.PaidBy, strconv.FormatInt(c.livemode(), 10)}
+	sum := sha256.Sum256([]byte(strings.Join(parts, "\x00")))
 	return hex.EncodeToString(sum[:])
 }
 

@@ -213,6 +213,47 @@ func TestAChargeIsBoundToItsFirstOrder(t *testing.T) {
 	})
 }
 
+// The bank's checksum joins id and amount without a separator, so one that was
+// seen can be sent again with digits moved from the amount to the id.
+func TestAChecksumIsBoundToItsFirstCharge(t *testing.T) {
+	t.Parallel()
+	both(t, func(t *testing.T, at *place) {
+		l := at.open(t)
+		awaiting(t, l, "1")
+		seen := charge("c", "o9", "Authorized")
+		seen.Amount, _ = api.ParseAmount("1300.00")
+		seen.Checksum = "2b5cd42677ed"
+		apply(t, l, seen)
+		moved := charge("c1", "o1", "Authorized")
+		moved.Checksum = "2B5CD42677ED"
+		if _, err := l.ApplyCharge(t.Context(), scope, moved); !errors.Is(err, ErrRebound) {
+			t.Errorf("a checksum that was seen with another charge: %v", err)
+		}
+		if all, err := l.Payments(t.Context(), scope, "1"); err != nil || all[0].State != Awaiting {
+			t.Errorf("%+v, %v", all, err)
+		}
+	})
+}
+
+// livemode is not covered by the checksum: whoever delivers a notification first
+// with livemode turned round must not keep the bank's own from counting.
+func TestLivemodeTurnedRoundKeepsNothingFromCounting(t *testing.T) {
+	t.Parallel()
+	both(t, func(t *testing.T, at *place) {
+		l := at.open(t)
+		awaiting(t, l, "1")
+		turned := charge("c1", "o1", "Authorized")
+		live := true
+		turned.Livemode = &live
+		if done := apply(t, l, turned); done.Payment.State != Awaiting || codes(done.Warnings) != "charge_livemode" {
+			t.Errorf("turned round: %+v", done)
+		}
+		if done := apply(t, l, charge("c1", "o1", "Authorized")); done.Repeat || done.Payment.State != Paid {
+			t.Errorf("the bank's own: %+v", done)
+		}
+	})
+}
+
 func TestChargesBeforeTheirOrder(t *testing.T) {
 	t.Parallel()
 	both(t, func(t *testing.T, at *place) {

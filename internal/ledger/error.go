@@ -45,7 +45,8 @@ func (e *KeyUsedError) Error() string {
 var ErrClaimLost = errors.New("the claim was taken over")
 
 // ErrRebound says that a charge was reported for another bank order than the
-// one that its id was first seen with. Nothing was recorded.
+// one that its id was first seen with, or with a checksum that was first seen
+// with another charge. Nothing was recorded.
 var ErrRebound = errors.New("the charge belongs to another order")
 
 // ErrNewerSchema says that the ledger was written by a newer version of the

@@ -128,6 +128,7 @@ type Charge struct {
 	Status           string
 	TransactionState string
 	Livemode         *bool
+	Checksum         string // of a notification, verified; "" of a status answer
 	From             Origin // FromAPI or FromWebhook
 	PaidBy           string // how it would prove paid; "" = ByTransactionState
 	RequestID        string

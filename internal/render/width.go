@@ -149,7 +149,7 @@ func (s *standIns) standIn(cluster string, cells int) string {
 	if s.in == nil {
 		s.in = map[string]string{}
 	}
-	in := string(standFirst+rune(len(s.in))) + strings.Repeat(string(standFill), cells-1)
+	in := string(standFirst+rune(len(s.in))) + strings.Repeat(string(standFill), cells-1) //nolint:gosec // a few emoji, no overflow
 	s.in[cluster] = in
 	s.out = append(s.out, in, cluster)
 	return in

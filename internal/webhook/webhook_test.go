@@ -48,7 +48,7 @@ func TestTheExampleOfTheBanksGuide(t *testing.T) {
 	no := false
 	want := ledger.Charge{
 		ID: "chrg_test_1", BankID: "order_test_1", Amount: amount(t, "300.0"), Currency: "THB", Status: "success",
-		TransactionState: "Authorized", Livemode: &no, From: ledger.FromWebhook, PaidBy: ledger.ByTransactionState, Raw: json.RawMessage(example),
+		TransactionState: "Authorized", Livemode: &no, Checksum: exampleSum, From: ledger.FromWebhook, PaidBy: ledger.ByTransactionState, Raw: json.RawMessage(example),
 	}
 	if diff := cmp.Diff(want, n.Charge(), cmp.Comparer(func(a, b api.Amount) bool { return a.String() == b.String() })); diff != "" {
 		t.Error(diff)

@@ -55,6 +55,7 @@ CREATE TABLE villapay_charge (
 	status            TEXT   NOT NULL,
 	transaction_state TEXT   NOT NULL,
 	livemode          BIGINT NOT NULL,
+	checksum          TEXT   NOT NULL,
 	origin            TEXT   NOT NULL,
 	paid_by           TEXT   NOT NULL,
 	request_id        TEXT   NOT NULL,
@@ -64,6 +65,7 @@ CREATE TABLE villapay_charge (
 
 CREATE UNIQUE INDEX villapay_charge_once ON villapay_charge (scope, fingerprint);
 CREATE INDEX villapay_charge_id ON villapay_charge (scope, charge_id);
+CREATE INDEX villapay_charge_checksum ON villapay_charge (scope, checksum) WHERE checksum <> '';
 CREATE INDEX villapay_charge_bank ON villapay_charge (scope, bank_id);
 
 -- History, appended only. payment is null for charges on orders that are not
