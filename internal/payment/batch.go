@@ -3,6 +3,7 @@ package payment
 import (
 	"context"
 	"errors"
+	"net/http"
 	"sync"
 	"time"
 
@@ -16,7 +17,7 @@ import (
 type Batch struct {
 	Service     *Service
 	Concurrency int     // orders in flight at most
-	Rate        float64 // orders started a second; 0 = no limit
+	Rate        float64 // orders sent a second; 0 = no limit
 
 	// Done is told of each order as it completes, from one goroutine at a time.
 	// Its error stops the batch.
@@ -31,14 +32,15 @@ const grace = 10 * time.Second
 
 // Run makes every payment of the input. It returns the error that stopped it,
 // ctx's where it was interrupted, nil where it went through, whatever became of
-// the single orders.
+// the single orders. However it ends, orders that were begun are finished, or
+// given up after ten seconds, and Done is told of each.
 func (b *Batch) Run(ctx context.Context, in *Input) error {
 	starting, stop := context.WithCancelCause(ctx) // ends: no new orders
 	defer stop(nil)
 	working, giveUp := graced(starting)
 	defer giveUp()
 	pace := newPace(b.Rate)
-	b.Service.API.Waits = pace.heed
+	b.Service.API.Waits, b.Service.turn = pace.heed, pace.wait
 
 	lines := make(chan Line)
 	var done sync.Mutex
@@ -46,7 +48,11 @@ func (b *Batch) Run(ctx context.Context, in *Input) error {
 	for range b.Concurrency {
 		workers.Go(func() {
 			for line := range lines {
-				p, err := b.Service.Make(working, Request{OrderID: line.OrderID, Source: line.Source})
+				req := Request{OrderID: line.OrderID, Source: line.Source}
+				if b.await(starting, pace, req) != nil {
+					continue // stopped: the order is left as it was
+				}
+				p, err := b.Service.Make(working, req)
 				pace.answered(err)
 				done.Lock()
 				if told := b.Done(line, p, err); told != nil {
@@ -59,9 +65,6 @@ func (b *Batch) Run(ctx context.Context, in *Input) error {
 		})
 	}
 	err := in.each(func(line Line) bool {
-		if pace.wait(starting) != nil {
-			return false
-		}
 		select {
 		case lines <- line:
 			return true
@@ -77,12 +80,38 @@ func (b *Batch) Run(ctx context.Context, in *Input) error {
 	return err
 }
 
+// await waits until an order may be sent. One that the ledger answers alone
+// costs the API nothing, so that going on after a batch was stopped is quick.
+func (b *Batch) await(ctx context.Context, pace *pace, req Request) error {
+	if pace.free() || b.Service.replays(ctx, req) {
+		return ctx.Err()
+	}
+	return pace.wait(ctx)
+}
+
+// replays tells whether the order is paid, or open from the source that is
+// asked for. Whether it really is replayed, the ledger decides when it is
+// claimed.
+func (s *Service) replays(ctx context.Context, req Request) bool {
+	known, err := s.Ledger.Payments(ctx, s.Scope, req.OrderID)
+	if err != nil {
+		return false // the claim will meet it too, and tell
+	}
+	for _, p := range known {
+		if p.State == ledger.Paid || p.State == ledger.Awaiting && p.Source == req.Source && p.ReplacedBy == "" {
+			return true
+		}
+	}
+	return false
+}
+
 // graced is a context that outlives its parent by the grace that orders in
 // flight are given.
 func graced(parent context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(parent))
 	stop := context.AfterFunc(parent, func() {
-		time.AfterFunc(grace, cancel)
+		_ = api.Sleep(ctx, grace)
+		cancel()
 	})
 	return ctx, func() {
 		stop()
@@ -90,14 +119,15 @@ func graced(parent context.Context) (context.Context, context.CancelFunc) {
 	}
 }
 
-// pace starts orders evenly at a rate, slows down as a whole when the server
+// pace lets orders, and their repeats, go evenly at a rate, slows down as a whole when the server
 // says so (429, Retry-After), and recovers with every answer that goes well.
 type pace struct {
 	limiter *rate.Limiter
 	top     rate.Limit
 
-	mu    sync.Mutex
-	until time.Time // nobody starts before
+	mu     sync.Mutex
+	until  time.Time // nobody starts before
+	slowed time.Time // when the rate was lowered last
 }
 
 func newPace(perSecond float64) *pace {
@@ -111,27 +141,45 @@ func newPace(perSecond float64) *pace {
 // The bounds of slowing down.
 const (
 	slowest    = rate.Limit(0.5) // orders a second
-	unlimited  = rate.Limit(200) // what "no limit" falls to at the first 429
+	unlimited  = rate.Limit(200) // what "no limit" falls to at first
 	recovering = 1.05            // by which each good answer raises the rate
+	slowEvery  = time.Second     // orders in flight are all refused at once: that counts once
+	longest    = time.Minute     // pause: then it looks whether the server has changed its mind
 )
 
 // heed is told of every pause of the client.
 func (p *pace) heed(w api.Wait) {
-	if w.Err.Status != 429 && w.Err.RetryAfter == 0 {
-		return
+	if throttled(w.Err) {
+		p.slow(w.For)
 	}
+}
+
+// throttled tells whether a failure is the server's way to ask for fewer calls.
+func throttled(failure *api.Error) bool {
+	return failure.Status == http.StatusTooManyRequests || failure.RetryAfter > 0
+}
+
+// slow halves the rate, after a pause in which nothing is sent.
+func (p *pace) slow(pause time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := time.Now()
-	if p.until.After(now) {
-		return // this slow-down is already being heeded
+	if until := now.Add(min(max(pause, slowEvery), longest)); until.After(p.until) {
+		p.until = until
 	}
-	p.until = now.Add(w.For)
-	p.limiter.SetLimit(max(slowest, min(p.limiter.Limit(), unlimited)/2))
+	if now.Sub(p.slowed) >= slowEvery {
+		p.slowed = now
+		p.limiter.SetLimit(max(slowest, min(p.limiter.Limit(), unlimited)/2))
+	}
 }
 
-// answered raises the rate again after a good answer.
+// answered is told how an order ended. A good answer raises the rate again; an
+// order that was given up because of throttling lowers it.
 func (p *pace) answered(err error) {
+	var failure *api.Error
+	if errors.As(err, &failure) && throttled(failure) {
+		p.slow(failure.RetryAfter)
+	}
 	if err != nil {
 		return
 	}
@@ -146,22 +194,28 @@ func (p *pace) answered(err error) {
 	}
 }
 
-// wait blocks until another order may start.
+// free tells whether there is nothing to wait for.
+func (p *pace) free() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.limiter.Limit() == rate.Inf && !p.until.After(time.Now())
+}
+
+// wait blocks until another order may be sent, or ctx ends, whose error it then
+// returns.
 func (p *pace) wait(ctx context.Context) error {
 	for {
+		if err := api.Sleep(ctx, p.limiter.Reserve().Delay()); err != nil {
+			return err
+		}
 		p.mu.Lock()
 		pause := time.Until(p.until)
 		p.mu.Unlock()
 		if pause <= 0 {
-			break
+			return nil
 		}
 		if err := api.Sleep(ctx, pause); err != nil {
 			return err
 		}
 	}
-	err := p.limiter.Wait(ctx)
-	if err != nil && ctx.Err() == nil {
-		return errors.Join(err, context.DeadlineExceeded)
-	}
-	return err
 }

@@ -30,6 +30,10 @@ type Service struct {
 	Now    func() time.Time
 	NewKey func() string     // a fresh idempotency key
 	Note   func(text string) // told what a person should know; may be nil
+
+	// turn waits until a request may be repeated, beyond its own backoff; nil
+	// does not.
+	turn func(context.Context) error
 }
 
 // Request asks for one payment order.
@@ -81,14 +85,26 @@ func (s *Service) Make(ctx context.Context, req Request) (ledger.Payment, error)
 	if s.Ledger == nil {
 		return s.makeUnrecorded(ctx, req, key)
 	}
-	claim, err := s.claim(ctx, ledger.ClaimRequest{
+	wish := ledger.ClaimRequest{
 		Scope: s.Scope, Env: s.Env, OrderID: req.OrderID, Source: req.Source,
 		Key: key, KeyGiven: req.Key != "", New: req.New,
-	})
+	}
+	p, err := s.makeRecorded(ctx, wish)
+	for errors.Is(err, ledger.ErrClaimLost) {
+		p, err = s.follow(ctx, wish, p)
+	}
+	return p, err
+}
+
+// makeRecorded claims the order and sends, where there is something to send. It
+// returns ledger.ErrClaimLost beside the payment as it now stands where another
+// process took it over meanwhile.
+func (s *Service) makeRecorded(ctx context.Context, wish ledger.ClaimRequest) (ledger.Payment, error) {
+	claim, err := s.claim(ctx, wish)
 	if err != nil {
 		return ledger.Payment{}, err
 	}
-	s.tellOthers(claim, req)
+	s.tellOthers(claim)
 	if claim.Verdict == ledger.Replay {
 		claim.Payment.Replayed = len(claim.Payment.Order) > 0
 		return claim.Payment, nil
@@ -96,39 +112,55 @@ func (s *Service) Make(ctx context.Context, req Request) (ledger.Payment, error)
 	return s.send(ctx, claim)
 }
 
+// follow goes on after a claim was lost: what this process was told is never
+// shown, and whatever the one that took over records is the answer. Something
+// was sent by now, so that not getting through is no failure of the ledger.
+func (s *Service) follow(ctx context.Context, wish ledger.ClaimRequest, lost ledger.Payment) (ledger.Payment, error) {
+	wish.New = false
+	switch {
+	case wish.KeyGiven:
+	case lost.ReplacedBy == "":
+		wish.Key, wish.KeyGiven = lost.Key, true
+	default: // by --new: the newer one is the answer
+		wish.Key = s.NewKey()
+	}
+	p, err := s.makeRecorded(ctx, wish)
+	var failed *ledger.Error
+	if errors.As(err, &failed) {
+		return lost, &NotRecordedError{lost.Key, err}
+	}
+	return p, err
+}
+
 // claim asks the ledger what may be done, and waits while another process is
 // making the order.
-func (s *Service) claim(ctx context.Context, req ledger.ClaimRequest) (ledger.Claim, error) {
-	told := false
+func (s *Service) claim(ctx context.Context, wish ledger.ClaimRequest) (ledger.Claim, error) {
+	waiting := false
 	for {
-		claim, err := s.Ledger.Claim(ctx, req)
-		if err != nil {
+		claim, err := s.Ledger.Claim(ctx, wish)
+		switch {
+		case err != nil && waiting && ctx.Err() != nil:
+			return claim, &BusyError{wish.OrderID}
+		case err != nil || claim.Verdict != ledger.Busy:
 			return claim, err
+		case !waiting:
+			waiting = true
+			s.note(fmt.Sprintf("another process (%s) is making the payment order for %s; waiting for it", claim.Holder, wish.OrderID))
 		}
-		if claim.Verdict != ledger.Busy {
-			return claim, nil
-		}
-		if !told {
-			told = true
-			s.note(fmt.Sprintf("another process is making the payment order for %s; waiting for it", req.OrderID))
-		}
-		if err := api.Sleep(ctx, pollClaim); err != nil {
-			if errors.Is(err, context.DeadlineExceeded) {
-				return claim, &BusyError{req.OrderID}
-			}
-			return claim, err
+		if api.Sleep(ctx, pollClaim) != nil {
+			return claim, &BusyError{wish.OrderID}
 		}
 	}
 }
 
 // tellOthers says which other codes of the order are still alive: each could be
 // paid.
-func (s *Service) tellOthers(claim ledger.Claim, req Request) {
+func (s *Service) tellOthers(claim ledger.Claim) {
 	for _, other := range claim.AlsoOpen {
-		s.note(fmt.Sprintf("order %s also has an open %s payment (%s); both could be paid", req.OrderID, other.Source, shown(other)))
+		s.note(fmt.Sprintf("order %s also has an open %s payment (%s); both could be paid", other.OrderID, other.Source, shown(other)))
 	}
-	if claim.Replaced != nil {
-		s.note(fmt.Sprintf("the earlier payment of order %s (%s) is replaced; its code may still be payable until it expires", req.OrderID, shown(*claim.Replaced)))
+	if old := claim.Replaced; old != nil {
+		s.note(fmt.Sprintf("the earlier payment of order %s (%s) is replaced; its code may still be payable until it expires", old.OrderID, shown(*old)))
 	}
 }
 
@@ -141,8 +173,8 @@ func shown(p ledger.Payment) string {
 
 // send asks the API under a claim, keeping its lease, and records the outcome.
 func (s *Service) send(ctx context.Context, claim ledger.Claim) (ledger.Payment, error) {
-	release := s.keepLease(ctx, claim)
-	order, requestID, made, failure := s.ask(ctx, claim.Payment)
+	asking, release := s.keepLease(ctx, claim)
+	order, requestID, made, failure := s.ask(asking, claim.Payment)
 	release()
 
 	recording, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordWithin)
@@ -155,9 +187,11 @@ func (s *Service) send(ctx context.Context, claim ledger.Claim) (ledger.Payment,
 	})
 	switch {
 	case errors.Is(err, ledger.ErrClaimLost):
-		return s.afterLostClaim(ctx, claim, payment)
+		return payment, err
 	case err != nil:
 		return claim.Payment, &NotRecordedError{claim.Payment.Key, err}
+	case payment.ReplacedBy != "":
+		return payment, ledger.ErrClaimLost // --new gave its place away while this process slept
 	}
 	return payment, nil
 }
@@ -165,25 +199,37 @@ func (s *Service) send(ctx context.Context, claim ledger.Claim) (ledger.Payment,
 // ask makes the order with the payment's own key, asking again as the retry
 // table allows.
 func (s *Service) ask(ctx context.Context, p ledger.Payment) (order *api.Order, requestID string, made api.Attempts, err error) {
-	made, err = s.API.Retry(ctx, func(ctx context.Context) (err error) {
-		order, requestID, err = s.API.CreateOrder(ctx, p.OrderID, p.Source, p.Key)
-		return err
+	var failed, late error
+	made, err = s.API.Retry(ctx, func(ctx context.Context) error {
+		if failed != nil && s.turn != nil {
+			if late = s.turn(ctx); late != nil {
+				return late
+			}
+		}
+		order, requestID, failed = s.API.CreateOrder(ctx, p.OrderID, p.Source, p.Key)
+		return failed
 	})
+	if late != nil && !made.Ambiguous {
+		err = failed // its turn did not come in time: what it was told before counts
+	}
 	return order, requestID, made, err
 }
 
-// keepLease renews the claim until the returned function is called. A claim
-// that is lost meanwhile shows when the answer is recorded.
-func (s *Service) keepLease(ctx context.Context, claim ledger.Claim) (release func()) {
-	ctx, cancel := context.WithCancel(ctx)
+// keepLease renews the claim until the returned function is called. The context
+// it returns ends where the claim was taken over: an answer would count for
+// nothing then, and asking on could make another order.
+func (s *Service) keepLease(ctx context.Context, claim ledger.Claim) (asking context.Context, release func()) {
+	asking, cancel := context.WithCancel(ctx)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		for api.Sleep(ctx, ledger.RenewEvery) == nil {
-			_ = s.Ledger.Renew(ctx, claim)
+		for api.Sleep(asking, ledger.RenewEvery) == nil {
+			if errors.Is(s.Ledger.Renew(asking, claim), ledger.ErrClaimLost) {
+				cancel()
+			}
 		}
 	}()
-	return func() {
+	return asking, func() {
 		cancel()
 		<-done
 	}
@@ -196,7 +242,7 @@ func (s *Service) recordFailure(ctx context.Context, claim ledger.Claim, made ap
 	payment, err := s.Ledger.RecordFailure(ctx, claim, state, failure, made.Sent)
 	switch {
 	case errors.Is(err, ledger.ErrClaimLost):
-		return payment, cause
+		return payment, err
 	case err != nil && state == ledger.Rejected:
 		return payment, errors.Join(cause, err)
 	case err != nil:
@@ -235,30 +281,6 @@ func outcome(made api.Attempts, cause error) (ledger.State, ledger.Failure) {
 		Code: failure.Code, Message: failure.Message, Status: failure.Status,
 		RequestID: failure.RequestID, Retryable: failure.Retryable(),
 	}
-}
-
-// afterLostClaim returns what the process that took the claim over recorded: the
-// first durable answer wins, and ours is never shown.
-func (s *Service) afterLostClaim(ctx context.Context, claim ledger.Claim, current ledger.Payment) (ledger.Payment, error) {
-	for len(current.Order) == 0 {
-		if current.State != ledger.Sending {
-			return current, &api.Error{Kind: api.Unknown, Code: "taken_over", Message: "another process took this payment over and its outcome is not known"}
-		}
-		if err := api.Sleep(ctx, pollClaim); err != nil {
-			return current, &BusyError{claim.Payment.OrderID}
-		}
-		payments, err := s.Ledger.Payments(ctx, s.Scope, claim.Payment.OrderID)
-		if err != nil {
-			return current, &NotRecordedError{claim.Payment.Key, err}
-		}
-		for _, p := range payments {
-			if p.ID == claim.Payment.ID {
-				current = p
-			}
-		}
-	}
-	current.Replayed = true
-	return current, nil
 }
 
 // makeUnrecorded makes an order without a ledger: no replay, no exclusion.

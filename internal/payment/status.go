@@ -3,7 +3,6 @@ package payment
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -22,6 +21,7 @@ type Report struct {
 	Others  int            // further payments of the order
 
 	NoEndpoint bool  // the API has no status endpoint: only the ledger speaks
+	NoOrder    bool  // the API was asked and does not know the order
 	Err        error // asking the API failed; Payment is what the ledger knows
 }
 
@@ -87,7 +87,7 @@ func Chosen(payments []ledger.Payment) (ledger.Payment, bool) {
 }
 
 // askStatus asks the API, records what it says, and returns the payments as
-// they stand then.
+// they stand then, the newest first.
 func (s *Service) askStatus(ctx context.Context, orderID string, known []ledger.Payment, report *Report) ([]ledger.Payment, error) {
 	var answer api.StatusAnswer
 	_, err := s.API.Retry(ctx, func(ctx context.Context) (err error) {
@@ -99,6 +99,7 @@ func (s *Service) askStatus(ctx context.Context, orderID string, known []ledger.
 		report.NoEndpoint = true
 		return known, nil
 	case errors.Is(err, api.ErrNoOrder):
+		report.NoOrder = true
 		return known, nil
 	case err != nil:
 		report.Err = err
@@ -106,10 +107,7 @@ func (s *Service) askStatus(ctx context.Context, orderID string, known []ledger.
 	}
 	target, ok := about(known, answer.BankID)
 	if !ok {
-		if len(known) > 0 {
-			return known, nil // it speaks of a bank order that was not made here
-		}
-		return []ledger.Payment{s.unrecorded(orderID, answer)}, nil
+		return s.keepForeign(ctx, orderID, known, answer)
 	}
 	if err := s.recordStatus(ctx, target, answer); err != nil {
 		return known, err
@@ -126,16 +124,36 @@ func about(known []ledger.Payment, bankID string) (ledger.Payment, bool) {
 	return Chosen(known)
 }
 
+// keepForeign deals with an answer about a bank order that no payment here has:
+// another tool made it, or its own answer was lost. What it says of a charge is
+// kept for when that order is recorded; that it is paid, or that nothing else is
+// known, is told at once.
+func (s *Service) keepForeign(ctx context.Context, orderID string, known []ledger.Payment, answer api.StatusAnswer) ([]ledger.Payment, error) {
+	foreign := s.unrecorded(orderID, answer)
+	if s.Ledger != nil && answer.BankID != "" && answer.TransactionState != "" && answer.Amount.Known() && answer.Currency != "" {
+		charge, _ := s.chargeOf(foreign, answer)
+		if _, err := s.Ledger.ApplyCharge(ctx, s.Scope, charge); err != nil && !errors.Is(err, ledger.ErrRebound) {
+			return known, err
+		}
+	}
+	if len(known) == 0 || foreign.State == ledger.Paid {
+		return slices.Concat([]ledger.Payment{foreign}, known), nil
+	}
+	return known, nil
+}
+
 // recordStatus records a status answer. Only a charge's transaction_state, or a
 // word that the API's owner vouches for, says anything about money.
 func (s *Service) recordStatus(ctx context.Context, p ledger.Payment, answer api.StatusAnswer) error {
+	var warning *ledger.Warning
 	charge, ok := s.chargeOf(p, answer)
 	if ok {
 		_, err := s.Ledger.ApplyCharge(ctx, s.Scope, charge)
-		return err
-	}
-	var warning *ledger.Warning
-	if strings.EqualFold(answer.Status, "success") {
+		if !errors.Is(err, ledger.ErrRebound) {
+			return err
+		}
+		warning = &ledger.Warning{Code: "status_charge", Message: "what the status endpoint says does not count: " + err.Error()}
+	} else if strings.EqualFold(answer.Status, "success") {
 		warning = &ledger.Warning{Code: "status_ambiguous", Message: "the status endpoint says only \"success\", which also stands on unpaid orders: it proves nothing (see status_paid)"}
 	}
 	return s.Ledger.NoteStatus(ctx, p.ID, answer.Status, answer.RequestID, warning, answer.Raw)
@@ -157,6 +175,9 @@ func (s *Service) chargeOf(p ledger.Payment, answer api.StatusAnswer) (ledger.Ch
 	}
 	switch {
 	case charge.TransactionState != "":
+		if charge.Status == "" {
+			charge.Status = "success" // nothing says otherwise, and transaction_state decides
+		}
 		return charge, true
 	case s.meansPaid(answer.Status):
 		charge.PaidBy = "status_paid"
@@ -177,7 +198,7 @@ func (s *Service) unrecorded(orderID string, answer api.StatusAnswer) ledger.Pay
 		KnownAt: s.Now(), KnownFrom: ledger.FromAPI, RequestID: answer.RequestID,
 		Warnings: []ledger.Warning{{Code: "not_recorded", Message: "this ledger has no record of the order; the API told of it"}},
 	}
-	if state, ok := ledger.StateOf(answer.TransactionState); ok && (state != ledger.Paid || strings.EqualFold(answer.Status, "success")) {
+	if state, ok := ledger.StateOf(answer.TransactionState); ok && (state != ledger.Paid || answer.Status == "" || strings.EqualFold(answer.Status, "success")) {
 		p.State = state
 		if state == ledger.Paid {
 			p.PaidBy = "transaction_state"
@@ -197,11 +218,11 @@ const (
 	lastPoll  = 15 * time.Second
 )
 
-// Watch reports on an order whenever its state changes, and once at the start,
-// until it is settled or ctx ends. ask says whether to ask the API too.
+// Watch reports on an order whenever something about it changes, and once at the
+// start, until it is settled or ctx ends. ask says whether to ask the API too.
 func (s *Service) Watch(ctx context.Context, orderID string, ask bool, each func(Report) error) (Report, error) {
 	var last Report
-	poll := firstPoll
+	gap := firstPoll
 	next := s.Now()
 	for first := true; ; first = false {
 		due := ask && !s.Now().Before(next)
@@ -210,9 +231,11 @@ func (s *Service) Watch(ctx context.Context, orderID string, ask bool, each func
 			return last, err
 		}
 		if due {
-			next = s.Now().Add(api.Jitter(poll))
-			poll = min(poll*3/2, lastPoll)
-			ask = ask && !report.NoEndpoint
+			next = s.Now().Add(min(api.Jitter(gap), lastPoll))
+			gap = min(gap*3/2, lastPoll)
+			ask = !report.NoEndpoint
+		} else if !first { // what the API said last still holds
+			report.NoEndpoint, report.NoOrder, report.Err = last.NoEndpoint, last.NoOrder, last.Err
 		}
 		if first || changed(last, report) {
 			if err := each(report); err != nil {
@@ -231,5 +254,5 @@ func (s *Service) Watch(ctx context.Context, orderID string, ask bool, each func
 
 func changed(before, after Report) bool {
 	return before.Payment.State != after.Payment.State || before.Payment.BankState != after.Payment.BankState ||
-		fmt.Sprint(before.Err) != fmt.Sprint(after.Err)
+		before.Payment.Key != after.Payment.Key || (before.Err == nil) != (after.Err == nil)
 }
