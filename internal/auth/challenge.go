@@ -7,8 +7,6 @@ import (
 	"strings"
 	"unicode"
 
-	"github.com/aws/aws-sdk-go-v2/service/cognitoidentityprovider/types"
-
 	"github.com/villapay/villapay/internal/secret"
 )
 
@@ -83,26 +81,26 @@ func (c *Client) asker(s step) (func(context.Context) (map[string]string, error)
 	var ask func(context.Context) (map[string]string, error)
 	var wants string
 	switch s.challenge {
-	case types.ChallengeNameTypeSmsMfa:
+	case "SMS_MFA":
 		wants = "a code by SMS" + sentTo(s.params)
 		ask = c.askCode("SMS_MFA_CODE", "The code sent by SMS"+sentTo(s.params)+": ")
-	case types.ChallengeNameTypeSoftwareTokenMfa:
+	case "SOFTWARE_TOKEN_MFA":
 		wants = "a code from an authenticator app"
 		ask = c.askCode("SOFTWARE_TOKEN_MFA_CODE", "The code from your authenticator app: ")
-	case types.ChallengeNameTypeSelectMfaType:
+	case "SELECT_MFA_TYPE":
 		wants = "a choice of second factor"
 		ask = c.askFactor(s.params["MFAS_CAN_CHOOSE"])
-	case types.ChallengeNameTypeNewPasswordRequired:
+	case "NEW_PASSWORD_REQUIRED":
 		wants = "a new password"
 		ask = c.askNewPassword(s.params["requiredAttributes"])
 	case "":
 		return nil, &Error{Kind: Unreachable, Message: c.host() + " answered with neither tokens nor a question", Hint: outage}
 	default:
-		return nil, &Error{Kind: Denied, Code: string(s.challenge), Message: fmt.Sprintf("this account asks for %s, which villapay cannot answer", s.challenge), Hint: "sign in with a browser: villapay login --web -e " + c.pool.Env}
+		return nil, &Error{Kind: Denied, Code: s.challenge, Message: fmt.Sprintf("this account asks for %s, which villapay cannot answer", s.challenge), Hint: "sign in with a browser: villapay login --web -e " + c.pool.Env}
 	}
 	if c.prompt == nil {
 		return nil, &Error{
-			Kind: NotSignedIn, Code: string(s.challenge), Message: fmt.Sprintf("this account asks for %s (%s), and there is no terminal to ask at", wants, s.challenge),
+			Kind: NotSignedIn, Code: s.challenge, Message: fmt.Sprintf("this account asks for %s (%s), and there is no terminal to ask at", wants, s.challenge),
 			Hint: "sign in at a terminal, set VILLAPAY_TOKEN, or use an account without a second factor",
 		}
 	}

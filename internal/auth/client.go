@@ -12,9 +12,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	cognito "github.com/aws/aws-sdk-go-v2/service/cognitoidentityprovider"
-
 	"github.com/villapay/villapay/internal/secret"
 )
 
@@ -171,21 +168,4 @@ func (c *Client) ready() error {
 		}
 	}
 	return nil
-}
-
-// aws is the pool's API: unsigned calls, each sent exactly once.
-func (c *Client) aws() *cognito.Client {
-	options := cognito.Options{
-		Region:      c.pool.Region,
-		Credentials: aws.AnonymousCredentials{},
-		Retryer:     aws.NopRetryer{}, // a password or a code is never sent again by itself
-		HTTPClient:  c.http,
-	}
-	if options.Region == "" {
-		options.Region, _, _ = strings.Cut(c.pool.UserPoolID, "_")
-	}
-	if c.pool.Endpoint != "" {
-		options.BaseEndpoint = aws.String(c.pool.origin())
-	}
-	return cognito.New(options)
 }

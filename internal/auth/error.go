@@ -8,9 +8,6 @@ import (
 	"net/url"
 	"strings"
 
-	"github.com/aws/smithy-go"
-	smithyhttp "github.com/aws/smithy-go/transport/http"
-
 	"github.com/villapay/villapay/internal/secret"
 )
 
@@ -43,17 +40,16 @@ func (e *Error) Unwrap() error { return e.Err }
 
 // code is Cognito's name of the error in err, "" where err is not its answer.
 func code(err error) string {
-	if api, ok := errors.AsType[smithy.APIError](err); ok {
-		return api.ErrorCode()
+	if answer, ok := errors.AsType[*refusal](err); ok {
+		return answer.code
 	}
 	return ""
 }
 
 // status is the HTTP status of the answer behind err, 0 where there was none.
 func status(err error) int {
-	var answer *smithyhttp.ResponseError
-	if errors.As(err, &answer) && answer.Response != nil && answer.Response.Response != nil {
-		return answer.HTTPStatusCode()
+	if answer, ok := errors.AsType[*refusal](err); ok {
+		return answer.status
 	}
 	return 0
 }
@@ -77,17 +73,17 @@ func saysUnknown(err error) bool {
 // explain turns a failed call into what its reader should know, without any of
 // the secrets, which a server may have echoed.
 func (c *Client) explain(err error, secrets ...secret.String) error {
-	var api smithy.APIError
+	var answer *refusal
 	switch {
 	case err == nil:
 		return nil
 	case errors.Is(err, context.Canceled):
 		return fmt.Errorf("sign-in interrupted: %w", context.Canceled)
-	case !errors.As(err, &api):
+	case !errors.As(err, &answer) || answer.code == "":
 		return c.unreachable(err)
 	}
-	told := c.answered(api.ErrorCode(), api.ErrorMessage(), status(err))
-	told.Code = secret.Redact(api.ErrorCode(), secrets...)
+	told := c.answered(answer.code, answer.message, answer.status)
+	told.Code = secret.Redact(answer.code, secrets...)
 	told.Message = secret.Redact(told.Message, append(secrets, c.pool.ClientSecret)...)
 	return told
 }

@@ -5,20 +5,15 @@ import (
 	"errors"
 	"strings"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	cognito "github.com/aws/aws-sdk-go-v2/service/cognitoidentityprovider"
-	"github.com/aws/aws-sdk-go-v2/service/cognitoidentityprovider/types"
-	"github.com/aws/smithy-go"
-
 	"github.com/villapay/villapay/internal/secret"
 )
 
 // step is where a sign-in stands: at a challenge, or done with a result.
 type step struct {
-	challenge types.ChallengeNameType
+	challenge string
 	params    map[string]string
 	session   string
-	result    *types.AuthenticationResultType
+	result    *result
 }
 
 // Password signs in with a username and a password: by SRP, and with the
@@ -45,10 +40,10 @@ func (c *Client) present(ctx context.Context, username string, password secret.S
 	if err != nil {
 		return step{}, err
 	}
-	s, err := c.initiate(ctx, types.AuthFlowTypeUserSrpAuth, username, map[string]string{"SRP_A": exchange.publicHex()})
+	s, err := c.initiate(ctx, "USER_SRP_AUTH", username, map[string]string{"SRP_A": exchange.publicHex()})
 	if notOffered(err) {
 		// Nothing was tried yet, so this is the first attempt at the password.
-		s, err = c.initiate(ctx, types.AuthFlowTypeUserPasswordAuth, username, map[string]string{"PASSWORD": password.Reveal()})
+		s, err = c.initiate(ctx, "USER_PASSWORD_AUTH", username, map[string]string{"PASSWORD": password.Reveal()})
 		if notOffered(err) {
 			return step{}, &Error{
 				Kind: Config, Code: code(err), Message: "this app client allows sign-in neither by SRP nor by password",
@@ -56,7 +51,7 @@ func (c *Client) present(ctx context.Context, username string, password secret.S
 			}
 		}
 	}
-	if err != nil || s.challenge != types.ChallengeNameTypePasswordVerifier {
+	if err != nil || s.challenge != "PASSWORD_VERIFIER" {
 		return s, c.explain(err, password)
 	}
 	return c.verifyPassword(ctx, exchange, username, password, s)
@@ -67,8 +62,8 @@ func (c *Client) present(ctx context.Context, username string, password secret.S
 // because an emulator lacks it. A refused password is never among these: a
 // second attempt would count towards the lock.
 func notOffered(err error) bool {
-	var api smithy.APIError
-	return saysUnknown(err) || errors.As(err, &api) && api.ErrorCode() == "InvalidParameterException" && strings.Contains(api.ErrorMessage(), "not enabled")
+	var answer *refusal
+	return saysUnknown(err) || errors.As(err, &answer) && answer.code == "InvalidParameterException" && strings.Contains(answer.message, "not enabled")
 }
 
 func (c *Client) verifyPassword(ctx context.Context, exchange *srp, username string, password secret.String, s step) (step, error) {
@@ -95,32 +90,24 @@ func (s step) user(typed string) string {
 	return typed
 }
 
-func (c *Client) initiate(ctx context.Context, flow types.AuthFlowType, username string, params map[string]string) (step, error) {
-	ctx, cancel := context.WithTimeout(ctx, callLimit)
-	defer cancel()
-	out, err := c.aws().InitiateAuth(ctx, &cognito.InitiateAuthInput{
-		AuthFlow: flow, ClientId: aws.String(c.pool.ClientID), AuthParameters: c.signed(username, params),
+func (c *Client) initiate(ctx context.Context, flow, username string, params map[string]string) (step, error) {
+	return c.step(ctx, "InitiateAuth", map[string]any{
+		"AuthFlow": flow, "ClientId": c.pool.ClientID, "AuthParameters": c.signed(username, params),
 	})
-	if err != nil {
-		return step{}, err
-	}
-	return step{out.ChallengeName, out.ChallengeParameters, aws.ToString(out.Session), out.AuthenticationResult}, nil
 }
 
 func (c *Client) respond(ctx context.Context, username string, s step, answers map[string]string) (step, error) {
-	ctx, cancel := context.WithTimeout(ctx, callLimit)
-	defer cancel()
-	in := &cognito.RespondToAuthChallengeInput{
-		ChallengeName: s.challenge, ClientId: aws.String(c.pool.ClientID), ChallengeResponses: c.signed(username, answers),
-	}
-	if s.session != "" {
-		in.Session = aws.String(s.session)
-	}
-	out, err := c.aws().RespondToAuthChallenge(ctx, in)
-	if err != nil {
+	return c.step(ctx, "RespondToAuthChallenge", map[string]any{
+		"ChallengeName": s.challenge, "ClientId": c.pool.ClientID, "Session": s.session, "ChallengeResponses": c.signed(username, answers),
+	})
+}
+
+func (c *Client) step(ctx context.Context, name string, in map[string]any) (step, error) {
+	var out answer
+	if err := c.call(ctx, name, in, &out); err != nil {
 		return step{}, err
 	}
-	return step{out.ChallengeName, out.ChallengeParameters, aws.ToString(out.Session), out.AuthenticationResult}, nil
+	return step{out.ChallengeName, out.ChallengeParameters, out.Session, out.AuthenticationResult}, nil
 }
 
 // signed adds to params who is meant, and the client secret's proof.

@@ -4,10 +4,6 @@ import (
 	"context"
 	"errors"
 	"time"
-
-	"github.com/aws/aws-sdk-go-v2/aws"
-	cognito "github.com/aws/aws-sdk-go-v2/service/cognitoidentityprovider"
-	"github.com/aws/aws-sdk-go-v2/service/cognitoidentityprovider/types"
 )
 
 // interruptGrace is how long an interrupted renewal may still take: giving up
@@ -57,11 +53,12 @@ func outlive(ctx context.Context, grace, limit time.Duration) (context.Context, 
 
 // exchange asks with the call that works with and without rotation, and with
 // the older one only where the server does not know the newer.
-func (c *Client) exchange(ctx context.Context, old Tokens) (*types.AuthenticationResultType, error) {
-	out, err := c.aws().GetTokensFromRefreshToken(ctx, &cognito.GetTokensFromRefreshTokenInput{
-		ClientId: aws.String(c.pool.ClientID), ClientSecret: optional(c.pool.ClientSecret.Reveal()),
-		RefreshToken: aws.String(old.Refresh.Reveal()), DeviceKey: optional(old.Device),
-	})
+func (c *Client) exchange(ctx context.Context, old Tokens) (*result, error) {
+	var out answer
+	err := c.call(ctx, "GetTokensFromRefreshToken", map[string]any{
+		"ClientId": c.pool.ClientID, "ClientSecret": c.pool.ClientSecret.Reveal(),
+		"RefreshToken": old.Refresh.Reveal(), "DeviceKey": old.Device,
+	}, &out)
 	if err == nil {
 		return out.AuthenticationResult, nil
 	}
@@ -72,15 +69,8 @@ func (c *Client) exchange(ctx context.Context, old Tokens) (*types.Authenticatio
 	if old.Device != "" {
 		params["DEVICE_KEY"] = old.Device
 	}
-	s, err := c.initiate(ctx, types.AuthFlowTypeRefreshTokenAuth, old.Username, params)
+	s, err := c.initiate(ctx, "REFRESH_TOKEN_AUTH", old.Username, params)
 	return s.result, err
-}
-
-func optional(text string) *string {
-	if text == "" {
-		return nil
-	}
-	return aws.String(text)
 }
 
 // renewalFailed explains a failed renewal. A reused refresh token is the end of
@@ -107,11 +97,9 @@ func (c *Client) Revoke(ctx context.Context, t Tokens) error {
 	if err := c.ready(); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, callLimit)
-	defer cancel()
-	_, err := c.aws().RevokeToken(ctx, &cognito.RevokeTokenInput{
-		ClientId: aws.String(c.pool.ClientID), ClientSecret: optional(c.pool.ClientSecret.Reveal()), Token: aws.String(t.Refresh.Reveal()),
-	})
+	err := c.call(ctx, "RevokeToken", map[string]any{
+		"ClientId": c.pool.ClientID, "ClientSecret": c.pool.ClientSecret.Reveal(), "Token": t.Refresh.Reveal(),
+	}, nil)
 	return c.explain(err, t.Refresh)
 }
 
@@ -121,9 +109,7 @@ func (c *Client) SignOutEverywhere(ctx context.Context, t Tokens) error {
 	if err := c.ready(); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, callLimit)
-	defer cancel()
-	_, err := c.aws().GlobalSignOut(ctx, &cognito.GlobalSignOutInput{AccessToken: aws.String(t.Access.Reveal())})
+	err := c.call(ctx, "GlobalSignOut", map[string]any{"AccessToken": t.Access.Reveal()}, nil)
 	if unknownCall(err) {
 		return &Error{Kind: Config, Code: code(err), Message: c.host() + " cannot sign out on all devices", Hint: "sign out here: villapay logout -e " + c.pool.Env}
 	}

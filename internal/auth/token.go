@@ -12,8 +12,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/cognitoidentityprovider/types"
 	"github.com/coreos/go-oidc/v3/oidc"
 	"github.com/go-jose/go-jose/v4"
 
@@ -159,15 +157,11 @@ type grant struct {
 	at                          time.Time
 }
 
-func granted(r *types.AuthenticationResultType, at time.Time) grant {
-	g := grant{
-		id: aws.ToString(r.IdToken), access: aws.ToString(r.AccessToken), refresh: aws.ToString(r.RefreshToken),
+func granted(r *result, at time.Time) grant {
+	return grant{
+		id: r.IDToken, access: r.AccessToken, refresh: r.RefreshToken, device: r.NewDeviceMetadata.DeviceKey,
 		lifetime: time.Duration(r.ExpiresIn) * time.Second, at: at,
 	}
-	if r.NewDeviceMetadata != nil {
-		g.device = aws.ToString(r.NewDeviceMetadata.DeviceKey)
-	}
-	return g
 }
 
 // receive checks tokens that the pool has just given. Their expiry counts from
