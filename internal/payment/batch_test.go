@@ -17,6 +17,7 @@ import (
 	"github.com/villapay/villapay/internal/api"
 	"github.com/villapay/villapay/internal/ledger"
 	"github.com/villapay/villapay/internal/sandbox"
+	"github.com/villapay/villapay/internal/secret"
 )
 
 // input is a checked list of order IDs.
@@ -261,6 +262,23 @@ func TestBatchHeedsALongRetryAfter(t *testing.T) {
 	})
 }
 
+// signedUntil is a sign-in that ends at a moment.
+type signedUntil struct {
+	end time.Time
+	err error
+}
+
+func (s signedUntil) Token(ctx context.Context) (secret.String, error) {
+	if time.Now().Before(s.end) {
+		return secret.New("a token"), nil
+	}
+	return signedOut{s.err}.Token(ctx)
+}
+
+func (s signedUntil) Refresh(ctx context.Context, used secret.String) (secret.String, error) {
+	return signedOut{s.err}.Refresh(ctx, used)
+}
+
 // What stops a batch stops it cleanly: those in flight finish, the rest is
 // untouched.
 func TestBatchStops(t *testing.T) {
@@ -272,7 +290,7 @@ func TestBatchStops(t *testing.T) {
 			w := newWorld(t, sandbox.Options{})
 			p := w.start(t, 0)
 			w.between((&arrivals{takes: time.Second}).RoundTrip)
-			time.AfterFunc(9500*time.Millisecond, func() { p.API.Tokens = signedOut{ended} })
+			p.API.Tokens = signedUntil{time.Now().Add(9500 * time.Millisecond), ended}
 			var out outcomes
 			b := Batch{Service: p.Service, Concurrency: 4, Done: out.add, Stops: func(err error) bool { return errors.Is(err, ended) }}
 			if err := b.Run(t.Context(), input(t, numbered(100)...)); !errors.Is(err, ended) {
