@@ -3,6 +3,7 @@ package cmd
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/schollz/progressbar/v3"
@@ -14,30 +15,37 @@ import (
 )
 
 // batchOutput shows a batch while it runs: one line an order for programs, what
-// failed and a summary for people, and progress on stderr. It is called from one
-// goroutine at a time.
+// failed and a summary for people, and progress on stderr. Orders are added from
+// one goroutine at a time.
 type batchOutput struct {
 	app    *app
 	format string
 	csv    *render.CSV
-	bar    *progressbar.ProgressBar // nil where stderr is no terminal
+	bar    *progressbar.ProgressBar // nil where it would be in the way
+	total  int
+	start  time.Time
 
-	total, made, replayed, failed, unknown int
+	mu sync.Mutex
+	tally
 
 	failures [][]string // for the table, the first ones
-	start    time.Time
-	told     time.Time // when progress was last told without a terminal
 }
 
-// Progress without a terminal, and how many failures the table lists: both
-// bounded, however long the batch.
+// tally counts how orders ended.
+type tally struct{ made, replayed, failed, unknown int }
+
+func (t tally) done() int { return t.made + t.replayed + t.failed + t.unknown }
+
+// Progress on a terminal and elsewhere, and how many failures the table lists:
+// all bounded, however long the batch.
 const (
+	drawEvery      = 200 * time.Millisecond
 	tellEvery      = 10 * time.Second
 	listedFailures = 1000
 )
 
-func (a *app) newBatchOutput(_ context.Context, format string, total int) (*batchOutput, error) {
-	o := &batchOutput{app: a, format: format, total: total, start: a.Now(), told: a.Now()}
+func (a *app) newBatchOutput(format string, total int) (*batchOutput, error) {
+	o := &batchOutput{app: a, format: format, total: total, start: a.Now()}
 	if format == "csv" {
 		table, err := render.NewCSV(a.writer())
 		if err != nil {
@@ -45,13 +53,41 @@ func (a *app) newBatchOutput(_ context.Context, format string, total int) (*batc
 		}
 		o.csv = table
 	}
-	if a.ErrTTY && !a.flags.quiet {
+	if a.ErrTTY && !a.flags.quiet && (format == "table" || !a.OutTTY) {
+		a.counted.Store(true)
 		o.bar = progressbar.NewOptions(total,
 			progressbar.OptionSetWriter(a.Err), progressbar.OptionShowCount(), progressbar.OptionShowIts(),
 			progressbar.OptionSetItsString("orders"), progressbar.OptionSetPredictTime(true), progressbar.OptionSetWidth(20),
-			progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionClearOnFinish(), progressbar.OptionSetDescription("0 failed"))
+			progressbar.OptionClearOnFinish(), progressbar.OptionSetDescription("0 failed"))
 	}
 	return o, nil
+}
+
+// follow tells how far the batch is until the returned function is called: with
+// a bar at a terminal, else with a line every ten seconds.
+func (o *batchOutput) follow() (stop func()) {
+	every := tellEvery
+	if o.bar != nil {
+		every = drawEvery
+	}
+	ended, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		tick := time.NewTicker(every)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ended:
+				return
+			case <-tick.C:
+				o.progress()
+			}
+		}
+	}()
+	return func() {
+		close(ended)
+		<-done
+	}
 }
 
 // add shows one completed order.
@@ -64,7 +100,6 @@ func (o *batchOutput) add(ctx context.Context, profile config.Profile, line paym
 		p.Error = &ledger.Failure{Code: f.Code, Message: f.Message, Status: f.Status, RequestID: f.RequestID, Retryable: f.Retryable}
 	}
 	o.count(line, p, err)
-	o.progress()
 	switch o.format {
 	case "csv":
 		return o.csv.Row(p)
@@ -76,12 +111,14 @@ func (o *batchOutput) add(ctx context.Context, profile config.Profile, line paym
 		if o.app.query != nil {
 			return o.app.runQuery(ctx, raw)
 		}
-		return render.JSONLine(o.app.writer(), raw)
+		return o.app.write(append(raw, '\n'))
 	}
 	return nil
 }
 
 func (o *batchOutput) count(line payment.Line, p ledger.Payment, err error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
 	switch {
 	case err != nil && explainKind(err).ExitCode == exitUnknown:
 		o.unknown++
@@ -99,24 +136,25 @@ func (o *batchOutput) count(line payment.Line, p ledger.Payment, err error) {
 	}
 }
 
-func (o *batchOutput) done() int { return o.made + o.replayed + o.failed + o.unknown }
+func (o *batchOutput) counts() tally {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.tally
+}
 
-// progress tells how far it is: a bar at a terminal, else a line every ten
-// seconds.
 func (o *batchOutput) progress() {
+	n := o.counts()
 	if o.bar != nil {
-		o.bar.Describe(fmt.Sprintf("%d failed", o.failed+o.unknown))
-		_ = o.bar.Add(1)
+		o.bar.Describe(fmt.Sprintf("%d failed", n.failed+n.unknown))
+		_ = o.bar.Set(n.done())
 		return
 	}
-	now := o.app.Now()
-	if now.Sub(o.told) < tellEvery {
-		return
+	perSecond := float64(n.done()) / o.app.Now().Sub(o.start).Seconds()
+	left := "unknown time"
+	if n.done() > 0 {
+		left = time.Duration(float64(o.total-n.done()) / perSecond * float64(time.Second)).Round(time.Second).String()
 	}
-	o.told = now
-	perSecond := float64(o.done()) / now.Sub(o.start).Seconds()
-	left := time.Duration(float64(o.total-o.done()) / perSecond * float64(time.Second))
-	o.app.note("%d of %d done, %d failed, %.1f a second, %s left", o.done(), o.total, o.failed+o.unknown, perSecond, left.Round(time.Second))
+	o.app.note("%d of %d done, %d failed, %.1f a second, %s left", n.done(), o.total, n.failed+n.unknown, perSecond, left)
 }
 
 // finish writes what failed and the summary: the result of the table format, a
@@ -125,7 +163,8 @@ func (o *batchOutput) finish(invalid int) error {
 	if o.bar != nil {
 		_ = o.bar.Clear()
 	}
-	summary := fmt.Sprintf("%d of %d orders: %d made, %d already open or paid, %d failed, %d unknown", o.done(), o.total, o.made, o.replayed, o.failed, o.unknown)
+	n := o.counts()
+	summary := fmt.Sprintf("%d of %d orders: %d made, %d already open or paid, %d failed, %d unknown", n.done(), o.total, n.made, n.replayed, n.failed, n.unknown)
 	if invalid > 0 {
 		summary += fmt.Sprintf(", %d lines left out", invalid)
 	}
@@ -134,21 +173,44 @@ func (o *batchOutput) finish(invalid int) error {
 		return nil
 	}
 	if len(o.failures) > 0 {
-		if err := render.Table(o.app.writer(), o.app.screen(), []string{"LINE", "ORDER", "STATE", "CODE", "MESSAGE"}, o.failures); err != nil {
+		if err := render.Table(o.app.writer(), o.app.screen(), []string{"Line", "Order", "State", "Code", "Message"}, o.failures); err != nil {
 			return err
 		}
 	}
 	return o.app.write([]byte(summary + "\n"))
 }
 
-// verdict is the exit code of a batch that went through.
-func (o *batchOutput) verdict(invalid int) error {
-	switch {
-	case o.unknown > 0:
+// verdict is how a batch ends that went through, or that an error stopped: an
+// unknown outcome outranks all else.
+func (o *batchOutput) verdict(invalid int, stopped error) error {
+	if stopped != nil {
+		return o.stopped(stopped)
+	}
+	switch n := o.counts(); {
+	case n.unknown > 0:
 		o.app.note("run the same command again: unknown orders are asked again with their keys")
 		return exitWith(exitUnknown)
-	case o.failed > 0 || invalid > 0:
+	case n.failed > 0 || invalid > 0:
 		return exitWith(exitSomeFailed)
 	}
 	return nil
+}
+
+// stopped explains what ended a batch before its time, and how to go on.
+func (o *batchOutput) stopped(cause error) error {
+	f := *explainKind(cause)
+	if f.ExitCode == exitInternal {
+		return cause // interrupted, or the output is gone
+	}
+	f.Message = fmt.Sprintf("stopped after %d of %d orders: %s", o.counts().done(), o.total, f.Message)
+	again := "the same command goes on where it stopped"
+	if f.Hint == "" || f.Hint == hintRunAgain {
+		f.Hint = again
+	} else {
+		f.Hint += "; then " + again
+	}
+	if o.counts().unknown > 0 {
+		f.ExitCode, f.Retryable = exitUnknown, true
+	}
+	return &f
 }
