@@ -12,6 +12,12 @@ import (
 // escape sequences by themselves.
 func enableColour(...*os.File) {}
 
+// failWritesPlainly makes errors of what would kill the process while it writes,
+// in the middle of an order: a closed pipe, a limit on the size of files.
+func failWritesPlainly() {
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE, syscall.SIGXFSZ)
+}
+
 // watchWindow listens to what the terminal's window and Ctrl-Z tell a process.
 func watchWindow() window {
 	resized, suspended := make(chan os.Signal, 1), make(chan os.Signal, 1)

@@ -45,6 +45,7 @@ func Main() int {
 		}
 		os.Exit(exitInterrupted)
 	}()
+	failWritesPlainly()
 	enableColour(os.Stdout, os.Stderr)
 	return Run(ctx, program, os.Args[1:])
 }

@@ -136,6 +136,11 @@ func (c *payBatch) pay(ctx context.Context, format string, profile config.Profil
 		return err
 	}
 	service.Note = nil // a note an order would drown the result
+	if tokens := service.API.Tokens; tokens != nil {
+		if _, err := tokens.Token(ctx); err != nil {
+			return err // before the first order is touched
+		}
+	}
 	out, err := c.app.newBatchOutput(format, in.Lines)
 	if err != nil {
 		return err

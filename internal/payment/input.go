@@ -81,7 +81,10 @@ func (in *Input) fill(r io.Reader, source api.Source, bad func(BadLine)) error {
 	if err := parse(r, keep, bad); err != nil {
 		return err
 	}
-	return errors.Join(failed, spool.Flush())
+	if failed == nil {
+		failed = spool.Flush()
+	}
+	return failed
 }
 
 // check completes the line with the source it names, if it names one.
