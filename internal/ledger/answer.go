@@ -74,6 +74,9 @@ func (l *Ledger) answered(err error, lost bool, c Claim) error {
 	if err == nil && lost {
 		return ErrClaimLost
 	}
+	if err != nil {
+		l.mine.stay()
+	}
 	return l.wrap(err, "record the answer for order %s", c.Payment.OrderID)
 }
 

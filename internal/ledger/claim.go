@@ -65,6 +65,7 @@ func (l *Ledger) Claim(ctx context.Context, req ClaimRequest) (Claim, error) {
 		return c.decide()
 	})
 	if err != nil {
+		l.mine.stay() // it may be recorded all the same
 		return Claim{}, l.wrap(err, "claim order %s", req.OrderID)
 	}
 	if c.refused != nil {

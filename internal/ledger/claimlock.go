@@ -25,6 +25,7 @@ type claimLock struct {
 	mu    sync.Mutex
 	tried bool
 	held  *flock.Flock
+	stays bool // the file outlives the lock
 }
 
 // own returns the name of this process's lock, made when first asked for; ""
@@ -92,12 +93,23 @@ func (c *claimLock) died(name string) bool {
 // forget removes the file of a process that has died.
 func (c *claimLock) forget(name string) { _ = os.Remove(c.path(name)) }
 
+// stay makes the file outlive the lock, as that of a process that died: the end
+// of a claim could not be recorded, and others need not wait for its lease.
+func (c *claimLock) stay() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.stays = true
+}
+
 func (c *claimLock) release() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.held != nil {
-		_ = c.held.Close()
-		_ = os.Remove(c.held.Path()) //nolint:gosec // a name of our own making
-		c.held = nil
+	if c.held == nil {
+		return
 	}
+	_ = c.held.Close()
+	if !c.stays {
+		_ = os.Remove(c.held.Path())
+	}
+	c.held = nil
 }

@@ -179,6 +179,28 @@ func TestFilesAreTheirOwnersAlone(t *testing.T) {
 	}
 }
 
+// A process that ends in good order, but could not record what became of its
+// claim, is taken over from as quickly as one that was killed.
+func TestAClaimWhoseEndCouldNotBeRecorded(t *testing.T) {
+	t.Parallel()
+	both(t, func(t *testing.T, at *place) {
+		first, second := at.open(t), at.open(t)
+		claim := first.mustClaim(t, ask("4925"), Claimed)
+		ended, end := context.WithCancel(t.Context())
+		end()
+		if _, err := first.RecordOrder(ended, claim, testOrder(t, "order_test_1"), RecordedAnswer{}); err == nil {
+			t.Fatal("it was recorded")
+		}
+		second.mustClaim(t, ask("4925"), Busy)
+		if err := first.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if again := second.mustClaim(t, ask("4925"), Claimed); again.Payment.Key != claim.Payment.Key {
+			t.Errorf("with key %s, not %s", again.Payment.Key, claim.Payment.Key)
+		}
+	})
+}
+
 func TestLocksOfTheDeadAreSwept(t *testing.T) {
 	t.Parallel()
 	at := sqlitePlace(t)
