@@ -139,18 +139,6 @@ func TestNothingIsSentThatCannotBeRecorded(t *testing.T) {
 		}
 		refusesToSend(t, m, stand)
 	})
-	t.Run("a read-only directory", func(t *testing.T) {
-		t.Parallel()
-		if os.Getuid() == 0 {
-			t.Skip("root may write anywhere")
-		}
-		stand := serveSandbox(t, sandbox.Options{}, nil)
-		m := newMachine(t, "VILLAPAY_BASE_URL="+stand.url)
-		if err := os.Mkdir(m.state(), 0o500); err != nil {
-			t.Fatal(err)
-		}
-		refusesToSend(t, m, stand)
-	})
 	t.Run("a corrupt ledger is kept as it is", func(t *testing.T) {
 		t.Parallel()
 		stand := serveSandbox(t, sandbox.Options{}, nil)

@@ -1,0 +1,160 @@
+//go:build linux || darwin
+
+package cmd
+
+import (
+	"bytes"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/villapay/villapay/internal/sandbox"
+)
+
+// DESIGN 4.4: a holder that is stopped while another asks, against a server that
+// ignores keys: its claim ends with its lease, and whatever both were told, one
+// bank order is ever shown.
+func TestAStoppedHolderShowsTheOthersOrder(t *testing.T) {
+	t.Parallel()
+	g := newGate()
+	stand := serveSandbox(t, sandbox.Options{IgnoreKeys: true}, g.hold)
+	m := newMachine(t, "VILLAPAY_BASE_URL="+stand.url)
+	holder := m.command(t, "pay", "qr", "4925", "-o", "json")
+	var stdout, stderr bytes.Buffer
+	holder.Stdout, holder.Stderr = &stdout, &stderr
+	if err := holder.Start(); err != nil {
+		t.Fatal(err)
+	}
+	<-g.arrived
+	if err := holder.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	other := m.run(t, "pay", "qr", "4925", "-o", "json")
+	made := other.object(t)
+	if made.Villapay.Replayed || !strings.Contains(other.stderr, "waiting for it") {
+		t.Errorf("%+v, stderr %s", made, other.stderr)
+	}
+	close(g.open) // now the holder's own answer comes, another order
+	if err := holder.Process.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	_ = holder.Wait()
+	late := result{holder.ProcessState.ExitCode(), stdout.String(), stderr.String()}
+	if p := late.object(t); late.code != 0 || p.ID != made.ID || !p.Villapay.Replayed || p.Villapay.Key != made.Villapay.Key {
+		t.Errorf("exit %d, it shows %+v, the other one %s", late.code, p, made.ID)
+	}
+	if again := m.run(t, "pay", "qr", "4925", "-o", "json").object(t); again.ID != made.ID {
+		t.Errorf("later it is %s", again.ID)
+	}
+	stand.counts(t, "4925", 2, 2)
+}
+
+// Where the state directory cannot be written, nothing is sent (exit 3).
+func TestNothingIsSentFromAReadOnlyDirectory(t *testing.T) {
+	t.Parallel()
+	stand := serveSandbox(t, sandbox.Options{}, nil)
+	m := newMachine(t, "VILLAPAY_BASE_URL="+stand.url)
+	if err := os.Mkdir(m.state(), 0o500); err != nil {
+		t.Fatal(err)
+	}
+	c := m.command(t, "pay", "qr", "4925")
+	if os.Getuid() == 0 {
+		m.asNobody(t, c)
+	}
+	var stdout, stderr bytes.Buffer
+	c.Stdout, c.Stderr = &stdout, &stderr
+	_ = c.Run()
+	if code := c.ProcessState.ExitCode(); code != 3 || stdout.Len() > 0 || !strings.Contains(stderr.String(), "permission denied") {
+		t.Errorf("exit %d, stdout %q, stderr %q", code, &stdout, &stderr)
+	}
+	stand.counts(t, "4925", 0, 0)
+}
+
+// asNobody makes a command run as a user whom permissions bind, which root they
+// do not.
+func (m *machine) asNobody(t *testing.T, c *exec.Cmd) {
+	t.Helper()
+	const nobody = 65534
+	c.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
+	c.Path = filepath.Join(m.dir, "villapay") // the test's own directory is root's alone
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	from, err := os.Open(self)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer from.Close()
+	to, err := os.OpenFile(c.Path, os.O_CREATE|os.O_WRONLY, 0o755)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.Copy(to, from); err != nil {
+		t.Fatal(err)
+	}
+	if err := to.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range []string{m.dir, filepath.Dir(m.dir)} {
+		if err := os.Chmod(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Chown(m.state(), nobody, nobody); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// limited is a command whose files may not grow: a disk that is full.
+func (m *machine) limited(t *testing.T, args ...string) *exec.Cmd {
+	t.Helper()
+	shell, err := exec.LookPath("sh")
+	if err != nil {
+		t.Skip("there is no shell to set a limit with")
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	link := filepath.Join(t.TempDir(), "villapay")
+	if err := os.Symlink(self, link); err != nil {
+		t.Fatal(err)
+	}
+	c := m.command(t)
+	c.Path, c.Args = shell, append([]string{"sh", "-c", `ulimit -f 1 && exec "$0" "$@"`, link}, args...)
+	return c
+}
+
+// A full disk before anything is sent: exit 3, nothing sent, and what the ledger
+// holds is kept.
+func TestAFullDisk(t *testing.T) {
+	t.Parallel()
+	for name, before := range map[string][]string{"a new ledger": nil, "an old ledger": {"pay", "qr", "4900"}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			stand := serveSandbox(t, sandbox.Options{}, nil)
+			m := newMachine(t, "VILLAPAY_BASE_URL="+stand.url)
+			if before != nil {
+				if r := m.run(t, before...); r.code != 0 {
+					t.Fatal(r.stderr)
+				}
+			}
+			c := m.limited(t, "pay", "qr", "4925")
+			var stdout, stderr bytes.Buffer
+			c.Stdout, c.Stderr = &stdout, &stderr
+			_ = c.Run()
+			if code := c.ProcessState.ExitCode(); code != 3 || stdout.Len() > 0 || !strings.Contains(stderr.String(), "nothing was sent") {
+				t.Errorf("exit %d, stdout %q, stderr %q", code, &stdout, &stderr)
+			}
+			stand.counts(t, "4925", 0, 0)
+			if r := m.run(t, "pay", "qr", "4925"); r.code != 0 {
+				t.Errorf("with room again: exit %d, %s", r.code, r.stderr)
+			}
+		})
+	}
+}
