@@ -76,7 +76,7 @@ func (t *txn) bound(scope string, c *Charge) (rebound, err error) {
 	}
 	// The checksum joins id and amount without a separator: ("X", 1300) and
 	// ("X1", 300) have the same. So a checksum, too, belongs to one charge.
-	other, err = yes(t.query(`SELECT EXISTS (SELECT 1 FROM villapay_charge WHERE scope = ? AND checksum = ? AND charge_id <> ?)`, scope, strings.ToLower(c.Checksum), c.ID))
+	other, err = yes(t.query(`SELECT EXISTS (SELECT 1 FROM villapay_charge WHERE scope = ? AND checksum = ? AND checksum <> '' AND charge_id <> ?)`, scope, strings.ToLower(c.Checksum), c.ID))
 	if err == nil && other {
 		rebound = fmt.Errorf("charge %s, with the checksum of another: %w", c.ID, ErrRebound)
 	}

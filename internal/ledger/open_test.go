@@ -300,7 +300,8 @@ func TestQueriesUseIndexes(t *testing.T) {
 	for _, query := range seen {
 		for _, step := range plan(t, db, query) {
 			inOrder := strings.Contains(step, "USING INDEX villapay_payment_recent_all") && strings.Contains(query, "LIMIT")
-			if strings.HasPrefix(step, "SCAN villapay") && !inOrder || strings.Contains(step, "TEMP B-TREE FOR ORDER BY") && strings.Contains(query, "LIMIT") {
+			wholeScope := strings.HasSuffix(step, "(scope=?)") && !strings.Contains(query, "LIMIT")
+			if strings.HasPrefix(step, "SCAN villapay") && !inOrder || wholeScope || strings.Contains(step, "TEMP B-TREE FOR ORDER BY") && strings.Contains(query, "LIMIT") {
 				t.Errorf("%s\n\t%s", query, step)
 			}
 		}
@@ -322,7 +323,9 @@ func exercise(t *testing.T, l *Ledger) (statements []string) {
 	}
 	apply(t, l, charge("c2", "o2", "Authorized"))
 	awaiting(t, l, "2")
-	apply(t, l, charge("c1", "o1", "Authorized"))
+	signed := charge("c1", "o1", "Authorized")
+	signed.Checksum = strings.Repeat("a", 64)
+	apply(t, l, signed)
 	if _, err := l.OrderIDs(t.Context(), scope, "1", 5); err != nil {
 		t.Fatal(err)
 	}
