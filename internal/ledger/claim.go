@@ -74,9 +74,6 @@ func (l *Ledger) Claim(ctx context.Context, req ClaimRequest) (Claim, error) {
 	if c.result.Verdict != Busy {
 		l.watch.forget(c.result.Payment.ID)
 	}
-	if c.dead != "" {
-		l.mine.forget(c.dead)
-	}
 	return c.result, nil
 }
 
@@ -92,7 +89,6 @@ type claiming struct {
 
 	result  Claim
 	refused *KeyUsedError
-	dead    string // the lock of a dead process whose claim was taken over
 }
 
 func (c *claiming) decide() error {
@@ -236,7 +232,7 @@ func (c *claiming) takeOver(r *row) error {
 	if r.State == Sending {
 		note = "from " + r.holder + ", which has gone silent"
 		if c.l.mine.died(r.owner) {
-			c.dead, note = r.owner, "from "+r.holder+", which has ended"
+			note = "from " + r.holder + ", which has ended"
 		}
 	}
 	r.ambiguous = true

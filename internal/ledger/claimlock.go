@@ -70,7 +70,7 @@ func (c *claimLock) sweep() {
 		name, ok := strings.CutSuffix(entry.Name(), lockSuffix)
 		info, err := entry.Info()
 		if ok && err == nil && c.now().Sub(info.ModTime()) > forgotten && c.died(name) {
-			c.forget(name)
+			_ = os.Remove(c.path(name))
 		}
 	}
 }
@@ -89,9 +89,6 @@ func (c *claimLock) died(name string) bool {
 	_ = lock.Close()
 	return free && err == nil
 }
-
-// forget removes the file of a process that has died.
-func (c *claimLock) forget(name string) { _ = os.Remove(c.path(name)) }
 
 // stay makes the file outlive the lock, as that of a process that died: the end
 // of a claim could not be recorded, and others need not wait for its lease.
