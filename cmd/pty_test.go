@@ -175,6 +175,9 @@ func (x *terminal) exit() int {
 	if x.screen.x != 0 {
 		x.t.Errorf("the prompt would stand behind other text:\n%s", x.screen.text())
 	}
+	if tty, err := unix.IoctlGetTermios(int(x.pty.Fd()), unix.TCGETS); err != nil || tty.Lflag&(unix.ECHO|unix.ICANON|unix.ISIG) != unix.ECHO|unix.ICANON|unix.ISIG {
+		x.t.Errorf("keys would not work as before: %+v, %v", tty, err)
+	}
 	if len(x.screen.faults) > 0 {
 		x.t.Errorf("the terminal got %v", x.screen.faults)
 	}

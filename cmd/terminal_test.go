@@ -3,11 +3,14 @@
 package cmd
 
 import (
+	"bufio"
 	"fmt"
 	"os"
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/villapay/villapay/internal/sandbox"
 )
 
 // sandboxed is a machine whose environment is the embedded sandbox, with a
@@ -18,18 +21,268 @@ func sandboxed(t *testing.T, env ...string) *machine {
 	return newMachine(t, append(usual, env...)...)
 }
 
-// On a terminal pay qr shows the table and under it the whole code, which stays
-// on the screen beside the prompt.
-func TestPayQRAtATerminal(t *testing.T) {
+// bankID is the bank order of a recorded order: what its code holds.
+func (m *machine) bankID(t *testing.T, orderID string) string {
+	t.Helper()
+	return strings.TrimSpace(m.run(t, "order", "status", orderID, "--offline", "--jq", ".id").stdout)
+}
+
+// DESIGN 2 and reference/qr.md: on a terminal pay qr shows the table and under
+// it the whole code, the best that fits, which stays on the screen beside the
+// prompt. What does not fit is not drawn but told.
+func TestCodesAtTerminals(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		cols, rows int
+		env, args  string
+		light      bool   // the theme on which it scans
+		told       string // why there is none
+	}{
+		"usual":                     {cols: 80, rows: 24},
+		"large":                     {cols: 120, rows: 50},
+		"room for M and its white":  {cols: 41, rows: 22},
+		"a column less":             {cols: 40, rows: 22},
+		"room for L and its white":  {cols: 37, rows: 20},
+		"a row less":                {cols: 37, rows: 19},
+		"the smallest":              {cols: 33, rows: 18},
+		"a column too few":          {cols: 32, rows: 18, told: "needs 33x18, have 32x18; try --qr-file"},
+		"a row too few":             {cols: 33, rows: 17, told: "needs 33x18, have 33x17; try --qr-file"},
+		"full":                      {cols: 100, rows: 60, args: "--qr-style full"},
+		"full, the smallest":        {cols: 66, rows: 34, args: "--qr-style full"},
+		"full, too few rows":        {cols: 80, rows: 24, args: "--qr-style full", told: "needs 66x34, have 80x24"},
+		"no UTF-8":                  {cols: 80, rows: 45, env: "LANG=C"},
+		"no UTF-8, too few rows":    {cols: 80, rows: 24, env: "LANG=C", told: "needs 66x34, have 80x24"},
+		"LC_ALL beats LANG":         {cols: 80, rows: 24, env: "LC_ALL=C", told: "needs 66x34"},
+		"no colours":                {cols: 80, rows: 24, env: "NO_COLOR=1"},
+		"no colours, by flag":       {cols: 80, rows: 24, args: "--color never"},
+		"plain":                     {cols: 80, rows: 24, args: "--qr-style plain"},
+		"plain-invert":              {cols: 80, rows: 24, args: "--qr-style plain-invert", light: true},
+		"colours in spite of all":   {cols: 80, rows: 24, env: "NO_COLOR=1", args: "--color always", light: true},
+		"neither colours nor UTF-8": {cols: 80, rows: 45, env: "LANG=C NO_COLOR=1", told: "without colours it needs a UTF-8 locale"},
+		"dumb":                      {cols: 80, rows: 24, env: "TERM=dumb", told: "a TERM=dumb terminal shows none that scans"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			m := sandboxed(t, strings.Fields(c.env)...)
+			x := m.at(t, c.cols, c.rows, append([]string{"pay", "qr", "4925"}, strings.Fields(c.args)...)...)
+			if code := x.exit(); code != 0 {
+				t.Errorf("exit %d", code)
+			}
+			want := m.bankID(t, "4925")
+			if c.told != "" {
+				want = ""
+				shown := strings.Join(strings.Fields(x.text()), "") // wherever it is wrapped
+				if !strings.Contains(shown, strings.Join(strings.Fields(c.told), "")) {
+					t.Errorf("not told: %s", c.told)
+				}
+			}
+			if got := x.screen.scan(t, c.light); got != want {
+				t.Errorf("the code says %q, want %q", got, want)
+			}
+			if strings.Contains(c.env, "LANG=C") && strings.ContainsFunc(x.raw.String(), func(r rune) bool { return r > '~' }) {
+				t.Error("more than ASCII")
+			}
+			if t.Failed() {
+				t.Logf("\n%s", x.text())
+			}
+		})
+	}
+}
+
+// -o qr draws the code alone; where none fits it is exit 5.
+func TestTheCodeAlone(t *testing.T) {
 	t.Parallel()
 	m := sandboxed(t)
-	x := m.at(t, 80, 24, "pay", "qr", "4925")
-	if code := x.exit(); code != 0 {
-		t.Fatalf("exit %d\n%s", code, x.text())
+	x := m.at(t, 80, 24, "pay", "qr", "4925", "-o", "qr")
+	if code := x.exit(); code != 0 || x.code() != m.bankID(t, "4925") || strings.Contains(x.text(), "awaiting") {
+		t.Errorf("exit %d\n%s", code, x.text())
 	}
-	id := m.run(t, "order", "status", "4925", "--offline", "--jq", ".id").stdout
-	if got := x.code(); got != strings.TrimSpace(id) {
-		t.Errorf("the code says %q, want %q\n%s", got, id, x.text())
+	x = m.at(t, 30, 10, "order", "show", "4925", "-o", "qr")
+	if code := x.exit(); code != 5 || !strings.Contains(x.text(), "try --qr-file") {
+		t.Errorf("exit %d\n%s", code, x.text())
+	}
+}
+
+// orderly checks what is true of every live view: it is drawn over itself, each
+// frame at once, and no line runs over the edge.
+func (x *terminal) orderly() {
+	x.t.Helper()
+	raw := x.raw.String()
+	if strings.Count(raw, enterView) != 1 || strings.Count(raw, leaveView) != 1 {
+		x.t.Error("the view is not entered and left once")
+	}
+	if strings.Contains(raw, "\x1b[2J") || x.screen.frames == 0 || strings.Count(raw, beginDraw) != x.screen.frames {
+		x.t.Errorf("%d frames flicker", x.screen.frames)
+	}
+	if len(x.screen.wrapped) > 0 {
+		x.t.Errorf("wrapped: %q", x.screen.wrapped)
+	}
+}
+
+// Watching at a terminal: the code, the amount and a countdown that counts, and
+// at the end the paid order as a table on the normal screen.
+func TestWatchUntilPaid(t *testing.T) {
+	t.Parallel()
+	m := sandboxed(t)
+	x := m.at(t, 80, 24, "pay", "qr", "4925", "--watch")
+	countdown := func(v *vt) string {
+		_, rest, _ := strings.Cut(v.text(), "order expires in ")
+		count, _, _ := strings.Cut(rest, "\n")
+		return count
+	}
+	x.see("order expires in 59:")
+	if got, want := x.code(), m.bankID(t, "4925"); got != want {
+		t.Errorf("the code says %q, want %q", got, want)
+	}
+	if text := x.text(); !strings.HasPrefix(text, "order reference, not a payment code\n") || !strings.Contains(text, "Order 4925   THB ") || !strings.Contains(text, "Ctrl-C") {
+		t.Errorf("the view:\n%s", text)
+	}
+	first := countdown(x.screen)
+	x.until("a countdown that counts", func(v *vt) bool { return !v.drawing && countdown(v) != first && countdown(v) != "" })
+	if r := m.run(t, "sandbox", "pay", "4925"); r.code != 0 {
+		t.Fatal(r.stderr)
+	}
+	if code := x.exit(); code != 0 || !strings.Contains(x.text(), "PAID") || !strings.Contains(x.text(), "│ Order ") || x.code() != "" {
+		t.Errorf("exit %d\n%s", code, x.text())
+	}
+	if pens := x.screen.pensOf("PAID"); len(pens) != 1 || pens[0] != "1;32" {
+		t.Errorf("PAID is drawn in %q", pens)
+	}
+	x.orderly()
+}
+
+// The view fits the window at once when that changes: a code that does not fit
+// any more is told with the size it needs.
+func TestWatchResized(t *testing.T) {
+	t.Parallel()
+	m := sandboxed(t)
+	m.run(t, "pay", "qr", "4925")
+	id := m.bankID(t, "4925")
+	x := m.at(t, 33, 22, "order", "status", "4925", "--watch")
+	x.until("the code in the smallest window", func(v *vt) bool { return !v.drawing && v.scan(t, false) == id })
+	for _, size := range []struct {
+		cols, rows int
+		told       string // "" where the code fits
+	}{
+		{33, 21, "it needs 33x22, have 33x21; try --qr-file"}, {100, 50, ""}, {40, 15, "it needs 33x21, have 40x15; try --qr-file"}, {80, 24, ""}, {41, 40, ""}, {10, 5, "Order"}, {60, 20, ""},
+	} {
+		x.resize(size.cols, size.rows)
+		x.until(fmt.Sprintf("the code or why not at %dx%d", size.cols, size.rows), func(v *vt) bool {
+			if v.drawing || size.told == "" {
+				return !v.drawing && v.scan(t, false) == id && strings.Contains(v.text(), "order")
+			}
+			return strings.Contains(strings.Join(strings.Fields(v.text()), " "), size.told)
+		})
+	}
+	x.press("\x03")
+	if code := x.exit(); code != 130 || !strings.Contains(x.text(), "interrupted") {
+		t.Errorf("exit %d\n%s", code, x.text())
+	}
+	x.orderly()
+}
+
+// Watching ends by itself: expired is 8, failed 5, and a paid order needs none.
+func TestWatchEnds(t *testing.T) {
+	t.Parallel()
+	for id, want := range map[string]struct {
+		code int
+		text string
+	}{
+		"short-expiry": {8, "expired, not paid"}, "failed-order": {5, "the bank refused the order"}, "paid": {0, "PAID"},
+	} {
+		t.Run(id, func(t *testing.T) {
+			t.Parallel()
+			m := sandboxed(t)
+			x := m.at(t, 100, 40, "pay", "qr", id, "--watch")
+			if code := x.exit(); code != want.code || !strings.Contains(x.text(), want.text) || x.code() != "" {
+				t.Errorf("exit %d\n%s", code, x.text())
+			}
+			x = m.at(t, 100, 40, "order", "status", id, "--watch")
+			if code := x.exit(); code != want.code || !strings.Contains(x.text(), want.text) {
+				t.Errorf("order status: exit %d\n%s", code, x.text())
+			}
+		})
+	}
+}
+
+// What must be known stands above and below the code, and what is wrong is told
+// instead of it.
+func TestWatchTells(t *testing.T) {
+	t.Parallel()
+	m := sandboxed(t)
+	for id, want := range map[string]string{
+		"live":              "warning: this order is LIVE",
+		"check-unavailable": "cannot ask the API, trying again",
+		"check-no-route":    "the API has no status endpoint",
+		"no-expiry":         "awaiting payment",
+	} {
+		t.Run(id, func(t *testing.T) {
+			t.Parallel()
+			x := m.at(t, 120, 40, "pay", "qr", id, "--watch", "--timeout", "2s")
+			x.see(want)
+			x.press("\x03")
+			if code := x.exit(); code != 130 {
+				t.Errorf("exit %d\n%s", code, x.text())
+			}
+			x.orderly()
+		})
+	}
+	t.Run("a payload that is wrong", func(t *testing.T) {
+		t.Parallel()
+		m := sandboxed(t)
+		m.run(t, "env", "set", "qr_content", "{{.qr_payload}}", "--env", "sandbox")
+		x := m.at(t, 120, 40, "pay", "qr", "emvco-bad-crc", "--watch")
+		x.see("payload is wrong")
+		x.see("order expires in")
+		x.press("\x03")
+		x.exit()
+	})
+}
+
+// Where the terminal can only write lines, or they go to a pipe, watching writes
+// one line a change.
+func TestWatchInLines(t *testing.T) {
+	t.Parallel()
+	m := sandboxed(t, "TERM=dumb")
+	x := m.at(t, 100, 40, "pay", "qr", "4925", "--watch")
+	x.see("awaiting payment")
+	m.run(t, "sandbox", "pay", "4925")
+	if code := x.exit(); code != 0 || !strings.Contains(x.text(), "4925  PAID  THB") || strings.Contains(x.raw.String(), "\x1b") {
+		t.Errorf("exit %d\n%s", code, x.text())
+	}
+	for format, want := range map[string][]string{
+		"table": {"4926-table  awaiting payment  THB ", "4926-table  PAID  THB "},
+		"json":  {`"state":"awaiting"`, `"state":"paid"`},
+		"csv":   {"orderid,source,state,", "4926-csv,qr,awaiting,", "4926-csv,qr,paid,"},
+	} {
+		t.Run(format, func(t *testing.T) {
+			t.Parallel()
+			id := "4926-" + format
+			m.run(t, "pay", "qr", id)
+			c := m.command(t, "order", "status", id, "--watch", "-o", format)
+			stdout, err := c.StdoutPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := c.Start(); err != nil {
+				t.Fatal(err)
+			}
+			lines := bufio.NewScanner(stdout)
+			for i, text := range want {
+				if !lines.Scan() || !strings.Contains(lines.Text(), text) {
+					t.Errorf("%q, want %q", lines.Text(), text)
+				}
+				if i == len(want)-2 {
+					m.run(t, "sandbox", "pay", id)
+				}
+			}
+			if lines.Scan() {
+				t.Errorf("also %q", lines.Text())
+			}
+			if err := c.Wait(); err != nil {
+				t.Error(err)
+			}
+		})
 	}
 }
 
@@ -55,5 +308,122 @@ func TestWatchSteppedAside(t *testing.T) {
 	x.press("\x03")
 	if code := x.exit(); code != 130 {
 		t.Errorf("exit %d\n%s", code, x.text())
+	}
+}
+
+// Live money moves only after a person has said yes.
+func TestLiveConfirmation(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		keys, args, env string
+		code, posts     int
+	}{
+		"yes":               {keys: "y\r", code: 0, posts: 1},
+		"YES":               {keys: "YES\r", code: 0, posts: 1},
+		"no":                {keys: "n\r", code: 2},
+		"Return":            {keys: "\r", code: 2},
+		"anything else":     {keys: "yesterday\r", code: 2},
+		"Ctrl-D":            {keys: "\x04", code: 2},
+		"Ctrl-C":            {keys: "\x03", code: 130},
+		"--yes":             {args: "--yes", code: 0, posts: 1},
+		"--no-input":        {args: "--no-input", code: 2},
+		"CI":                {env: "CI=true", code: 2},
+		"VILLAPAY_NO_INPUT": {env: "VILLAPAY_NO_INPUT=1", code: 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			stand := serveSandbox(t, sandbox.Options{}, nil)
+			m := sandboxed(t, "VILLAPAY_ENV=shop", c.env)
+			m.with("VILLAPAY_ENV=").run(t, "env", "add", "shop", "--base-url", stand.url, "--live")
+			x := m.at(t, 100, 40, append([]string{"pay", "qr", "4925"}, strings.Fields(c.args)...)...)
+			if c.keys != "" {
+				x.see("Make a LIVE payment order for 4925 (qr) in shop? [y/N]")
+				x.press(c.keys)
+			}
+			if code := x.exit(); code != c.code {
+				t.Errorf("exit %d, want %d\n%s", code, c.code, x.text())
+			}
+			if asked := strings.Contains(x.raw.String(), "[y/N]"); asked != (c.keys != "") {
+				t.Errorf("asked: %t\n%s", asked, x.text())
+			}
+			stand.counts(t, "4925", c.posts, c.posts)
+		})
+	}
+}
+
+// Nobody is asked who cannot answer: a pipe is no person.
+func TestNoPromptWithoutATerminal(t *testing.T) {
+	t.Parallel()
+	stand := serveSandbox(t, sandbox.Options{}, nil)
+	m := sandboxed(t, "VILLAPAY_ENV=shop")
+	m.with("VILLAPAY_ENV=").run(t, "env", "add", "shop", "--base-url", stand.url, "--live")
+	c := m.command(t, "pay", "qr", "4925")
+	c.Stdin = strings.NewReader("y\n")
+	x := startAt(t, 100, 40, c)
+	if code := x.exit(); code != 2 || strings.Contains(x.text(), "[y/N]") || !strings.Contains(x.text(), "--yes") {
+		t.Errorf("exit %d\n%s", code, x.text())
+	}
+	stand.counts(t, "4925", 0, 0)
+}
+
+// A person who waits longer than a moment is told for what, on stderr; --quiet
+// and pipes are left alone. Ctrl-C while waiting is 130.
+func TestWaitingIsTold(t *testing.T) {
+	t.Parallel()
+	m := sandboxed(t)
+	for args, told := range map[string]bool{"slow.1": true, "slow.2 --quiet": false, "slow.3 -o json": true} {
+		t.Run(args, func(t *testing.T) {
+			t.Parallel()
+			x := m.at(t, 100, 50, append([]string{"pay", "qr"}, strings.Fields(args)...)...)
+			code := x.exit()
+			if got := strings.Contains(x.text(), "villapay: waiting for the API"); code != 0 || got != told {
+				t.Errorf("exit %d, told %t\n%s", code, got, x.text())
+			}
+		})
+	}
+	t.Run("piped", func(t *testing.T) {
+		t.Parallel()
+		if r := m.run(t, "pay", "qr", "slow.4"); r.code != 0 || r.stderr != "" {
+			t.Errorf("exit %d, %q", r.code, r.stderr)
+		}
+	})
+	t.Run("Ctrl-C", func(t *testing.T) {
+		t.Parallel()
+		x := m.at(t, 100, 50, "pay", "qr", "silent")
+		x.see("waiting for the API")
+		x.press("\x03")
+		if code := x.exit(); code != 130 || !strings.Contains(x.text(), "interrupted") {
+			t.Errorf("exit %d\n%s", code, x.text())
+		}
+		if state := m.run(t, "order", "status", "silent", "--offline", "--jq", ".villapay.state").stdout; state != "unknown\n" {
+			t.Errorf("recorded as %s", state)
+		}
+	})
+}
+
+// Colours are for people who want them; JSON has none and is indented for them.
+func TestColoursAtATerminal(t *testing.T) {
+	t.Parallel()
+	m := sandboxed(t)
+	m.run(t, "pay", "qr", "paid")
+	m.run(t, "order", "status", "paid")
+	for name, c := range map[string]struct {
+		env, args string
+		coloured  bool
+	}{
+		"auto": {"", "", true}, "NO_COLOR": {"NO_COLOR=1", "", false}, "dumb": {"TERM=dumb", "", false}, "never": {"", "--color never", false},
+		"always": {"NO_COLOR=1", "--color always", true}, "json": {"", "-o json --color always", false}, "jq": {"", "--jq .villapay --color always", false},
+		"yaml": {"", "-o yaml", false}, "csv": {"", "-o csv", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			x := m.with(c.env).at(t, 100, 60, append([]string{"order", "status", "paid", "--offline"}, strings.Fields(c.args)...)...)
+			if code := x.exit(); code != 0 || strings.Contains(x.raw.String(), "\x1b") != c.coloured {
+				t.Errorf("exit %d, %q", code, x.raw.String())
+			}
+			if strings.HasPrefix(name, "j") && !strings.Contains(x.text(), "\n  \"") {
+				t.Errorf("not indented:\n%s", x.text())
+			}
+		})
 	}
 }

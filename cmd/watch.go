@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -21,12 +22,16 @@ func (a *app) watchOrder(ctx context.Context, service *payment.Service, format, 
 	if a.hasView(service, format) {
 		return a.watchLive(ctx, service, orderID)
 	}
+	write, err := a.changes(ctx, format)
+	if err != nil {
+		return err
+	}
 	report, err := service.Watch(ctx, orderID, true, func(r payment.Report) error {
 		if shown || !r.Found {
 			shown = false
 			return nil
 		}
-		return a.writeChange(ctx, format, r.Payment)
+		return write(r.Payment)
 	})
 	if err != nil {
 		return err
@@ -51,21 +56,30 @@ func (a *app) watched(service *payment.Service, report payment.Report) error {
 	return noPayment(report.OrderID, service.Env)
 }
 
-// writeChange writes one line a change.
-func (a *app) writeChange(ctx context.Context, format string, p ledger.Payment) error {
-	if format == "table" {
-		return a.write([]byte(changeLine(a.Now(), p) + "\n"))
-	}
-	raw, err := render.PaymentJSON(p)
-	if err != nil {
-		return err
-	}
-	if format == "yaml" {
-		if err := a.write([]byte("---\n")); err != nil {
-			return err
+// changes makes what writes one line, or document, for each change.
+func (a *app) changes(ctx context.Context, format string) (func(ledger.Payment) error, error) {
+	switch format {
+	case "csv":
+		table, err := render.NewCSV(a.writer())
+		if err != nil {
+			return nil, err
 		}
+		return table.Row, nil
+	case "json", "yaml":
+		return func(p ledger.Payment) error {
+			raw, err := render.PaymentJSON(p)
+			if err != nil {
+				return err
+			}
+			if format == "yaml" {
+				if err := a.write([]byte("---\n")); err != nil {
+					return err
+				}
+			}
+			return a.writeJSON(ctx, format, raw)
+		}, nil
 	}
-	return a.writeJSON(ctx, format, raw)
+	return func(p ledger.Payment) error { return a.write([]byte(changeLine(a.Now(), p) + "\n")) }, nil
 }
 
 func changeLine(now time.Time, p ledger.Payment) string {
@@ -229,23 +243,23 @@ func (v *liveView) frame(screen render.Screen) []string {
 	narrow := screen
 	narrow.Columns = max(1, screen.Columns-1)
 	facts, rest := v.facts(narrow), v.rest(narrow)
-	all := append(facts[:len(facts):len(facts)], rest...)
+	all := slices.Concat(facts, rest)
 	if whyNoCode(v.now.Payment) != "" {
 		return all
 	}
 	code, err := v.app.code(v.now.Payment)
 	if err != nil {
-		return append(render.Wrap(narrow, err.Error()), all...)
+		return slices.Concat(facts, render.Wrap(narrow, err.Error()), rest)
 	}
 	caption := render.Wrap(narrow, code.Caption)
 	var drawn []string
 	for _, text := range [][]string{all, facts} {
 		drawn, err = drawLines(screen, code, len(caption)+len(text))
 		if err == nil {
-			return append(append(caption, drawn...), text...)
+			return slices.Concat(caption, drawn, text)
 		}
 	}
-	return append(render.Wrap(narrow, err.Error()), all...)
+	return slices.Concat(facts, render.Wrap(narrow, err.Error()), rest)
 }
 
 // drawLines is the code's lines where they fit beside so many others. It fails
