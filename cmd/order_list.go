@@ -72,20 +72,28 @@ func (c *orderList) run(ctx context.Context, _ []string) error {
 	if err != nil {
 		return err
 	}
-	empty := true
+	shown, more := 0, false
+	if c.limit > 0 {
+		filter.Limit++ // one more, to know whether there are more
+	}
 	list := opened.List(ctx, filter)
 	err = c.app.showPayments(ctx, format, func(yield func(ledger.Payment, error) bool) {
 		for p, err := range list {
-			empty = false
-			if !yield(p, err) {
+			if more = c.limit > 0 && shown == c.limit; more || !yield(p, err) {
 				return
 			}
+			shown++
 		}
 	})
-	if err == nil && empty {
+	switch {
+	case err != nil:
+		return err
+	case shown == 0:
 		c.app.note("no payments")
+	case more:
+		c.app.note("the newest %d are shown; --limit 0 shows all", shown)
 	}
-	return err
+	return nil
 }
 
 func (c *orderList) filter() (ledger.Filter, error) {

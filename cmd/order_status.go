@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"context"
+	"fmt"
 	"iter"
 
 	"github.com/spf13/cobra"
@@ -97,24 +98,32 @@ func (c *orderStatus) show(ctx context.Context, format string, reports []payment
 // verdict says what went wrong and ends with the worst of it.
 func (c *orderStatus) verdict(service *payment.Service, reports []payment.Report) error {
 	var worst error
+	missing := 0
 	for _, r := range reports {
 		switch {
 		case r.Err != nil:
 			if r.Found {
 				c.app.warn("order %s: the API could not be asked; this is what the ledger knew %s", r.OrderID, render.Ago(c.app.Now(), r.Payment.KnownAt))
 			}
-			worst = r.Err
+			worst = unanswered(r.Err)
 		case !r.Found:
-			worst = noPayment(r.OrderID, service.Env)
+			missing++
 			if len(reports) > 1 {
-				c.app.warn("%s", worst)
+				c.app.warn("no payment of order %s is known in %s", r.OrderID, service.Env)
 			}
 		case r.NoEndpoint && !c.offline:
 			c.app.note("order %s: %s has no status endpoint; this is what the ledger knew %s", r.OrderID, service.Env, render.Ago(c.app.Now(), r.Payment.KnownAt))
 		}
 	}
-	if worst != nil || !c.exitStatus {
+	switch {
+	case worst != nil:
 		return worst
+	case missing > 0 && len(reports) > 1:
+		return &failure{Code: "no_payment", Message: fmt.Sprintf("%d of %d orders have no payment", missing, len(reports)), ExitCode: exitRefused}
+	case missing > 0:
+		return noPayment(reports[0].OrderID, service.Env)
+	case !c.exitStatus:
+		return nil
 	}
 	for _, r := range reports {
 		if r.Payment.State != ledger.Paid {
@@ -122,6 +131,16 @@ func (c *orderStatus) verdict(service *payment.Service, reports []payment.Report
 		}
 	}
 	return nil
+}
+
+// unanswered is how a question that failed ends. What is said of a payment order
+// that failed, that nothing was made, would answer a question nobody asked.
+func unanswered(err error) error {
+	f := explainKind(err)
+	if f.ExitCode == exitUnavailable {
+		f.Hint = "try again later"
+	}
+	return f
 }
 
 // values makes a sequence of payments that cannot fail.

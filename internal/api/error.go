@@ -55,8 +55,11 @@ type Error struct {
 }
 
 func (e *Error) Error() string {
-	if e.Status == 0 {
+	switch {
+	case e.Status == 0:
 		return e.Message
+	case e.Code == fmt.Sprintf("http_%d", e.Status):
+		return fmt.Sprintf("%s (HTTP %d)", e.Message, e.Status)
 	}
 	return fmt.Sprintf("%s (%s, HTTP %d)", e.Message, e.Code, e.Status)
 }
