@@ -32,7 +32,7 @@ func TestEveryCallIsLogged(t *testing.T) {
 	for name, want := range map[string]string{
 		"made":     `INFO call method=POST path=/api/qrpayment order=4925 key=k status=200 request_id=req-1 outcome=ok`,
 		"refused":  `WARN call method=POST path=/api/qrpayment order=4925 key=k status=400 request_id="" error="no: [redacted] (bad, HTTP 400)" code=bad outcome=refused`,
-		"no order": `ERROR call method=POST path=/api/qrpayment order=4925 key=k status=200 request_id="" error="the server's answer is not an order (http_200, HTTP 200)" code=http_200 outcome=unknown`,
+		"no order": `ERROR call method=POST path=/api/qrpayment order=4925 key=k status=200 request_id="" error="the server's answer is not an order (HTTP 200)" code=http_200 outcome=unknown`,
 		"lost":     `ERROR call method=POST path=/api/qrpayment order=4925 key=k error="lost the connection to HOST before its answer was complete: EOF" code=connection_lost outcome=unknown`,
 	} {
 		t.Run(name, func(t *testing.T) {
