@@ -1,0 +1,381 @@
+package cmd
+
+import (
+	"bytes"
+	"database/sql"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	_ "github.com/jackc/pgx/v5/stdlib"
+
+	"github.com/villapay/villapay/internal/sandbox"
+)
+
+// sharedLedger makes an empty ledger on a PostgreSQL server and returns its URL.
+func sharedLedger(t *testing.T) string {
+	t.Helper()
+	server := os.Getenv("VILLAPAY_TEST_POSTGRES")
+	if server == "" {
+		t.Skip("VILLAPAY_TEST_POSTGRES names no PostgreSQL server")
+	}
+	admin, err := sql.Open("pgx", server)
+	if err != nil {
+		t.Fatal(err)
+	}
+	schema := fmt.Sprintf("villapay_cmd_%d_%d", os.Getpid(), time.Now().UnixNano())
+	if _, err := admin.Exec("CREATE SCHEMA " + schema); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_, _ = admin.Exec("DROP SCHEMA " + schema + " CASCADE")
+		_ = admin.Close()
+	})
+	u, err := url.Parse(server)
+	if err != nil {
+		t.Fatal(err)
+	}
+	query := u.Query()
+	query.Set("search_path", schema)
+	u.RawQuery = query.Encode()
+	return u.String()
+}
+
+// wire is the network between villapay and PostgreSQL, which a test can cut.
+type wire struct {
+	server string // its address
+	url    string // of the ledger through the wire
+
+	mu    sync.Mutex
+	conns map[net.Conn]bool
+	gone  bool                   // new connections break at once
+	deaf  bool                   // what the server says next is lost, and the connections with it
+	watch func(sent []byte) bool // looks at what villapay sends; false keeps it back and cuts
+}
+
+func newWire(t *testing.T, ledgerURL string) *wire {
+	t.Helper()
+	u, err := url.Parse(ledgerURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &wire{server: u.Host, conns: map[net.Conn]bool{}}
+	u.Host = listener.Addr().String()
+	w.url = u.String()
+	t.Cleanup(func() {
+		_ = listener.Close()
+		w.cut(true)
+	})
+	go func() {
+		for {
+			client, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			go w.carry(client)
+		}
+	}()
+	return w
+}
+
+// carry connects one client with the server until either goes away.
+func (w *wire) carry(client net.Conn) {
+	defer client.Close()
+	server, err := net.Dial("tcp", w.server)
+	if err != nil {
+		return
+	}
+	defer server.Close()
+	w.mu.Lock()
+	gone := w.gone
+	w.conns[client], w.conns[server] = true, true
+	w.mu.Unlock()
+	if gone {
+		return
+	}
+	go w.answer(client, server)
+	buffer := make([]byte, 64<<10)
+	for {
+		n, err := client.Read(buffer)
+		if err != nil || !w.passes(buffer[:n]) {
+			return
+		}
+		if _, err := server.Write(buffer[:n]); err != nil {
+			return
+		}
+	}
+}
+
+// answer brings back what the server says.
+func (w *wire) answer(client, server net.Conn) {
+	defer client.Close()
+	buffer := make([]byte, 64<<10)
+	for {
+		n, err := server.Read(buffer)
+		if err != nil {
+			return
+		}
+		w.mu.Lock()
+		deaf, gone := w.deaf, w.gone
+		w.deaf = false
+		w.mu.Unlock()
+		if deaf {
+			w.cut(gone)
+			return
+		}
+		if _, err := client.Write(buffer[:n]); err != nil {
+			return
+		}
+	}
+}
+
+func (w *wire) passes(sent []byte) bool {
+	w.mu.Lock()
+	watch := w.watch
+	w.mu.Unlock()
+	return watch == nil || watch(sent)
+}
+
+// cut breaks every connection. gone says that no new ones can be had either.
+func (w *wire) cut(gone bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.gone = gone
+	for conn := range w.conns {
+		_ = conn.Close()
+	}
+	clear(w.conns)
+}
+
+func (w *wire) mend() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.gone, w.watch = false, nil
+}
+
+// loseAnswer loses what the server says next, and then the connections.
+func (w *wire) loseAnswer(gone bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.deaf, w.gone = true, gone
+}
+
+// atCommit does something when the next transaction is being committed; false
+// keeps the commit from arriving.
+func (w *wire) atCommit(do func() bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var once atomic.Bool
+	message := []byte("Q\x00\x00\x00\x0bcommit\x00") // a simple query, as PostgreSQL's protocol has it
+	w.watch = func(sent []byte) bool {
+		if !bytes.Contains(sent, message) || once.Swap(true) {
+			return true
+		}
+		return do()
+	}
+}
+
+// Twenty processes on two machines that share a ledger: one request, one order,
+// twenty equal answers.
+func TestTwoMachinesMakeOneOrder(t *testing.T) {
+	t.Parallel()
+	shared := sharedLedger(t)
+	stand := serveSandbox(t, sandbox.Options{Latency: 100 * time.Millisecond}, nil)
+	env := []string{"VILLAPAY_BASE_URL=" + stand.url, "VILLAPAY_LEDGER=" + shared}
+	machines := []*machine{newMachine(t, env...), newMachine(t, env...)}
+	results := make([]result, 20)
+	var all sync.WaitGroup
+	for i := range results {
+		all.Go(func() { results[i] = machines[i%2].run(t, "pay", "qr", "4925", "-o", "json") })
+	}
+	all.Wait()
+	first, fresh := results[0].object(t), 0
+	for _, r := range results {
+		p := r.object(t)
+		if r.code != 0 || p.ID != first.ID || p.Villapay.Key != first.Villapay.Key {
+			t.Errorf("exit %d, %+v, stderr %s", r.code, p, r.stderr)
+		}
+		if !p.Villapay.Replayed {
+			fresh++
+		}
+	}
+	if fresh != 1 {
+		t.Errorf("%d processes say they made it", fresh)
+	}
+	stand.counts(t, "4925", 1, 1)
+}
+
+// A machine that dies while it sends is noticed by its lease, and its order is
+// finished with the same key by the other one.
+func TestADeadMachineIsTakenOverFrom(t *testing.T) {
+	t.Parallel()
+	shared := sharedLedger(t)
+	g := newGate()
+	var keys sync.Map
+	stand := serveSandbox(t, sandbox.Options{}, func(next http.Handler) http.Handler {
+		held := g.hold(next)
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			keys.Store(r.Header.Get("Idempotency-Key"), true)
+			held.ServeHTTP(w, r)
+		})
+	})
+	defer close(g.open)
+	env := []string{"VILLAPAY_BASE_URL=" + stand.url, "VILLAPAY_LEDGER=" + shared}
+	dying, other := newMachine(t, env...), newMachine(t, env...)
+	holder := dying.command(t, "pay", "qr", "4925")
+	if err := holder.Start(); err != nil {
+		t.Fatal(err)
+	}
+	<-g.arrived
+	_ = holder.Process.Kill()
+	_ = holder.Wait()
+	r := other.run(t, "pay", "qr", "4925", "-o", "json")
+	if p := r.object(t); r.code != 0 || p.Villapay.Replayed || !strings.Contains(r.stderr, "waiting for it") {
+		t.Errorf("exit %d, %+v, stderr %s", r.code, p, r.stderr)
+	}
+	n := 0
+	keys.Range(func(any, any) bool { n++; return true })
+	if n != 1 {
+		t.Errorf("%d keys were sent", n)
+	}
+}
+
+// PostgreSQL gone before the call: exit 3, nothing sent, and no password shown.
+func TestTheSharedLedgerIsGoneBefore(t *testing.T) {
+	t.Parallel()
+	stand := serveSandbox(t, sandbox.Options{}, nil)
+	m := newMachine(t, "VILLAPAY_BASE_URL="+stand.url, "VILLAPAY_LEDGER=postgres://clerk:tops3cret@127.0.0.1:1/villapay")
+	for _, args := range [][]string{{"pay", "qr", "4925"}, {"order", "list"}, {"order", "status", "4925"}} {
+		r := m.run(t, args...)
+		if r.code != 3 || r.stdout != "" || !strings.Contains(r.stderr, "postgres://clerk@127.0.0.1:1/villapay") || strings.Contains(r.stderr, "tops3cret") {
+			t.Errorf("%v: exit %d, stdout %q, stderr %q", args, r.code, r.stdout, r.stderr)
+		}
+	}
+	stand.counts(t, "4925", 0, 0)
+}
+
+// PostgreSQL gone while the request is under way, or while the answer is being
+// committed: what is not known to be recorded is not shown (exit 6), and the
+// next run gives the one order there is, with its key.
+func TestTheSharedLedgerIsGoneMeanwhile(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name  string
+		at    func(w *wire) // when the request has arrived
+		code  int           // of the run that it happens to
+		posts int           // in both runs together
+	}{
+		{"during the request, for good", func(w *wire) { w.cut(true) }, 6, 2},
+		{"during the request, for a moment", func(w *wire) { w.cut(false) }, 0, 1},
+		{"as the commit leaves, for good", func(w *wire) {
+			w.atCommit(func() bool { w.cut(true); return false })
+		}, 6, 2},
+		{"as the commit leaves, for a moment", func(w *wire) {
+			w.atCommit(func() bool { w.cut(false); return false })
+		}, 0, 1},
+		{"before the commit is confirmed, for a moment", func(w *wire) {
+			w.atCommit(func() bool { w.loseAnswer(false); return true })
+		}, 0, 1},
+		{"before the commit is confirmed, for good", func(w *wire) {
+			w.atCommit(func() bool { w.loseAnswer(true); return true })
+		}, 6, 1},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWire(t, sharedLedger(t))
+			g := newGate()
+			stand := serveSandbox(t, sandbox.Options{}, g.hold)
+			m := newMachine(t, "VILLAPAY_BASE_URL="+stand.url, "VILLAPAY_LEDGER="+w.url)
+			c := m.command(t, "pay", "qr", "4925", "-o", "json")
+			var stdout, stderr bytes.Buffer
+			c.Stdout, c.Stderr = &stdout, &stderr
+			if err := c.Start(); err != nil {
+				t.Fatal(err)
+			}
+			<-g.arrived
+			test.at(w)
+			close(g.open)
+			_ = c.Wait()
+			r := result{c.ProcessState.ExitCode(), stdout.String(), stderr.String()}
+			if r.code != test.code || (r.stdout == "") != (test.code != 0) {
+				t.Errorf("exit %d, stdout %q, stderr %s", r.code, r.stdout, r.stderr)
+			}
+			w.mend()
+			again := m.run(t, "pay", "qr", "4925", "-o", "json").object(t)
+			if again.Villapay.State != "awaiting" || test.code == 0 && again.ID != r.object(t).ID {
+				t.Errorf("first %s, then %+v", r.stdout, again)
+			}
+			stand.counts(t, "4925", test.posts, 1)
+		})
+	}
+}
+
+// A claim whose commit is not confirmed sends nothing (exit 3), and does not keep
+// the next run waiting though it may be in the ledger.
+func TestAClaimThatIsNotConfirmed(t *testing.T) {
+	t.Parallel()
+	w := newWire(t, sharedLedger(t))
+	stand := serveSandbox(t, sandbox.Options{}, nil)
+	m := newMachine(t, "VILLAPAY_BASE_URL="+stand.url, "VILLAPAY_LEDGER="+w.url)
+	if r := m.run(t, "pay", "qr", "4900"); r.code != 0 {
+		t.Fatal(r.stderr)
+	}
+	w.atCommit(func() bool { w.loseAnswer(true); return true })
+	if r := m.run(t, "pay", "qr", "4925"); r.code != 3 || r.stdout != "" || !strings.Contains(r.stderr, "nothing was sent") {
+		t.Errorf("exit %d, stdout %q, stderr %s", r.code, r.stdout, r.stderr)
+	}
+	stand.counts(t, "4925", 0, 0)
+	w.mend()
+	start := time.Now()
+	p := m.run(t, "pay", "qr", "4925", "-o", "json").object(t)
+	if took := time.Since(start); p.Villapay.State != "awaiting" || took > 8*time.Second {
+		t.Errorf("after %s: %+v", took, p)
+	}
+	stand.counts(t, "4925", 1, 1)
+}
+
+// The shared ledger goes away in the middle of a batch: it stops, and on another
+// machine it is taken up again to its end; no order is lost or made twice.
+func TestTheSharedLedgerIsGoneUnderABatch(t *testing.T) {
+	t.Parallel()
+	shared := sharedLedger(t)
+	w := newWire(t, shared)
+	b := serveBank(t, true)
+	var seen atomic.Int64
+	b.gate = func(string) {
+		if seen.Add(1) == 100 {
+			w.cut(true)
+		}
+	}
+	m := newMachine(t, "VILLAPAY_BASE_URL="+b.url, "VILLAPAY_LEDGER="+w.url)
+	args := []string{"pay", "batch", m.orderFile(t, 300), "--rate", "0", "--concurrency", "8", "-o", "json"}
+	shown := shownOrders{}
+	r := m.run(t, args...)
+	if r.code != 6 && r.code != 3 || !strings.Contains(r.stderr, "goes on where it stopped") {
+		t.Errorf("exit %d, stderr %s", r.code, r.stderr)
+	}
+	shown.see(t, []byte(r.stdout))
+	other := newMachine(t, "VILLAPAY_BASE_URL="+b.url, "VILLAPAY_LEDGER="+shared)
+	for range 5 {
+		r = other.run(t, args...)
+		shown.see(t, []byte(r.stdout))
+		if r.code != 6 {
+			break
+		}
+	}
+	if r.code != 0 {
+		t.Errorf("then: exit %d, %s", r.code, r.stderr)
+	}
+	shown.check(t, b, 300)
+}
