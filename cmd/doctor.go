@@ -161,13 +161,13 @@ func (c *doctor) ledger(ctx context.Context) []check {
 
 func (c *doctor) journal() check {
 	c.app.log()
-	if c.app.lazy.journal == nil {
+	if c.app.journal == nil {
 		return warning("log", "set VILLAPAY_STATE_DIR", "there is no state directory to keep it in")
 	}
-	if err := c.app.lazy.journal.Check(); err != nil {
+	if err := c.app.journal.Check(); err != nil {
 		return warning("log", "payments go on without a log", "%s", err)
 	}
-	return ok("log", "%s", c.app.lazy.journal.Path())
+	return ok("log", "%s", c.app.journal.Path())
 }
 
 func (c *doctor) signIn(ctx context.Context, settings *config.Config) check {

@@ -109,19 +109,23 @@ func explainKind(err error) *failure {
 	case errors.As(err, &busy):
 		return &failure{Code: "busy", Message: err.Error(), Hint: hintRunAgain, Retryable: true, ExitCode: exitUnknown}
 	case errors.As(err, &call) && call.Kind == api.Unknown: // whatever else happened, it may have been made
-		return explainCall(call)
+		f := explainCall(call)
+		if errors.As(err, &signIn) && signIn.Hint != "" {
+			f.Hint = signIn.Hint + "; then: " + f.Hint
+		}
+		return f
 	case errors.As(err, &signIn):
 		return explainSignIn(signIn)
 	case errors.As(err, &settings):
 		return explainConfig(settings)
 	case errors.As(err, &keyUsed):
 		return &failure{Code: "key_used", Message: err.Error(), Hint: "use another key, or none: villapay makes a fresh one", ExitCode: exitUsage}
+	case call != nil: // it was refused, even if that could not be recorded
+		return explainCall(call)
 	case errors.As(err, &stored):
 		return &failure{Code: "ledger", Message: err.Error(), Hint: "nothing was sent; run `villapay doctor`", ExitCode: exitConfig}
 	case errors.As(err, &local):
 		return &failure{Code: "local", Message: err.Error(), Hint: local.hint, ExitCode: exitConfig}
-	case call != nil:
-		return explainCall(call)
 	case errors.Is(err, context.DeadlineExceeded):
 		return &failure{Code: "timeout", Message: err.Error(), Retryable: true, ExitCode: exitUnavailable}
 	}

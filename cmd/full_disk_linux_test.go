@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"os"
-
 	"strings"
 	"sync/atomic"
 	"testing"

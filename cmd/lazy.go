@@ -32,31 +32,31 @@ type lazy struct {
 // close lets go of what was opened. It returns the first error.
 func (a *app) close() error {
 	var all []error
-	if a.lazy.ledger != nil {
-		all = append(all, a.lazy.ledger.Close())
+	if a.ledger != nil {
+		all = append(all, a.ledger.Close())
 	}
-	if a.lazy.sandbox != nil {
-		all = append(all, a.lazy.sandbox.Close())
+	if a.sandbox != nil {
+		all = append(all, a.sandbox.Close())
 	}
-	if a.lazy.journal != nil {
-		all = append(all, a.lazy.journal.Close())
+	if a.journal != nil {
+		all = append(all, a.journal.Close())
 	}
 	return errors.Join(all...)
 }
 
 // settings reads the configuration once.
 func (a *app) settings() (*config.Config, error) {
-	if a.lazy.config == nil {
+	if a.config == nil {
 		loaded, err := config.Load(a.Getenv, config.Flags{Env: a.flags.env, Timeout: a.flags.timeout})
 		if err != nil {
 			return nil, err
 		}
-		a.lazy.config = loaded
+		a.config = loaded
 		for _, text := range loaded.Warnings {
 			a.warn("%s", text)
 		}
 	}
-	return a.lazy.config, nil
+	return a.config, nil
 }
 
 func (a *app) stateDir() (string, error) {
@@ -70,20 +70,20 @@ func (a *app) stateDir() (string, error) {
 // log is the journal in the state directory. A journal that cannot be written
 // never stops a payment.
 func (a *app) log() *slog.Logger {
-	if a.lazy.journal == nil {
+	if a.journal == nil {
 		dir, err := a.stateDir()
 		if err != nil {
 			return slog.New(slog.DiscardHandler)
 		}
-		a.lazy.journal = journal.New(filepath.Join(dir, "log"))
+		a.journal = journal.New(filepath.Join(dir, "log"))
 	}
 	return a.lazy.journal.Logger().With("pid", os.Getpid(), "version", a.Build.Version)
 }
 
 // openLedger opens the ledger that the configuration names; nil for "none".
 func (a *app) openLedger(ctx context.Context) (*ledger.Ledger, error) {
-	if a.lazy.ledger != nil {
-		return a.lazy.ledger, nil
+	if a.ledger != nil {
+		return a.ledger, nil
 	}
 	settings, err := a.settings()
 	if err != nil {
@@ -97,8 +97,8 @@ func (a *app) openLedger(ctx context.Context) (*ledger.Ledger, error) {
 		return nil, err
 	}
 	defer a.waiting("the ledger")()
-	a.lazy.ledger, err = ledger.Open(ctx, settings.Ledger, dir, actor(), a.Now)
-	return a.lazy.ledger, err
+	a.ledger, err = ledger.Open(ctx, settings.Ledger, dir, actor(), a.Now)
+	return a.ledger, err
 }
 
 // requireLedger opens the ledger for a command that is about nothing else.
@@ -185,14 +185,14 @@ func (a *app) signInTransport() (http.RoundTripper, error) {
 const sandboxURL = "http://sandbox.invalid"
 
 func (a *app) openSandbox() (*sandbox.Sandbox, error) {
-	if a.lazy.sandbox == nil {
+	if a.sandbox == nil {
 		dir, err := a.stateDir()
 		if err != nil {
 			return nil, err
 		}
-		a.lazy.sandbox = sandbox.New(sandbox.Options{Dir: filepath.Join(dir, "sandbox"), Now: a.Now})
+		a.sandbox = sandbox.New(sandbox.Options{Dir: filepath.Join(dir, "sandbox"), Now: a.Now})
 	}
-	return a.lazy.sandbox, nil
+	return a.sandbox, nil
 }
 
 func (a *app) userAgent() string {

@@ -56,8 +56,7 @@ func (a *app) format(has ...string) (string, error) {
 // formatAnyway is format for commands that work with a broken configuration too.
 func (a *app) formatAnyway(has ...string) (string, error) {
 	format, err := a.format(has...)
-	var broken *config.Error
-	if errors.As(err, &broken) {
+	if _, ok := errors.AsType[*config.Error](err); ok {
 		return has[0], nil
 	}
 	return format, err
@@ -97,8 +96,7 @@ func (a *app) showAs(ctx context.Context, format string, p ledger.Payment, code 
 		return nil
 	}
 	err := a.drawCode(p, code, a.Out)
-	var undrawn *failure
-	if errors.As(err, &undrawn) {
+	if _, ok := errors.AsType[*failure](err); ok {
 		a.warn("%s", err) // the table has been shown: a code that does not fit is no failure
 		return nil
 	}

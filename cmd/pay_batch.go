@@ -95,7 +95,7 @@ func (c *payBatch) run(ctx context.Context, args []string) error {
 
 // read checks the whole input and keeps it aside.
 func (c *payBatch) read(profile config.Profile, name string) (*payment.Input, error) {
-	var from io.Reader = c.app.In
+	from := c.app.In
 	if name != "-" {
 		file, err := os.Open(name)
 		if err != nil {

@@ -158,6 +158,14 @@ func (x *terminal) resize(cols, rows int) {
 	setSize(x.t, x.pty, cols, rows)
 }
 
+// forgive forgets what frames did that were under way when the window changed:
+// they were drawn for its size before.
+func (x *terminal) forgive() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.screen.wrapped, x.screen.faults = nil, nil
+}
+
 // exit waits for the command's end and returns its exit code. By then all that
 // it wrote is on the screen, which must be in order: the normal one, with a
 // cursor, echo on, and nothing on it that villapay may not write.

@@ -40,17 +40,20 @@ type globalFlags struct {
 // Run carries out one command line and returns its exit code.
 func Run(ctx context.Context, p *Program, args []string) int {
 	a := &app{Program: p}
-	root := a.root()
+	root := a.rootOf(needed(args))
 	root.SetArgs(args)
 	root.SetIn(p.In)
 	root.SetOut(a.writer())
 	root.SetErr(p.Err)
-	err := root.ExecuteContext(ctx)
+	command, err := root.ExecuteContextC(ctx)
 	if err != nil && !a.parsed {
 		err = asUsage(err)
 	}
 	if err == nil {
 		err = a.unwritten
+	}
+	if err != nil {
+		a.logFailure(command.CommandPath(), explain(ctx, err))
 	}
 	if closed := a.close(); err == nil {
 		err = closed
@@ -63,10 +66,22 @@ func Run(ctx context.Context, p *Program, args []string) int {
 	return f.ExitCode
 }
 
+// logFailure writes how a command ended to the log. A mistake on the command line
+// is nothing to look into later.
+func (a *app) logFailure(command string, f *failure) {
+	if f.ExitCode == exitUsage {
+		return
+	}
+	log := a.log().With("command", command, "exit_code", f.ExitCode)
+	if a.config != nil {
+		log = log.With("env", a.config.Profile.Name)
+	}
+	log.Error("failed", "code", f.Code, "error", f.Message, "status", f.Status, "request_id", f.RequestID)
+}
+
 // asUsage makes a usage error of what cobra found wrong with the command line.
 func asUsage(err error) error {
-	var ready *failure
-	if errors.As(err, &ready) {
+	if _, ok := errors.AsType[*failure](err); ok {
 		return err
 	}
 	message, suggestions, _ := strings.Cut(err.Error(), "\n\nDid you mean this?\n")
@@ -87,13 +102,53 @@ func (a *app) jsonErrors() bool {
 	if format == "" {
 		format = a.Getenv("VILLAPAY_OUTPUT")
 	}
-	if format == "" && a.lazy.config != nil {
-		format = a.lazy.config.Output.Value
+	if format == "" && a.config != nil {
+		format = a.config.Output.Value
 	}
 	return format == "json"
 }
 
-func (a *app) root() *cobra.Command {
+// entry is a command of the first level.
+type entry struct {
+	group, name string
+	make        func(*app) *cobra.Command
+}
+
+// entries are all commands, in the order that they were made for people in.
+func entries() []entry {
+	return []entry{
+		{"money", "pay", newPay},
+		{"money", "order", newOrder},
+		{"setup", "login", newLogin},
+		{"setup", "logout", newLogout},
+		{"setup", "whoami", newWhoami},
+		{"setup", "token", newToken},
+		{"setup", "env", newEnv},
+		{"tools", "sandbox", newSandbox},
+		{"tools", "api", newAPI},
+		{"tools", "doctor", newDoctor},
+		{"tools", "webhook", newWebhook},
+		{"tools", "version", newVersion},
+		{"tools", "completion", newCompletion},
+	}
+}
+
+// needed are the commands that a command line can be about: the one that it
+// begins with, or all. Making all of them is felt at every start.
+func needed(args []string) []entry {
+	all := entries()
+	for i, e := range all {
+		if len(args) > 0 && args[0] == e.name {
+			return all[i : i+1]
+		}
+	}
+	return all
+}
+
+// root is the whole command line.
+func (a *app) root() *cobra.Command { return a.rootOf(entries()) }
+
+func (a *app) rootOf(some []entry) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "villapay",
 		Short: "Make KBank QR and WeChat payment orders for Villa orders",
@@ -121,15 +176,11 @@ again instead of being made twice.`,
 		&cobra.Group{ID: "setup", Title: "Sign-in and environments:"},
 		&cobra.Group{ID: "tools", Title: "Tools:"},
 	)
-	add := func(group string, commands ...*cobra.Command) {
-		for _, c := range commands {
-			c.GroupID = group
-		}
-		root.AddCommand(commands...)
+	for _, e := range some {
+		c := e.make(a)
+		c.GroupID = e.group
+		root.AddCommand(c)
 	}
-	add("money", newPay(a), newOrder(a))
-	add("setup", newLogin(a), newLogout(a), newWhoami(a), newToken(a), newEnv(a))
-	add("tools", newSandbox(a), newAPI(a), newDoctor(a), newWebhook(a), newVersion(a), newCompletion(a))
 	addTopics(root)
 	return root
 }
@@ -156,6 +207,17 @@ func (a *app) globalFlags(root *cobra.Command) {
 // run adapts a command's run method to cobra. From here on errors are not about
 // the command line any more, unless they say so.
 func (a *app) run(run func(ctx context.Context, args []string) error) func(*cobra.Command, []string) error {
+	return a.atOnce(func(ctx context.Context, args []string) error {
+		if a.Heed != nil {
+			a.Heed()
+		}
+		return run(ctx, args)
+	})
+}
+
+// atOnce adapts the run method of a command that does nothing which Ctrl-C would
+// have to end in an orderly way: it starts sooner.
+func (a *app) atOnce(run func(ctx context.Context, args []string) error) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, args []string) error {
 		a.parsed = true
 		return run(cmd.Context(), args)

@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -61,7 +62,7 @@ func unusedPort(t *testing.T) int {
 
 // with is the same machine with more variables set.
 func (m *machine) with(env ...string) *machine {
-	return &machine{dir: m.dir, env: append(m.env[:len(m.env):len(m.env)], env...)}
+	return &machine{dir: m.dir, env: append(slices.Clip(m.env), env...)}
 }
 
 const password = "Passw0rd!"

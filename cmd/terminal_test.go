@@ -173,6 +173,7 @@ func TestWatchResized(t *testing.T) {
 			}
 			return strings.Contains(strings.Join(strings.Fields(v.text()), " "), size.told)
 		})
+		x.forgive()
 	}
 	x.press("\x03")
 	if code := x.exit(); code != 130 || !strings.Contains(x.text(), "interrupted") {

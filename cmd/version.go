@@ -17,7 +17,7 @@ func newVersion(a *app) *cobra.Command {
 		Short:   "Show which villapay this is",
 		Example: "  villapay version\n  villapay version -o json",
 		Args:    exactArgs(),
-		RunE:    a.run(c.run),
+		RunE:    a.atOnce(c.run),
 	}
 }
 

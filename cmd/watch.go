@@ -42,7 +42,7 @@ func (a *app) watchOrder(ctx context.Context, service *payment.Service, format, 
 // hasView tells whether watching takes the whole terminal. It does not where
 // --debug writes to the same one, nor without a ledger to know the code from.
 func (a *app) hasView(service *payment.Service, format string) bool {
-	return format == "table" && service.Ledger != nil && a.OutTTY && a.Getenv("TERM") != "dumb" && !(a.debugging() && a.ErrTTY)
+	return format == "table" && service.Ledger != nil && a.OutTTY && a.Getenv("TERM") != "dumb" && (!a.debugging() || !a.ErrTTY)
 }
 
 // watched is how watching ends: 0 paid, 8 expired, 5 failed.

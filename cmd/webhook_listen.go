@@ -123,9 +123,10 @@ func (c *webhookListen) line(ctx context.Context, format string, e webhook.Event
 	case e.Applied.Repeat:
 		state += " (repeat)"
 	}
-	text := fmt.Sprintf("%s  %s  %s  %s  %s  %s", render.Stamp(e.At), order, state, render.Money(n.Amount, n.Currency), n.TransactionState, n.ID)
+	var text strings.Builder
+	fmt.Fprintf(&text, "%s  %s  %s  %s  %s  %s", render.Stamp(e.At), order, state, render.Money(n.Amount, n.Currency), n.TransactionState, n.ID)
 	for _, w := range e.Applied.Warnings {
-		text += "  warning: " + w.Message
+		text.WriteString("  warning: " + w.Message)
 	}
-	return c.app.write([]byte(render.Visible(text) + "\n"))
+	return c.app.write([]byte(render.Visible(text.String()) + "\n"))
 }

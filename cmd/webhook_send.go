@@ -99,8 +99,7 @@ func (c *webhookSend) send(ctx context.Context, body []byte) error {
 	}
 	status, err := webhook.Send(ctx, &http.Client{Transport: transport}, c.to, body)
 	if err != nil {
-		var wrapped *url.Error
-		if errors.As(err, &wrapped) {
+		if wrapped, ok := errors.AsType[*url.Error](err); ok {
 			err = wrapped.Err
 		}
 		return &failure{Code: "unreachable", Message: fmt.Sprintf("cannot reach %s: %s", c.to, err), Hint: "start it: villapay webhook listen", Retryable: true, ExitCode: exitUnavailable}

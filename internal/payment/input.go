@@ -167,10 +167,11 @@ func firstLine(head []byte) []byte {
 func parseLines(br *bufio.Reader, bad func(BadLine), each func(number int, line []byte) error) error {
 	for number := 1; ; number++ {
 		line, err := br.ReadSlice('\n')
+		last := errors.Is(err, io.EOF)
 		switch {
 		case errors.Is(err, bufio.ErrBufferFull):
 			return BadLine{number, fmt.Errorf("longer than %d bytes", longestRecord)}
-		case err != nil && !errors.Is(err, io.EOF):
+		case err != nil && !last:
 			return err
 		}
 		if line = bytes.TrimSpace(line); len(line) > 0 {
@@ -178,7 +179,7 @@ func parseLines(br *bufio.Reader, bad func(BadLine), each func(number int, line 
 				bad(BadLine{number, failed})
 			}
 		}
-		if err != nil {
+		if last {
 			return nil
 		}
 	}

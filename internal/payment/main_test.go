@@ -141,8 +141,7 @@ func (w *world) counts(t *testing.T, orderID string, posts, orders int) {
 
 // kind is what an error says may have happened; 0 for errors of another type.
 func kind(err error) api.Kind {
-	var failure *api.Error
-	if errors.As(err, &failure) {
+	if failure, ok := errors.AsType[*api.Error](err); ok {
 		return failure.Kind
 	}
 	return 0

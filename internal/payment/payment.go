@@ -125,8 +125,7 @@ func (s *Service) follow(ctx context.Context, wish ledger.ClaimRequest, lost led
 		wish.Key = s.NewKey()
 	}
 	p, err := s.makeRecorded(ctx, wish)
-	var failed *ledger.Error
-	if errors.As(err, &failed) {
+	if _, ok := errors.AsType[*ledger.Error](err); ok {
 		return lost, &NotRecordedError{lost.Key, err}
 	}
 	return p, err
@@ -258,8 +257,7 @@ func (s *Service) recordFailure(ctx context.Context, claim ledger.Claim, made ap
 // carried out all the same.
 func stillUnknown(cause error) error {
 	unknown := &api.Error{Kind: api.Unknown, Code: "outcome_unknown", Message: cause.Error(), Err: cause}
-	var failure *api.Error
-	if errors.As(cause, &failure) {
+	if failure, ok := errors.AsType[*api.Error](cause); ok {
 		*unknown = *failure
 		unknown.Kind = api.Unknown
 	}

@@ -11,9 +11,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	_ "modernc.org/sqlite"
-
 	"github.com/google/go-cmp/cmp"
+	_ "modernc.org/sqlite"
 
 	"github.com/villapay/villapay/internal/api"
 	"github.com/villapay/villapay/internal/ledger"

@@ -103,7 +103,7 @@ func (s *Service) askStatus(ctx context.Context, orderID string, known []ledger.
 		return known, nil
 	case err != nil:
 		report.Err = err
-		return known, nil
+		return known, nil //nolint:nilerr // the report tells of it, beside what the ledger knows
 	}
 	target, ok := about(known, answer.BankID)
 	if !ok {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -137,12 +138,7 @@ func scan(t *testing.T, picture [][]bool, quiet int) string {
 }
 
 func contains(row []bool, want bool) bool {
-	for _, on := range row {
-		if on == want {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(row, want)
 }
 
 func TestEveryStyleScans(t *testing.T) {
