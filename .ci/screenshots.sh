@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Draws codes in real terminals under Xvfb and reads the screenshots back with
 # zbarimg: screenshots.sh VILLAPAY
-# Needs xvfb, xterm, rxvt-unicode, x11-apps, netpbm and zbar-tools.
+# Needs xvfb, xterm, rxvt-unicode, x11-apps, netpbm, fonts-dejavu-core and zbar-tools.
 set -euo pipefail
 villapay=$(realpath "$1")
 work=$(mktemp -d)
@@ -42,18 +42,44 @@ shot() {
 	echo "ok: $name"
 }
 
-xterm_dark=(xterm -fa 'DejaVu Sans Mono' -fs 10 -geometry 100x60 -bg black -fg white)
-xterm_light=(xterm -fa 'DejaVu Sans Mono' -fs 10 -geometry 100x60 -bg white -fg black)
-urxvt_dark=(urxvt -fn 'xft:DejaVu Sans Mono:size=10' -geometry 100x60 -bg black -fg white)
-urxvt_light=(urxvt -fn 'xft:DejaVu Sans Mono:size=10' -geometry 100x60 -bg white -fg black)
+dejavu='DejaVu Sans Mono'
+dark=(-geometry 100x60 -bg black -fg white)
+light=(-geometry 100x60 -bg white -fg black)
+xterm=(xterm -fa "$dejavu" -fs 10)
+urxvt=(urxvt -fn "xft:$dejavu:size=10")
 for style in half full; do
 	command="'$villapay' pay qr 492500004632 --env sandbox --qr-style $style"
-	shot "xterm-dark-$style" "$id" "${xterm_dark[@]}"
-	shot "xterm-light-$style" "$id" "${xterm_light[@]}"
-	shot "urxvt-dark-$style" "$id" "${urxvt_dark[@]}"
-	shot "urxvt-light-$style" "$id" "${urxvt_light[@]}"
+	shot "xterm-dark-$style" "$id" "${xterm[@]}" "${dark[@]}"
+	shot "xterm-light-$style" "$id" "${xterm[@]}" "${light[@]}"
+	shot "urxvt-dark-$style" "$id" "${urxvt[@]}" "${dark[@]}"
+	shot "urxvt-light-$style" "$id" "${urxvt[@]}" "${light[@]}"
 done
+
+# Without colours each style scans on one theme. Black on white, xterm leaves
+# hairlines between the cells, at which zbar stumbles below 12 points.
 command="NO_COLOR=1 '$villapay' pay qr 492500004632 --env sandbox --qr-style plain"
-shot xterm-dark-plain "$id" "${xterm_dark[@]}"
+shot xterm-dark-plain "$id" "${xterm[@]}" "${dark[@]}"
+shot urxvt-dark-plain "$id" "${urxvt[@]}" "${dark[@]}"
 command="NO_COLOR=1 '$villapay' pay qr 492500004632 --env sandbox --qr-style plain-invert"
-shot xterm-light-plain-invert "$id" "${xterm_light[@]}"
+shot xterm-light-plain-invert "$id" xterm -fa "$dejavu" -fs 12 -geometry 100x45 -bg white -fg black
+shot urxvt-light-plain-invert "$id" "${urxvt[@]}" "${light[@]}"
+
+# The usual window, of which the table scrolls up, and a locale without UTF-8.
+command="'$villapay' pay qr 492500004632 --env sandbox"
+shot xterm-80x24 "$id" "${xterm[@]}" -geometry 80x24
+command="LC_ALL=C '$villapay' pay qr 492500004632 --env sandbox"
+shot xterm-no-utf8 "$id" "${xterm[@]}" "${dark[@]}"
+
+# A payment code, and the live view.
+"$villapay" env set qr_content '{{.qr_payload}}' --env sandbox
+payload=$("$villapay" pay qr emvco --env sandbox --jq .qr_payload)
+command="'$villapay' pay qr emvco --env sandbox"
+shot xterm-dark-payload "$payload" "${xterm[@]}" "${dark[@]}"
+shot urxvt-light-payload "$payload" "${urxvt[@]}" "${light[@]}"
+command="touch '$work/watch.drawn'; '$villapay' order status emvco --env sandbox --watch"
+shot watch "$payload" "${xterm[@]}" -geometry 80x24
+
+# Files: no terminal between the code and its reader.
+"$villapay" order show emvco --env sandbox --qr-file "$work/code.png" >/dev/null 2>&1
+[ "$(zbarimg -q --raw "$work/code.png" 2>/dev/null)" = "$payload" ] || { echo "FAIL: code.png"; exit 1; }
+echo "ok: code.png"
