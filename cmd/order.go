@@ -3,6 +3,7 @@ package cmd
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -37,13 +38,22 @@ func oneOrder(cmd *cobra.Command, args []string) error {
 	return oneOrMore(cmd, args)
 }
 
-// completeOrderID offers the order IDs of the ledger.
-func (a *app) completeOrderID(cmd *cobra.Command, _ []string, typed string) ([]string, cobra.ShellCompDirective) {
+// completeOrderIDs offers the order IDs of the ledger that are not given yet.
+func (a *app) completeOrderIDs(cmd *cobra.Command, given []string, typed string) ([]string, cobra.ShellCompDirective) {
 	ids, err := a.orderIDs(cmd.Context(), typed)
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
+	ids = slices.DeleteFunc(ids, func(id string) bool { return slices.Contains(given, id) })
 	return ids, cobra.ShellCompDirectiveNoFileComp
+}
+
+// completeOrderID does that for commands that take one.
+func (a *app) completeOrderID(cmd *cobra.Command, given []string, typed string) ([]string, cobra.ShellCompDirective) {
+	if len(given) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	return a.completeOrderIDs(cmd, given, typed)
 }
 
 // offered is how many order IDs completion shows at most.

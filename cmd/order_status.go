@@ -33,7 +33,7 @@ newest.`,
   villapay order status 492500004632 --env sandbox --offline -o json
   villapay sandbox pay 492500004632
   villapay order status 492500004632 --env sandbox --exit-status   # 8 if not paid`,
-		Args: oneOrMore, ValidArgsFunction: a.completeOrderID, RunE: a.run(c.run),
+		Args: oneOrMore, ValidArgsFunction: a.completeOrderIDs, RunE: a.run(c.run),
 	}
 	f := cmd.Flags()
 	f.BoolVar(&c.watch, "watch", false, "stay until the order is paid, failed or expired")
@@ -84,13 +84,7 @@ func (c *orderStatus) show(ctx context.Context, format string, reports []payment
 		if len(found) == 0 {
 			return nil
 		}
-		if err := c.app.showPayment(ctx, format, found[0], codeFlags{}, false); err != nil {
-			return err
-		}
-		if reports[0].Others > 0 {
-			c.app.note("order %s has %d more recorded: see `villapay order show %s`", found[0].OrderID, reports[0].Others, found[0].OrderID)
-		}
-		return nil
+		return c.app.showPayment(ctx, format, found[0], codeFlags{}, false)
 	}
 	return c.app.showPayments(ctx, format, values(found))
 }
@@ -100,6 +94,9 @@ func (c *orderStatus) verdict(service *payment.Service, reports []payment.Report
 	var worst error
 	missing := 0
 	for _, r := range reports {
+		if r.Others > 0 {
+			c.app.note("order %s has %d more recorded: see `villapay order show %s`", r.OrderID, r.Others, r.OrderID)
+		}
 		switch {
 		case r.Err != nil:
 			if r.Found {
@@ -111,6 +108,8 @@ func (c *orderStatus) verdict(service *payment.Service, reports []payment.Report
 			if len(reports) > 1 {
 				c.app.warn("no payment of order %s is known in %s", r.OrderID, service.Env)
 			}
+		case r.NoOrder:
+			c.app.warn("order %s: the API does not know it; this is what the ledger knew %s", r.OrderID, render.Ago(c.app.Now(), r.Payment.KnownAt))
 		case r.NoEndpoint && !c.offline:
 			c.app.note("order %s: %s has no status endpoint; this is what the ledger knew %s", r.OrderID, service.Env, render.Ago(c.app.Now(), r.Payment.KnownAt))
 		}
