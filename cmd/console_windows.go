@@ -19,7 +19,7 @@ func enableColour(files ...*os.File) {
 }
 
 // failWritesPlainly does nothing: no signal kills a process that writes.
-func failWritesPlainly() {}
+func failWritesPlainly(bool) {}
 
 // watchWindow tells nothing: Windows has no such signals.
 func watchWindow() window { return window{release: func() {}} }

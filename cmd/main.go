@@ -34,6 +34,15 @@ func Main() int {
 		Local:  time.Local, //nolint:gosmopolitan // shown beside Bangkok time where it differs
 		Build:  build(),
 	}
+	program.Heed = func() { heed(program, cancel) }
+	failWritesPlainly(false)
+	enableColour(os.Stdout, os.Stderr)
+	return Run(ctx, program, os.Args[1:])
+}
+
+// heed listens to signals.
+func heed(program *Program, cancel func()) {
+	failWritesPlainly(true)
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	go func() {
@@ -45,9 +54,6 @@ func Main() int {
 		}
 		os.Exit(exitInterrupted)
 	}()
-	failWritesPlainly()
-	enableColour(os.Stdout, os.Stderr)
-	return Run(ctx, program, os.Args[1:])
 }
 
 func isTerminal(f *os.File) bool { return term.IsTerminal(int(f.Fd())) }

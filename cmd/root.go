@@ -114,7 +114,7 @@ type entry struct {
 	make        func(*app) *cobra.Command
 }
 
-// entries are all commands, in the order that they were made for people in.
+// entries are all of them.
 func entries() []entry {
 	return []entry{
 		{"money", "pay", newPay},
@@ -134,7 +134,7 @@ func entries() []entry {
 }
 
 // needed are the commands that a command line can be about: the one that it
-// begins with, or all. Making all of them is felt at every start.
+// begins with, or all: making all of them is felt at every start.
 func needed(args []string) []entry {
 	all := entries()
 	for i, e := range all {
