@@ -1,0 +1,102 @@
+package cmd
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/villapay/villapay/internal/api"
+	"github.com/villapay/villapay/internal/config"
+	"github.com/villapay/villapay/internal/ledger"
+	"github.com/villapay/villapay/internal/payment"
+)
+
+// telling is a batch output of 100 orders, and what it writes to stderr.
+func telling(t *testing.T, tty bool, format string) (*batchOutput, *bytes.Buffer) {
+	t.Helper()
+	var stderr bytes.Buffer
+	a := &app{Program: &Program{
+		Out: &bytes.Buffer{}, Err: &stderr, ErrTTY: tty, OutTTY: tty, Now: time.Now,
+		Getenv: func(string) string { return "" }, Size: func() (int, int) { return 80, 24 },
+	}}
+	out, err := a.newBatchOutput(format, 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out, &stderr
+}
+
+// complete adds an order a second, every tenth refused.
+func (o *batchOutput) complete(t *testing.T, orders int) {
+	t.Helper()
+	for i := range orders {
+		time.Sleep(time.Second)
+		var err error
+		if i%10 == 9 {
+			err = &api.Error{Kind: api.Refused, Code: "no", Message: "no"}
+		}
+		line := payment.Line{Number: i, OrderID: fmt.Sprint(i), Source: api.QR}
+		if err := o.add(t.Context(), config.Profile{Name: "dev"}, line, ledger.Payment{}, err); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// Piped, a batch tells how far it is every ten seconds, by the clock: also while
+// no order completes.
+func TestBatchTellsHowFarItIs(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		out, stderr := telling(t, false, "json")
+		stop := out.follow()
+		time.Sleep(10*time.Second + time.Second/2)
+		out.complete(t, 20)
+		time.Sleep(9 * time.Second)
+		stop()
+		want := []string{
+			"villapay: 0 of 100 done, 0 failed, 0.0 a second, unknown time left",
+			"villapay: 9 of 100 done, 0 failed, 0.5 a second, 3m22s left",
+			"villapay: 19 of 100 done, 1 failed, 0.6 a second, 2m8s left",
+		}
+		if diff := cmp.Diff(want, strings.Split(strings.TrimSpace(stderr.String()), "\n")); diff != "" {
+			t.Error(diff)
+		}
+	})
+}
+
+// At a terminal it is a bar: done, failed, rate, time left; where lines of the
+// result go to the same terminal, the bar would be in their way.
+func TestBatchDrawsABar(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		out, stderr := telling(t, true, "table")
+		stop := out.follow()
+		out.complete(t, 30)
+		time.Sleep(drawEvery)
+		stop()
+		frames := strings.Split(stderr.String(), "\r")
+		last := frames[len(frames)-1]
+		for _, want := range []string{"3 failed", "30%", "(30/100", "1 orders/s", "1m10s"} {
+			if !strings.Contains(last, want) {
+				t.Errorf("no %q in %q", want, last)
+			}
+		}
+		if err := out.finish(0); err != nil {
+			t.Error(err)
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		out, stderr := telling(t, true, "json")
+		stop := out.follow()
+		out.complete(t, 5)
+		stop()
+		if stderr.Len() > 0 {
+			t.Errorf("stderr %q", stderr)
+		}
+	})
+}
