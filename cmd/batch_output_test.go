@@ -81,7 +81,7 @@ func TestBatchDrawsABar(t *testing.T) {
 		stop()
 		frames := strings.Split(stderr.String(), "\r")
 		last := frames[len(frames)-1]
-		for _, want := range []string{"3 failed", "30%", "(30/100", "1 orders/s", "1m10s"} {
+		for _, want := range []string{"3 failed", "30%", "(30/100", "60 orders/min", "1m10s"} {
 			if !strings.Contains(last, want) {
 				t.Errorf("no %q in %q", want, last)
 			}
