@@ -1,0 +1,51 @@
+//go:build unix
+
+package main
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/villapay/villapay/internal/api"
+)
+
+// serve answers POST /DELAY/qrpayment with an order like the API's, DELAY after
+// the request has come, and every other POST with 200 and nothing.
+func serve(out io.Writer) error {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	var made atomic.Int64
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /{delay}/qrpayment", func(w http.ResponseWriter, r *http.Request) {
+		delay, err := time.ParseDuration(r.PathValue("delay"))
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusNotFound)
+			return
+		}
+		_, _ = io.Copy(io.Discard, r.Body)
+		time.Sleep(delay)
+		w.Header().Set("Content-Type", "application/json")
+		fmt.Fprintf(w, order, made.Add(1), created(time.Now()))
+	})
+	mux.HandleFunc("POST /", func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) })
+	fmt.Fprintf(out, "http://%s\n", listener.Addr())
+	server := http.Server{Handler: mux, ReadHeaderTimeout: time.Minute}
+	return server.Serve(listener)
+}
+
+// order is the order of the API's documentation.
+const order = `{"id":"order_test_%037d","object":"order","created":"%s","livemode":false,"amount":300.0,"currency":"THB",` +
+	`"customer":null,"description":"Order 492500004632","metadata":null,"status":"success","reference_order":"4925000046321748613417.737979","source_type":"qr",` +
+	`"additional_data":{"term":null,"mid":null,"tid":null,"smartpay_id":null,"campaign_id":null},"failure_code":null,"failure_message":null,"expire_time_seconds":3600}`
+
+// created is how the API writes a moment: Bangkok time to the millisecond.
+func created(at time.Time) string {
+	return strings.Replace(at.In(api.Bangkok).Format("20060102150405.000"), ".", "", 1)
+}
