@@ -2,12 +2,16 @@ package cmd
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -33,7 +37,7 @@ func newMachine(t *testing.T, env ...string) *machine {
 		}
 	}
 	m.env = append(m.env, "HOME="+m.dir, "VILLAPAY_STATE_DIR="+m.state(), "VILLAPAY_CONFIG_DIR="+filepath.Join(m.dir, "config"),
-		"VILLAPAY_TOKEN=eyJhbGciOiJub25lIn0.e30.x", "DBUS_SESSION_BUS_ADDRESS=unix:path=/nonexistent")
+		"VILLAPAY_TOKEN=eyJhbGciOiJub25lIn0.e30.x", "DBUS_SESSION_BUS_ADDRESS=unix:path=/nonexistent", "GORACE=atexit_sleep_ms=0")
 	m.env = append(m.env, env...)
 	return m
 }
@@ -131,3 +135,31 @@ func (s *served) counts(t *testing.T, orderID string, posts, orders int) {
 		t.Errorf("order %s: %d requests and %d orders, want %d and %d", orderID, got.Posts, got.Orders, posts, orders)
 	}
 }
+
+// sessionVariable makes a villapay process be session instead.
+const sessionVariable = "TEST_SESSION"
+
+// session sits at a terminal as a shell does: it runs villapay, whose signals it
+// does not obey, writes its exit code behind all that was written, and stays.
+// Were villapay itself the first process there, its end would end the terminal,
+// and the kernel would throw away what was not read yet.
+func session() {
+	signal.Notify(make(chan os.Signal, 1))
+	tty, err := os.OpenFile("/dev/tty", os.O_RDWR, 0)
+	if err != nil {
+		panic(err)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		panic(err)
+	}
+	c := exec.CommandContext(context.Background(), self)
+	c.Args, c.Env = os.Args, append(os.Environ(), sessionVariable+"=")
+	c.Stdin, c.Stdout, c.Stderr = os.Stdin, os.Stdout, os.Stderr
+	_ = c.Run()
+	fmt.Fprintf(tty, "%s%d%s", sessionMark, c.ProcessState.ExitCode(), sessionMark)
+	_, _ = io.Copy(io.Discard, tty) // until the person has left
+}
+
+// sessionMark is a character that villapay never writes.
+const sessionMark = "\x1e"

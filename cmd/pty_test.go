@@ -3,9 +3,13 @@
 package cmd
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -25,6 +29,7 @@ type terminal struct {
 	changed *sync.Cond
 	screen  *vt
 	raw     strings.Builder // everything that was written to it
+	mark    strings.Builder // what a session wrote when its command had ended
 	ended   bool            // nothing more will be written
 }
 
@@ -61,7 +66,7 @@ func setSize(t *testing.T, tty *os.File, cols, rows int) {
 // at starts villapay at a terminal of the machine.
 func (m *machine) at(t *testing.T, cols, rows int, args ...string) *terminal {
 	t.Helper()
-	return startAt(t, cols, rows, m.command(t, args...))
+	return startAt(t, cols, rows, m.with(sessionVariable+"=1").command(t, args...))
 }
 
 // startAt starts a command at a terminal: its streams, unless it has others
@@ -100,15 +105,32 @@ func (x *terminal) read() {
 	for {
 		n, err := x.pty.Read(buffer) // an error is the end: Linux says EIO
 		x.mu.Lock()
-		x.screen.feed(buffer[:n])
-		x.raw.Write(buffer[:n])
-		x.ended = err != nil
+		text := x.unmarked(buffer[:n])
+		x.screen.feed(text)
+		x.raw.Write(text)
+		ended := err != nil || strings.Count(x.mark.String(), sessionMark) == 2
+		x.ended = ended
 		x.changed.Broadcast()
 		x.mu.Unlock()
-		if err != nil {
+		if ended {
 			return
 		}
 	}
+}
+
+// unmarked is what the command wrote, without what its session wrote behind it.
+func (x *terminal) unmarked(data []byte) []byte {
+	at := bytes.IndexByte(data, sessionMark[0])
+	switch {
+	case !slices.Contains(x.cmd.Env, sessionVariable+"=1"):
+		return data
+	case x.mark.Len() > 0:
+		at = 0
+	case at < 0:
+		at = len(data)
+	}
+	x.mark.Write(data[at:])
+	return data[:at]
 }
 
 // longEnough is how long a test waits for something that must come.
@@ -172,11 +194,10 @@ func (x *terminal) forgive() {
 func (x *terminal) exit() int {
 	x.t.Helper()
 	x.mu.Lock()
+	defer x.mu.Unlock()
 	for !x.ended {
 		x.changed.Wait()
 	}
-	x.mu.Unlock()
-	_ = x.cmd.Wait()
 	if x.screen.normal != nil || x.screen.hidden || x.screen.drawing {
 		x.t.Errorf("the terminal is left untidy: other screen %t, cursor hidden %t", x.screen.normal != nil, x.screen.hidden)
 	}
@@ -189,7 +210,33 @@ func (x *terminal) exit() int {
 	if len(x.screen.faults) > 0 {
 		x.t.Errorf("the terminal got %v", x.screen.faults)
 	}
-	return x.cmd.ProcessState.ExitCode()
+	code, err := strconv.Atoi(strings.Trim(x.mark.String(), sessionMark))
+	if err != nil {
+		x.t.Fatalf("it ended with %q, not with an exit code", x.mark.String())
+	}
+	return code
+}
+
+// pid is the process that the session runs.
+func (x *terminal) pid() int {
+	x.t.Helper()
+	lists, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", x.cmd.Process.Pid))
+	if err != nil || len(lists) == 0 {
+		x.t.Skip("nobody tells the process's number here")
+	}
+	var children strings.Builder
+	for _, list := range lists { // one a thread
+		text, err := os.ReadFile(list)
+		if err != nil {
+			x.t.Fatal(err)
+		}
+		children.Write(text)
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(children.String()))
+	if err != nil {
+		x.t.Fatal(err)
+	}
+	return pid
 }
 
 // text is what is on the screen now.

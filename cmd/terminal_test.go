@@ -296,13 +296,13 @@ func TestWatchSteppedAside(t *testing.T) {
 	x.press("\x1a")
 	x.until("the normal screen", func(v *vt) bool { return v.normal == nil && !v.hidden })
 	for state := ""; state != "T"; { // stopped, as its shell would be told
-		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", x.cmd.Process.Pid))
+		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", x.pid()))
 		if err != nil {
 			t.Fatal(err)
 		}
 		state = strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))[0]
 	}
-	if err := x.cmd.Process.Signal(syscall.SIGCONT); err != nil {
+	if err := syscall.Kill(x.pid(), syscall.SIGCONT); err != nil {
 		t.Fatal(err)
 	}
 	x.see("order expires in")
@@ -358,7 +358,7 @@ func TestNoPromptWithoutATerminal(t *testing.T) {
 	stand := serveSandbox(t, sandbox.Options{}, nil)
 	m := sandboxed(t, "VILLAPAY_ENV=shop")
 	m.with("VILLAPAY_ENV=").run(t, "env", "add", "shop", "--base-url", stand.url, "--live")
-	c := m.command(t, "pay", "qr", "4925")
+	c := m.with(sessionVariable+"=1").command(t, "pay", "qr", "4925")
 	c.Stdin = strings.NewReader("y\n")
 	x := startAt(t, 100, 40, c)
 	if code := x.exit(); code != 2 || strings.Contains(x.text(), "[y/N]") || !strings.Contains(x.text(), "--yes") {
