@@ -7,7 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/villapay/villapay/internal/sandbox"
 	"github.com/villapay/villapay/internal/sandbox/cognito"
 )
 
@@ -75,35 +74,5 @@ func TestCtrlCAtTheHiddenPrompt(t *testing.T) {
 	}
 	if strings.Contains(x.text(), "hunter2") {
 		t.Errorf("the screen shows the password:\n%s", x.text())
-	}
-}
-
-// Live money is asked for at a terminal; no is the default, and Ctrl-C is no.
-func TestLiveMoneyIsAskedFor(t *testing.T) {
-	t.Parallel()
-	for _, test := range []struct {
-		name, keys   string
-		code, orders int
-	}{
-		{"just enter", "\r", 2, 0},
-		{"no", "n\r", 2, 0},
-		{"Ctrl-C", "\x03", 130, 0},
-		{"yes", "y\r", 0, 1},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			t.Parallel()
-			stand := serveSandbox(t, sandbox.Options{}, nil)
-			m := newMachine(t)
-			if r := m.run(t, "env", "add", "shop", "--base-url", stand.url, "--live"); r.code != 0 {
-				t.Fatal(r.stderr)
-			}
-			x := m.at(t, 100, 60, "pay", "qr", "4925", "--env", "shop")
-			x.see("Make a LIVE payment order for 4925 (qr) in shop? [y/N]")
-			x.press(test.keys)
-			if code := x.exit(); code != test.code {
-				t.Errorf("exit %d\n%s", code, x.text())
-			}
-			stand.counts(t, "4925", test.orders, test.orders)
-		})
 	}
 }
