@@ -70,31 +70,60 @@ func PaymentEventsJSON(p ledger.Payment, events []ledger.Event) ([]byte, error) 
 }
 
 func object(p ledger.Payment, events *[]ownEvent) ([]byte, error) {
-	members, err := split(p.Order)
-	if err != nil {
-		return nil, fmt.Errorf("show payment of order %s: its recorded answer: %w", Visible(p.OrderID), err)
-	}
 	own, err := marshal(own(p, events))
 	if err != nil {
 		return nil, fmt.Errorf("show payment of order %s: %w", Visible(p.OrderID), err)
 	}
 	var out bytes.Buffer
 	out.WriteByte('{')
+	if err := writeFields(&out, p.Order); err != nil {
+		return nil, fmt.Errorf("show payment of order %s: its recorded answer: %w", Visible(p.OrderID), err)
+	}
+	out.WriteString(`"` + ownKey + `":`)
+	out.Write(own)
+	out.WriteByte('}')
+	return safeJSON(out.Bytes(), false), nil
+}
+
+// writeFields writes an order's fields, a comma behind each, but for one that
+// has our own name.
+func writeFields(out *bytes.Buffer, order json.RawMessage) error {
+	if !bytes.Contains(order, []byte(ownKey)) && !bytes.Contains(order, []byte(`\u`)) {
+		return writeAll(out, order) // nearly always: no need to take it apart
+	}
+	members, err := split(order)
+	if err != nil {
+		return err
+	}
 	for _, m := range members {
 		if m.name == ownKey {
 			continue
 		}
 		out.Write(m.key)
 		out.WriteByte(':')
-		if err := json.Compact(&out, m.value); err != nil {
-			return nil, fmt.Errorf("show payment of order %s: its recorded answer: %w", Visible(p.OrderID), err)
+		if err := json.Compact(out, m.value); err != nil {
+			return err
 		}
 		out.WriteByte(',')
 	}
-	out.WriteString(`"` + ownKey + `":`)
-	out.Write(own)
-	out.WriteByte('}')
-	return safeJSON(out.Bytes(), false), nil
+	return nil
+}
+
+func writeAll(out *bytes.Buffer, order json.RawMessage) error {
+	order = bytes.TrimSpace(order)
+	if len(order) == 0 {
+		return nil
+	}
+	var fields bytes.Buffer
+	if err := json.Compact(&fields, order); err != nil || order[0] != '{' {
+		return errNotObject
+	}
+	inner := fields.Bytes()[1 : fields.Len()-1]
+	out.Write(inner)
+	if len(inner) > 0 {
+		out.WriteByte(',')
+	}
+	return nil
 }
 
 func own(p ledger.Payment, events *[]ownEvent) ownFields {
