@@ -208,6 +208,10 @@ func (a *app) tellWait(w api.Wait) {
 	}
 }
 
+// newKey makes an idempotency key. Those of one batch sort by the time they were
+// made (RFC 9562, version 7), which keeps the ledger's index of them compact.
+func newKey() string { return uuid.Must(uuid.NewV7()).String() }
+
 // payments makes the service for the selected environment.
 func (a *app) payments(ctx context.Context, idle int) (*payment.Service, error) {
 	settings, err := a.settings()
@@ -230,7 +234,7 @@ func (a *app) payments(ctx context.Context, idle int) (*payment.Service, error) 
 		API: client, Ledger: opened,
 		Env: profile.Name, Scope: profile.Scope(), Live: profile.Live, Timeout: profile.Timeout,
 		StatusPath: profile.StatusPath, StatusPaid: profile.StatusPaid,
-		Now: a.Now, NewKey: uuid.NewString, Note: func(text string) { a.note("%s", text) },
+		Now: a.Now, NewKey: newKey, Note: func(text string) { a.note("%s", text) },
 	}, nil
 }
 

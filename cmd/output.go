@@ -10,8 +10,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/google/uuid"
-
 	"github.com/villapay/villapay/internal/api"
 	"github.com/villapay/villapay/internal/config"
 	"github.com/villapay/villapay/internal/ledger"
@@ -208,7 +206,7 @@ func (a *app) dryRequest(ctx context.Context, orderID string, source api.Source,
 		client.BaseURL = sandboxURL
 	}
 	if key == "" {
-		key = uuid.NewString()
+		key = newKey()
 	}
 	req, err := client.OrderRequest(ctx, orderID, source, key)
 	if err != nil {
