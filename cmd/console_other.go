@@ -3,6 +3,7 @@
 package cmd
 
 import (
+	"errors"
 	"os"
 	"os/signal"
 	"syscall"
@@ -22,6 +23,10 @@ func failWritesPlainly(children bool) {
 	}
 	signal.Ignore(syscall.SIGPIPE, syscall.SIGXFSZ)
 }
+
+// closedPipe tells whether a write failed because its reader had seen enough, as
+// head does. That ends a process by a signal, unless its parent ignored that.
+func closedPipe(err error) bool { return errors.Is(err, syscall.EPIPE) }
 
 // watchWindow listens to what the terminal's window and Ctrl-Z tell a process.
 func watchWindow() window {

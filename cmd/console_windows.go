@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"errors"
 	"os"
 
 	"golang.org/x/sys/windows"
@@ -20,6 +21,11 @@ func enableColour(files ...*os.File) {
 
 // failWritesPlainly does nothing: no signal kills a process that writes.
 func failWritesPlainly(bool) {}
+
+// closedPipe tells whether a write failed because its reader had seen enough.
+func closedPipe(err error) bool {
+	return errors.Is(err, windows.ERROR_BROKEN_PIPE) || errors.Is(err, windows.ERROR_NO_DATA)
+}
 
 // watchWindow tells nothing: Windows has no such signals.
 func watchWindow() window { return window{release: func() {}} }

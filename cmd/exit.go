@@ -103,7 +103,7 @@ func explainKind(err error) *failure {
 	case errors.As(err, &ready):
 		return ready
 	case errors.As(err, &output):
-		return &failure{Code: "output", Message: err.Error(), ExitCode: exitInternal}
+		return &failure{Code: "output", Message: err.Error(), ExitCode: exitInternal, silent: closedPipe(err)}
 	case errors.As(err, &notRecorded):
 		return &failure{Code: "not_recorded", Message: err.Error(), Hint: hintRunAgain, Retryable: true, ExitCode: exitUnknown}
 	case errors.As(err, &busy):
