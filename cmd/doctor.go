@@ -256,10 +256,15 @@ func (c *doctor) terminal() check {
 		return ok("terminal", "none: output is piped, codes are drawn with -o qr alone")
 	}
 	size := fmt.Sprintf("%dx%d", screen.Columns, screen.Rows)
-	if err := render.QR(io.Discard, screen, render.Code{Text: usualCode}, ""); err != nil {
-		return warning("terminal", "enlarge it, or use --qr-file FILE.png", "%s: %s", size, err)
-	}
+	var undrawn *render.NotDrawn
+	err := render.QR(io.Discard, screen, render.Code{Text: usualCode}, "")
 	switch {
+	case errors.As(err, &undrawn) && undrawn.Reason != "":
+		return warning("terminal", "use --qr-file FILE.png", "%s, no code is drawn: %s", size, undrawn.Reason)
+	case errors.As(err, &undrawn) && !screen.UTF8:
+		return warning("terminal", "use a UTF-8 locale, enlarge it, or use --qr-file FILE.png", "%s, not UTF-8: a code needs %dx%d then", size, undrawn.NeedCols, undrawn.NeedRows)
+	case errors.As(err, &undrawn):
+		return warning("terminal", "enlarge it, or use --qr-file FILE.png", "%s: a code needs %dx%d", size, undrawn.NeedCols, undrawn.NeedRows)
 	case !screen.Color:
 		return warning("terminal", "allow colours; else --qr-style plain-invert is for light themes", "%s, without colours: a code will scan on a dark theme alone", size)
 	case !screen.UTF8:

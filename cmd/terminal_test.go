@@ -89,6 +89,32 @@ func TestCodesAtTerminals(t *testing.T) {
 	}
 }
 
+// doctor says whether a code will scan here, and what to do where it will not.
+func TestDoctorLooksAtTheTerminal(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		cols, rows int
+		env, want  string
+	}{
+		"usual":      {80, 24, "", "80x24, colours; a code will scan"},
+		"small":      {32, 18, "", "enlarge it, or use --qr-file FILE.png"},
+		"dumb":       {80, 24, "TERM=dumb", "no code is drawn: a TERM=dumb terminal"},
+		"no UTF-8":   {80, 24, "LANG=C", "80x24, not UTF-8: a code needs 66x34 then"},
+		"large":      {80, 40, "LANG=C", "80x40, colours, no UTF-8; a code will scan"},
+		"no colours": {80, 24, "NO_COLOR=1", "a code will scan on a dark theme alone"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			x := sandboxed(t, c.env).at(t, c.cols, c.rows, "doctor")
+			code := x.exit()
+			shown := strings.NewReplacer("│", "", "|", "", " ", "", "\n", "").Replace(x.text()) // wherever it is wrapped
+			if code != 0 || !strings.Contains(shown, strings.ReplaceAll(c.want, " ", "")) {
+				t.Errorf("exit %d\n%s", code, x.text())
+			}
+		})
+	}
+}
+
 // -o qr draws the code alone; where none fits it is exit 5.
 func TestTheCodeAlone(t *testing.T) {
 	t.Parallel()

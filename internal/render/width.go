@@ -83,7 +83,7 @@ func wrapLine(text string, limit int) []string {
 		line.Reset()
 		used = 0
 	}
-	for i, word := range strings.Split(text, " ") {
+	for i, word := range strings.Split(unglued(text, limit), " ") {
 		cells := width(word)
 		if i > 0 {
 			if used > 0 && used+1+cells > limit {
@@ -108,6 +108,20 @@ func wrapLine(text string, limit int) []string {
 	}
 	flush()
 	return lines
+}
+
+// unglued lets go of what should stay on one line but has no room there.
+func unglued(text string, limit int) string {
+	if !strings.Contains(text, glue) {
+		return text
+	}
+	words := strings.Split(text, " ")
+	for i, word := range words {
+		if width(word) > limit {
+			words[i] = strings.ReplaceAll(word, glue, " ")
+		}
+	}
+	return strings.Join(words, " ")
 }
 
 // standIns replace, for the time that tablewriter measures a text, the characters

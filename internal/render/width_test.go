@@ -46,6 +46,8 @@ func TestWrap(t *testing.T) {
 		{"order_test_22", 5, []string{"order", "_test", "_22"}},
 		{"to order_test_22", 5, []string{"to", "order", "_test", "_22"}},
 		{"น้ำมัน", 2, []string{"น้ำ", "มัน"}}, // two cells each
+		{"in" + glue + "58" + glue + "minutes", 7, []string{"in 58", "minutes"}},
+		{"now in" + glue + "58" + glue + "days", 10, []string{"now", "in" + glue + "58" + glue + "days"}},
 		{"two\nlong lines\n", 5, []string{"two", "long", "lines", ""}},
 		{"中文字", 5, []string{"中文", "字"}},
 		{"中文", 1, []string{"中", "文"}},
@@ -55,7 +57,7 @@ func TestWrap(t *testing.T) {
 		if diff := cmp.Diff(c.want, got); diff != "" {
 			t.Errorf("wrap(%q, %d): %s", c.text, c.limit, diff)
 		}
-		lost := strings.NewReplacer(" ", "", "\n", "")
+		lost := strings.NewReplacer(" ", "", "\n", "", glue, "")
 		if lost.Replace(strings.Join(got, "")) != lost.Replace(c.text) {
 			t.Errorf("wrap(%q, %d) lost something: %q", c.text, c.limit, got)
 		}
