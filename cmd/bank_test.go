@@ -18,7 +18,7 @@ import (
 type bank struct {
 	url   string
 	conns atomic.Int64         // ever opened
-	gate  func(orderID string) // passed before anything else; may be nil
+	gate  atomic.Pointer[func(orderID string)] // passed before anything else; may be nil
 
 	mu     sync.Mutex
 	random *rand.Rand                   // nil: nothing fails
@@ -55,8 +55,8 @@ func (b *bank) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, `{"message":"Missing Authentication Token"}`, http.StatusForbidden)
 		return
 	}
-	if b.gate != nil {
-		b.gate(asked.OrderID)
+	if gate := b.gate.Load(); gate != nil {
+		(*gate)(asked.OrderID)
 	}
 	fault := b.draw()
 	if fault == "lost before" {
@@ -120,3 +120,6 @@ func (b *bank) orders() (villa, all int) {
 	}
 	return len(b.made), all
 }
+
+// hold lets every request pass a gate first.
+func (b *bank) hold(gate func(orderID string)) { b.gate.Store(&gate) }

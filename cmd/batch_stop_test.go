@@ -197,10 +197,10 @@ func TestBatchInterruptedTwice(t *testing.T) {
 	noInterruptsOnWindows(t)
 	b := serveBank(t, false)
 	arrived, opened := make(chan struct{}, 100), make(chan struct{})
-	b.gate = func(string) {
+	b.hold(func(string) {
 		arrived <- struct{}{}
 		<-opened
-	}
+	})
 	m := newMachine(t, "VILLAPAY_BASE_URL="+b.url)
 	args := []string{"pay", "batch", m.orderFile(t, 50), "--rate", "0", "--concurrency", "8", "-o", "json"}
 	c := m.command(t, args...)

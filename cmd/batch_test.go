@@ -110,10 +110,10 @@ func TestBatchFileChangesUnderTheRun(t *testing.T) {
 	t.Parallel()
 	b := serveBank(t, false)
 	arrived, opened := make(chan struct{}, 100), make(chan struct{})
-	b.gate = func(string) {
+	b.hold(func(string) {
 		arrived <- struct{}{}
 		<-opened
-	}
+	})
 	m := newMachine(t, "VILLAPAY_BASE_URL="+b.url)
 	name := m.orderFile(t, 50)
 	c := m.command(t, "pay", "batch", name, "--rate", "0", "--concurrency", "2", "-o", "json")

@@ -59,12 +59,12 @@ func TestTheDiskFillsUpUnderABatch(t *testing.T) {
 	c.Stdout, c.Stderr = &stdout, &stderr
 	var seen atomic.Int64
 	started := make(chan struct{})
-	b.gate = func(string) {
+	b.hold(func(string) {
 		<-started
 		if seen.Add(1) == 100 {
 			fillDisk(t, c.Process.Pid)
 		}
-	}
+	})
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
