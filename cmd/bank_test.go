@@ -17,7 +17,7 @@ import (
 // idempotency key, in memory. It can be told to lose answers and to fail.
 type bank struct {
 	url   string
-	conns atomic.Int64         // ever opened
+	conns atomic.Int64                         // ever opened
 	gate  atomic.Pointer[func(orderID string)] // passed before anything else; may be nil
 
 	mu     sync.Mutex

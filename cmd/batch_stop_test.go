@@ -168,7 +168,7 @@ func TestBatchInterruptedOnce(t *testing.T) {
 	const orders = 20_000
 	b := serveBank(t, false)
 	arrived := make(chan struct{}, orders)
-	b.gate = func(string) { arrived <- struct{}{} }
+	b.hold(func(string) { arrived <- struct{}{} })
 	m := newMachine(t, "VILLAPAY_BASE_URL="+b.url)
 	c := m.command(t, "pay", "batch", m.orderFile(t, orders), "--rate", "0", "--concurrency", "8")
 	var stdout, stderr bytes.Buffer

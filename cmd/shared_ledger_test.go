@@ -353,11 +353,11 @@ func TestTheSharedLedgerIsGoneUnderABatch(t *testing.T) {
 	w := newWire(t, shared)
 	b := serveBank(t, true)
 	var seen atomic.Int64
-	b.gate = func(string) {
+	b.hold(func(string) {
 		if seen.Add(1) == 100 {
 			w.cut(true)
 		}
-	}
+	})
 	m := newMachine(t, "VILLAPAY_BASE_URL="+b.url, "VILLAPAY_LEDGER="+w.url)
 	args := []string{"pay", "batch", m.orderFile(t, 300), "--rate", "0", "--concurrency", "8", "-o", "json"}
 	shown := shownOrders{}
