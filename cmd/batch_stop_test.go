@@ -38,7 +38,7 @@ func TestBatchWithAClosedStdout(t *testing.T) {
 	first, _ := bufio.NewReader(stdout).ReadBytes('\n')
 	_ = stdout.Close()
 	_ = c.Wait()
-	if code := c.ProcessState.ExitCode(); code != 1 || !strings.Contains(stderr.String(), "write the result") {
+	if code := c.ProcessState.ExitCode(); code != 1 || !strings.Contains(stderr.String(), "of 2000 orders") {
 		t.Errorf("exit %d, stderr %s", code, &stderr)
 	}
 	if villa, _ := b.orders(); villa == 2000 {
