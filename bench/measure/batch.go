@@ -3,7 +3,8 @@
 package main
 
 import (
-	"bytes"
+	"bufio"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -66,15 +67,19 @@ func (b *bench) xargs(n int, url string) (usage, error) {
 	}})
 }
 
-// orders writes a file of fresh order IDs.
+// orders writes a file of fresh order IDs. It holds none of them in memory: a
+// process is charged for what its parent held when it began.
 func (b *bench) orders(n int) (name string, _ error) {
-	var list bytes.Buffer
-	for range n {
-		list.WriteString(b.orderID())
-		list.WriteByte('\n')
-	}
 	name = filepath.Join(b.dir, "orders.txt")
-	return name, os.WriteFile(name, list.Bytes(), 0o600)
+	file, err := os.Create(name)
+	if err != nil {
+		return "", err
+	}
+	list := bufio.NewWriter(file)
+	for range n {
+		fmt.Fprintln(list, b.orderID())
+	}
+	return name, errors.Join(list.Flush(), file.Close())
 }
 
 // state puts villapay's state elsewhere.
