@@ -60,7 +60,7 @@ func (c *orderStatus) run(ctx context.Context, orderIDs []string) error {
 		return err
 	}
 	if c.watch {
-		return c.app.watchOrder(ctx, service, format, orderIDs[0], false)
+		return c.app.watchOrder(ctx, service, format, orderIDs[0], ledger.Payment{})
 	}
 	reports, err := service.Statuses(ctx, orderIDs, !c.offline)
 	if err != nil {

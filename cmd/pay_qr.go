@@ -113,7 +113,7 @@ func (c *payQR) show(ctx context.Context, service *payment.Service, format strin
 		}
 	}
 	if c.watch {
-		return c.app.watchOrder(ctx, service, format, p.OrderID, true)
+		return c.app.watchOrder(ctx, service, format, p.OrderID, p)
 	}
 	return nil
 }

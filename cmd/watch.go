@@ -16,9 +16,9 @@ import (
 )
 
 // watchOrder follows one order until it is settled: at a terminal as a live
-// view, piped as a line for each change. shown says that the payment has been
-// printed already.
-func (a *app) watchOrder(ctx context.Context, service *payment.Service, format, orderID string, shown bool) error {
+// view, piped as a line for each change. shown is the payment as it has been
+// printed already, if it has.
+func (a *app) watchOrder(ctx context.Context, service *payment.Service, format, orderID string, shown ledger.Payment) error {
 	if a.hasView(service, format) {
 		return a.watchLive(ctx, service, orderID)
 	}
@@ -27,10 +27,10 @@ func (a *app) watchOrder(ctx context.Context, service *payment.Service, format, 
 		return err
 	}
 	report, err := service.Watch(ctx, orderID, true, func(r payment.Report) error {
-		if shown || !r.Found {
-			shown = false
+		if !r.Found || r.Payment.State == shown.State && r.Payment.BankState == shown.BankState && r.Payment.Key == shown.Key {
 			return nil
 		}
+		shown = r.Payment
 		return write(r.Payment)
 	})
 	if err != nil {
