@@ -277,6 +277,12 @@ func TestWatchInLines(t *testing.T) {
 	if code := x.exit(); code != 0 || !strings.Contains(x.text(), "4925  PAID  THB") || strings.Contains(x.raw.String(), "\x1b") {
 		t.Errorf("exit %d\n%s", code, x.text())
 	}
+	x = m.at(t, 100, 40, "pay", "qr", "check-unavailable", "--watch", "--timeout", "1s")
+	x.see("villapay: warning: order check-unavailable: cannot ask the API, trying again")
+	x.press("\x03")
+	if code := x.exit(); code != 130 {
+		t.Errorf("exit %d\n%s", code, x.text())
+	}
 	for format, want := range map[string][]string{
 		"table": {"4926-table  awaiting payment  THB ", "4926-table  PAID  THB "},
 		"json":  {`"state":"awaiting"`, `"state":"paid"`},

@@ -26,7 +26,15 @@ func (a *app) watchOrder(ctx context.Context, service *payment.Service, format, 
 	if err != nil {
 		return err
 	}
+	toldSource := false
 	report, err := service.Watch(ctx, orderID, true, func(r payment.Report) error {
+		switch {
+		case r.Found && r.Err != nil:
+			a.warn("order %s: cannot ask the API, trying again: %s", orderID, r.Err)
+		case r.Found && r.NoEndpoint && !toldSource:
+			toldSource = true
+			a.note("%s: a notification will tell", noEndpoint)
+		}
 		if !r.Found || r.Payment.State == shown.State && r.Payment.BankState == shown.BankState && r.Payment.Key == shown.Key {
 			return nil
 		}
@@ -38,6 +46,8 @@ func (a *app) watchOrder(ctx context.Context, service *payment.Service, format, 
 	}
 	return a.watched(service, report)
 }
+
+const noEndpoint = "the API has no status endpoint"
 
 // hasView tells whether watching takes the whole terminal. It does not where
 // --debug writes to the same one, nor without a ledger to know the code from.
@@ -305,7 +315,7 @@ func (v *liveView) facts(screen render.Screen) []string {
 func (v *liveView) rest(screen render.Screen) []string {
 	var lines []string
 	if v.now.NoEndpoint {
-		lines = append(lines, render.Cut(screen, "the API has no status endpoint: a notification will tell"))
+		lines = append(lines, render.Cut(screen, noEndpoint+": a notification will tell"))
 	}
 	return append(lines, render.Cut(screen, "Ctrl-C stops watching; the order stays as it is"))
 }
