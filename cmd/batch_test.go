@@ -76,14 +76,18 @@ func TestBatchKilledAtRandomMoments(t *testing.T) {
 	args := []string{"pay", "batch", m.orderFile(t, orders), "--rate", "0", "--concurrency", "64", "-o", "json"}
 	random := rand.New(rand.NewPCG(3, 4))
 	shown := shownOrders{}
+	alive := 150 // milliseconds at most; longer where a slow machine has not begun by then
 	for range kills {
+		if begun, _ := b.orders(); begun == 0 {
+			alive += 50
+		}
 		c := m.command(t, args...)
 		var out bytes.Buffer
 		c.Stdout = &out
 		if err := c.Start(); err != nil {
 			t.Fatal(err)
 		}
-		timer := time.AfterFunc(time.Duration(20+random.IntN(150))*time.Millisecond, func() { _ = c.Process.Kill() })
+		timer := time.AfterFunc(time.Duration(20+random.IntN(alive))*time.Millisecond, func() { _ = c.Process.Kill() })
 		_ = c.Wait()
 		timer.Stop()
 		shown.see(t, out.Bytes())
