@@ -86,7 +86,7 @@ func TestCognitoLocalSession(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = c.Renew(t.Context(), kept)
-	told(t, err, Denied, "run villapay login -e local")
+	told(t, err, Denied, "run `villapay login -e local`")
 }
 
 // Its page takes our code and PKCE, but its ID token lacks the nonce that we

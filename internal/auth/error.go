@@ -176,7 +176,7 @@ func (c *Client) ended() *Error {
 	return &Error{Kind: NotSignedIn, Message: "the session in " + c.pool.Env + " has ended", Hint: c.login()}
 }
 
-func (c *Client) login() string { return "run villapay login -e " + c.pool.Env }
+func (c *Client) login() string { return "run `villapay login -e " + c.pool.Env + "`" }
 
 // setting is a hint to correct one setting.
 func (c *Client) setting(what, assignment string) string {

@@ -214,7 +214,7 @@ func checkGiven(token secret.String) error {
 	return &Error{Kind: NotSignedIn, Message: message, Hint: givenHint}
 }
 
-const givenHint = "set VILLAPAY_TOKEN to a new ID token, or unset it and run villapay login"
+const givenHint = "set VILLAPAY_TOKEN to a new ID token, or unset it and run `villapay login`"
 
 func (s *Session) givenRefused() error {
 	message := "the API refused the token in VILLAPAY_TOKEN"

@@ -49,7 +49,7 @@ func TestNotSignedIn(t *testing.T) {
 	dir, r := filepath.Join(t.TempDir(), "none"), newRing()
 	s := b.session(dir, Auto, r)
 	_, err := s.Token(t.Context())
-	told(t, err, NotSignedIn, "not signed in to dev", "run villapay login -e dev")
+	told(t, err, NotSignedIn, "not signed in to dev", "run `villapay login -e dev`")
 	_, err = s.Refresh(t.Context(), secret.New("x"))
 	told(t, err, NotSignedIn, "not signed in to dev")
 	_, err = s.Status(t.Context())

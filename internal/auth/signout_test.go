@@ -32,7 +32,7 @@ func TestEndedSession(t *testing.T) {
 		b.clock.add(2 * time.Hour)
 		other := b.again(s, r)
 		_, err := other.Token(t.Context())
-		told(t, err, NotSignedIn, "session in dev has ended", "run villapay login -e dev")
+		told(t, err, NotSignedIn, "session in dev has ended", "run `villapay login -e dev`")
 		_, err = b.again(s, r).Token(t.Context())
 		told(t, err, NotSignedIn, "not signed in to dev")
 		if _, err := os.Stat(s.store.Path()); !errors.Is(err, os.ErrNotExist) {
