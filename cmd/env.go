@@ -61,7 +61,7 @@ func newEnvUse(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use: "use NAME", Short: "Select the environment for the commands to come",
 		Example: "  villapay env use sandbox\n  villapay env use dev",
-		Args:    exactArgs("an environment's name"), ValidArgsFunction: a.completeEnv, RunE: a.run(c.run),
+		Args:    exactArgs("an environment's name"), ValidArgsFunction: a.completeEnv, RunE: a.plain(c.run),
 	}
 }
 
@@ -120,7 +120,7 @@ func newEnvAdd(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "add NAME --base-url URL", Short: "Add an environment",
 		Example: "  villapay env add staging --base-url https://shop.villamarket.com/api/payment3devapi\n  villapay env use staging",
-		Args:    exactArgs("a name"), ValidArgsFunction: a.completeNothing, RunE: a.run(c.run),
+		Args:    exactArgs("a name"), ValidArgsFunction: a.completeNothing, RunE: a.plain(c.run),
 	}
 	cmd.Flags().StringVar(&c.baseURL, "base-url", "", "the API's base `URL`: https, or http on loopback")
 	cmd.Flags().BoolVar(&c.live, "live", false, "it takes real money: ask before each payment")
@@ -149,7 +149,7 @@ func newEnvSet(a *app) *cobra.Command {
 keeps. Lists are written with commas. The keys output and ledger hold for every
 environment. Secrets never enter the file.`,
 		Example: "  villapay env set timeout 45s --env dev\n  villapay env set auth.client_id 4h57kqb --env dev",
-		Args:    exactArgs("a key", "a value"), ValidArgsFunction: completeKey, RunE: a.run(c.run),
+		Args:    exactArgs("a key", "a value"), ValidArgsFunction: completeKey, RunE: a.plain(c.run),
 	}
 }
 
@@ -165,7 +165,7 @@ func newEnvUnset(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use: "unset KEY", Short: "Take a value back: the default holds again",
 		Example: "  villapay env set timeout 45s --env dev\n  villapay env unset timeout --env dev",
-		Args:    exactArgs("a key"), ValidArgsFunction: completeKey, RunE: a.run(c.run),
+		Args:    exactArgs("a key"), ValidArgsFunction: completeKey, RunE: a.plain(c.run),
 	}
 }
 
@@ -185,7 +185,7 @@ func newEnvRemove(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use: "remove NAME", Short: "Remove an environment from the config file",
 		Example: "  villapay env add staging --base-url https://shop.villamarket.com/api/payment3devapi\n  villapay env remove staging",
-		Args:    exactArgs("an environment's name"), ValidArgsFunction: a.completeEnv, RunE: a.run(c.run),
+		Args:    exactArgs("an environment's name"), ValidArgsFunction: a.completeEnv, RunE: a.plain(c.run),
 	}
 }
 

@@ -41,7 +41,7 @@ is no keyring they are kept in a file that only you can read, after a warning.`,
 		Example: `  villapay login --env dev
   villapay login --env dev --web
   villapay login --env dev --with-token < id-token.txt`,
-		Args: exactArgs(), RunE: a.run(c.run),
+		Args: exactArgs(), RunE: a.plain(c.run),
 	}
 	f := cmd.Flags()
 	f.BoolVar(&c.web, "web", false, "sign in with a browser")

@@ -21,7 +21,7 @@ func newLogout(a *app) *cobra.Command {
 		Long: `Ends the session at the user pool and forgets its tokens. ID tokens that were
 given out live on until they expire.`,
 		Example: "  villapay logout --env dev",
-		Args:    exactArgs(), RunE: a.run(c.run),
+		Args:    exactArgs(), RunE: a.plain(c.run),
 	}
 	cmd.Flags().BoolVar(&c.allDevices, "all-devices", false, "end every session of this user, everywhere")
 	return cmd

@@ -38,7 +38,7 @@ drawn, for a phone to open. Its address cannot be guessed.
 The bank's widget needs the merchant's public key, kbank.public_key.`,
 		Example: `  villapay pay qr 492500004632 --env sandbox
   villapay order checkout 492500004632 --env sandbox --no-browser`,
-		Args: oneOrder, ValidArgsFunction: a.completeOrderID, RunE: a.run(c.run),
+		Args: oneOrder, ValidArgsFunction: a.completeOrderID, RunE: a.plain(c.run),
 	}
 	f := cmd.Flags()
 	f.StringVar(&c.addr, "addr", "127.0.0.1:0", "serve on `ADDRESS`, which a phone must be able to reach")

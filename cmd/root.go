@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -222,6 +223,20 @@ func (a *app) atOnce(run func(ctx context.Context, args []string) error) func(*c
 		a.parsed = true
 		return run(cmd.Context(), args)
 	}
+}
+
+// plain is run for commands whose result has one form. json is taken all the
+// same: it is how errors are written then.
+func (a *app) plain(run func(ctx context.Context, args []string) error) func(*cobra.Command, []string) error {
+	return a.run(func(ctx context.Context, args []string) error {
+		switch {
+		case a.flags.jq != "":
+			return usageError("", "this command has no JSON output for --jq to filter")
+		case !slices.Contains([]string{"", "table", "json"}, a.flags.output):
+			return usageError("leave -o away", "this command has no %s output", a.flags.output)
+		}
+		return run(ctx, args)
+	})
 }
 
 // group makes a command that only holds others.

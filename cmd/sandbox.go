@@ -44,7 +44,7 @@ its orders with --env sandbox. Its URL is the one line on stdout.`,
 		Example: `  villapay sandbox serve --addr 127.0.0.1:8080
   villapay sandbox serve --latency 200ms --fail 503=10%,lost=5%
   VILLAPAY_BASE_URL=http://127.0.0.1:8080 VILLAPAY_TOKEN=any villapay pay qr 492500004632`,
-		Args: exactArgs(), RunE: a.run(c.run),
+		Args: exactArgs(), RunE: a.plain(c.run),
 	}
 	f := cmd.Flags()
 	f.StringVar(&c.addr, "addr", "127.0.0.1:0", "listen on `ADDRESS`; port 0 picks a free one")
@@ -174,7 +174,7 @@ func newSandboxReset(a *app) *cobra.Command {
 		Use: "reset", Short: "Forget every order the sandbox made", Example: "  villapay sandbox reset",
 		Long: `Forgets every order the sandbox made. What the ledger recorded about sandbox
 payments stays; it is history.`,
-		Args: exactArgs(), RunE: a.run(c.run),
+		Args: exactArgs(), RunE: a.plain(c.run),
 	}
 }
 

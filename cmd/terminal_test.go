@@ -254,6 +254,17 @@ func TestWatchTells(t *testing.T) {
 			x.orderly()
 		})
 	}
+	t.Run("real money", func(t *testing.T) {
+		t.Parallel()
+		stand := serveSandbox(t, sandbox.Options{}, nil)
+		m := sandboxed(t, "VILLAPAY_ENV=shop")
+		m.with("VILLAPAY_ENV=").run(t, "env", "add", "shop", "--base-url", stand.url, "--live")
+		x := m.at(t, 80, 24, "pay", "qr", "4925", "--watch", "--yes")
+		x.see("LIVE: real money")
+		x.see("warning: this order is a test order")
+		x.press("\x03")
+		x.exit()
+	})
 	t.Run("a payload that is wrong", func(t *testing.T) {
 		t.Parallel()
 		m := sandboxed(t)

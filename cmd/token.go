@@ -17,7 +17,7 @@ func newToken(a *app) *cobra.Command {
 		Use: "token", Short: "Write the ID token, renewed where needed, for other tools",
 		Example: `  villapay token --env dev > id-token.txt
   curl -H "Authorization: $(villapay token)" https://shop.villamarket.com/api/...`,
-		Args: exactArgs(), RunE: a.run(c.run),
+		Args: exactArgs(), RunE: a.plain(c.run),
 	}
 }
 

@@ -44,7 +44,7 @@ func newWebhookSend(a *app) *cobra.Command {
 		Example: `  villapay webhook send 492500004632 --env sandbox
   villapay webhook send 492500004632 --env sandbox --state Declined
   villapay webhook send 492500004632 --env sandbox --fault forged`,
-		Args: oneOrder, ValidArgsFunction: a.completeOrderID, RunE: a.run(c.run),
+		Args: oneOrder, ValidArgsFunction: a.completeOrderID, RunE: a.plain(c.run),
 	}
 	f := cmd.Flags()
 	f.StringVar(&c.to, "to", "http://"+listenAddr+"/", "the listener's `URL`")

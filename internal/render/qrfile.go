@@ -32,7 +32,11 @@ func CheckQRFile(path string) error {
 	}
 	probe, err := newFileBeside(path)
 	if err != nil {
-		return fmt.Errorf("write the code's file: %w", err)
+		var told *os.PathError // names the probe
+		if errors.As(err, &told) {
+			err = told.Err
+		}
+		return fmt.Errorf("cannot write to %q: %w", filepath.Dir(path), err)
 	}
 	return errors.Join(probe.Close(), os.Remove(probe.Name()))
 }
