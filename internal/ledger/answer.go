@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/villapay/villapay/internal/api"
@@ -90,19 +91,12 @@ func (l *Ledger) recordOrder(t *txn, c Claim, order *api.Order, a RecordedAnswer
 	if p.Error != nil {
 		p.Error.RequestID = a.RequestID
 	}
-	p.Warnings = a.Warnings
-	r, err := one(t.query(`UPDATE villapay_payment SET state = ?, slot = CASE WHEN ? = 1 THEN 0 ELSE slot END, attempts = attempts + ?,
-			order_json = ?, bank_id = ?, amount = ?, currency = ?, created_at = ?, expires_at = ?, known_at = ?, known_from = ?,
-			request_id = ?, warnings = ?, error = ?, owner = '', lease = 0
-		WHERE id = ? AND claim = ? AND order_json IS NULL RETURNING `+columns,
-		string(p.State), number(p.State == Failed), int64(a.Attempts),
-		string(p.Order), p.BankID, p.Amount.String(), p.Currency, toMillis(p.CreatedAt), toMillis(p.ExpiresAt), toMillis(p.KnownAt), string(p.KnownFrom),
-		a.RequestID, p.encodedWarnings(), p.encodedError(),
-		p.ID, c.Number))
+	p.Warnings, p.RequestID = a.Warnings, a.RequestID
+	first, err := t.putOrder(&p, c.Number, a.Attempts)
 	if err != nil {
 		return answer{}, err
 	}
-	if r == nil {
+	if !first {
 		return l.lateOrder(t, c, order, a)
 	}
 	kind, note := "order", order.ID
@@ -112,10 +106,47 @@ func (l *Ledger) recordOrder(t *txn, c Claim, order *api.Order, a RecordedAnswer
 	if err := l.note(t, p.ID, event{kind: kind, requestID: a.RequestID, note: note}); err != nil {
 		return answer{}, err
 	}
-	if r, err = l.applyEarlier(t, r); err != nil {
+	r, err := l.applyEarlier(t, &row{Payment: p})
+	if err == nil && !p.verbatim() {
+		r, err = t.byID(p.ID)
+	}
+	if err != nil {
 		return answer{}, err
 	}
 	return answer{payment: r.at(t.now)}, nil
+}
+
+// putOrder writes a payment's order under a claim, unless that was taken over or
+// has an order. It completes the payment with what others may have changed since
+// it was claimed: reading all of it back takes longer than writing it.
+func (t *txn) putOrder(p *Payment, claim int64, attempts int) (first bool, err error) {
+	rows, err := t.query(`UPDATE villapay_payment SET state = ?, slot = CASE WHEN ? = 1 THEN 0 ELSE slot END, attempts = attempts + ?,
+			order_json = ?, bank_id = ?, amount = ?, currency = ?, created_at = ?, expires_at = ?, known_at = ?, known_from = ?,
+			request_id = ?, warnings = ?, error = ?, owner = '', lease = 0
+		WHERE id = ? AND claim = ? AND order_json IS NULL RETURNING attempts, replaced_by`,
+		string(p.State), number(p.State == Failed), int64(attempts),
+		string(p.Order), p.BankID, p.Amount.String(), p.Currency, toMillis(p.CreatedAt), toMillis(p.ExpiresAt), toMillis(p.KnownAt), string(p.KnownFrom),
+		p.RequestID, p.encodedWarnings(), p.encodedError(),
+		p.ID, claim)
+	if err != nil {
+		return false, err
+	}
+	defer func() { _ = rows.Close() }()
+	if rows.Next() {
+		first = true
+		err = rows.Scan(&p.Attempts, &p.ReplacedBy)
+	}
+	if err == nil {
+		err = rows.Err()
+	}
+	return first, err
+}
+
+// verbatim tells whether a payment's texts were stored as they are: none of them
+// holds what the ledger has to replace.
+func (p *Payment) verbatim() bool {
+	answer := string(p.Order)
+	return storable(answer) == answer && storable(p.RequestID) == p.RequestID && !strings.Contains(answer, `\u0000`)
 }
 
 // lateOrder keeps an order that came too late as an event.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -11,6 +12,40 @@ import (
 
 	"github.com/villapay/villapay/internal/api"
 )
+
+// What is returned is what is stored, whatever an answer holds.
+func TestRecordOrderReturnsWhatIsStored(t *testing.T) {
+	t.Parallel()
+	both(t, func(t *testing.T, at *place) {
+		l := at.open(t)
+		for name, fields := range map[string][]string{
+			"plain":          nil,
+			"failed":         {`"failure_code":"no","failure_message":"No."`},
+			"no expiry":      {`"expire_time_seconds":null`},
+			"NUL":            {`"description":"a\u0000b","currency":"T\u0000B"`},
+			"a failed NUL":   {`"failure_code":"a\u0000b"`},
+			"not UTF-8":      {"\"description\":\"a\x9bb\""},
+			"lone surrogate": {`"failure_message":"\ud800","failure_code":"x"`},
+			"Thai":           {`"description":"ไทย"`},
+		} {
+			c := l.mustClaim(t, ask(strings.ReplaceAll(name, " ", "-")), Claimed)
+			got, err := l.RecordOrder(t.Context(), c, testOrder(t, "o-"+name, fields...), RecordedAnswer{
+				Attempts: 2, RequestID: "r\xff", Warnings: []Warning{{Code: "c", Message: "m"}},
+			})
+			if err != nil {
+				t.Fatal(name, err)
+			}
+			stored, err := l.Payments(t.Context(), scope, c.Payment.OrderID)
+			if err != nil || len(stored) != 1 {
+				t.Fatal(name, stored, err)
+			}
+			sameAmount := cmp.Comparer(func(a, b api.Amount) bool { return a.String() == b.String() })
+			if diff := cmp.Diff(stored[0], got, sameAmount); diff != "" {
+				t.Error(name, diff)
+			}
+		}
+	})
+}
 
 func TestRecordOrderKeepsEverything(t *testing.T) {
 	t.Parallel()

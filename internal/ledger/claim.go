@@ -117,8 +117,12 @@ func (c *claiming) look() (err error) {
 	if err := c.t.lock(orderKey(c.req.Scope, c.req.OrderID)); err != nil {
 		return err
 	}
-	c.live, err = scanned(c.t.query(`SELECT `+columns+` FROM villapay_payment
-		WHERE scope = ? AND orderid = ? AND state IN ('sending', 'unknown', 'awaiting', 'paid') ORDER BY id DESC`, c.req.Scope, c.req.OrderID))
+	// Of an order that is new there is nothing to read, which is soon told.
+	known, err := yes(c.t.query(`SELECT EXISTS (SELECT 1 FROM villapay_payment WHERE scope = ? AND orderid = ?)`, c.req.Scope, c.req.OrderID))
+	if err == nil && known {
+		c.live, err = scanned(c.t.query(`SELECT `+columns+` FROM villapay_payment
+			WHERE scope = ? AND orderid = ? AND state IN ('sending', 'unknown', 'awaiting', 'paid') ORDER BY id DESC`, c.req.Scope, c.req.OrderID))
+	}
 	if err != nil || !c.req.KeyGiven {
 		return err
 	}
