@@ -91,10 +91,11 @@ func (c *Client) CreateOrder(ctx context.Context, orderID string, source Source,
 
 // order reads the order in an answer, or says what it is instead.
 func (a *Answer) order() (*Order, error) {
-	if err := a.Failure(); err != nil {
-		return nil, err
+	body, ok := a.success()
+	if !ok {
+		return nil, a.failure()
 	}
-	order, err := DecodeOrder(a.Body)
+	order, err := decodeOrder(body)
 	if err != nil {
 		failure := a.failure()
 		failure.Err = err
@@ -197,10 +198,17 @@ func (a *Answer) failure() *Error {
 
 // Failure returns the error that a status other than 2xx stands for, nil for 2xx.
 func (a *Answer) Failure() error {
-	if status, _ := unwrap(a.Status, a.Body); a.Status/100 == 2 && status/100 == 2 {
+	if _, ok := a.success(); ok {
 		return nil
 	}
 	return a.failure()
+}
+
+// success returns the body without its wrappers, and whether the answer and each
+// wrapper says 2xx.
+func (a *Answer) success() (body []byte, ok bool) {
+	status, body := unwrap(a.Status, a.Body)
+	return body, a.Status/100 == 2 && status/100 == 2
 }
 
 // record writes one call to the log, with its outcome.

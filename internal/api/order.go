@@ -84,6 +84,11 @@ var ErrNotOrder = errors.New("the answer is not an order")
 // with ErrNotOrder where there is no JSON object with an order's id.
 func DecodeOrder(body []byte) (*Order, error) {
 	_, body = unwrap(0, body)
+	return decodeOrder(body)
+}
+
+// decodeOrder reads an order that stands in no wrapper.
+func decodeOrder(body []byte) (*Order, error) {
 	var fields struct {
 		ID             looseString `json:"id"`
 		Object         looseString `json:"object"`
@@ -159,6 +164,9 @@ func ParseCreated(text string) time.Time {
 // or status where there is no wrapper.
 func unwrap(status int, body []byte) (int, []byte) {
 	for range 3 {
+		if !bytes.Contains(bytes.ToLower(body), []byte("statuscode")) {
+			break // as nearly always
+		}
 		var wrapper struct {
 			StatusCode json.RawMessage `json:"statusCode"`
 			Body       json.RawMessage `json:"body"`
