@@ -125,10 +125,14 @@ func (s *Service) follow(ctx context.Context, wish ledger.ClaimRequest, lost led
 		wish.Key = s.NewKey()
 	}
 	p, err := s.makeRecorded(ctx, wish)
-	if _, ok := errors.AsType[*ledger.Error](err); ok {
-		return lost, &NotRecordedError{lost.Key, err}
+	_, failed := errors.AsType[*ledger.Error](err)
+	switch {
+	case !failed:
+		return p, err
+	case ctx.Err() != nil:
+		return lost, &BusyError{lost.OrderID}
 	}
-	return p, err
+	return lost, &NotRecordedError{lost.Key, err}
 }
 
 // claim asks the ledger what may be done, and waits while another process is
