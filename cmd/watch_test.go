@@ -1,0 +1,240 @@
+//go:build linux
+
+package cmd
+
+import (
+	"bufio"
+	"fmt"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/villapay/villapay/internal/sandbox"
+)
+
+// orderly checks what is true of every live view: it is drawn over itself, each
+// frame at once, and no line runs over the edge.
+func (x *terminal) orderly() {
+	x.t.Helper()
+	raw := x.raw.String()
+	if strings.Count(raw, enterView) != 1 || strings.Count(raw, leaveView) != 1 {
+		x.t.Error("the view is not entered and left once")
+	}
+	if strings.Contains(raw, "\x1b[2J") || x.screen.frames == 0 || strings.Count(raw, beginDraw) != x.screen.frames {
+		x.t.Errorf("%d frames flicker", x.screen.frames)
+	}
+	if len(x.screen.wrapped) > 0 {
+		x.t.Errorf("wrapped: %q", x.screen.wrapped)
+	}
+}
+
+// Watching at a terminal: the code, the amount and a countdown that counts, and
+// at the end the paid order as a table on the normal screen.
+func TestWatchUntilPaid(t *testing.T) {
+	t.Parallel()
+	m := sandboxed(t)
+	x := m.at(t, 80, 24, "pay", "qr", "4925", "--watch")
+	countdown := func(v *vt) string {
+		_, rest, _ := strings.Cut(v.text(), "order expires in ")
+		count, _, _ := strings.Cut(rest, "\n")
+		return count
+	}
+	x.see("order expires in 59:")
+	if got, want := x.code(), m.bankID(t, "4925"); got != want {
+		t.Errorf("the code says %q, want %q", got, want)
+	}
+	if text := x.text(); !strings.HasPrefix(text, "order reference, not a payment code\n") || !strings.Contains(text, "Order 4925   THB ") || !strings.Contains(text, "Ctrl-C") {
+		t.Errorf("the view:\n%s", text)
+	}
+	first := countdown(x.screen)
+	x.until("a countdown that counts", func(v *vt) bool { return !v.drawing && countdown(v) != first && countdown(v) != "" })
+	if r := m.run(t, "sandbox", "pay", "4925"); r.code != 0 {
+		t.Fatal(r.stderr)
+	}
+	if code := x.exit(); code != 0 || !strings.Contains(x.text(), "PAID") || !strings.Contains(x.text(), "│ Order ") || x.code() != "" {
+		t.Errorf("exit %d\n%s", code, x.text())
+	}
+	if pens := x.screen.pensOf("PAID"); len(pens) != 1 || pens[0] != "1;32" {
+		t.Errorf("PAID is drawn in %q", pens)
+	}
+	x.orderly()
+}
+
+// The view fits the window at once when that changes: a code that does not fit
+// any more is told with the size it needs.
+func TestWatchResized(t *testing.T) {
+	t.Parallel()
+	m := sandboxed(t)
+	m.run(t, "pay", "qr", "4925")
+	id := m.bankID(t, "4925")
+	x := m.at(t, 33, 22, "order", "status", "4925", "--watch")
+	x.until("the code in the smallest window", func(v *vt) bool { return !v.drawing && v.scan(t, false) == id })
+	for _, size := range []struct {
+		cols, rows int
+		told       string // "" where the code fits
+	}{
+		{33, 21, "it needs 33x22, have 33x21; try --qr-file"}, {100, 50, ""}, {40, 15, "it needs 33x21, have 40x15; try --qr-file"}, {80, 24, ""}, {41, 40, ""}, {10, 5, "Order"}, {60, 20, ""},
+	} {
+		x.resize(size.cols, size.rows)
+		x.until(fmt.Sprintf("the code or why not at %dx%d", size.cols, size.rows), func(v *vt) bool {
+			if v.drawing || size.told == "" {
+				return !v.drawing && v.scan(t, false) == id && strings.Contains(v.text(), "order")
+			}
+			return strings.Contains(strings.Join(strings.Fields(v.text()), " "), size.told)
+		})
+		x.forgive()
+	}
+	x.press("\x03")
+	if code := x.exit(); code != 130 || !strings.Contains(x.text(), "interrupted") {
+		t.Errorf("exit %d\n%s", code, x.text())
+	}
+	x.orderly()
+}
+
+// Watching ends by itself: expired is 8, failed 5, and a paid order needs none.
+func TestWatchEnds(t *testing.T) {
+	t.Parallel()
+	for id, want := range map[string]struct {
+		code int
+		text string
+	}{
+		"short-expiry": {8, "expired, not paid"}, "failed-order": {5, "the bank refused the order"}, "paid": {0, "PAID"},
+	} {
+		t.Run(id, func(t *testing.T) {
+			t.Parallel()
+			m := sandboxed(t)
+			x := m.at(t, 100, 40, "pay", "qr", id, "--watch")
+			if code := x.exit(); code != want.code || !strings.Contains(x.text(), want.text) || x.code() != "" {
+				t.Errorf("exit %d\n%s", code, x.text())
+			}
+			x = m.at(t, 100, 40, "order", "status", id, "--watch")
+			if code := x.exit(); code != want.code || !strings.Contains(x.text(), want.text) {
+				t.Errorf("order status: exit %d\n%s", code, x.text())
+			}
+		})
+	}
+}
+
+// What must be known stands above and below the code, and what is wrong is told
+// instead of it.
+func TestWatchTells(t *testing.T) {
+	t.Parallel()
+	m := sandboxed(t)
+	for id, want := range map[string]string{
+		"live":              "warning: this order is LIVE",
+		"check-unavailable": "cannot ask the API, trying again",
+		"check-no-route":    "the API has no status endpoint",
+		"no-expiry":         "awaiting payment",
+	} {
+		t.Run(id, func(t *testing.T) {
+			t.Parallel()
+			x := m.at(t, 120, 40, "pay", "qr", id, "--watch", "--timeout", "2s")
+			x.see(want)
+			x.press("\x03")
+			if code := x.exit(); code != 130 {
+				t.Errorf("exit %d\n%s", code, x.text())
+			}
+			x.orderly()
+		})
+	}
+	t.Run("real money", func(t *testing.T) {
+		t.Parallel()
+		stand := serveSandbox(t, sandbox.Options{}, nil)
+		m := sandboxed(t, "VILLAPAY_ENV=shop")
+		m.with("VILLAPAY_ENV=").run(t, "env", "add", "shop", "--base-url", stand.url, "--live")
+		x := m.at(t, 80, 24, "pay", "qr", "4925", "--watch", "--yes")
+		x.see("LIVE: real money")
+		x.see("warning: this order is a test order")
+		x.press("\x03")
+		x.exit()
+	})
+	t.Run("a payload that is wrong", func(t *testing.T) {
+		t.Parallel()
+		m := sandboxed(t)
+		m.run(t, "env", "set", "qr_content", "{{.qr_payload}}", "--env", "sandbox")
+		x := m.at(t, 120, 40, "pay", "qr", "emvco-bad-crc", "--watch")
+		x.see("payload is wrong")
+		x.see("order expires in")
+		x.press("\x03")
+		x.exit()
+	})
+}
+
+// Where the terminal can only write lines, or they go to a pipe, watching writes
+// one line a change.
+func TestWatchInLines(t *testing.T) {
+	t.Parallel()
+	m := sandboxed(t, "TERM=dumb")
+	x := m.at(t, 100, 40, "pay", "qr", "4925", "--watch")
+	x.see("awaiting payment")
+	m.run(t, "sandbox", "pay", "4925")
+	if code := x.exit(); code != 0 || !strings.Contains(x.text(), "4925  PAID  THB") || strings.Contains(x.raw.String(), "\x1b") {
+		t.Errorf("exit %d\n%s", code, x.text())
+	}
+	x = m.at(t, 100, 40, "pay", "qr", "check-unavailable", "--watch", "--timeout", "1s")
+	x.see("villapay: warning: order check-unavailable: cannot ask the API, trying again")
+	x.press("\x03")
+	if code := x.exit(); code != 130 {
+		t.Errorf("exit %d\n%s", code, x.text())
+	}
+	for format, want := range map[string][]string{
+		"table": {"4926-table  awaiting payment  THB ", "4926-table  PAID  THB "},
+		"json":  {`"state":"awaiting"`, `"state":"paid"`},
+		"csv":   {"orderid,source,state,", "4926-csv,qr,awaiting,", "4926-csv,qr,paid,"},
+	} {
+		t.Run(format, func(t *testing.T) {
+			t.Parallel()
+			id := "4926-" + format
+			m.run(t, "pay", "qr", id)
+			c := m.command(t, "order", "status", id, "--watch", "-o", format)
+			stdout, err := c.StdoutPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := c.Start(); err != nil {
+				t.Fatal(err)
+			}
+			lines := bufio.NewScanner(stdout)
+			for i, text := range want {
+				if !lines.Scan() || !strings.Contains(lines.Text(), text) {
+					t.Errorf("%q, want %q", lines.Text(), text)
+				}
+				if i == len(want)-2 {
+					m.run(t, "sandbox", "pay", id)
+				}
+			}
+			if lines.Scan() {
+				t.Errorf("also %q", lines.Text())
+			}
+			if err := c.Wait(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// Ctrl-Z gives the terminal back until the shell goes on with the command.
+func TestWatchSteppedAside(t *testing.T) {
+	t.Parallel()
+	m := sandboxed(t)
+	x := m.at(t, 80, 24, "pay", "qr", "4925", "--watch")
+	x.see("order expires in")
+	x.press("\x1a")
+	x.until("the normal screen", func(v *vt) bool { return v.normal == nil && !v.hidden })
+	for state := ""; state != "T"; { // stopped, as its shell would be told
+		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", x.pid()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		state = strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))[0]
+	}
+	if err := syscall.Kill(x.pid(), syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	x.see("order expires in")
+	x.press("\x03")
+	if code := x.exit(); code != 130 {
+		t.Errorf("exit %d\n%s", code, x.text())
+	}
+}
