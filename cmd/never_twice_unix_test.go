@@ -53,6 +53,40 @@ func TestAStoppedHolderShowsTheOthersOrder(t *testing.T) {
 	stand.counts(t, "4925", 2, 2)
 }
 
+// Ctrl-C while the request is under way: exit 130, nothing shown, the outcome
+// recorded as unknown; the next run asks again with the same key.
+func TestInterruptedWhileTheRequestIsUnderWay(t *testing.T) {
+	t.Parallel()
+	for _, signal := range []os.Signal{os.Interrupt, syscall.SIGTERM} {
+		t.Run(signal.String(), func(t *testing.T) {
+			t.Parallel()
+			g := newGate()
+			stand := serveSandbox(t, sandbox.Options{}, g.hold)
+			m := newMachine(t, "VILLAPAY_BASE_URL="+stand.url)
+			c := m.command(t, "pay", "qr", "4925", "-o", "json")
+			var stdout, stderr bytes.Buffer
+			c.Stdout, c.Stderr = &stdout, &stderr
+			if err := c.Start(); err != nil {
+				t.Fatal(err)
+			}
+			<-g.arrived
+			_ = c.Process.Signal(signal)
+			_ = c.Wait()
+			if code := c.ProcessState.ExitCode(); code != 130 || stdout.Len() > 0 || !strings.Contains(stderr.String(), "may have been made") {
+				t.Errorf("exit %d, stdout %q, stderr %s", code, &stdout, &stderr)
+			}
+			if p := m.run(t, "order", "status", "4925", "--offline", "-o", "json").object(t); p.Villapay.State != "unknown" {
+				t.Errorf("recorded as %s", p.Villapay.State)
+			}
+			close(g.open)
+			if p := m.run(t, "pay", "qr", "4925", "-o", "json").object(t); p.Villapay.State != "awaiting" || p.Villapay.Replayed {
+				t.Errorf("then %+v", p)
+			}
+			stand.counts(t, "4925", -1, 1)
+		})
+	}
+}
+
 // Where the state directory cannot be written, nothing is sent (exit 3).
 func TestNothingIsSentFromAReadOnlyDirectory(t *testing.T) {
 	t.Parallel()

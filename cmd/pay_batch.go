@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"runtime/debug"
@@ -75,7 +76,7 @@ func (c *payBatch) run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	in, err := c.read(settings.Profile, args[0])
+	in, err := c.read(ctx, settings.Profile, args[0])
 	if err != nil {
 		return err
 	}
@@ -93,7 +94,7 @@ func (c *payBatch) run(ctx context.Context, args []string) error {
 }
 
 // read checks the whole input and keeps it aside.
-func (c *payBatch) read(profile config.Profile, name string) (*payment.Input, error) {
+func (c *payBatch) read(ctx context.Context, profile config.Profile, name string) (*payment.Input, error) {
 	from := c.app.In
 	if name != "-" {
 		file, err := os.Open(name)
@@ -101,6 +102,9 @@ func (c *payBatch) read(profile config.Profile, name string) (*payment.Input, er
 			return nil, usageError("", "%s", err)
 		}
 		defer file.Close()
+		if info, err := file.Stat(); err == nil && info.IsDir() {
+			return nil, usageError("", "%s is a directory", name)
+		}
 		from = file
 	} else if c.app.InTTY {
 		return nil, usageError("villapay pay batch - < orders.csv", "- reads stdin, and stdin is a terminal")
@@ -109,7 +113,7 @@ func (c *payBatch) read(profile config.Profile, name string) (*payment.Input, er
 	if c.source != "" {
 		source = api.Source(c.source)
 	}
-	in, err := payment.ReadInput(from, source, "", func(bad payment.BadLine) {
+	in, err := payment.ReadInput(obedient(ctx, from), source, "", func(bad payment.BadLine) {
 		c.invalid++
 		c.app.warn("%s", bad)
 	})
@@ -124,6 +128,33 @@ func (c *payBatch) read(profile config.Profile, name string) (*payment.Input, er
 		return nil, usageError("mend them, or leave them out with --skip-invalid; nothing was sent", "%d lines are no order", c.invalid)
 	}
 	return in, nil
+}
+
+// readerFunc is a function that reads.
+type readerFunc func([]byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
+
+// obedient makes reading end with ctx: a pipe may keep silent for ever. The read
+// that hangs then is left behind.
+func obedient(ctx context.Context, r io.Reader) io.Reader {
+	type result struct {
+		n   int
+		err error
+	}
+	return readerFunc(func(p []byte) (int, error) {
+		buffer, done := make([]byte, len(p)), make(chan result, 1)
+		go func() {
+			n, err := r.Read(buffer)
+			done <- result{n, err}
+		}()
+		select {
+		case got := <-done:
+			return copy(p, buffer[:got.n]), got.err
+		case <-ctx.Done():
+			return 0, ctx.Err()
+		}
+	})
 }
 
 func (c *payBatch) pay(ctx context.Context, format string, profile config.Profile, in *payment.Input) error {
