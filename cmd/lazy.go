@@ -27,12 +27,18 @@ type lazy struct {
 	ledger  *ledger.Ledger
 	sandbox *sandbox.Sandbox
 	journal *journal.Journal
+
+	leaves bool // the ledger is left as it is, instead of being tidied up
 }
 
 // close lets go of what was opened. It returns the first error.
 func (a *app) close() error {
 	var all []error
-	if a.ledger != nil {
+	switch {
+	case a.ledger == nil:
+	case a.leaves:
+		all = append(all, a.ledger.Leave())
+	default:
 		all = append(all, a.ledger.Close())
 	}
 	if a.sandbox != nil {

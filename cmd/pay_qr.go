@@ -81,6 +81,7 @@ func (c *payQR) run(ctx context.Context, args []string) error {
 	if err := c.mayPay(ctx, settings, orderID, source); err != nil {
 		return err
 	}
+	c.app.leaves = true // a payment is waited for; whatever comes next may tidy up
 	service, err := c.app.payments(ctx, 1)
 	if err != nil {
 		return err

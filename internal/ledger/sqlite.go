@@ -270,6 +270,18 @@ func (s *sqliteStore) size(context.Context) (size int64, err error) {
 	return size, nil
 }
 
+// leaveUpTo is how many bytes of write-ahead log may be left behind. Reading
+// that much back costs the next process less than moving it costs this one.
+const leaveUpTo = 1 << 20
+
+func (s *sqliteStore) logSize() int64 {
+	info, err := os.Stat(s.path + "-wal")
+	if err != nil {
+		return 0
+	}
+	return info.Size()
+}
+
 func (s *sqliteStore) verify(ctx context.Context) (found string, err error) {
 	db, err := s.reader(ctx)
 	if err != nil || db == nil {
