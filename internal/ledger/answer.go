@@ -58,7 +58,7 @@ func expiry(order *api.Order, received time.Time) time.Time {
 // same order under the same claim twice is one and the same.
 func (l *Ledger) RecordOrder(ctx context.Context, c Claim, order *api.Order, a RecordedAnswer) (Payment, error) {
 	var out answer
-	err := l.store.write(ctx, true, func(t *txn) (err error) {
+	err := l.store.write(ctx, toKeep, func(t *txn) (err error) {
 		out, err = l.recordOrder(t, c, order, a)
 		return err
 	})
@@ -171,7 +171,7 @@ func (l *Ledger) lateOrder(t *txn, c Claim, order *api.Order, a RecordedAnswer) 
 func (l *Ledger) RecordFailure(ctx context.Context, c Claim, state State, failure Failure, attempts int) (Payment, error) {
 	var out answer
 	ran := false
-	err := l.store.write(ctx, true, func(t *txn) (err error) {
+	err := l.store.write(ctx, toKeep, func(t *txn) (err error) {
 		out, err = l.recordFailure(t, c, state, failure, attempts, ran)
 		ran = err == nil && !out.lost
 		return err

@@ -207,7 +207,7 @@ func TestTheDatabaseItselfKeepsTheSlot(t *testing.T) {
 		l := at.open(t)
 		l.mustClaim(t, ask("1"), Claimed)
 		insert := func(key, orderID string) error {
-			return l.store.write(t.Context(), false, func(x *txn) error {
+			return l.store.write(t.Context(), toSend, func(x *txn) error {
 				c := &claiming{l: l, t: x}
 				return c.insert(&row{Payment: Payment{Scope: scope, OrderID: orderID, Source: api.QR, Key: key, State: Sending}})
 			})

@@ -116,7 +116,7 @@ func fill(b *testing.B, l *Ledger) {
 	b.Helper()
 	copied := strings.NewReplacer("id, scope", "scope", "orderid,", "printf('4925%08d', n),", "idem_key,", "'k' || n,", "bank_id,", "'order_test_' || n,",
 		"recorded_at,", "recorded_at + n,", "slot,", "1,").Replace(columns)
-	err := l.store.write(b.Context(), false, func(x *txn) error {
+	err := l.store.write(b.Context(), toSend, func(x *txn) error {
 		_, err := x.exec(`WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 1000000)
 			INSERT INTO villapay_payment (` + strings.TrimPrefix(columns, "id, ") + `) SELECT ` + copied + ` FROM villapay_payment, numbers WHERE orderid = 'first'`)
 		return err

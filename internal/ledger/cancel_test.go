@@ -22,7 +22,7 @@ func TestWritesThatAreGivenUp(t *testing.T) {
 				}
 				cancel()
 			}()
-			err := l.store.write(ctx, true, func(*txn) error { return undone })
+			err := l.store.write(ctx, toKeep, func(*txn) error { return undone })
 			if err != nil && !errors.Is(err, undone) && ctx.Err() == nil {
 				t.Fatal(err)
 			}

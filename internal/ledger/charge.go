@@ -39,7 +39,7 @@ func (l *Ledger) ApplyCharge(ctx context.Context, scope string, c Charge) (Appli
 	var out Applied
 	var rebound error
 	recorded := false // by an earlier run of this call, which may have been committed
-	err := l.store.write(ctx, true, func(t *txn) (err error) {
+	err := l.store.write(ctx, toKeep, func(t *txn) (err error) {
 		rebound = nil
 		if err := t.lock(chargeKey(scope, c.ID), bankOrderKey(scope, c.BankID)); err != nil {
 			return err

@@ -60,7 +60,7 @@ type Claim struct {
 func (l *Ledger) Claim(ctx context.Context, req ClaimRequest) (Claim, error) {
 	var c *claiming
 	owner := l.mine.own()
-	err := l.store.write(ctx, false, func(t *txn) error {
+	err := l.store.write(ctx, toSend, func(t *txn) error {
 		c = &claiming{l: l, t: t, req: req, owner: owner}
 		return c.decide()
 	})

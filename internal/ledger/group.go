@@ -10,15 +10,26 @@ import (
 
 // Group commit. A durable commit waits for the disk, and the disk takes as long
 // for one payment as for hundreds. So callers that want to write queue up; one
-// of them leads: it runs the work of all that wait in one transaction, commits
+// of them leads: it runs the work of those that wait in one transaction, commits
 // once, and only then tells them. A caller alone is its own leader and pays
-// nothing for it.
+// nothing for it. The API waits for claims and for nothing else, so they go
+// first, and whoever finds its own work left for the next group leads again.
 
 // job is one caller's part of a transaction.
 type job struct {
+	why  purpose
 	fn   func(*txn) error
 	err  error         // valid once done is closed
 	done chan struct{} // closed when the work is durable, or has failed
+}
+
+func (j *job) finished() bool {
+	select {
+	case <-j.done:
+		return true
+	default:
+		return false
+	}
 }
 
 func (j *job) finish(err error) {
@@ -30,7 +41,12 @@ func (j *job) finish(err error) {
 type queue struct {
 	mu      sync.Mutex
 	waiting []*job
+	passed  int // groups in a row that have left jobs waiting
 }
+
+// passAtMost bounds for how many groups what is to keep waits for what is to
+// send, so that neither holds up the other for ever.
+const passAtMost = 8
 
 func (q *queue) add(j *job) {
 	q.mu.Lock()
@@ -50,38 +66,50 @@ func (q *queue) remove(j *job) bool {
 	return true
 }
 
+// take returns the next group: what is to send, if there is any, else all.
 func (q *queue) take() []*job {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	var first, rest []*job
+	for _, j := range q.waiting {
+		if j.why == toSend {
+			first = append(first, j)
+		} else {
+			rest = append(rest, j)
+		}
+	}
+	if len(first) > 0 && len(rest) > 0 && q.passed < passAtMost {
+		q.waiting, q.passed = rest, q.passed+1
+		return first
+	}
 	taken := q.waiting
-	q.waiting = nil
+	q.waiting, q.passed = nil, 0
 	return taken
 }
 
-func (s *sqliteStore) write(ctx context.Context, _ bool, fn func(*txn) error) error {
+func (s *sqliteStore) write(ctx context.Context, why purpose, fn func(*txn) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	j := &job{fn: fn, done: make(chan struct{})}
+	j := &job{why: why, fn: fn, done: make(chan struct{})}
 	s.add(j)
-	select {
-	case <-j.done:
-		return j.err
-	case <-ctx.Done():
-		if s.remove(j) {
-			return ctx.Err()
+	for {
+		select {
+		case <-j.done:
+			return j.err
+		case <-ctx.Done():
+			if s.remove(j) {
+				return ctx.Err()
+			}
+			<-j.done // too late: it is being written
+			return j.err
+		case s.lead <- struct{}{}:
+			if !j.finished() {
+				s.leadWrite(ctx, j)
+			}
+			<-s.lead
 		}
-		<-j.done // too late: it is being written
-		return j.err
-	case s.lead <- struct{}{}:
 	}
-	defer func() { <-s.lead }()
-	select {
-	case <-j.done: // by the leader before
-	default:
-		s.leadWrite(ctx, j)
-	}
-	return j.err
 }
 
 // leadWrite begins a transaction and runs all that waits by then. Only the wait

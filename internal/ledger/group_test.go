@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -55,7 +56,7 @@ func TestACallersFailureIsNoOthers(t *testing.T) {
 	var group sync.WaitGroup
 	for i := range callers {
 		group.Go(func() {
-			errs[i] = s.write(context.Background(), true, func(x *txn) error {
+			errs[i] = s.write(context.Background(), toKeep, func(x *txn) error {
 				err := l.note(x, 1, event{kind: "test", note: fmt.Sprint(i)})
 				if i%5 == 3 {
 					return boom
@@ -213,5 +214,33 @@ func TestALeaseSurvivesTwoLostRenewals(t *testing.T) {
 	t.Parallel()
 	if leaseFor < 3*RenewEvery {
 		t.Errorf("a lease of %s, renewed every %s", leaseFor, RenewEvery)
+	}
+}
+
+// What a request waits for goes first, but not for ever.
+func TestClaimsGoFirst(t *testing.T) {
+	t.Parallel()
+	var q queue
+	add := func(why purpose) *job {
+		j := &job{why: why}
+		q.add(j)
+		return j
+	}
+	kept := add(toKeep)
+	for i := range passAtMost {
+		one, other := add(toSend), add(toSend)
+		if got := q.take(); !slices.Equal(got, []*job{one, other}) {
+			t.Fatalf("group %d: %v", i, got)
+		}
+	}
+	sent := add(toSend)
+	if got := q.take(); !slices.Equal(got, []*job{kept, sent}) {
+		t.Errorf("after %d groups: %v", passAtMost, got)
+	}
+	if kept, got := add(toKeep), q.take(); !slices.Equal(got, []*job{kept}) {
+		t.Errorf("with nothing to send: %v", got)
+	}
+	if got := q.take(); len(got) != 0 {
+		t.Errorf("from an empty queue: %v", got)
 	}
 }

@@ -17,7 +17,7 @@ const RenewEvery = 3 * time.Second
 // has taken the claim over, or its answer is recorded.
 func (l *Ledger) Renew(ctx context.Context, c Claim) error {
 	kept := false
-	err := l.store.write(ctx, true, func(t *txn) error {
+	err := l.store.write(ctx, toKeep, func(t *txn) error {
 		changed, err := t.exec(`UPDATE villapay_payment SET lease = ? WHERE id = ? AND claim = ? AND state = ? AND order_json IS NULL`,
 			toMillis(t.now.Add(leaseFor)), c.Payment.ID, c.Number, string(Sending))
 		kept = changed > 0

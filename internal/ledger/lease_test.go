@@ -14,7 +14,7 @@ import (
 // lapse lets a payment's lease run out.
 func lapse(t *testing.T, l *Ledger, c Claim) {
 	t.Helper()
-	err := l.store.write(t.Context(), true, func(x *txn) error {
+	err := l.store.write(t.Context(), toKeep, func(x *txn) error {
 		_, err := x.exec(`UPDATE villapay_payment SET lease = ? WHERE id = ?`, toMillis(x.now)-1, c.Payment.ID)
 		return err
 	})

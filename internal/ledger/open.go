@@ -25,9 +25,8 @@ type Ledger struct {
 // store is one of the two databases.
 type store interface {
 	// write runs fn in one transaction and returns when it is durable. fn may
-	// run several times; only the last run counts. again says that it may also
-	// run once more where it is not known whether the last run was committed.
-	write(ctx context.Context, again bool, fn func(*txn) error) error
+	// run several times; only the last run counts.
+	write(ctx context.Context, why purpose, fn func(*txn) error) error
 	// reader returns what reads run on, nil where nothing was ever written.
 	reader(ctx context.Context) (*sql.DB, error)
 	bind(query string) string // turns ? into the database's placeholders
@@ -39,6 +38,17 @@ type store interface {
 	where() string
 	close() error
 }
+
+// purpose is what a transaction is for.
+type purpose int
+
+const (
+	// toSend lets a request leave, so it goes before others. It is never run
+	// again where it is not known whether it was committed.
+	toSend purpose = iota
+	// toKeep records what is known, and may be run again.
+	toKeep
+)
 
 // txn is a running write transaction.
 type txn struct {
@@ -122,7 +132,7 @@ type Health struct {
 // the SQLite file where there is none.
 func (l *Ledger) Check(ctx context.Context) (Health, error) {
 	health := Health{Schema: schemaVersion}
-	err := l.store.write(ctx, true, func(*txn) error { return nil })
+	err := l.store.write(ctx, toKeep, func(*txn) error { return nil })
 	if err != nil {
 		return health, l.wrap(err, "write")
 	}

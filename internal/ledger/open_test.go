@@ -76,7 +76,7 @@ func TestANewerSchemaIsLeftAlone(t *testing.T) {
 		if at.dsn != "sqlite" {
 			raise = `UPDATE villapay_schema SET version = 99`
 		}
-		err := l.store.write(t.Context(), true, func(x *txn) error {
+		err := l.store.write(t.Context(), toKeep, func(x *txn) error {
 			_, err := x.exec(raise)
 			return err
 		})

@@ -193,10 +193,10 @@ func lockID(key lockKey) string {
 // that pass: conflicts, and connections lost before the commit.
 const tries = 5
 
-func (s *postgresStore) write(ctx context.Context, again bool, fn func(*txn) error) error {
+func (s *postgresStore) write(ctx context.Context, why purpose, fn func(*txn) error) error {
 	for try := 1; ; try++ {
 		err := s.transact(ctx, fn)
-		worth := passing(err) || again && errors.Is(err, errCommitUnsure)
+		worth := passing(err) || why == toKeep && errors.Is(err, errCommitUnsure)
 		if err == nil || !worth || try == tries || ctx.Err() != nil {
 			return err
 		}

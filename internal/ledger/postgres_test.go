@@ -219,7 +219,7 @@ func TestASlowerCommitIsNeverSwitchedOff(t *testing.T) {
 		dsn := freshSchema(t) + "&synchronous_commit=" + given
 		l := (&place{dsn: dsn, dir: t.TempDir(), clock: newClock()}).open(t)
 		got := ""
-		err := l.store.write(t.Context(), true, func(x *txn) error {
+		err := l.store.write(t.Context(), toKeep, func(x *txn) error {
 			rows, err := x.query(`SELECT current_setting('synchronous_commit')`)
 			if err != nil {
 				return err
@@ -296,7 +296,7 @@ func TestConflictsAreTriedAgain(t *testing.T) {
 	for i, l := range []*Ledger{one, two} {
 		group.Go(func() {
 			runs := 0
-			err := l.store.write(context.Background(), true, func(x *txn) error {
+			err := l.store.write(context.Background(), toKeep, func(x *txn) error {
 				runs++
 				for step := range 2 {
 					id := fmt.Sprint(1 + (i+step)%2)

@@ -167,7 +167,7 @@ func (l *Ledger) OrderIDs(ctx context.Context, scope, prefix string, limit int) 
 // about it, which replaces the one of an earlier answer (codes that begin with
 // "status_"). It changes no state. Equal answers in a row make one event.
 func (l *Ledger) NoteStatus(ctx context.Context, paymentID int64, status, requestID string, warning *Warning, raw json.RawMessage) error {
-	err := l.store.write(ctx, true, func(t *txn) error {
+	err := l.store.write(ctx, toKeep, func(t *txn) error {
 		r, err := t.byID(paymentID)
 		if err == nil {
 			err = t.lock(orderKey(r.Scope, r.OrderID))

@@ -110,7 +110,7 @@ func patiently(ctx context.Context, open func(context.Context) error) error {
 }
 
 func (s *sqliteStore) connectWriter(ctx context.Context) error {
-	db, err := sql.Open("sqlite", s.dsn("journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)"))
+	db, err := sql.Open("sqlite", s.dsn("journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)", fmt.Sprintf("wal_autocheckpoint(%d)", logPages)))
 	if err != nil {
 		return err
 	}
@@ -243,7 +243,7 @@ func (s *sqliteStore) reader(ctx context.Context) (*sql.DB, error) {
 		err = checkVersion(version)
 	}
 	if err == nil && version > 0 && version < schemaVersion {
-		err = s.write(ctx, true, func(*txn) error { return nil }) // brings it up to date
+		err = s.write(ctx, toKeep, func(*txn) error { return nil }) // brings it up to date
 	}
 	if err != nil || version == 0 {
 		return nil, errors.Join(err, db.Close())
@@ -270,9 +270,13 @@ func (s *sqliteStore) size(context.Context) (size int64, err error) {
 	return size, nil
 }
 
-// leaveUpTo is how many bytes of write-ahead log may be left behind. Reading
-// that much back costs the next process less than moving it costs this one.
-const leaveUpTo = 1 << 20
+// The write-ahead log is moved into the file whenever a commit finds this many
+// pages in it, a mebibyte. More than leaveUpTo bytes, which a long-lived reader
+// can cause, are left to nobody.
+const (
+	logPages  = 256
+	leaveUpTo = 2 << 20
+)
 
 func (s *sqliteStore) logSize() int64 {
 	info, err := os.Stat(s.path + "-wal")
