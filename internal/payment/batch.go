@@ -16,7 +16,7 @@ import (
 // Batch makes the payments of many orders at once.
 type Batch struct {
 	Service     *Service
-	Concurrency int     // orders in flight at most
+	Concurrency int     // orders that the API is asked for at once, at most
 	Rate        float64 // orders sent a second; 0 = no limit
 
 	// Done is told of each order as it completes, from one goroutine at a time.
@@ -43,17 +43,35 @@ func (b *Batch) Run(ctx context.Context, in *Input) error {
 	b.Service.API.Waits, b.Service.turn = pace.heed, pace.wait
 
 	lines := make(chan Line)
+	// An order in flight holds a place until it is answered. As many again may
+	// be recording their answers, which makes the API wait for no disk.
+	places := make(chan struct{}, b.Concurrency)
 	var done sync.Mutex
 	var workers sync.WaitGroup
-	for range b.Concurrency {
+	for range 2 * b.Concurrency {
 		workers.Go(func() {
-			for line := range lines {
-				req := Request{OrderID: line.OrderID, Source: line.Source}
+			for {
+				places <- struct{}{}
+				leave := sync.OnceFunc(func() { <-places })
+				line, ok := <-lines
+				if !ok {
+					leave()
+					return
+				}
+				answered := func(err error) {
+					pace.answered(err)
+					if err != nil && b.Stops(err) {
+						stop(err)
+					}
+					leave()
+				}
+				req := Request{OrderID: line.OrderID, Source: line.Source, answered: answered}
 				if b.await(starting, pace, req) != nil {
+					leave()
 					continue // stopped: the order is left as it was
 				}
 				p, err := b.Service.Make(working, req)
-				pace.answered(err)
+				leave()
 				done.Lock()
 				if told := b.Done(line, p, err); told != nil {
 					stop(told)

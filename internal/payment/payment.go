@@ -42,6 +42,10 @@ type Request struct {
 	Source  api.Source
 	Key     string // the user's own idempotency key; "" = a fresh one
 	New     bool   // another order though one is still open
+
+	// answered is told what the API had to say, nil for an order, before that is
+	// recorded; it may be nil.
+	answered func(error)
 }
 
 // NotRecordedError says that the API answered and the answer could not be
@@ -89,7 +93,7 @@ func (s *Service) Make(ctx context.Context, req Request) (ledger.Payment, error)
 		Scope: s.Scope, Env: s.Env, OrderID: req.OrderID, Source: req.Source,
 		Key: key, KeyGiven: req.Key != "", New: req.New,
 	}
-	p, err := s.makeRecorded(ctx, wish)
+	p, err := s.makeRecorded(ctx, wish, req.answered)
 	for errors.Is(err, ledger.ErrClaimLost) {
 		p, err = s.follow(ctx, wish, p)
 	}
@@ -99,7 +103,7 @@ func (s *Service) Make(ctx context.Context, req Request) (ledger.Payment, error)
 // makeRecorded claims the order and sends, where there is something to send. It
 // returns ledger.ErrClaimLost beside the payment as it now stands where another
 // process took it over meanwhile.
-func (s *Service) makeRecorded(ctx context.Context, wish ledger.ClaimRequest) (ledger.Payment, error) {
+func (s *Service) makeRecorded(ctx context.Context, wish ledger.ClaimRequest, answered func(error)) (ledger.Payment, error) {
 	claim, err := s.claim(ctx, wish)
 	if err != nil {
 		return ledger.Payment{}, err
@@ -109,7 +113,7 @@ func (s *Service) makeRecorded(ctx context.Context, wish ledger.ClaimRequest) (l
 		claim.Payment.Replayed = len(claim.Payment.Order) > 0
 		return claim.Payment, nil
 	}
-	return s.send(ctx, claim)
+	return s.send(ctx, claim, answered)
 }
 
 // follow goes on after a claim was lost: what this process was told is never
@@ -124,7 +128,7 @@ func (s *Service) follow(ctx context.Context, wish ledger.ClaimRequest, lost led
 	default: // by --new: the newer one is the answer
 		wish.Key = s.NewKey()
 	}
-	p, err := s.makeRecorded(ctx, wish)
+	p, err := s.makeRecorded(ctx, wish, nil)
 	_, failed := errors.AsType[*ledger.Error](err)
 	switch {
 	case !failed:
@@ -175,10 +179,13 @@ func shown(p ledger.Payment) string {
 }
 
 // send asks the API under a claim, keeping its lease, and records the outcome.
-func (s *Service) send(ctx context.Context, claim ledger.Claim) (ledger.Payment, error) {
+func (s *Service) send(ctx context.Context, claim ledger.Claim, answered func(error)) (ledger.Payment, error) {
 	asking, release := s.keepLease(ctx, claim)
 	order, requestID, made, failure := s.ask(asking, claim.Payment)
 	release()
+	if answered != nil {
+		answered(failure)
+	}
 
 	recording, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordWithin)
 	defer cancel()
