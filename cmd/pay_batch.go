@@ -48,7 +48,7 @@ finish.
 shows what failed and a summary.`,
 		Example: `  villapay pay batch orders.csv --env sandbox
   villapay pay batch orders.csv --env sandbox -o json --rate 0 > payments.ndjson
-  villapay order list --env sandbox --state unknown -o csv | villapay pay batch - --env sandbox`,
+  villapay order list --env sandbox --state unknown --limit 0 -o csv | villapay pay batch - --env sandbox`,
 		Args: exactArgs("a file, or - for stdin"), RunE: a.run(c.run),
 	}
 	f := cmd.Flags()
@@ -82,15 +82,22 @@ func (c *payBatch) run(ctx context.Context, args []string) error {
 	}
 	defer in.Close()
 	if c.dryRun {
-		c.app.note("%d orders would be paid in %s; nothing was sent", in.Lines, settings.Profile.Name)
+		c.app.note("%s would be paid in %s; nothing was sent", plural(in.Lines, "order"), settings.Profile.Name)
 		return nil
 	}
 	if settings.Profile.Live && in.Lines > 0 {
-		if err := c.app.confirmLive(ctx, fmt.Sprintf("Make %d LIVE payment orders in %s?", in.Lines, settings.Profile.Name)); err != nil {
+		if err := c.app.confirmLive(ctx, fmt.Sprintf("Make %s in %s?", plural(in.Lines, "LIVE payment order"), settings.Profile.Name)); err != nil {
 			return err
 		}
 	}
 	return c.pay(ctx, format, settings.Profile, in)
+}
+
+func plural(n int, one string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %ss", n, one)
 }
 
 // read checks the whole input and keeps it aside.

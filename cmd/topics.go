@@ -129,7 +129,18 @@ gives as many distinct ones as needed:
 	}
 	twoColumns(&page, rows)
 	users := cognito.Users()
-	fmt.Fprintf(&page, "\nUsers of its sign-in. The password is %s, and signing in asks for:\n\n", users[0].Password)
+	fmt.Fprintf(&page, `
+Its sign-in, where `+"`villapay sandbox serve --addr 127.0.0.1:8080`"+` runs:
+
+  villapay env add stand --base-url http://127.0.0.1:8080
+  villapay env set auth.endpoint http://127.0.0.1:8080 --env stand
+  villapay env set auth.user_pool_id %s --env stand
+  villapay env set auth.client_id %s --env stand
+  villapay login --env stand
+
+The password of its users is %s, and signing in asks for:
+
+`, cognito.PoolID, cognito.ClientID, users[0].Password)
 	rows = nil
 	for _, u := range users {
 		rows = append(rows, [2]string{u.Name, u.Note})
