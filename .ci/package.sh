@@ -15,15 +15,11 @@ go list -m -f '{{if not (or .Main .Indirect)}}{{.Path}}{{end}}' all | sort >"$wo
 sed -n 's/^| `\([^`]*\)`.*/\1/p' docs/dependencies.md | sort >"$work/listed"
 diff "$work/used" "$work/listed" || fail "docs/dependencies.md is out of date (< used, > listed)"
 
-# The files that .goreleaser.yaml names, and the manual pages that the cask lists:
-# each of them, since a cask knows no wildcard.
+# The files that .goreleaser.yaml names.
 .ci/release-files.sh
 sed -n 's/.*{src: \([^,}]*\).*/\1/p' .goreleaser.yaml | while read -r pattern; do
 	compgen -G "$pattern" >/dev/null || fail ".goreleaser.yaml: there is no $pattern"
 done
-sed -n 's/^ *- \(man\/.*\.1\)$/\1/p' .goreleaser.yaml | sort >"$work/cask"
-printf '%s\n' man/*.1 | sort >"$work/man"
-diff "$work/man" "$work/cask" || fail "homebrew_casks.manpages in .goreleaser.yaml is out of date (< made, > listed)"
 
 # The variables that the release sets are there, and no path of this machine is.
 variables=$(sed -n 's/^ *- \(-X .*\)={{.*/\1=set/p' .goreleaser.yaml)

@@ -69,8 +69,8 @@ func (e *localError) Error() string { return e.err.Error() }
 
 func (e *localError) Unwrap() error { return e.err }
 
-// explain turns any error into how the command ends. It is the one place that
-// knows exit codes.
+// explain turns any error into how the command ends: the errors of the packages
+// below get their exit codes and hints here, a *failure has its own.
 func explain(ctx context.Context, err error) *failure {
 	f := explainKind(err)
 	if ctx.Err() != nil && !f.silent && f.ExitCode != exitUsage {

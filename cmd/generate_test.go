@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"flag"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -35,6 +36,25 @@ func TestGenerated(t *testing.T) {
 		if diff := cmp.Diff(want, readGenerated(t, dir)); diff != "" {
 			t.Errorf("%s is out of date: run `go generate ./...` (-want +got)\n%s", filepath.Base(dir), diff)
 		}
+	}
+	checkCask(t, manPages(t))
+}
+
+// checkCask compares the manual pages with those that the Homebrew cask lists,
+// since a cask knows no wildcard.
+func checkCask(t *testing.T, pages map[string]string) {
+	t.Helper()
+	release, err := os.ReadFile("../.goreleaser.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var listed []string
+	for _, entry := range regexp.MustCompile(`(?m)^ *- man/(.*\.1)$`).FindAllSubmatch(release, -1) {
+		listed = append(listed, string(entry[1]))
+	}
+	slices.Sort(listed)
+	if diff := cmp.Diff(slices.Sorted(maps.Keys(pages)), listed); diff != "" {
+		t.Errorf("homebrew_casks.manpages in .goreleaser.yaml is out of date (-want +got)\n%s", diff)
 	}
 }
 

@@ -103,7 +103,7 @@ func (a *app) openLedger(ctx context.Context) (*ledger.Ledger, error) {
 		return nil, err
 	}
 	defer a.waiting("the ledger")()
-	a.ledger, err = ledger.Open(ctx, settings.Ledger, dir, actor(), a.Now)
+	a.ledger, err = ledger.Open(ctx, settings.Ledger, dir, a.actor(), a.Now)
 	return a.ledger, err
 }
 
@@ -120,14 +120,14 @@ func (a *app) requireLedger(ctx context.Context) (*ledger.Ledger, error) {
 }
 
 // actor names this process in the ledger's events.
-func actor() string {
+func (a *app) actor() string {
 	host, err := os.Hostname()
 	if err != nil {
 		host = "unknown host"
 	}
-	user := os.Getenv("USER")
+	user := a.Getenv("USER")
 	if user == "" {
-		user = os.Getenv("USERNAME")
+		user = a.Getenv("USERNAME")
 	}
 	if user == "" {
 		user = "uid " + fmt.Sprint(os.Getuid())

@@ -270,7 +270,7 @@ func suggestions(cmd *cobra.Command, typed string) []string {
 	return near
 }
 
-// args wraps cobra's validators so that they name the arguments they miss.
+// exactArgs asks for these arguments and names the ones that are missing.
 func exactArgs(names ...string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if len(args) == len(names) {

@@ -47,7 +47,7 @@ func (c *Client) Retry(ctx context.Context, ask func(context.Context) error) (At
 		}
 		made.Ambiguous = made.Ambiguous || failure.Kind == Unknown
 		switch {
-		case failure.Status == 401 && c.Tokens != nil && !refreshed:
+		case failure.Status == 401 && c.Tokens != nil && !refreshed && made.Sent < maxAttempts:
 			refreshed = true
 			if _, err := c.Tokens.Refresh(ctx, failure.token); err != nil {
 				return made, made.settle(err)

@@ -10,10 +10,10 @@ import (
 
 // Group commit. A durable commit waits for the disk, and the disk takes as long
 // for one payment as for hundreds. So callers that want to write queue up; one
-// of them leads: it runs the work of those that wait in one transaction, commits
+// of them leads: it runs the work of the next group in one transaction, commits
 // once, and only then tells them. A caller alone is its own leader and pays
 // nothing for it. The API waits for claims and for nothing else, so they go
-// first, and whoever finds its own work left for the next group leads again.
+// first, and whoever finds its own work left for a later group leads again.
 
 // job is one caller's part of a transaction.
 type job struct {
@@ -66,7 +66,8 @@ func (q *queue) remove(j *job) bool {
 	return true
 }
 
-// take returns the next group: what is to send, if there is any, else all.
+// take returns the next group: what is to send, if there is any and the rest has
+// not been passed over too often; else all.
 func (q *queue) take() []*job {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -112,7 +113,8 @@ func (s *sqliteStore) write(ctx context.Context, why purpose, fn func(*txn) erro
 	}
 }
 
-// leadWrite begins a transaction and runs all that waits by then. Only the wait
+// leadWrite begins a transaction and runs the next group in it, which need not
+// hold the leader's own work. Only the wait
 // for the database's lock ends with the leader's own ctx; if there is none to
 // be had, the others try for themselves.
 func (s *sqliteStore) leadWrite(ctx context.Context, own *job) {

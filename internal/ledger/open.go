@@ -43,8 +43,8 @@ type store interface {
 type purpose int
 
 const (
-	// toSend lets a request leave, so it goes before others. It is never run
-	// again where it is not known whether it was committed.
+	// toSend lets a request leave. SQLite's queue takes it first; PostgreSQL
+	// never runs it again where it is not known whether it was committed.
 	toSend purpose = iota
 	// toKeep records what is known, and may be run again.
 	toKeep

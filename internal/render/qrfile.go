@@ -32,8 +32,7 @@ func CheckQRFile(path string) error {
 	}
 	probe, err := newFileBeside(path)
 	if err != nil {
-		var told *os.PathError // names the probe
-		if errors.As(err, &told) {
+		if told, ok := errors.AsType[*os.PathError](err); ok { // it names the probe
 			err = told.Err
 		}
 		return fmt.Errorf("cannot write to %q: %w", filepath.Dir(path), err)
