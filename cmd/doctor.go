@@ -14,6 +14,7 @@ import (
 
 	"github.com/villapay/villapay/internal/auth"
 	"github.com/villapay/villapay/internal/config"
+	"github.com/villapay/villapay/internal/ledger"
 	"github.com/villapay/villapay/internal/render"
 )
 
@@ -143,20 +144,33 @@ func (c *doctor) environment(settings *config.Config) check {
 func (c *doctor) ledger(ctx context.Context) []check {
 	opened, err := c.app.openLedger(ctx)
 	if err != nil {
-		return []check{failed("ledger", err)}
+		return []check{brokenLedger(err)}
 	}
 	if opened == nil {
 		return []check{warning("ledger", "set ledger to sqlite or postgres://… where you can", "none: nothing is remembered, and two runs can make two orders")}
 	}
 	health, err := opened.Check(ctx)
 	if err != nil {
-		return []check{failed("ledger", err)}
+		return []check{brokenLedger(err)}
 	}
 	if health.Integrity != "ok" {
 		damaged := fmt.Errorf("%s is damaged: %s", opened.Where(), health.Integrity)
 		return []check{failed("ledger", &localError{err: damaged, hint: "make no payments; restore a backup, and keep the damaged file"})}
 	}
 	return []check{ok("ledger", "%s: writable, intact, payments: %d, %.1f MB", opened.Where(), health.Payments, float64(health.SizeBytes)/1e6)}
+}
+
+// brokenLedger says what to do where others are sent to doctor.
+func brokenLedger(err error) check {
+	stored, ok := errors.AsType[*ledger.Error](err)
+	if !ok {
+		return failed("ledger", err)
+	}
+	hint := "check the file, and the state directory's owner, mode and free space; VILLAPAY_STATE_DIR names another"
+	if strings.Contains(stored.Where, "://") {
+		hint = "check that the server runs, and its address, user and password in `ledger`"
+	}
+	return failed("ledger", &localError{err: errors.New(err.Error()), hint: hint}) // its own hint would lead here
 }
 
 func (c *doctor) journal() check {

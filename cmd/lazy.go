@@ -196,6 +196,9 @@ func (a *app) openSandbox() (*sandbox.Sandbox, error) {
 		if err != nil {
 			return nil, err
 		}
+		if err := os.MkdirAll(filepath.Join(dir, "sandbox"), 0o700); err != nil {
+			return nil, &localError{err: fmt.Errorf("the sandbox's memory: %w", err), hint: "check the directory's owner, mode and free space, or set VILLAPAY_STATE_DIR"}
+		}
 		a.sandbox = sandbox.New(sandbox.Options{Dir: filepath.Join(dir, "sandbox"), Now: a.Now})
 	}
 	return a.sandbox, nil

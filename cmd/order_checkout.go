@@ -117,10 +117,11 @@ func (c *orderCheckout) open(ctx context.Context, settings *config.Config, order
 	}
 	open := openPayment(payments)
 	if why := whyNoCode(open); why != "" {
-		return open, &failure{
-			Code: "not_open", Message: fmt.Sprintf("order %s cannot be paid: %s", orderID, why),
-			Hint: "make a payment order first: villapay pay qr " + orderID, ExitCode: exitRefused,
+		f := &failure{Code: "not_open", Message: fmt.Sprintf("order %s cannot be paid: %s", orderID, why), ExitCode: exitRefused}
+		if open.State != ledger.Paid {
+			f.Hint = "make a payment order first: villapay pay qr " + orderID
 		}
+		return open, f
 	}
 	return open, nil
 }

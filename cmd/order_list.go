@@ -26,7 +26,8 @@ func newOrderList(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "list",
 		Short: "List payments of the ledger, newest first",
-		Long: `Lists the ledger's payments in the selected environment, newest first. A date
+		Long: `Lists the ledger's payments in the selected environment, newest first, as they
+were known last: nobody is asked, which is what order status does. A date
 without a zone is Bangkok's.`,
 		Example: `  villapay order list --env sandbox
   villapay order list --env sandbox --state awaiting,unknown --since 24h

@@ -82,7 +82,7 @@ func (c *payBatch) run(ctx context.Context, args []string) error {
 	}
 	defer in.Close()
 	if c.dryRun {
-		c.app.note("%s would be paid in %s; nothing was sent", plural(in.Lines, "order"), settings.Profile.Name)
+		c.app.note("%s would be made in %s; nothing was sent", plural(in.Lines, "payment order"), settings.Profile.Name)
 		return nil
 	}
 	if settings.Profile.Live && in.Lines > 0 {
@@ -132,7 +132,7 @@ func (c *payBatch) read(ctx context.Context, profile config.Profile, name string
 		return nil, &localError{err: fmt.Errorf("read the orders: %w", err), hint: "nothing was sent"}
 	case c.invalid > 0 && !c.skipInvalid:
 		in.Close()
-		return nil, usageError("mend them, or leave them out with --skip-invalid; nothing was sent", "%d lines are no order", c.invalid)
+		return nil, usageError("mend them, or leave them out with --skip-invalid; nothing was sent", "lines that are no order: %d", c.invalid)
 	}
 	return in, nil
 }

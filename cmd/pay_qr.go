@@ -49,10 +49,10 @@ In a live environment it asks first; without a terminal it needs --yes.`,
 	}
 	f := cmd.Flags()
 	f.Var(&choiceFlag{&c.source, api.Sources()}, "source", "how the payer pays (default: as the environment says)")
-	f.StringVar(&c.key, "idempotency-key", "", "send `KEY` instead of a fresh one; the same key never makes two orders")
+	f.Var(&keyFlag{&c.key}, "idempotency-key", "send `KEY` instead of a fresh one; the same key never makes two orders")
 	f.BoolVar(&c.fresh, "new", false, "make another order though one is still open")
 	f.BoolVar(&c.watch, "watch", false, "stay until the order is paid, failed or expired")
-	f.BoolVar(&c.dryRun, "dry-run", false, "write the request; send and record nothing")
+	f.BoolVar(&c.dryRun, "dry-run", false, "write the request of a new order; send and record nothing")
 	c.code.register(cmd)
 	complete(cmd, "source", api.Sources()...)
 	return cmd
@@ -60,7 +60,7 @@ In a live environment it asks first; without a terminal it needs --yes.`,
 
 func (c *payQR) run(ctx context.Context, args []string) error {
 	orderID := args[0]
-	if err := errors.Join(api.CheckOrderID(orderID), c.code.check(), checkKey(c.key)); err != nil {
+	if err := errors.Join(api.CheckOrderID(orderID), c.code.check()); err != nil {
 		return usageError("run `villapay pay qr --help`", "%s", err)
 	}
 	format, err := c.app.format("table", "json", "yaml", "qr")
@@ -186,8 +186,18 @@ func (c *codeFlags) check() error {
 	return render.CheckQRFile(c.file)
 }
 
-// checkKey refuses keys that cannot stand in a header.
-func checkKey(key string) error {
+// keyFlag is an idempotency key that can stand in a header. An empty one is a
+// script's unset variable, and would protect from nothing.
+type keyFlag struct{ value *string }
+
+func (f *keyFlag) String() string { return *f.value }
+
+func (f *keyFlag) Type() string { return "KEY" }
+
+func (f *keyFlag) Set(key string) error {
+	if key == "" {
+		return errors.New("an idempotency key is not empty")
+	}
 	for _, r := range key {
 		if r <= ' ' || r > '~' {
 			return errors.New("an idempotency key is made of visible ASCII characters")
@@ -196,5 +206,6 @@ func checkKey(key string) error {
 	if len(key) > 255 {
 		return errors.New("an idempotency key has at most 255 characters")
 	}
+	*f.value = key
 	return nil
 }

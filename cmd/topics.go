@@ -59,10 +59,16 @@ const topicExitCodes = `  0    done
   9    a batch finished and some orders failed (6 outranks it)
   130  interrupted by Ctrl-C or SIGTERM (servers end with 0)
 
-A script needs one rule beside success and failure: repeat on 6.
+A script needs one rule beside success and failure: repeat on 6. Without a
+ledger, give --idempotency-key.
 
-  until villapay pay qr "$ORDER" -o json > order.json; do
-    case $? in 6|7) sleep 5 ;; *) exit 1 ;; esac
+  tries=0
+  until villapay pay qr "$order" -o json > order.json; do
+    code=$? tries=$((tries + 1))
+    case $code in
+      6 | 7) [ "$tries" -lt 10 ] || exit "$code"; sleep 5 ;;
+      *) exit "$code" ;;
+    esac
   done
 `
 

@@ -385,6 +385,33 @@ func TestRetryBacksOffWithinItsTime(t *testing.T) {
 	})
 }
 
+// A refreshed sign-in is no reason for a sixth request.
+func TestRetryNeverAsksMoreThanFiveTimes(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		client, _ := script(503, 503, 503, 503, 401)
+		client.Tokens = &tokens{all: []string{"first.token.x", "second.token.x"}}
+		if made, err := client.Retry(t.Context(), create(client)); made.Sent != 5 || err == nil {
+			t.Errorf("sent %d: %v", made.Sent, err)
+		}
+	})
+}
+
+// Nobody is told of another attempt once there will be none.
+func TestRetryEndsQuietly(t *testing.T) {
+	t.Parallel()
+	client, _ := script(503)
+	client.Waits = func(w Wait) { t.Errorf("told of a wait of %s", w.For) }
+	ctx, cancel := context.WithCancel(t.Context())
+	made, err := client.Retry(ctx, func(ctx context.Context) error {
+		defer cancel()
+		return create(client)(ctx)
+	})
+	if made.Sent != 1 || err == nil {
+		t.Errorf("sent %d: %v", made.Sent, err)
+	}
+}
+
 func TestRetryHonoursRetryAfter(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

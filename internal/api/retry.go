@@ -76,6 +76,9 @@ func (a Attempts) settle(err error) error {
 // does not allow it.
 func (c *Client) pause(ctx context.Context, attempt int, failure *Error) bool {
 	wait := max(c.backoff(attempt), failure.RetryAfter)
+	if ctx.Err() != nil {
+		return false
+	}
 	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= wait {
 		return false
 	}

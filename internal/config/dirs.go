@@ -32,7 +32,7 @@ func directory(getenv func(string) string, variable string, user func() (string,
 	if dir == "" {
 		base, err := user()
 		if err != nil {
-			return "", &Error{Kind: KindConfig, Message: "find the user's directories: " + err.Error(), Hint: "set " + variable, Err: err}
+			return "", &Error{Kind: KindConfig, Message: "find the user's directories: " + err.Error(), Hint: "set VILLAPAY_CONFIG_DIR and VILLAPAY_STATE_DIR, or HOME", Err: err}
 		}
 		dir = filepath.Join(base, "villapay")
 	}

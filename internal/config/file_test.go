@@ -165,11 +165,11 @@ func TestDirectories(t *testing.T) {
 	}
 	none := func(string) string { return "" }
 	_, err := Dir(none)
-	wantError(t, err, KindConfig, "set VILLAPAY_CONFIG_DIR")
+	wantError(t, err, KindConfig, "set VILLAPAY_CONFIG_DIR and")
 	_, err = StateDir(none)
-	wantError(t, err, KindConfig, "set VILLAPAY_STATE_DIR")
+	wantError(t, err, KindConfig, "VILLAPAY_STATE_DIR, or HOME")
 	_, err = Load(none, Flags{})
-	wantError(t, err, KindConfig, "set VILLAPAY_CONFIG_DIR")
+	wantError(t, err, KindConfig, "set VILLAPAY_CONFIG_DIR and")
 	if dir, err := StateDir(func(name string) string { return map[string]string{"VILLAPAY_STATE_DIR": "here/.."}[name] }); err != nil || !filepath.IsAbs(dir) || strings.Contains(dir, "..") {
 		t.Errorf("a relative directory became %s, %v", dir, err)
 	}

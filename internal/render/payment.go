@@ -80,7 +80,9 @@ func PaymentFull(w io.Writer, s Screen, p ledger.Payment, live bool) error {
 	rows.add("Attempts", strconv.Itoa(p.Attempts))
 	rows.add("Request ID", s.Text(p.RequestID))
 	rows.add("Charge", s.Text(p.ChargeID))
-	rows.add("Bank state", s.Text(p.BankState))
+	if p.State != ledger.Awaiting {
+		rows.add("Bank state", s.Text(p.BankState))
+	}
 	rows.add("Proved by", s.Text(p.PaidBy))
 	rows.add("Replaced by", s.Text(p.ReplacedBy))
 	rows.add("Recorded", s.when(p.RecordedAt, true))
@@ -121,6 +123,9 @@ func paymentRows(s Screen, p ledger.Payment, live bool) sheetRows {
 	order := orderOf(p)
 	rows.paint("Order", s.Text(p.OrderID), strong)
 	rows.paint("State", s.Text(state), color)
+	if p.State == ledger.Awaiting { // such as declined, which leaves it payable
+		rows.add("Bank state", s.Text(p.BankState))
+	}
 	rows.paint("Amount", s.Text(Money(p.Amount, p.Currency)), strong)
 	rows.add("Source", s.Text(string(p.Source)))
 	rows.add("Bank order", s.Text(p.BankID))
@@ -147,12 +152,13 @@ func paymentRows(s Screen, p ledger.Payment, live bool) sheetRows {
 }
 
 // expiry is when an order that can still be paid stops being payable, or when
-// an expired one did. An order without an expiry never lapses by itself.
+// an expired one did. An order without an expiry never lapses by itself; of one
+// that is not at hand, it is not known.
 func expiry(s Screen, p ledger.Payment, full bool) string {
 	if p.State != ledger.Awaiting && p.State != ledger.Expired {
 		return ""
 	}
-	if p.ExpiresAt.IsZero() {
+	if p.ExpiresAt.IsZero() && len(p.Order) > 0 {
 		return "never by itself"
 	}
 	return s.when(p.ExpiresAt, full)
