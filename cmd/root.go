@@ -41,6 +41,9 @@ type globalFlags struct {
 // Run carries out one command line and returns its exit code.
 func Run(ctx context.Context, p *Program, args []string) int {
 	a := &app{Program: p}
+	if slices.Equal(args, []string{"--version"}) {
+		args = []string{"version"} // as other tools have it
+	}
 	root := a.rootOf(needed(args))
 	root.SetArgs(args)
 	root.SetIn(p.In)
