@@ -45,7 +45,7 @@ tab() {
 		zpty -w shell "$2; echo rea\"\"dy"
 		see ready
 		zpty -w shell "villapay versi"$'"'\t'"'"--outp"$'"'\t'"'"json"
-		see "{\"version\":\""
+		see "\"version\": \""
 		zpty -d shell' tab "$@" >"$root/seen" || fail "$1: TAB completed nothing: $(cat "$root/seen")"
 }
 
