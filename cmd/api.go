@@ -68,7 +68,7 @@ func (c *rawCall) run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	body, err := c.body(method)
+	body, err := c.body(ctx, method)
 	if err != nil {
 		return err
 	}
@@ -197,17 +197,17 @@ func (c *rawCall) pairs() (map[string]string, error) {
 // largestInput bounds --input, in bytes.
 const largestInput = 10 << 20
 
-func (c *rawCall) body(method string) ([]byte, error) {
+func (c *rawCall) body(ctx context.Context, method string) ([]byte, error) {
 	switch {
 	case c.input == "-":
-		return readInput(c.app.In)
+		return readInput(ctx, c.app.In)
 	case c.input != "":
 		file, err := os.Open(c.input)
 		if err != nil {
 			return nil, usageError("", "--input: %s", err)
 		}
 		defer file.Close()
-		return readInput(file)
+		return readInput(ctx, file)
 	case len(c.fields) > 0 && !reads(method):
 		pairs, err := c.pairs()
 		if err != nil {
@@ -218,12 +218,14 @@ func (c *rawCall) body(method string) ([]byte, error) {
 	return nil, nil
 }
 
-func readInput(r io.Reader) ([]byte, error) {
-	data, err := io.ReadAll(io.LimitReader(r, largestInput+1))
-	if err != nil {
+func readInput(ctx context.Context, r io.Reader) ([]byte, error) {
+	data, err := io.ReadAll(io.LimitReader(obedient(ctx, r), largestInput+1))
+	switch {
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	case err != nil:
 		return nil, usageError("", "--input: %s", err)
-	}
-	if len(data) > largestInput {
+	case len(data) > largestInput:
 		return nil, usageError("", "--input: larger than 10 MiB")
 	}
 	return data, nil

@@ -240,30 +240,38 @@ func TestBatchInterruptedTwice(t *testing.T) {
 }
 
 // Ctrl-C also ends the wait for a pipe that keeps silent; nothing was sent.
-func TestBatchInterruptedWhileItReads(t *testing.T) {
+func TestInterruptedWhileItReads(t *testing.T) {
 	t.Parallel()
 	noInterruptsOnWindows(t)
-	b := serveBank(t, false)
-	m := newMachine(t, "VILLAPAY_BASE_URL="+b.url)
-	c := m.command(t, "pay", "batch", "-")
-	stdin, err := c.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer stdin.Close()
-	if err := c.Start(); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := stdin.Write(bytes.Repeat([]byte("4925\n"), 100_000)); err != nil { // more than a pipe holds: it reads
-		t.Fatal(err)
-	}
-	_ = c.Process.Signal(os.Interrupt)
-	_ = c.Wait()
-	if code := c.ProcessState.ExitCode(); code != 130 {
-		t.Errorf("exit %d", code)
-	}
-	if villa, _ := b.orders(); villa != 0 {
-		t.Errorf("%d orders were made", villa)
+	for _, args := range [][]string{
+		{"pay", "batch", "-"},
+		{"api", "/qrpayment", "-X", "POST", "--input", "-"},
+	} {
+		t.Run(args[0], func(t *testing.T) {
+			t.Parallel()
+			b := serveBank(t, false)
+			m := newMachine(t, "VILLAPAY_BASE_URL="+b.url)
+			c := m.command(t, args...)
+			stdin, err := c.StdinPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer stdin.Close()
+			if err := c.Start(); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := stdin.Write(bytes.Repeat([]byte("4925\n"), 100_000)); err != nil { // more than a pipe holds: it reads
+				t.Fatal(err)
+			}
+			_ = c.Process.Signal(os.Interrupt)
+			_ = c.Wait()
+			if code := c.ProcessState.ExitCode(); code != 130 {
+				t.Errorf("exit %d", code)
+			}
+			if villa, _ := b.orders(); villa != 0 {
+				t.Errorf("%d orders were made", villa)
+			}
+		})
 	}
 }
 

@@ -170,7 +170,7 @@ func brokenLedger(err error) check {
 	if strings.Contains(stored.Where, "://") {
 		hint = "check that the server runs, and its address, user and password in `ledger`"
 	}
-	return failed("ledger", &localError{err: errors.New(err.Error()), hint: hint}) // its own hint would lead here
+	return failed("ledger", &localError{err: err, hint: hint})
 }
 
 func (c *doctor) journal() check {

@@ -122,10 +122,10 @@ func explainKind(err error) *failure {
 		return &failure{Code: "key_used", Message: err.Error(), Hint: "use another key, or none: villapay makes a fresh one", ExitCode: exitUsage}
 	case call != nil: // it was refused, even if that could not be recorded
 		return explainCall(call)
+	case errors.As(err, &local): // which may explain an error of the ledger better
+		return &failure{Code: "local", Message: err.Error(), Hint: local.hint, ExitCode: exitConfig}
 	case errors.As(err, &stored):
 		return &failure{Code: "ledger", Message: err.Error(), Hint: "nothing was sent; run `villapay doctor`", ExitCode: exitConfig}
-	case errors.As(err, &local):
-		return &failure{Code: "local", Message: err.Error(), Hint: local.hint, ExitCode: exitConfig}
 	case errors.Is(err, context.DeadlineExceeded):
 		return &failure{Code: "timeout", Message: err.Error(), Retryable: true, ExitCode: exitUnavailable}
 	}

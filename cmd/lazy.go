@@ -65,13 +65,7 @@ func (a *app) settings() (*config.Config, error) {
 	return a.config, nil
 }
 
-func (a *app) stateDir() (string, error) {
-	dir, err := config.StateDir(a.Getenv)
-	if err != nil {
-		return "", &localError{err: err, hint: "set VILLAPAY_STATE_DIR"}
-	}
-	return dir, nil
-}
+func (a *app) stateDir() (string, error) { return config.StateDir(a.Getenv) }
 
 // log is the journal in the state directory. A journal that cannot be written
 // never stops a payment.

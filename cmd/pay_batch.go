@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"os"
 	"runtime/debug"
@@ -135,33 +134,6 @@ func (c *payBatch) read(ctx context.Context, profile config.Profile, name string
 		return nil, usageError("mend them, or leave them out with --skip-invalid; nothing was sent", "lines that are no order: %d", c.invalid)
 	}
 	return in, nil
-}
-
-// readerFunc is a function that reads.
-type readerFunc func([]byte) (int, error)
-
-func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
-
-// obedient makes reading end with ctx: a pipe may keep silent for ever. The read
-// that hangs then is left behind.
-func obedient(ctx context.Context, r io.Reader) io.Reader {
-	type result struct {
-		n   int
-		err error
-	}
-	return readerFunc(func(p []byte) (int, error) {
-		buffer, done := make([]byte, len(p)), make(chan result, 1)
-		go func() {
-			n, err := r.Read(buffer)
-			done <- result{n, err}
-		}()
-		select {
-		case got := <-done:
-			return copy(p, buffer[:got.n]), got.err
-		case <-ctx.Done():
-			return 0, ctx.Err()
-		}
-	})
 }
 
 func (c *payBatch) pay(ctx context.Context, format string, profile config.Profile, in *payment.Input) error {

@@ -106,28 +106,48 @@ func isSet(value string) bool {
 	return value != "" && value != "0" && !strings.EqualFold(value, "false")
 }
 
+// readerFunc is a function that reads.
+type readerFunc func([]byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
+
+// obedient makes reading end with ctx: a pipe may keep silent for ever. The read
+// that hangs then is left behind.
+func obedient(ctx context.Context, r io.Reader) io.Reader {
+	type result struct {
+		n   int
+		err error
+	}
+	return readerFunc(func(p []byte) (int, error) {
+		buffer, done := make([]byte, len(p)), make(chan result, 1)
+		go func() {
+			n, err := r.Read(buffer)
+			done <- result{n, err}
+		}()
+		select {
+		case got := <-done:
+			return copy(p, buffer[:got.n]), got.err
+		case <-ctx.Done():
+			return 0, ctx.Err()
+		}
+	})
+}
+
 // confirm asks a yes-no question on the terminal; no is the default.
 func (a *app) confirm(ctx context.Context, question string) (bool, error) {
 	fmt.Fprintf(a.Err, "%s [y/N] ", question)
-	answers := make(chan string, 1)
-	go func() {
-		line, _ := bufio.NewReader(a.In).ReadString('\n')
-		answers <- line
-	}()
-	select {
-	case <-ctx.Done():
+	answer, _ := bufio.NewReader(obedient(ctx, a.In)).ReadString('\n')
+	if !strings.HasSuffix(answer, "\n") { // Ctrl-D, or Ctrl-C
 		fmt.Fprintln(a.Err)
-		return false, ctx.Err()
-	case answer := <-answers:
-		if !strings.HasSuffix(answer, "\n") { // Ctrl-D
-			fmt.Fprintln(a.Err)
-		}
-		switch strings.ToLower(strings.TrimSpace(answer)) {
-		case "y", "yes":
-			return true, nil
-		}
-		return false, nil
 	}
+	if ctx.Err() != nil {
+		return false, ctx.Err()
+	}
+	switch strings.ToLower(strings.TrimSpace(answer)) {
+	case "y", "yes":
+		return true, nil
+	}
+	return false, nil
 }
 
 // note tells a person something on stderr, unless they asked for quiet.

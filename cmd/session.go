@@ -109,25 +109,14 @@ func (a *app) readSecretLine(ctx context.Context, flag string) (secret.String, e
 	if a.InTTY {
 		return secret.String{}, usageError("pipe it: villapay login "+flag+" < file", "%s reads from stdin, and stdin is a terminal", flag)
 	}
-	lines := make(chan string, 1)
-	failed := make(chan error, 1)
-	go func() {
-		line, err := readLimited(a.In)
-		if err != nil {
-			failed <- err
-			return
-		}
-		lines <- line
-	}()
-	select {
-	case <-ctx.Done():
+	line, err := readLimited(obedient(ctx, a.In))
+	switch {
+	case ctx.Err() != nil:
 		return secret.String{}, ctx.Err()
-	case err := <-failed:
+	case err != nil:
 		return secret.String{}, usageError("", "%s: %s", flag, err)
-	case line := <-lines:
-		if line == "" {
-			return secret.String{}, usageError("", "%s: stdin is empty", flag)
-		}
-		return secret.New(line), nil
+	case line == "":
+		return secret.String{}, usageError("", "%s: stdin is empty", flag)
 	}
+	return secret.New(line), nil
 }

@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -52,7 +53,7 @@ func (s *secretFlag) key(a *app) (secret.String, error) {
 }
 
 // readNotification reads a notification from a file or, for "-", stdin.
-func (a *app) readNotification(name string, limit int64) ([]byte, error) {
+func (a *app) readNotification(ctx context.Context, name string, limit int64) ([]byte, error) {
 	source := a.In
 	if name != "-" {
 		file, err := os.Open(name)
@@ -62,8 +63,11 @@ func (a *app) readNotification(name string, limit int64) ([]byte, error) {
 		defer file.Close()
 		source = file
 	}
-	body, err := io.ReadAll(io.LimitReader(source, limit+1))
-	if err != nil {
+	body, err := io.ReadAll(io.LimitReader(obedient(ctx, source), limit+1))
+	switch {
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	case err != nil:
 		return nil, usageError("", "read the notification: %s", err)
 	}
 	return bytes.TrimSpace(body), nil

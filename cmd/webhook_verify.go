@@ -39,7 +39,7 @@ func (c *webhookVerify) run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	body, err := c.app.readNotification(args[0], webhook.MaxBody)
+	body, err := c.app.readNotification(ctx, args[0], webhook.MaxBody)
 	if err != nil {
 		return err
 	}
