@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net"
-	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,11 +11,9 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/villapay/villapay/internal/sandbox"
 	"github.com/villapay/villapay/internal/sandbox/cognito"
 )
 
@@ -134,20 +131,7 @@ func docEnv(t *testing.T, dir string) []string {
 // serveVilla puts a stand-in in the place of the dev environment and its sign-in.
 func serveVilla(t *testing.T, dir string) (url string) {
 	t.Helper()
-	server := httptest.NewUnstartedServer(nil)
-	url = "http://" + server.Listener.Addr().String()
-	pool, err := cognito.New(cognito.Options{Now: time.Now, Issuer: url})
-	if err != nil {
-		t.Fatal(err)
-	}
-	stand := sandbox.New(sandbox.Options{Dir: t.TempDir(), Now: time.Now, RequireAuth: true, Authorizer: pool, SignIn: pool})
-	server.Config.Handler = stand
-	server.Start()
-	t.Cleanup(func() {
-		server.CloseClientConnections()
-		server.Close()
-		_ = stand.Close()
-	})
+	url, _ = serveSignIn(t)
 	config := filepath.Join(dir, ".config", "villapay")
 	if err := os.MkdirAll(config, 0o700); err != nil {
 		t.Fatal(err)

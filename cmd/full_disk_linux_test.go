@@ -28,18 +28,11 @@ func TestTheDiskFillsUpUnderARequest(t *testing.T) {
 	g := newGate()
 	stand := serveSandbox(t, sandbox.Options{}, g.hold)
 	m := newMachine(t, "VILLAPAY_BASE_URL="+stand.url)
-	c := m.command(t, "pay", "qr", "4925", "-o", "json")
-	var stdout, stderr bytes.Buffer
-	c.Stdout, c.Stderr = &stdout, &stderr
-	if err := c.Start(); err != nil {
-		t.Fatal(err)
-	}
-	<-g.arrived
+	c := m.payUpTo(t, g)
 	fillDisk(t, c.Process.Pid)
 	close(g.open)
-	_ = c.Wait()
-	if code := c.ProcessState.ExitCode(); code != 6 || stdout.Len() > 0 || !strings.Contains(stderr.String(), `"code":"not_recorded"`) {
-		t.Errorf("exit %d, stdout %q, stderr %q", code, &stdout, &stderr)
+	if r := c.end(); r.code != 6 || r.stdout != "" || !strings.Contains(r.stderr, `"code":"not_recorded"`) {
+		t.Errorf("exit %d, stdout %q, stderr %q", r.code, r.stdout, r.stderr)
 	}
 	if p := m.run(t, "pay", "qr", "4925", "-o", "json").object(t); p.Villapay.State != "awaiting" || p.Villapay.Replayed {
 		t.Errorf("then %+v", p)

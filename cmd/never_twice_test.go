@@ -1,10 +1,12 @@
 package cmd
 
 import (
+	"bytes"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -20,11 +22,17 @@ import (
 func TestTwentyProcessesMakeOneOrder(t *testing.T) {
 	t.Parallel()
 	stand := serveSandbox(t, sandbox.Options{Latency: 100 * time.Millisecond}, nil)
-	m := newMachine(t, "VILLAPAY_BASE_URL="+stand.url)
+	payTwentyTimes(t, stand, newMachine(t, "VILLAPAY_BASE_URL="+stand.url))
+}
+
+// payTwentyTimes pays one order from twenty processes at once, spread over
+// machines: one request, one order, twenty equal answers.
+func payTwentyTimes(t *testing.T, stand *served, machines ...*machine) {
+	t.Helper()
 	results := make([]result, 20)
 	var all sync.WaitGroup
 	for i := range results {
-		all.Go(func() { results[i] = m.run(t, "pay", "qr", "4925", "-o", "json") })
+		all.Go(func() { results[i] = machines[i%len(machines)].run(t, "pay", "qr", "4925", "-o", "json") })
 	}
 	all.Wait()
 	first := results[0].object(t)
@@ -184,6 +192,30 @@ func (g *gate) hold(next http.Handler) http.Handler {
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// paying is a payment of order 4925 under way.
+type paying struct {
+	*exec.Cmd
+	stdout, stderr bytes.Buffer
+}
+
+// payUpTo starts a payment and returns when its request stands at the gate.
+func (m *machine) payUpTo(t *testing.T, g *gate) *paying {
+	t.Helper()
+	p := &paying{Cmd: m.command(t, "pay", "qr", "4925", "-o", "json")}
+	p.Stdout, p.Stderr = &p.stdout, &p.stderr
+	if err := p.Start(); err != nil {
+		t.Fatal(err)
+	}
+	<-g.arrived
+	return p
+}
+
+// end waits for the payment's process.
+func (p *paying) end() result {
+	_ = p.Wait()
+	return result{p.ProcessState.ExitCode(), p.stdout.String(), p.stderr.String()}
 }
 
 // DESIGN 4.4: a claim whose holder died is taken over at once, with the same key.

@@ -23,13 +23,7 @@ func TestAStoppedHolderShowsTheOthersOrder(t *testing.T) {
 	g := newGate()
 	stand := serveSandbox(t, sandbox.Options{IgnoreKeys: true}, g.hold)
 	m := newMachine(t, "VILLAPAY_BASE_URL="+stand.url)
-	holder := m.command(t, "pay", "qr", "4925", "-o", "json")
-	var stdout, stderr bytes.Buffer
-	holder.Stdout, holder.Stderr = &stdout, &stderr
-	if err := holder.Start(); err != nil {
-		t.Fatal(err)
-	}
-	<-g.arrived
+	holder := m.payUpTo(t, g)
 	if err := holder.Process.Signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
@@ -42,8 +36,7 @@ func TestAStoppedHolderShowsTheOthersOrder(t *testing.T) {
 	if err := holder.Process.Signal(syscall.SIGCONT); err != nil {
 		t.Fatal(err)
 	}
-	_ = holder.Wait()
-	late := result{holder.ProcessState.ExitCode(), stdout.String(), stderr.String()}
+	late := holder.end()
 	if p := late.object(t); late.code != 0 || p.ID != made.ID || !p.Villapay.Replayed || p.Villapay.Key != made.Villapay.Key {
 		t.Errorf("exit %d, it shows %+v, the other one %s", late.code, p, made.ID)
 	}
@@ -63,17 +56,10 @@ func TestInterruptedWhileTheRequestIsUnderWay(t *testing.T) {
 			g := newGate()
 			stand := serveSandbox(t, sandbox.Options{}, g.hold)
 			m := newMachine(t, "VILLAPAY_BASE_URL="+stand.url)
-			c := m.command(t, "pay", "qr", "4925", "-o", "json")
-			var stdout, stderr bytes.Buffer
-			c.Stdout, c.Stderr = &stdout, &stderr
-			if err := c.Start(); err != nil {
-				t.Fatal(err)
-			}
-			<-g.arrived
+			c := m.payUpTo(t, g)
 			_ = c.Process.Signal(signal)
-			_ = c.Wait()
-			if code := c.ProcessState.ExitCode(); code != 130 || stdout.Len() > 0 || !strings.Contains(stderr.String(), "may have been made") {
-				t.Errorf("exit %d, stdout %q, stderr %s", code, &stdout, &stderr)
+			if r := c.end(); r.code != 130 || r.stdout != "" || !strings.Contains(r.stderr, "may have been made") {
+				t.Errorf("exit %d, stdout %q, stderr %s", r.code, r.stdout, r.stderr)
 			}
 			if p := m.run(t, "order", "status", "4925", "--offline", "-o", "json").object(t); p.Villapay.State != "unknown" {
 				t.Errorf("recorded as %s", p.Villapay.State)

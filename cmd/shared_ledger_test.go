@@ -193,27 +193,7 @@ func TestTwoMachinesMakeOneOrder(t *testing.T) {
 	shared := sharedLedger(t)
 	stand := serveSandbox(t, sandbox.Options{Latency: 100 * time.Millisecond}, nil)
 	env := []string{"VILLAPAY_BASE_URL=" + stand.url, "VILLAPAY_LEDGER=" + shared}
-	machines := []*machine{newMachine(t, env...), newMachine(t, env...)}
-	results := make([]result, 20)
-	var all sync.WaitGroup
-	for i := range results {
-		all.Go(func() { results[i] = machines[i%2].run(t, "pay", "qr", "4925", "-o", "json") })
-	}
-	all.Wait()
-	first, fresh := results[0].object(t), 0
-	for _, r := range results {
-		p := r.object(t)
-		if r.code != 0 || p.ID != first.ID || p.Villapay.Key != first.Villapay.Key {
-			t.Errorf("exit %d, %+v, stderr %s", r.code, p, r.stderr)
-		}
-		if !p.Villapay.Replayed {
-			fresh++
-		}
-	}
-	if fresh != 1 {
-		t.Errorf("%d processes say they made it", fresh)
-	}
-	stand.counts(t, "4925", 1, 1)
+	payTwentyTimes(t, stand, newMachine(t, env...), newMachine(t, env...))
 }
 
 // A machine that dies while it sends is noticed by its lease, and its order is
@@ -297,17 +277,10 @@ func TestTheSharedLedgerIsGoneMeanwhile(t *testing.T) {
 			g := newGate()
 			stand := serveSandbox(t, sandbox.Options{}, g.hold)
 			m := newMachine(t, "VILLAPAY_BASE_URL="+stand.url, "VILLAPAY_LEDGER="+w.url)
-			c := m.command(t, "pay", "qr", "4925", "-o", "json")
-			var stdout, stderr bytes.Buffer
-			c.Stdout, c.Stderr = &stdout, &stderr
-			if err := c.Start(); err != nil {
-				t.Fatal(err)
-			}
-			<-g.arrived
+			c := m.payUpTo(t, g)
 			test.at(w)
 			close(g.open)
-			_ = c.Wait()
-			r := result{c.ProcessState.ExitCode(), stdout.String(), stderr.String()}
+			r := c.end()
 			if r.code != test.code || (r.stdout == "") != (test.code != 0) {
 				t.Errorf("exit %d, stdout %q, stderr %s", r.code, r.stdout, r.stderr)
 			}

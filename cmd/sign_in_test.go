@@ -18,13 +18,12 @@ import (
 )
 
 // signInMachine is a machine with an environment "shop" whose API asks for
-// tokens of the sandbox's own user pool.
-func signInMachine(t *testing.T, clientID string) (*machine, *cognito.Pool) {
+// serveSignIn serves a sandbox that asks for tokens, and its user pool.
+func serveSignIn(t *testing.T, callbacks ...string) (url string, pool *cognito.Pool) {
 	t.Helper()
 	server := httptest.NewUnstartedServer(nil)
-	url := "http://" + server.Listener.Addr().String()
-	callback := unusedPort(t)
-	pool, err := cognito.New(cognito.Options{Now: time.Now, Issuer: url, Callbacks: []string{fmt.Sprintf("http://127.0.0.1:%d/callback", callback)}})
+	url = "http://" + server.Listener.Addr().String()
+	pool, err := cognito.New(cognito.Options{Now: time.Now, Issuer: url, Callbacks: callbacks})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,6 +35,14 @@ func signInMachine(t *testing.T, clientID string) (*machine, *cognito.Pool) {
 		server.Close()
 		_ = stand.Close()
 	})
+	return url, pool
+}
+
+// tokens of the sandbox's own user pool.
+func signInMachine(t *testing.T, clientID string) (*machine, *cognito.Pool) {
+	t.Helper()
+	callback := unusedPort(t)
+	url, pool := serveSignIn(t, fmt.Sprintf("http://127.0.0.1:%d/callback", callback))
 	m := newMachine(t, "VILLAPAY_TOKEN=", "VILLAPAY_ENV=shop")
 	config := "envs:\n  shop:\n    base_url: " + url + "\n    auth:\n      endpoint: " + url +
 		"\n      domain: " + url + "\n      callback_ports: [" + strconv.Itoa(callback) + "]" +
