@@ -2,6 +2,9 @@ package render
 
 import (
 	"bytes"
+	"fmt"
+	"io"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -105,5 +108,38 @@ func TestWrapAtScreens(t *testing.T) {
 		if diff := cmp.Diff(c.want, Wrap(c.s, c.in)); diff != "" {
 			t.Errorf("Wrap(%q): %s", c.in, diff)
 		}
+	}
+}
+
+// A table may have any number of rows: what was written is forgotten.
+//
+//nolint:paralleltest // it looks at the memory of the whole process
+func TestLongTablesTakeNoMemory(t *testing.T) {
+	inUse := func() uint64 {
+		runtime.GC()
+		var stats runtime.MemStats
+		runtime.ReadMemStats(&stats)
+		return stats.HeapAlloc
+	}
+	const rows = 4000
+	var before, most uint64
+	err := grid(io.Discard, Screen{}, []column{{title: "Text"}}, func(yield func([]cell, error) bool) {
+		for i := range rows {
+			switch i {
+			case rows / 4:
+				before = inUse()
+			case rows - 1:
+				most = inUse()
+			}
+			if !yield([]cell{{text: fmt.Sprintf("%d %s", i, strings.Repeat("x", 1000))}}, nil) {
+				return
+			}
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if most > before+1<<20 {
+		t.Errorf("%d rows of 1 kB keep %d bytes", rows*3/4, most-before)
 	}
 }

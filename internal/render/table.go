@@ -8,7 +8,9 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/mattn/go-runewidth"
 	"github.com/olekukonko/tablewriter"
+	"github.com/olekukonko/tablewriter/pkg/twwidth"
 	"github.com/olekukonko/tablewriter/tw"
 )
 
@@ -64,6 +66,9 @@ func grid(w io.Writer, s Screen, columns []column, rows iter.Seq2[[]cell, error]
 		}
 	}
 	for len(head) == sample {
+		if err := t.flush(); err != nil {
+			return err
+		}
 		row, err, ok := next()
 		if err != nil {
 			return err
@@ -79,7 +84,8 @@ func grid(w io.Writer, s Screen, columns []column, rows iter.Seq2[[]cell, error]
 }
 
 // table is a table under way. tablewriter swallows the errors of its writer, so
-// it writes to a buffer which is passed on after each step.
+// it writes to a buffer, which is passed on when the sample is drawn and then row
+// by row.
 type table struct {
 	w       io.Writer
 	s       Screen
@@ -108,7 +114,7 @@ func newTable(w io.Writer, s Screen, columns []column, head [][]cell) *table {
 		}
 	}
 	t.writer = tablewriter.NewTable(&t.buffer,
-		tablewriter.WithEastAsian(tw.Off),
+		tablewriter.WithCondition(westernWidths()),
 		tablewriter.WithHeaderAutoFormat(tw.Off),
 		tablewriter.WithHeaderAutoWrap(tw.WrapNone),
 		tablewriter.WithRowAutoWrap(tw.WrapNone),
@@ -133,7 +139,7 @@ func (t *table) start() error {
 	if strings.Join(titles, "") != "" {
 		t.writer.Header(titles)
 	}
-	return t.flush()
+	return nil
 }
 
 func (t *table) row(cells []cell) error {
@@ -144,7 +150,7 @@ func (t *table) row(cells []cell) error {
 	if err := t.writer.Append(texts); err != nil {
 		return fmt.Errorf("draw a table: %w", err)
 	}
-	return t.flush()
+	return nil
 }
 
 func (t *table) end() error {
@@ -165,11 +171,19 @@ func (t *table) lines(c cell, limit int) string {
 }
 
 func (t *table) flush() error {
+	if t.buffer.Len() == 0 {
+		return nil
+	}
 	err := writeString(t.w, t.stand.show(t.buffer.String()))
 	t.buffer.Reset()
 	t.stand = standIns{}
+	twwidth.SetCondition(westernWidths()) // forgets every text that it has measured
 	return err
 }
+
+// westernWidths makes tablewriter measure text as most terminals draw it,
+// whatever the locale says.
+func westernWidths() *runewidth.Condition { return &runewidth.Condition{} }
 
 // fit chooses the columns and their widths for a screen.
 func fit(s Screen, columns []column, head [][]cell) (shown, widths []int) {

@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"github.com/clipperhouse/displaywidth"
+	"github.com/olekukonko/tablewriter/pkg/twwidth"
 )
 
 // clusters calls yield for each user-perceived character of text, with the
@@ -125,8 +126,8 @@ func unglued(text string, limit int) string {
 }
 
 // standIns replace, for the time that tablewriter measures a text, the characters
-// that it measures otherwise than terminals do: it counts a flag as four cells
-// and a family as six. Stand-ins come from the private use planes, which
+// that it measures otherwise than terminals draw them: a red heart or a keycap as
+// one cell, which takes two. Stand-ins come from the private use planes, which
 // [Visible] never lets through, so they cannot meet a character of the text.
 type standIns struct {
 	in  map[string]string
@@ -144,11 +145,10 @@ func (s *standIns) hide(text string) string {
 	}
 	var out strings.Builder
 	clusters(text, func(cluster string, cells int) {
-		if !emojiSequence(cluster) {
-			out.WriteString(cluster)
-			return
+		if cells > 0 && twwidth.Width(cluster) != cells {
+			cluster = s.standIn(cluster, cells)
 		}
-		out.WriteString(s.standIn(cluster, cells))
+		out.WriteString(cluster)
 	})
 	return out.String()
 }

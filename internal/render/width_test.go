@@ -3,8 +3,10 @@ package render
 import (
 	"strings"
 	"testing"
+	"unicode"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/olekukonko/tablewriter/pkg/twwidth"
 )
 
 func TestWidth(t *testing.T) {
@@ -64,12 +66,25 @@ func TestWrap(t *testing.T) {
 	}
 }
 
-func TestStandInsComeBack(t *testing.T) {
+// Whatever tablewriter thinks of a character, it draws a table with straight
+// borders, and the character stands in it.
+func TestTablewriterMeasuresAsTerminalsDraw(t *testing.T) {
 	t.Parallel()
-	var s standIns
-	const text = "a 🇹🇭 b 👨\u200d👩\u200d👧 🇹🇭 น้ำ"
-	hidden := s.hide(text)
-	if strings.Contains(hidden, "🇹🇭") || s.show(hidden) != text {
-		t.Errorf("%q came back as %q", text, s.show(hidden))
+	defer twwidth.SetCondition(westernWidths())
+	texts := []string{"a 🇹🇭 b 👨\u200d👩\u200d👧 🇹🇭 น้ำ", "1️⃣ ❤️ 👍🏽 ☎️ 👩🏽\u200d🚀", "🇹 ที่ยว จำนวน क्षि 日本 \u1100\u1161"}
+	for r := rune(' '); r <= unicode.MaxRune; r++ {
+		if text := "ab" + string(r) + "cd"; Visible(text) == text {
+			texts = append(texts, text)
+		}
+	}
+	for _, text := range texts {
+		var s standIns
+		hidden := s.hide(text)
+		if got, want := twwidth.Width(hidden), width(text); got != want {
+			t.Errorf("%q (%U) takes %d cells, tablewriter counts %d", text, []rune(text), want, got)
+		}
+		if s.show(hidden) != text {
+			t.Errorf("%q came back as %q", text, s.show(hidden))
+		}
 	}
 }
