@@ -14,14 +14,13 @@ import (
 func enableColour(...*os.File) {}
 
 // failWritesPlainly makes errors of what would kill the process while it writes,
-// in the middle of an order: a closed pipe, a limit on the size of files. It is
-// quickest to ignore those signals, but children would inherit that.
-func failWritesPlainly(children bool) {
-	if children {
-		signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE, syscall.SIGXFSZ)
-		return
-	}
-	signal.Ignore(syscall.SIGPIPE, syscall.SIGXFSZ)
+// in the middle of an order: a closed pipe, a limit on the size of files.
+func failWritesPlainly() { signal.Ignore(syscall.SIGPIPE, syscall.SIGXFSZ) }
+
+// spareChildren keeps programs that are started from inheriting what
+// failWritesPlainly did. It takes longer, so it waits until there is one.
+func spareChildren() {
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE, syscall.SIGXFSZ)
 }
 
 // closedPipe tells whether a write failed because its reader had seen enough, as

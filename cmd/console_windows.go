@@ -20,7 +20,10 @@ func enableColour(files ...*os.File) {
 }
 
 // failWritesPlainly does nothing: no signal kills a process that writes.
-func failWritesPlainly(bool) {}
+func failWritesPlainly() {}
+
+// spareChildren does nothing either.
+func spareChildren() {}
 
 // closedPipe tells whether a write failed because its reader had seen enough.
 func closedPipe(err error) bool {

@@ -179,7 +179,7 @@ func (c *login) browse(ctx context.Context, client *auth.Client, prompt auth.Pro
 	}
 	return client.Browser(ctx, func(url string) error {
 		fmt.Fprintf(c.app.Err, "Sign in with the browser. If none opens, open this address:\n\n  %s\n\n", url)
-		return auth.OpenBrowser(ctx, url)
+		return openBrowser(ctx, url)
 	}, nil)
 }
 

@@ -35,14 +35,13 @@ func Main() int {
 		Build:  build(),
 	}
 	program.Heed = func() { heed(program, cancel) }
-	failWritesPlainly(false)
+	failWritesPlainly()
 	enableColour(os.Stdout, os.Stderr)
 	return Run(ctx, program, os.Args[1:])
 }
 
 // heed listens to signals.
 func heed(program *Program, cancel func()) {
-	failWritesPlainly(true)
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	go func() {

@@ -10,7 +10,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/villapay/villapay/internal/api"
-	"github.com/villapay/villapay/internal/auth"
 	"github.com/villapay/villapay/internal/checkout"
 	"github.com/villapay/villapay/internal/config"
 	"github.com/villapay/villapay/internal/ledger"
@@ -185,7 +184,7 @@ func (c *orderCheckout) invite(ctx context.Context, url string, addr net.Addr) {
 	if c.noBrowser {
 		return
 	}
-	if err := auth.OpenBrowser(ctx, url); err != nil {
+	if err := openBrowser(ctx, url); err != nil {
 		c.app.note("the browser did not open: %s", err)
 	}
 }

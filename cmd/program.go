@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/villapay/villapay/internal/auth"
 	"github.com/villapay/villapay/internal/render"
 )
 
@@ -131,6 +132,12 @@ func obedient(ctx context.Context, r io.Reader) io.Reader {
 			return 0, ctx.Err()
 		}
 	})
+}
+
+// openBrowser shows url in the user's browser.
+func openBrowser(ctx context.Context, url string) error {
+	spareChildren()
+	return auth.OpenBrowser(ctx, url)
 }
 
 // confirm asks a yes-no question on the terminal; no is the default.
