@@ -59,9 +59,9 @@ type Claim struct {
 // Errors of the ledger are an *Error; nothing may be sent then.
 func (l *Ledger) Claim(ctx context.Context, req ClaimRequest) (Claim, error) {
 	var c *claiming
-	owner := l.mine.own()
+	go l.mine.own() // beside the opening of the database, which takes longer
 	err := l.store.write(ctx, toSend, func(t *txn) error {
-		c = &claiming{l: l, t: t, req: req, owner: owner}
+		c = &claiming{l: l, t: t, req: req, owner: l.mine.own()}
 		return c.decide()
 	})
 	if err != nil {
