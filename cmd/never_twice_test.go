@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
@@ -178,17 +179,23 @@ func refusesToSend(t *testing.T, m *machine, stand *served) {
 type gate struct {
 	arrived chan struct{}
 	open    chan struct{}
+	through chan struct{} // closed when the first request has been answered
 }
 
-func newGate() *gate { return &gate{make(chan struct{}, 100), make(chan struct{})} }
+func newGate() *gate {
+	return &gate{make(chan struct{}, 100), make(chan struct{}), make(chan struct{})}
+}
 
-// hold lets the first request of many wait; the others pass.
+// hold lets the first request of many wait; the others pass. It is carried out
+// then also where nobody waits for its answer any more.
 func (g *gate) hold(next http.Handler) http.Handler {
 	var seen atomic.Bool
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !seen.Swap(true) {
 			g.arrived <- struct{}{}
 			<-g.open
+			defer close(g.through)
+			r = r.WithContext(context.WithoutCancel(r.Context()))
 		}
 		next.ServeHTTP(w, r)
 	})

@@ -33,6 +33,7 @@ func TestAStoppedHolderShowsTheOthersOrder(t *testing.T) {
 		t.Errorf("%+v, stderr %s", made, other.stderr)
 	}
 	close(g.open) // now the holder's own answer comes, another order
+	<-g.through
 	if err := holder.Process.Signal(syscall.SIGCONT); err != nil {
 		t.Fatal(err)
 	}
