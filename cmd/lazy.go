@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 
 	"github.com/google/uuid"
 
@@ -155,6 +157,9 @@ func (a *app) client(idle int) (*api.Client, error) {
 		if c.Transport, err = api.NewTransport(idle); err != nil {
 			return nil, &localError{err: err}
 		}
+		if strings.HasPrefix(c.BaseURL, "https:") {
+			go warmRoots()
+		}
 		if c.Tokens, err = a.session(); err != nil {
 			return nil, err
 		}
@@ -165,6 +170,11 @@ func (a *app) client(idle int) (*api.Client, error) {
 	c.Transport = &patientTransport{next: c.Transport, app: a, whom: "the API"}
 	return c, nil
 }
+
+// warmRoots reads the system's certificates, which takes Go some 10 ms on Linux,
+// while the ledger is opened and the server is connected to: the first handshake
+// would wait for it otherwise. What is wrong with them, the handshake says.
+func warmRoots() { _, _ = x509.SystemCertPool() }
 
 // signInTransport carries the sign-in's calls. Their bodies hold passwords and
 // tokens, so --debug shows none of them.

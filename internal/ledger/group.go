@@ -114,9 +114,9 @@ func (s *sqliteStore) write(ctx context.Context, why purpose, fn func(*txn) erro
 }
 
 // leadWrite begins a transaction and runs the next group in it, which need not
-// hold the leader's own work. Only the wait
-// for the database's lock ends with the leader's own ctx; if there is none to
-// be had, the others try for themselves.
+// hold the leader's own work. Only the wait for the database's lock ends with
+// the leader's own ctx; if there is none to be had, the others try for
+// themselves.
 func (s *sqliteStore) leadWrite(ctx context.Context, own *job) {
 	if err := s.begin(ctx); err != nil {
 		s.remove(own)
