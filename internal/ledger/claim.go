@@ -59,9 +59,9 @@ type Claim struct {
 // Errors of the ledger are an *Error; nothing may be sent then.
 func (l *Ledger) Claim(ctx context.Context, req ClaimRequest) (Claim, error) {
 	var c *claiming
-	go l.mine.own() // beside the opening of the database, which takes longer
+	owner := l.mine.own()
 	err := l.store.write(ctx, toSend, func(t *txn) error {
-		c = &claiming{l: l, t: t, req: req, owner: l.mine.own()}
+		c = &claiming{l: l, t: t, req: req, owner: owner}
 		return c.decide()
 	})
 	if err != nil {

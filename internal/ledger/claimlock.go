@@ -23,7 +23,7 @@ type claimLock struct {
 	now func() time.Time
 
 	mu    sync.Mutex
-	tried bool // to take it; no second time
+	tried bool
 	held  *flock.Flock
 	stays bool // the file outlives the lock
 }
@@ -101,7 +101,6 @@ func (c *claimLock) stay() {
 func (c *claimLock) release() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.tried = true
 	if c.held == nil {
 		return
 	}
