@@ -19,14 +19,14 @@ import (
 func main() {
 	log.SetFlags(0)
 	log.SetPrefix("bench: ")
-	serving := flag.Bool("serve", false, "answer orders on loopback; prints the URL")
+	serving := flag.Bool("serve", false, "answer orders on loopback; prints the URLs")
 	dir := flag.String("dir", "", "where the built villapay and bare are, and room for everything else")
 	quick := flag.Bool("quick", false, "few rounds and small ledgers: shows that everything runs")
 	only := flag.String("only", "", "the first word of the one part to measure")
 	flag.Parse()
 	var err error
 	if *serving {
-		err = serve(os.Stdout)
+		err = serve(os.Stdout, bundle(*dir))
 	} else {
 		err = measure(os.Stdout, *dir, *quick, *only)
 	}
@@ -40,6 +40,7 @@ type bench struct {
 	dir   string
 	quick bool
 	api   string // the server's URL; see serve
+	tls   string // the same over TLS
 	env   []string
 	table *table
 	made  int // order IDs given out
@@ -84,7 +85,7 @@ func (b *bench) startServer() (stop func(), _ error) {
 	if err != nil {
 		return nil, err
 	}
-	server := exec.Command(self, "-serve")
+	server := exec.Command(self, "-serve", "-dir", b.dir)
 	server.Stderr = os.Stderr
 	out, err := server.StdoutPipe()
 	if err != nil {
@@ -94,9 +95,12 @@ func (b *bench) startServer() (stop func(), _ error) {
 		return nil, err
 	}
 	line, err := bufio.NewReader(out).ReadString('\n')
-	b.api = strings.TrimSpace(line)
+	b.api, b.tls, _ = strings.Cut(strings.TrimSpace(line), " ")
 	return func() { _ = server.Process.Kill(); _ = server.Wait() }, err
 }
+
+// bundle is the file of the certificates that the server is trusted by.
+func bundle(dir string) string { return filepath.Join(dir, "certificates.pem") }
 
 // environment is a machine's on which villapay was never set up, with a token.
 func (b *bench) environment() []string {

@@ -45,11 +45,15 @@ func (b *bench) size() error {
 	return nil
 }
 
-// curl is the call that makes an order, without villapay.
-func (b *bench) curl(url string) []string {
-	return []string{
-		"curl", "-s", "-X", "POST", url, "-H", "Authorization: token", "-H", "Content-Type: application/json",
-		"-d", fmt.Sprintf(`{"orderid":%q,"source":"qr"}`, b.orderID()),
+// curl makes an order, and a code of its id, from public tools.
+func (b *bench) curl(url string) pipeline {
+	return pipeline{
+		{
+			"curl", "-s", "-X", "POST", url + "/0ms/qrpayment", "-H", "Authorization: token", "-H", "Content-Type: application/json",
+			"-d", fmt.Sprintf(`{"orderid":%q,"source":"qr"}`, b.orderID()),
+		},
+		{"jq", "-r", ".id"},
+		{"qrencode", "-t", "ANSIUTF8"},
 	}
 }
 
@@ -59,15 +63,23 @@ func (b *bench) pay() error {
 	for _, format := range []string{"table", "qr", "json"} {
 		c, err := compare(b.sized(15, 201),
 			func() (usage, error) { return b.run(pipeline{b.villapay("pay", "qr", b.orderID(), "-o", format)}) },
-			func() (usage, error) {
-				return b.run(pipeline{b.curl(b.api + "/0ms/qrpayment"), {"jq", "-r", ".id"}, {"qrencode", "-t", "ANSIUTF8"}})
-			})
+			func() (usage, error) { return b.run(b.curl(b.api)) })
 		if err != nil {
 			return err
 		}
 		b.table.compared("`pay qr -o "+format+"`", c, "`curl \\| jq \\| qrencode`", "at most 0.4")
 	}
+	trusted := []string{"VILLAPAY_BASE_URL=" + b.tls + "/0ms", "SSL_CERT_FILE=" + bundle(b.dir), "CURL_CA_BUNDLE=" + bundle(b.dir)}
 	c, err := compare(b.sized(15, 201),
+		func() (usage, error) {
+			return b.run(pipeline{b.villapay("pay", "qr", b.orderID(), "-o", "qr")}, trusted...)
+		},
+		func() (usage, error) { return b.run(b.curl(b.tls), trusted...) })
+	if err != nil {
+		return err
+	}
+	b.table.compared("`pay qr -o qr` over TLS", c, "`curl \\| jq \\| qrencode`", "")
+	c, err = compare(b.sized(15, 201),
 		func() (usage, error) { return b.run(pipeline{b.villapay("pay", "qr", b.orderID())}) },
 		func() (usage, error) {
 			return b.run(pipeline{b.villapay("pay", "qr", b.orderID())}, "VILLAPAY_LEDGER=none")

@@ -3,10 +3,14 @@
 package main
 
 import (
+	"crypto/x509"
+	"encoding/pem"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
+	"os"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -15,8 +19,10 @@ import (
 )
 
 // serve answers POST /DELAY/qrpayment with an order like the API's, DELAY after
-// the request has come, and every other POST with 200 and nothing.
-func serve(out io.Writer) error {
+// the request has come, and every other POST with 200 and nothing. It does so
+// over HTTP and over TLS, and writes both URLs. Who trusts what is in bundle, the
+// system's certificates and the server's own, trusts it.
+func serve(out io.Writer, bundle string) error {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
@@ -35,9 +41,31 @@ func serve(out io.Writer) error {
 		fmt.Fprintf(w, order, made.Add(1), created(time.Now()))
 	})
 	mux.HandleFunc("POST /", func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) })
-	fmt.Fprintf(out, "http://%s\n", listener.Addr())
+	secure := httptest.NewUnstartedServer(mux)
+	secure.EnableHTTP2 = true
+	secure.StartTLS()
+	defer secure.Close()
+	if err := writeBundle(bundle, secure.Certificate()); err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "http://%s %s\n", listener.Addr(), secure.URL)
 	server := http.Server{Handler: mux, ReadHeaderTimeout: time.Minute}
 	return server.Serve(listener)
+}
+
+// writeBundle writes the certificates that curl trusts on most systems, and one
+// more: reading them all is what a call over TLS begins with.
+func writeBundle(name string, one *x509.Certificate) error {
+	var all []byte
+	for _, system := range []string{"/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"} {
+		text, err := os.ReadFile(system)
+		if err == nil {
+			all = text
+			break
+		}
+	}
+	all = append(all, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: one.Raw})...)
+	return os.WriteFile(name, all, 0o600)
 }
 
 // order is the order of the API's documentation.
