@@ -122,7 +122,7 @@ func (o *batchOutput) count(line payment.Line, p ledger.Payment, err error) {
 	switch {
 	case err != nil && explainKind(err).ExitCode == exitUnknown:
 		o.unknown++
-	case err != nil || p.State == ledger.Failed:
+	case err != nil || p.State == ledger.Failed: // which always has an error
 		o.failed++
 	case p.Replayed:
 		o.replayed++

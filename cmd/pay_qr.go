@@ -109,7 +109,7 @@ func (c *payQR) show(ctx context.Context, service *payment.Service, format strin
 	}
 	if p.State == ledger.Failed {
 		return &failure{
-			Code: p.Error.Code, Message: "the bank refused the order: " + p.Error.Message,
+			Code: p.Error.Code, Message: "order " + p.OrderID + " failed: " + p.Error.Message,
 			RequestID: p.RequestID, ExitCode: exitRefused,
 		}
 	}

@@ -196,6 +196,7 @@ func (r *row) follow(v verdict) {
 	}
 	if decided {
 		r.State, r.slot = state, r.slot && state == Paid
+		r.giveReason()
 	}
 }
 

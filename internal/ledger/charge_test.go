@@ -309,3 +309,21 @@ func TestAWebhookAndItsOrderAtTheSameMoment(t *testing.T) {
 		}
 	})
 }
+
+// A failed payment always says why, also where the bank had taken its charge back
+// before the order was recorded; whatever comes of the charge later ends that.
+func TestAReversalIsAReason(t *testing.T) {
+	t.Parallel()
+	both(t, func(t *testing.T, at *place) {
+		l := at.open(t)
+		c := l.mustClaim(t, ask("1"), Claimed)
+		apply(t, l, charge("c", "o1", "Reversed"))
+		p := l.mustRecord(t, c, testOrder(t, "o1"))
+		if p.State != Failed || p.Error == nil || p.Error.Code != "reversed" || !strings.Contains(p.Error.Message, "charge c") {
+			t.Errorf("%s, %+v", p.State, p.Error)
+		}
+		if p := apply(t, l, charge("c", "o1", "Refunded")).Payment; p.State != Refunded || p.Error != nil {
+			t.Errorf("then %s, %+v", p.State, p.Error)
+		}
+	})
+}

@@ -84,7 +84,7 @@ type Payment struct {
 
 	ReplacedBy string // key of the payment that --new made instead
 	Warnings   []Warning
-	Error      *Failure // why there is no order; nil where there is one
+	Error      *Failure // why it is rejected, unknown or failed; else nil
 
 	// Replayed is not stored: payment.Service sets it where this run sent
 	// nothing and an earlier or other run recorded the order.
@@ -93,11 +93,11 @@ type Payment struct {
 
 // Warning is something about a payment that a person should look at.
 type Warning struct {
-	Code    string `json:"code"` // livemode, source, paid_twice, …: a promise to scripts
+	Code    string `json:"code"` // livemode, source_type, paid_twice, …: a promise to scripts
 	Message string `json:"message"`
 }
 
-// Failure says why a payment has no order. Its JSON is the payment object's
+// Failure says why a payment has no order, or a failed one. Its JSON is the payment object's
 // villapay.error.
 type Failure struct {
 	Code      string `json:"code"`

@@ -49,7 +49,24 @@ func (r *row) scan(rows *sql.Rows) error {
 			return err
 		}
 	}
-	return errors.Join(decode(warnings, &r.Warnings), decode(failure, &r.Error))
+	err = errors.Join(decode(warnings, &r.Warnings), decode(failure, &r.Error))
+	r.giveReason()
+	return err
+}
+
+// giveReason keeps a payment's error true to its state where a charge has
+// decided about it: a reversal is why it failed, and what had failed before is
+// nothing any more once it was paid.
+func (r *row) giveReason() {
+	switch r.State {
+	case Failed:
+		if r.Error == nil {
+			r.Error = &Failure{Code: "reversed", Message: "the bank reversed " + (&Charge{ID: r.ChargeID}).name()}
+		}
+	case Paid, Cancelled, Refunded:
+		r.Error = nil
+	case Sending, Awaiting, Rejected, Unknown, Expired:
+	}
 }
 
 // at is the payment as it stands at a moment: awaiting past its expiry is

@@ -49,6 +49,9 @@ func meaning(p ledger.Payment) string {
 	case ledger.Sending:
 		return "no answer yet"
 	case ledger.Failed:
+		if p.ChargeID != "" {
+			return "the bank took the payment back"
+		}
 		return "the bank refused the order"
 	case ledger.Rejected:
 		if p.Error != nil && p.Error.Retryable {
