@@ -18,6 +18,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/stdlib"
 
+	"github.com/villapay/villapay/internal/api"
 	"github.com/villapay/villapay/internal/secret"
 )
 
@@ -111,6 +112,7 @@ const (
 	pgDuplicate    = "23505" // somebody was quicker; another look finds what they wrote
 	pgShuttingDown = "57P0"  // 57P01 to 57P03: shutting down, or just starting
 	pgConnection   = "08"    // class: connection exceptions
+	pgCrowded      = "53300" // as many connections as there may be
 )
 
 const clockSQL = `(extract(epoch FROM clock_timestamp()) * 1000)::bigint`
@@ -200,11 +202,7 @@ func (s *postgresStore) write(ctx context.Context, why purpose, fn func(*txn) er
 		if err == nil || !worth || try == tries || ctx.Err() != nil {
 			return err
 		}
-		timer := time.NewTimer(time.Duration(try*try) * 20 * time.Millisecond)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
+		if api.Sleep(ctx, time.Duration(try*try)*20*time.Millisecond) != nil {
 			return err
 		}
 	}
@@ -217,13 +215,18 @@ func passing(err error) bool {
 		return false
 	}
 	switch sqlstate := code(err); {
-	case sqlstate == pgSerialize, sqlstate == pgDeadlock, sqlstate == pgDuplicate,
-		strings.HasPrefix(sqlstate, pgShuttingDown), strings.HasPrefix(sqlstate, pgConnection):
+	case sqlstate == pgSerialize, sqlstate == pgDeadlock, sqlstate == pgDuplicate, sqlstate == pgCrowded, ending(sqlstate):
 		return true
 	case sqlstate != "":
 		return false
 	}
 	return lost(err)
+}
+
+// ending tells of an error code whether a server, or the pooler before it, ends
+// the connection with it. Of a commit that was under way it says nothing.
+func ending(sqlstate string) bool {
+	return strings.HasPrefix(sqlstate, pgShuttingDown) || strings.HasPrefix(sqlstate, pgConnection)
 }
 
 // lost tells whether the connection broke.
@@ -263,7 +266,7 @@ func (s *postgresStore) transact(ctx context.Context, fn func(*txn) error) error
 	switch {
 	case err == nil:
 		return nil
-	case code(err) != "", errors.Is(err, pgx.ErrTxCommitRollback):
+	case code(err) != "" && !ending(code(err)), errors.Is(err, pgx.ErrTxCommitRollback):
 		return err // the server itself says that it did not
 	}
 	return fmt.Errorf("%w: %w", errCommitUnsure, err)

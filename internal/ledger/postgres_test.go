@@ -23,6 +23,7 @@ type proxy struct {
 	server string
 
 	cutAfterCommit atomic.Int32 // so many commits reach the server and are never answered
+	lastWord       string       // the error code that is told instead, as poolers do; "" = nothing is
 	cutBefore      atomic.Int32 // so many times the connection breaks before an INSERT arrives
 
 	mu       sync.Mutex
@@ -68,7 +69,11 @@ func (p *proxy) serve(client net.Conn) {
 		answer := make([]byte, 64<<10)
 		for {
 			n, err := server.Read(answer)
-			if err != nil || mute.Load() { // the server has done it; the client never hears
+			if err != nil {
+				return
+			}
+			if mute.Load() { // the server has done it; the client never hears
+				_, _ = client.Write(fatal(p.lastWord))
 				return
 			}
 			if _, err := client.Write(answer[:n]); err != nil {
@@ -97,6 +102,15 @@ func (p *proxy) serve(client net.Conn) {
 	}
 }
 
+// fatal is the message with which a server, or a pooler, ends a connection.
+func fatal(code string) []byte {
+	if code == "" {
+		return nil
+	}
+	fields := "SFATAL\x00VFATAL\x00C" + code + "\x00Mserver conn crashed?\x00\x00"
+	return append(binary.BigEndian.AppendUint32([]byte("E"), uint32(len(fields)+4)), fields...)
+}
+
 // note takes messages apart, as far as a chunk holds them whole.
 func (p *proxy) note(chunk []byte) {
 	p.mu.Lock()
@@ -116,10 +130,24 @@ func (p *proxy) note(chunk []byte) {
 	}
 }
 
+// The connection ends while a commit is under way, without a word, as a pooler
+// tells that its server has gone (08P01), or as a server that shuts down: none of
+// it says whether the commit was carried out.
 func TestALostConnectionWhileCommitting(t *testing.T) {
 	t.Parallel()
+	for _, code := range []string{"", "08P01", "57P01"} {
+		t.Run("code "+code, func(t *testing.T) {
+			t.Parallel()
+			lostWhileCommitting(t, code)
+		})
+	}
+}
+
+func lostWhileCommitting(t *testing.T, code string) {
+	t.Helper()
 	dsn := freshSchema(t)
 	p, led := through(t, dsn)
+	p.lastWord = code
 	at := &place{dsn: led, dir: t.TempDir(), clock: newClock()}
 	l := at.open(t)
 
