@@ -248,6 +248,7 @@ func (a *app) payments(ctx context.Context, idle int) (*payment.Service, error) 
 		Env: profile.Name, Scope: profile.Scope(), Live: profile.Live, Timeout: profile.Timeout,
 		StatusPath: profile.StatusPath, StatusPaid: profile.StatusPaid,
 		Now: a.Now, NewKey: newKey, Note: func(text string) { a.note("%s", text) },
+		Warn: func(text string) { a.warn("%s", text) },
 	}, nil
 }
 

@@ -117,6 +117,9 @@ func TestFailuresAreToldApartByWhatTheyMayHaveDone(t *testing.T) {
 		{200, `{"id":"cust_1","object":"customer"}`, Error{Kind: Unknown, Code: "http_200", Message: "the server's answer is not an order"}},
 		{200, `{"statusCode":400,"body":{"error":"bad order","code":"BAD","details":{}}}`, Error{Kind: Refused, Status: 400, Code: "BAD", Message: "bad order"}},
 		{200, `{"statusCode":"503","body":"{\"message\":\"down\"}"}`, Error{Kind: Unknown, Again: true, Status: 503, Code: "http_503", Message: "down"}},
+		{504, `{"statusCode":400,"body":{"error":"bad order","code":"BAD"}}`, Error{Kind: Unknown, Again: true, Code: "BAD", Message: "bad order"}},
+		{429, `{"statusCode":400,"body":{"error":"bad order","code":"BAD"}}`, Error{Kind: Unavailable, Again: true, Code: "BAD", Message: "bad order"}},
+		{302, `{"statusCode":422,"body":{"error":"bad order","code":"BAD"}}`, Error{Kind: Unknown, Code: "BAD", Message: "bad order"}},
 	} {
 		t.Run(fmt.Sprint(test.status, test.body), func(t *testing.T) {
 			t.Parallel()

@@ -136,9 +136,8 @@ func DecodeError(body []byte) (code, message string) {
 
 // statusError makes the error for a whole answer that is not what was hoped.
 func statusError(status int, header http.Header, body []byte) *Error {
-	inner, _ := unwrap(status, body)
-	if inner >= 400 {
-		status = inner
+	if inner, _ := unwrap(status, body); inner >= 400 && status/100 == 2 {
+		status = inner // a gateway's own failure says more than what it wraps
 	}
 	rule := classify(status)
 	e := &Error{

@@ -29,7 +29,8 @@ type Attempts struct {
 
 // Retry calls ask until it succeeds or asking again cannot help: at most five
 // times, with exponential backoff and full jitter, Retry-After honoured, all
-// within ctx. After a 401 it refreshes the sign-in once. Once an attempt was
+// within ctx. After a 401 it refreshes the sign-in once; where that fails, the
+// refusal wraps the reason. Once an attempt was
 // ambiguous, every failure ends as Unknown: only an answer resolves it. ask must
 // send the same bytes with the same key each time.
 func (c *Client) Retry(ctx context.Context, ask func(context.Context) error) (Attempts, error) {
@@ -50,7 +51,10 @@ func (c *Client) Retry(ctx context.Context, ask func(context.Context) error) (At
 		case failure.Status == 401 && c.Tokens != nil && !refreshed && made.Sent < maxAttempts:
 			refreshed = true
 			if _, err := c.Tokens.Refresh(ctx, failure.token); err != nil {
-				return made, made.settle(err)
+				refused := *failure
+				refused.Message += "; " + err.Error()
+				refused.Err = err
+				return made, made.settle(&refused)
 			}
 		case !failure.Again || made.Sent >= maxAttempts || !c.pause(ctx, made.Sent, failure):
 			return made, made.settle(failure)

@@ -36,9 +36,10 @@ type Claim struct {
 	Resumed bool
 	Holder  string // of Busy: who is sending, such as "user@host pid 123"
 
-	// AlsoOpen are other payments of the order that could be paid: of another
-	// source, or replaced. Replaced is the one that this claim has replaced.
-	AlsoOpen []Payment
+	// Others are the order's other payments that are paid, or that could be: of
+	// another source, or replaced. Replaced is the one that this claim has
+	// replaced, as it stood.
+	Others   []Payment
 	Replaced *Payment
 }
 
@@ -188,23 +189,23 @@ func (c *claiming) busy(r *row) error {
 func (c *claiming) replay(r *row) error {
 	c.result = Claim{Verdict: Replay, Payment: r.at(c.t.now), Number: r.claim}
 	if r.State != Paid {
-		c.result.AlsoOpen = c.alsoOpen(r)
+		c.result.Others = c.others(r)
 	}
 	return nil
 }
 
-// alsoOpen are the order's other payments that could be paid, or soon.
-func (c *claiming) alsoOpen(but *row) (open []Payment) {
+// others are the order's other payments that are paid, or could be, or soon.
+func (c *claiming) others(but *row) (others []Payment) {
 	for _, r := range c.live {
 		replacedNow := c.result.Replaced != nil && c.result.Replaced.ID == r.ID
 		if r.ID == but.ID || replacedNow {
 			continue
 		}
-		if r.State == Awaiting && !r.lapsed(c.t.now) || r.State == Sending && r.Source != c.req.Source {
-			open = append(open, r.Payment)
+		if r.State == Paid || r.State == Awaiting && !r.lapsed(c.t.now) || r.State == Sending && r.Source != c.req.Source {
+			others = append(others, r.Payment)
 		}
 	}
-	return open
+	return others
 }
 
 // free takes the slot from a payment.
@@ -257,7 +258,7 @@ func (c *claiming) claim(r *row, e event) error {
 	}
 	c.result = Claim{
 		Verdict: Claimed, Payment: r.Payment, Number: r.claim, Resumed: r.ambiguous,
-		Replaced: c.result.Replaced, AlsoOpen: c.alsoOpen(r),
+		Replaced: c.result.Replaced, Others: c.others(r),
 	}
 	return c.l.note(c.t, r.ID, e)
 }

@@ -26,8 +26,8 @@ func TestClaimThenReplay(t *testing.T) {
 		other := ask("1")
 		other.Source = api.WeChat
 		c = l.mustClaim(t, other, Claimed)
-		if len(c.AlsoOpen) != 1 || c.AlsoOpen[0].ID != made.ID {
-			t.Errorf("another source is claimed beside %+v", c.AlsoOpen)
+		if len(c.Others) != 1 || c.Others[0].ID != made.ID {
+			t.Errorf("another source is claimed beside %+v", c.Others)
 		}
 		l.mustClaim(t, ask("2"), Claimed)
 		elsewhere := ask("1")
@@ -128,7 +128,7 @@ func TestAPaidOrderIsReplayedFromAnySource(t *testing.T) {
 		for _, source := range []api.Source{api.QR, api.WeChat} {
 			req := ask("1")
 			req.Source = source
-			if c := l.mustClaim(t, req, Replay); c.Payment.ID != paid.ID || c.Payment.State != Paid || c.AlsoOpen != nil {
+			if c := l.mustClaim(t, req, Replay); c.Payment.ID != paid.ID || c.Payment.State != Paid || c.Others != nil {
 				t.Errorf("%s: %+v", source, c)
 			}
 		}
@@ -157,12 +157,12 @@ func TestNewReplaces(t *testing.T) {
 		first := l.mustRecord(t, held, testOrder(t, "o1"))
 
 		c := l.mustClaim(t, req, Claimed)
-		if c.Payment.Key != req.Key || c.Replaced == nil || c.Replaced.ID != first.ID || c.Replaced.ReplacedBy != req.Key || c.AlsoOpen != nil {
+		if c.Payment.Key != req.Key || c.Replaced == nil || c.Replaced.ID != first.ID || c.Replaced.ReplacedBy != req.Key || c.Others != nil {
 			t.Fatalf("replaced: %+v", c)
 		}
 		second := l.mustRecord(t, c, testOrder(t, "o2"))
 		again := l.mustClaim(t, ask("1"), Replay)
-		if again.Payment.ID != second.ID || len(again.AlsoOpen) != 1 || again.AlsoOpen[0].ID != first.ID {
+		if again.Payment.ID != second.ID || len(again.Others) != 1 || again.Others[0].ID != first.ID {
 			t.Errorf("after --new: %+v", again)
 		}
 		done := apply(t, l, charge("c1", "o1", "Settled"))
@@ -283,7 +283,7 @@ func TestAGivenKeyNeverOpensASecondPayment(t *testing.T) {
 		newer.New = true
 		l.mustRecord(t, l.mustClaim(t, newer, Claimed), testOrder(t, "o3"))
 		c := l.mustClaim(t, replaced, Claimed)
-		if c.Payment.Key != replaced.Key || c.Payment.ReplacedBy != newer.Key || len(c.AlsoOpen) != 1 {
+		if c.Payment.Key != replaced.Key || c.Payment.ReplacedBy != newer.Key || len(c.Others) != 1 {
 			t.Errorf("a replaced payment is resumed, not drawn: %+v", c)
 		}
 		l.mustClaim(t, replaced, Busy)

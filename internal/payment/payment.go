@@ -30,6 +30,7 @@ type Service struct {
 	Now    func() time.Time
 	NewKey func() string     // a fresh idempotency key
 	Note   func(text string) // told what a person should know; may be nil
+	Warn   func(text string) // told what a person must know; may be nil
 
 	// turn waits until a request may be repeated, beyond its own backoff; nil
 	// does not.
@@ -106,7 +107,7 @@ func (s *Service) Make(ctx context.Context, req Request) (ledger.Payment, error)
 func (s *Service) makeRecorded(ctx context.Context, wish ledger.ClaimRequest, answered func(error)) (ledger.Payment, error) {
 	claim, err := s.claim(ctx, wish)
 	if err != nil {
-		return ledger.Payment{}, err
+		return claim.Payment, err
 	}
 	s.tellOthers(claim)
 	if claim.Verdict == ledger.Replay {
@@ -140,34 +141,44 @@ func (s *Service) follow(ctx context.Context, wish ledger.ClaimRequest, lost led
 }
 
 // claim asks the ledger what may be done, and waits while another process is
-// making the order.
+// making the order; its payment comes beside a *BusyError.
 func (s *Service) claim(ctx context.Context, wish ledger.ClaimRequest) (ledger.Claim, error) {
-	waiting := false
+	var busy ledger.Claim
 	for {
 		claim, err := s.Ledger.Claim(ctx, wish)
+		waiting := busy.Verdict == ledger.Busy
 		switch {
 		case err != nil && waiting && ctx.Err() != nil:
-			return claim, &BusyError{wish.OrderID}
+			return busy, &BusyError{wish.OrderID}
 		case err != nil || claim.Verdict != ledger.Busy:
 			return claim, err
 		case !waiting:
-			waiting = true
-			s.note(fmt.Sprintf("another process (%s) is making the payment order for %s; waiting for it", claim.Holder, wish.OrderID))
+			s.tell(s.Note, "another process (%s) is making the payment order for %s; waiting for it", claim.Holder, wish.OrderID)
 		}
+		busy = claim
 		if api.Sleep(ctx, pollClaim) != nil {
-			return claim, &BusyError{wish.OrderID}
+			return busy, &BusyError{wish.OrderID}
 		}
 	}
 }
 
-// tellOthers says which other codes of the order are still alive: each could be
-// paid.
+// tellOthers says that the order was paid already, and which other codes of it
+// are still alive: each could be paid.
 func (s *Service) tellOthers(claim ledger.Claim) {
-	for _, other := range claim.AlsoOpen {
-		s.note(fmt.Sprintf("order %s also has an open %s payment (%s); both could be paid", other.OrderID, other.Source, shown(other)))
-	}
+	others := claim.Others
 	if old := claim.Replaced; old != nil {
-		s.note(fmt.Sprintf("the earlier payment of order %s (%s) is replaced; its code may still be payable until it expires", old.OrderID, shown(*old)))
+		if old.State == ledger.Paid {
+			others = append(others, *old)
+		} else {
+			s.tell(s.Note, "the earlier payment of order %s (%s) is replaced; its code may still be payable until it expires", old.OrderID, shown(*old))
+		}
+	}
+	for _, other := range others {
+		if other.State == ledger.Paid {
+			s.tell(s.Warn, "order %s is PAID already (%s)", other.OrderID, shown(other))
+		} else {
+			s.tell(s.Note, "order %s also has an open %s payment (%s); both could be paid", other.OrderID, other.Source, shown(other))
+		}
 	}
 }
 
@@ -253,10 +264,12 @@ func (s *Service) recordFailure(ctx context.Context, claim ledger.Claim, made ap
 	switch {
 	case errors.Is(err, ledger.ErrClaimLost):
 		return payment, err
-	case err != nil && state == ledger.Rejected:
-		return payment, errors.Join(cause, err)
+	case err != nil && state == ledger.Rejected && !claim.Resumed:
+		refused := claim.Payment
+		refused.State, refused.Error = state, &failure
+		return refused, errors.Join(cause, err)
 	case err != nil:
-		return payment, &NotRecordedError{claim.Payment.Key, errors.Join(err, cause)}
+		return claim.Payment, &NotRecordedError{claim.Payment.Key, errors.Join(err, cause)}
 	}
 	if payment.State == ledger.Unknown && state != ledger.Unknown {
 		cause = stillUnknown(cause)
@@ -329,8 +342,8 @@ func livemodeText(env string, livemode bool) string {
 	return fmt.Sprintf("this order is a test order, but environment %s is live: no money will arrive", env)
 }
 
-func (s *Service) note(text string) {
-	if s.Note != nil {
-		s.Note(text)
+func (*Service) tell(who func(string), format string, args ...any) {
+	if who != nil {
+		who(fmt.Sprintf(format, args...))
 	}
 }

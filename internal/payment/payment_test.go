@@ -237,6 +237,103 @@ func TestAFailedSignInLeavesTheUnknownUnknown(t *testing.T) {
 	})
 }
 
+// A refusal that cannot be recorded is one all the same, except where an earlier
+// run was ambiguous: then only an order resolves it.
+func TestARefusalThatCannotBeRecorded(t *testing.T) {
+	t.Parallel()
+	for name, ambiguous := range map[string]bool{"fresh": false, "after an unknown outcome": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, sandbox.Options{})
+				p := w.start(t, 0)
+				if ambiguous {
+					w.answers(0, 0, 0, 0, 0)
+					_, _ = p.make(t, "4925")
+				}
+				unlock := func() {}
+				w.between(func(req *http.Request, _ http.RoundTripper) (*http.Response, error) {
+					unlock = w.lockLedger(t)
+					return answer(req, 422)
+				})
+				made, err := p.make(t, "4925")
+				unlock()
+				_, unrecorded := errors.AsType[*NotRecordedError](err)
+				if unrecorded != ambiguous || kind(err) != api.Refused || made.OrderID != "4925" || !ambiguous && made.State != ledger.Rejected {
+					t.Errorf("%+v, %v", made, err)
+				}
+			})
+		})
+	}
+}
+
+// lockLedger holds the ledger's file as another process that writes would.
+func (w *world) lockLedger(t *testing.T) (unlock func()) {
+	t.Helper()
+	db, err := sql.Open("sqlite", "file:"+filepath.Join(w.dir, "ledger.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	db.SetMaxOpenConns(1)
+	if _, err := db.ExecContext(t.Context(), "BEGIN IMMEDIATE"); err != nil {
+		t.Fatal(err)
+	}
+	return func() { _ = db.Close() }
+}
+
+// A token that was refused and cannot be renewed: the request was sent, and the
+// refusal is what is recorded.
+func TestARefusedTokenThatCannotBeRenewed(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, sandbox.Options{})
+		p := w.start(t, 0)
+		ended := errors.New("the session has ended")
+		p.API.Tokens = unrenewable{ended}
+		w.answers(401)
+		made, err := p.make(t, "4925")
+		if !errors.Is(err, ended) || kind(err) != api.Denied {
+			t.Errorf("%v", err)
+		}
+		if e := made.Error; made.State != ledger.Rejected || made.Attempts != 1 || e == nil || e.Status != 401 || !strings.Contains(e.Message, ended.Error()) {
+			t.Errorf("%+v, %+v", made, made.Error)
+		}
+	})
+}
+
+// unrenewable is a sign-in whose token is as good as its last.
+type unrenewable struct{ err error }
+
+func (unrenewable) Token(context.Context) (secret.String, error) {
+	return secret.New("a token"), nil
+}
+
+func (s unrenewable) Refresh(context.Context, secret.String) (secret.String, error) {
+	return secret.String{}, s.err
+}
+
+// Whoever makes another payment of an order that is paid is told so, loudly.
+func TestNewSaysThatTheOrderIsPaid(t *testing.T) {
+	t.Parallel()
+	for _, source := range api.Sources() {
+		t.Run(source, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, sandbox.Options{})
+				p := w.start(t, 0)
+				var warned []string
+				p.Warn = func(text string) { warned = append(warned, text) }
+				paid := p.mustMake(t, Request{OrderID: "4925"})
+				pay(t, p, paid)
+				p.mustMake(t, Request{OrderID: "4925", Source: api.Source(source), New: true})
+				if len(warned) != 1 || !strings.Contains(warned[0], "4925 is PAID already ("+paid.BankID+")") || len(p.notes) != 0 {
+					t.Errorf("warned %q, noted %q", warned, p.notes)
+				}
+			})
+		})
+	}
+}
+
 // rejected and failed free the slot: the next run takes a new key.
 func TestRejectedAndFailedFreeTheSlot(t *testing.T) {
 	t.Parallel()

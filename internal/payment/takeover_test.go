@@ -175,10 +175,10 @@ func TestWaitingForAnotherProcessEnds(t *testing.T) {
 				ctx, cancel := end(t.Context(), p)
 				defer cancel()
 				start := time.Now()
-				_, err := p.Make(ctx, Request{OrderID: "4925", Source: api.QR})
+				made, err := p.Make(ctx, Request{OrderID: "4925", Source: api.QR})
 				var busy *BusyError
-				if took := time.Since(start); !errors.As(err, &busy) || took != 5*time.Second {
-					t.Errorf("after %s: %v", took, err)
+				if took := time.Since(start); !errors.As(err, &busy) || took != 5*time.Second || made.State != ledger.Sending {
+					t.Errorf("after %s: %+v, %v", took, made, err)
 				}
 				w.counts(t, "4925", 0, 0)
 			})
