@@ -196,20 +196,27 @@ func (o *batchOutput) verdict(invalid int, stopped error) error {
 	return nil
 }
 
-// stopped explains what ended a batch before its time, and how to go on.
+// stopped explains what ended a batch before its time, and how to go on. What
+// ends with "nothing was sent" elsewhere does so here only where that is true.
 func (o *batchOutput) stopped(cause error) error {
-	f := *explainKind(cause)
+	f, n := *explainKind(cause), o.counts()
 	if f.ExitCode == exitInternal {
 		return cause // interrupted, or the output is gone
 	}
-	f.Message = fmt.Sprintf("stopped after %d of %d orders: %s", o.counts().done(), o.total, f.Message)
+	f.Message = fmt.Sprintf("stopped after %d of %d orders: %s", n.done(), o.total, f.Message)
+	if f.ExitCode == exitConfig && n.made+n.failed+n.unknown > 0 {
+		f.ExitCode = exitSomeFailed
+		if f.Code == "ledger" {
+			f.Hint = hintDoctor
+		}
+	}
 	again := "the same command goes on where it stopped"
 	if f.Hint == "" || f.Hint == hintRunAgain {
 		f.Hint = again
 	} else {
 		f.Hint += "; then " + again
 	}
-	if o.counts().unknown > 0 {
+	if n.unknown > 0 {
 		f.ExitCode, f.Retryable = exitUnknown, true
 	}
 	return &f

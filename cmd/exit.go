@@ -11,6 +11,7 @@ import (
 	"github.com/villapay/villapay/internal/config"
 	"github.com/villapay/villapay/internal/ledger"
 	"github.com/villapay/villapay/internal/payment"
+	"github.com/villapay/villapay/internal/render"
 )
 
 // The exit codes, a promise to scripts (villapay help exit-codes).
@@ -84,6 +85,8 @@ func explain(ctx context.Context, err error) *failure {
 	return f
 }
 
+const hintDoctor = "run `villapay doctor`"
+
 const hintRunAgain = "the order may have been made; run the same command again, that is safe: it asks again with the same key"
 
 func explainKind(err error) *failure {
@@ -125,7 +128,7 @@ func explainKind(err error) *failure {
 	case errors.As(err, &local): // which may explain an error of the ledger better
 		return &failure{Code: "local", Message: err.Error(), Hint: local.hint, ExitCode: exitConfig}
 	case errors.As(err, &stored):
-		return &failure{Code: "ledger", Message: err.Error(), Hint: "nothing was sent; run `villapay doctor`", ExitCode: exitConfig}
+		return &failure{Code: "ledger", Message: err.Error(), Hint: "nothing was sent; " + hintDoctor, ExitCode: exitConfig}
 	case errors.Is(err, context.DeadlineExceeded):
 		return &failure{Code: "timeout", Message: err.Error(), Retryable: true, ExitCode: exitUnavailable}
 	}
@@ -181,8 +184,7 @@ func (a *app) fail(f *failure) {
 	}
 	if a.jsonErrors() {
 		line, err := json.Marshal(map[string]*failure{"error": f})
-		if err == nil {
-			fmt.Fprintf(a.Err, "%s\n", line)
+		if err == nil && render.JSONLine(a.Err, line) == nil {
 			return
 		}
 	}

@@ -63,7 +63,7 @@ func TestTheDiskFillsUpUnderABatch(t *testing.T) {
 	}
 	close(started)
 	_ = c.Wait()
-	if code := c.ProcessState.ExitCode(); code != 6 && code != 3 || !strings.Contains(stderr.String(), "goes on where it stopped") {
+	if code := c.ProcessState.ExitCode(); code != 6 && code != 9 || !strings.Contains(stderr.String(), "goes on where it stopped") || strings.Contains(stderr.String(), "nothing was sent") {
 		t.Errorf("exit %d, stderr %s", code, &stderr)
 	}
 	if villa, _ := b.orders(); villa > 120 {

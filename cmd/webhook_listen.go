@@ -68,7 +68,7 @@ func (c *webhookListen) run(ctx context.Context, _ []string) error {
 	if err != nil {
 		return err
 	}
-	if _, err := opened.Check(ctx); err != nil {
+	if err := opened.Writable(ctx); err != nil {
 		return err
 	}
 	listener, err := listen(ctx, c.addr)
@@ -78,12 +78,9 @@ func (c *webhookListen) run(ctx context.Context, _ []string) error {
 	c.announce(listener.Addr(), settings.Profile.Name)
 	return c.app.serve(ctx, listener, &webhook.Listener{
 		Ledger: opened, Scope: settings.Profile.Scope(), Key: key, Path: c.path, Now: c.app.Now,
-		Log:  c.app.log().With("env", settings.Profile.Name),
-		Each: func(e webhook.Event) { c.print(ctx, format, e) },
-		Ready: func(ctx context.Context) error {
-			_, err := opened.Check(ctx)
-			return err
-		},
+		Log:   c.app.log().With("env", settings.Profile.Name),
+		Each:  func(e webhook.Event) { c.print(ctx, format, e) },
+		Ready: opened.Writable,
 	})
 }
 

@@ -68,6 +68,7 @@ type Order struct {
 	Livemode       *bool         // nil where the API does not say
 	Created        time.Time     // Bangkok time, millisecond; zero where unreadable
 	Expiry         time.Duration // from Created; 0 where the API gives none
+	OddExpiry      string        // expire_time_seconds, where it is given and is no time
 }
 
 // Failed tells whether the bank refused the order: it carries a failure code,
@@ -127,8 +128,11 @@ func decodeOrder(body []byte) (*Order, error) {
 		Livemode:       fields.Livemode.value,
 		Created:        ParseCreated(string(fields.Created)),
 	}
-	if seconds, err := strconv.ParseInt(string(fields.Expire), 10, 64); err == nil && seconds > 0 && seconds < 1<<31 {
-		order.Expiry = time.Duration(seconds) * time.Second
+	seconds, err := strconv.ParseFloat(string(fields.Expire), 64) // 3600.0 is how the API writes numbers elsewhere
+	if err == nil && seconds > 0 && seconds < 1<<31 {
+		order.Expiry = time.Duration(seconds * float64(time.Second))
+	} else {
+		order.OddExpiry = string(fields.Expire)
 	}
 	return order, nil
 }

@@ -128,13 +128,18 @@ type Health struct {
 	Integrity string // "ok", or what the database's own check found
 }
 
-// Check tries whether the ledger can be written, and looks it over. It makes
-// the SQLite file where there is none.
+// Writable tries whether the ledger can be written, and makes the SQLite file
+// where there is none.
+func (l *Ledger) Writable(ctx context.Context) error {
+	return l.wrap(l.store.write(ctx, toKeep, func(*txn) error { return nil }), "write")
+}
+
+// Check is Writable, and looks all of the ledger over, which takes seconds where
+// it is large.
 func (l *Ledger) Check(ctx context.Context) (Health, error) {
 	health := Health{Schema: schemaVersion}
-	err := l.store.write(ctx, toKeep, func(*txn) error { return nil })
-	if err != nil {
-		return health, l.wrap(err, "write")
+	if err := l.Writable(ctx); err != nil {
+		return health, err
 	}
 	db, err := l.store.reader(ctx)
 	if err == nil && db != nil {

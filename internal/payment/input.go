@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/villapay/villapay/internal/api"
@@ -134,13 +135,23 @@ func parse(r io.Reader, keep func(number int, orderID, source string), bad func(
 	case strings.Contains(first, ",") || strings.EqualFold(strings.Trim(first, `"`), "orderid"):
 		return parseCSV(br, keep, bad)
 	}
+	if misnamed(first) {
+		return BadLine{1, fmt.Errorf("%q looks like a header; the column has to be named orderid", first)}
+	}
 	return parseLines(br, bad, func(number int, line []byte) error {
 		keep(number, string(line), "")
 		return nil
 	})
 }
 
-// idText reads an order ID that is a JSON string, or a number's digits.
+// misnamed tells of the first line of a list that it is no order, but what other
+// programs head a column of orders with.
+func misnamed(line string) bool {
+	word := strings.NewReplacer(`"`, "", "_", "", "-", "", " ", "").Replace(strings.ToLower(line))
+	return slices.Contains([]string{"id", "order", "orderid", "orderids", "orderno", "ordernumber", "orders"}, word)
+}
+
+// idText reads an order ID that is a JSON string, or a whole number's digits.
 func idText(raw json.RawMessage) (string, error) {
 	var text string
 	if json.Unmarshal(raw, &text) == nil {
@@ -148,6 +159,9 @@ func idText(raw json.RawMessage) (string, error) {
 	}
 	var number json.Number
 	if json.Unmarshal(raw, &number) == nil {
+		if strings.Trim(number.String(), "0123456789") != "" {
+			return "", fmt.Errorf("its orderid %s is not a whole number; write the order ID as text", number)
+		}
 		return number.String(), nil
 	}
 	return "", errors.New("its orderid is not text")

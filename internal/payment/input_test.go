@@ -53,6 +53,12 @@ func TestInputForms(t *testing.T) {
 			`line 3: "-x" is not an order ID: letters, digits and . _ : - are allowed, starting with a letter or digit`,
 		}},
 		{"bad csv", "orderid,source\n,qr\n1,paypal\n2,qr\n", []string{"4 2 qr"}, []string{"line 2: the order ID is empty", `line 3: "paypal" is not a source: qr or wechat`}},
+		{"no header", "order-1\nid7\n", []string{"1 order-1 qr", "2 id7 qr"}, nil},
+		{"numbers that are no IDs", "{\"orderid\":4925.0}\n{\"orderid\":4.925e3}\n{\"orderid\":-1}\n", nil, []string{
+			"line 1: its orderid 4925.0 is not a whole number; write the order ID as text",
+			"line 2: its orderid 4.925e3 is not a whole number; write the order ID as text",
+			"line 3: its orderid -1 is not a whole number; write the order ID as text",
+		}},
 		{"bad ndjson", "{\"orderid\":\"1\"}\nnope\n{}\n{\"orderid\":[1]}\n", []string{"1 1 qr"}, []string{
 			"line 2: not a JSON object with orderid and source: invalid character 'o' in literal null (expecting 'u')",
 			"line 3: it has no orderid", "line 4: its orderid is not text",
@@ -83,6 +89,7 @@ func TestInputThatCannotBeRead(t *testing.T) {
 		r    io.Reader
 		want string
 	}{
+		"another header":    {strings.NewReader("Order_ID\n1\n"), `line 1: "Order_ID" looks like a header; the column has to be named orderid`},
 		"no orderid column": {strings.NewReader("a,b\n1,2\n"), "line 1: the header has no column orderid"},
 		"endless line":      {io.LimitReader(endless('1'), 1<<30), "longer than 65536 bytes"},
 		"endless quote":     {io.MultiReader(strings.NewReader("orderid,x\n1,\""), io.LimitReader(endless('a'), 1<<30)), "is a quote left open?"},

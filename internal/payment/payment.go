@@ -329,6 +329,9 @@ func (s *Service) warnings(asked api.Source, order *api.Order) []ledger.Warning 
 	if order.SourceType != "" && order.SourceType != string(asked) {
 		all = append(all, ledger.Warning{Code: "source_type", Message: fmt.Sprintf("asked for source %s, the order says %s", asked, order.SourceType)})
 	}
+	if order.OddExpiry != "" {
+		all = append(all, ledger.Warning{Code: "expiry", Message: fmt.Sprintf("the order's expire_time_seconds is %q: when it expires is not known", order.OddExpiry)})
+	}
 	if order.Livemode != nil && *order.Livemode != s.Live {
 		all = append(all, ledger.Warning{Code: "livemode", Message: livemodeText(s.Env, *order.Livemode)})
 	}

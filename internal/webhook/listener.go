@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -168,13 +169,25 @@ func (l *Listener) tell(e Event) {
 
 // refuse answers without saying why.
 func (l *Listener) refuse(w http.ResponseWriter, r *http.Request, status int, why error) {
-	level := slog.LevelWarn
+	level, reason := slog.LevelWarn, ""
+	if why != nil {
+		reason = brief(why.Error())
+	}
 	if status >= http.StatusInternalServerError {
 		level = slog.LevelError
 		w.Header().Set("Retry-After", "5")
 	}
-	l.Log.Log(r.Context(), level, "notification refused", "status", status, "method", r.Method, "path", r.URL.Path, "from", r.RemoteAddr, "error", why)
+	l.Log.Log(r.Context(), level, "notification refused", "status", status, "method", brief(r.Method), "path", brief(r.URL.Path), "from", r.RemoteAddr, "error", reason)
 	http.Error(w, http.StatusText(status), status)
+}
+
+// brief keeps what a stranger sends from filling the log, which holds little.
+func brief(text string) string {
+	const most = 200
+	if len(text) <= most {
+		return text
+	}
+	return strings.ToValidUTF8(text[:most], "") + "…"
 }
 
 // health answers whether notifications can be taken now.

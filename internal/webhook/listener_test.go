@@ -1,6 +1,7 @@
 package webhook
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -13,6 +14,7 @@ import (
 	"testing"
 	"testing/iotest"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -89,6 +91,23 @@ func TestTheListenerAnswers(t *testing.T) {
 				t.Errorf("%v %s", answer.Header(), answer.Body)
 			}
 		})
+	}
+}
+
+// A stranger's notification takes little of the log, which would roll away what
+// matters otherwise.
+func TestAStrangerDoesNotFillTheLog(t *testing.T) {
+	t.Parallel()
+	var log bytes.Buffer
+	l := listening(nil)
+	l.Log = slog.New(slog.NewJSONHandler(&log, nil))
+	name := strings.Repeat("ก", 10_000)
+	if answer := post(l, `{"`+name+`":1,"`+name+`":2}`); answer.StatusCode != http.StatusBadRequest {
+		t.Errorf("answered %d", answer.StatusCode)
+	}
+	l.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(strings.Repeat("X", 10_000), "/"+strings.Repeat("y", 10_000), nil))
+	if !utf8.Valid(log.Bytes()) || log.Len() > 2000 || strings.Count(log.String(), "…") != 3 {
+		t.Errorf("%d bytes: %.600s", log.Len(), &log)
 	}
 }
 
