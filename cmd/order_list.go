@@ -80,7 +80,7 @@ func (c *orderList) run(ctx context.Context, _ []string) error {
 	list := opened.List(ctx, filter)
 	err = c.app.showPayments(ctx, format, func(yield func(ledger.Payment, error) bool) {
 		for p, err := range list {
-			if more = c.limit > 0 && shown == c.limit; more || !yield(p, err) {
+			if more = err == nil && c.limit > 0 && shown == c.limit; more || !yield(p, err) {
 				return
 			}
 			shown++

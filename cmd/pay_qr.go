@@ -147,7 +147,7 @@ func (a *app) confirmLive(ctx context.Context, question string) error {
 		return nil
 	}
 	if !a.interactive() {
-		return usageError("add --yes to go on without a question", "this takes real money and nobody can be asked")
+		return usageError("add --yes to go on without a question", "this is about real money and nobody can be asked")
 	}
 	yes, err := a.confirm(ctx, question)
 	if err == nil && !yes {

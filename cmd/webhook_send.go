@@ -40,7 +40,7 @@ func newWebhookSend(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "send ORDERID",
 		Short: "Send a signed test notification about a recorded order",
-		Long:  "Sends the notification that the bank would send about an order of the ledger,\nsigned with the secret key, to a listener." + help.String(),
+		Long:  "Sends the notification that the bank would send about an order of the ledger,\nsigned with the secret key, to a listener. In a live environment it asks first;\nwithout a terminal it needs --yes." + help.String(),
 		Example: `  villapay webhook send 492500004632 --env sandbox
   villapay webhook send 492500004632 --env sandbox --state Declined
   villapay webhook send 492500004632 --env sandbox --fault forged`,
@@ -88,6 +88,11 @@ func (c *webhookSend) run(ctx context.Context, args []string) error {
 	}
 	if c.print {
 		return c.app.write(append(body, '\n'))
+	}
+	if settings.Profile.Live {
+		if err := c.app.confirmLive(ctx, fmt.Sprintf("Send a made-up notification about the LIVE order %s in %s? A listener takes it for the bank's.", args[0], settings.Profile.Name)); err != nil {
+			return err
+		}
 	}
 	return c.send(ctx, body)
 }

@@ -137,12 +137,16 @@ func (s *sqliteStore) leadWrite(ctx context.Context, own *job) {
 // oneByOne gives every job a transaction of its own after a group has failed,
 // so that one caller's failure is no other's.
 func (s *sqliteStore) oneByOne(jobs []*job) {
+	var locked error // nobody waits for a lock as often as there are jobs
 	for _, j := range jobs {
-		err := s.begin(context.Background())
-		if err == nil {
-			err = s.transact([]*job{j})
+		if locked == nil {
+			locked = s.begin(context.Background())
 		}
-		j.finish(err)
+		if locked != nil {
+			j.finish(locked)
+			continue
+		}
+		j.finish(s.transact([]*job{j}))
 	}
 }
 

@@ -20,6 +20,8 @@ type Ledger struct {
 	now   func() time.Time // this machine's clock
 	mine  *claimLock
 	watch *watch
+
+	rowWithin time.Duration // see there
 }
 
 // store is one of the two databases.
@@ -80,6 +82,8 @@ func Open(ctx context.Context, dsn secret.String, stateDir, actor string, now fu
 		actor: actor, now: now,
 		mine:  &claimLock{dir: filepath.Join(stateDir, "claims"), now: now},
 		watch: &watch{now: now, seen: map[int64]sighting{}},
+
+		rowWithin: rowWithin,
 	}
 	var err error
 	switch text := dsn.Reveal(); {

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/villapay/villapay/internal/secret"
 )
@@ -24,6 +25,7 @@ type proxy struct {
 
 	cutAfterCommit atomic.Int32 // so many commits reach the server and are never answered
 	lastWord       string       // the error code that is told instead, as poolers do; "" = nothing is
+	silent         atomic.Bool  // nothing that the server says arrives
 	cutBefore      atomic.Int32 // so many times the connection breaks before an INSERT arrives
 
 	mu       sync.Mutex
@@ -71,6 +73,9 @@ func (p *proxy) serve(client net.Conn) {
 			n, err := server.Read(answer)
 			if err != nil {
 				return
+			}
+			if p.silent.Load() {
+				continue
 			}
 			if mute.Load() { // the server has done it; the client never hears
 				_, _ = client.Write(fatal(p.lastWord))
@@ -178,6 +183,20 @@ func lostWhileCommitting(t *testing.T, code string) {
 	l.mustClaim(t, ask("3"), Busy)
 	if other := at.openIn(t, t.TempDir()); other.mustClaim(t, ask("3"), Busy).Holder == "" {
 		t.Error("somebody holds it")
+	}
+}
+
+// A server that does not answer a question ends the waiting.
+func TestASilentServer(t *testing.T) {
+	t.Parallel()
+	p, led := through(t, freshSchema(t))
+	at := &place{dsn: led, dir: t.TempDir(), clock: newClock()}
+	l := at.open(t)
+	l.mustClaim(t, ask("1"), Claimed)
+	p.silent.Store(true)
+	l.rowWithin = 50 * time.Millisecond
+	if all, err := l.Payments(t.Context(), scope, "1"); err == nil || !strings.Contains(err.Error(), "no answer within 50ms") {
+		t.Errorf("%+v, %v", all, err)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"iter"
 	"strings"
 	"time"
@@ -85,12 +86,31 @@ func (f *Filter) where(now time.Time) (string, []any) {
 	return where, args
 }
 
-// payments streams payments as they stand now.
+// rowWithin is how long the ledger may take for its next row: a server can hang.
+const rowWithin = 30 * time.Second
+
+// errSilent says that it took longer.
+type errSilent time.Duration
+
+func (e errSilent) Error() string { return "no answer within " + time.Duration(e).String() }
+
+// payments streams payments as they stand now. Only the ledger's own time counts
+// against its limit, not what is done with each payment.
 func (l *Ledger) payments(ctx context.Context, where string, args ...any) iter.Seq2[Payment, error] {
 	return func(yield func(Payment, error) bool) {
+		ctx, cancel := context.WithCancelCause(ctx)
+		defer cancel(nil)
+		limit := time.AfterFunc(l.rowWithin, func() { cancel(errSilent(l.rowWithin)) })
+		defer limit.Stop()
+		fail := func(err error) {
+			if silent, ok := errors.AsType[errSilent](context.Cause(ctx)); ok {
+				err = silent
+			}
+			yield(Payment{}, err)
+		}
 		rows, err := l.read(ctx, `SELECT `+columns+` FROM villapay_payment `+where, args...)
 		if err != nil {
-			yield(Payment{}, err)
+			fail(err)
 			return
 		}
 		if rows == nil {
@@ -102,15 +122,17 @@ func (l *Ledger) payments(ctx context.Context, where string, args ...any) iter.S
 			if err = r.scan(rows); err != nil {
 				break
 			}
+			limit.Stop()
 			if !yield(r.at(l.store.clock()), nil) {
 				return
 			}
+			limit.Reset(l.rowWithin)
 		}
 		if err == nil {
 			err = rows.Err()
 		}
 		if err != nil {
-			yield(Payment{}, err)
+			fail(err)
 		}
 	}
 }

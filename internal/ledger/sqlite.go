@@ -300,10 +300,10 @@ func (s *sqliteStore) verify(ctx context.Context) (found string, err error) {
 }
 
 func (s *sqliteStore) close() error {
-	s.lead <- struct{}{}
-	defer func() { <-s.lead }()
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.lead <- struct{}{} // after mu, as in reader
+	defer func() { <-s.lead }()
 	var all []error
 	if s.read != nil {
 		all = append(all, s.read.Close())
