@@ -38,7 +38,7 @@ func (l *Ledger) ApplyCharge(ctx context.Context, scope string, c Charge) (Appli
 	}
 	var out Applied
 	var rebound error
-	recorded := false // by an earlier run of this call, which may have been committed
+	recorded := false // by an earlier run of this call, to its end: it may have been committed
 	err := l.store.write(ctx, toKeep, func(t *txn) (err error) {
 		rebound = nil
 		if err := t.lock(chargeKey(scope, c.ID), bankOrderKey(scope, c.BankID)); err != nil {
@@ -51,9 +51,12 @@ func (l *Ledger) ApplyCharge(ctx context.Context, scope string, c Charge) (Appli
 		if err != nil || !fresh && recorded {
 			return err // it was committed: out stands
 		}
-		recorded = fresh
-		out = Applied{Repeat: !fresh}
-		return l.applyCharge(t, scope, &c, &out)
+		done := Applied{Repeat: !fresh}
+		if err := l.applyCharge(t, scope, &c, &done); err != nil {
+			return err
+		}
+		out, recorded = done, fresh
+		return nil
 	})
 	if err != nil {
 		return Applied{}, l.wrap(err, "record charge %s", c.ID)

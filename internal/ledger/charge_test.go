@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"context"
+	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -281,6 +282,52 @@ func TestChargesBeforeTheirOrder(t *testing.T) {
 			t.Errorf("%d events without a payment, %v", orphans, err)
 		}
 	})
+}
+
+// A write that fails runs again, and meanwhile another process may have recorded
+// the same report: what became of it is told all the same.
+func TestAChargeThatAnotherProcessRecordsFirst(t *testing.T) {
+	t.Parallel()
+	at := sqlitePlace(t)
+	l, other := at.open(t), at.open(t)
+	p := awaiting(t, l, "1")
+	said := charge("c1", "o1", "Authorized")
+	l.store = &interrupted{store: l.store, meanwhile: func() { apply(t, other, said) }}
+	done := apply(t, l, said)
+	if done.Unknown || !done.Repeat || done.Payment.ID != p.ID || done.Payment.State != Paid {
+		t.Errorf("%+v", done)
+	}
+}
+
+// interrupted is a store that loses its connection in the middle of its first
+// write, when the report is kept and its payment is not yet read.
+type interrupted struct {
+	store
+	meanwhile func() // what others do before the write runs again
+	happened  bool
+}
+
+func (s *interrupted) write(ctx context.Context, why purpose, fn func(*txn) error) error {
+	if s.happened {
+		return s.store.write(ctx, why, fn)
+	}
+	s.happened = true
+	lost := errors.New("the connection was lost")
+	err := s.store.write(ctx, why, func(t *txn) error {
+		query := t.query
+		t.query = func(text string, args ...any) (*sql.Rows, error) {
+			if strings.Contains(text, "FROM villapay_payment") {
+				return nil, lost
+			}
+			return query(text, args...)
+		}
+		return fn(t)
+	})
+	if !errors.Is(err, lost) {
+		return err
+	}
+	s.meanwhile()
+	return s.store.write(ctx, why, fn)
 }
 
 func queryOne(t *testing.T, l *Ledger, query string, into any) error {
