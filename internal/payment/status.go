@@ -164,7 +164,7 @@ func (s *Service) chargeOf(p ledger.Payment, answer api.StatusAnswer) (ledger.Ch
 	charge := ledger.Charge{
 		ID: answer.ChargeID, BankID: p.BankID, Amount: answer.Amount, Currency: answer.Currency,
 		Status: answer.Status, TransactionState: answer.TransactionState, Livemode: answer.Livemode,
-		From: ledger.FromAPI, PaidBy: "transaction_state", RequestID: answer.RequestID, Raw: answer.Raw,
+		From: ledger.FromAPI, PaidBy: ledger.ByTransactionState, RequestID: answer.RequestID, Raw: answer.Raw,
 	}
 	// What the endpoint leaves out is taken from the order that it was asked about.
 	if !charge.Amount.Known() {
@@ -180,7 +180,7 @@ func (s *Service) chargeOf(p ledger.Payment, answer api.StatusAnswer) (ledger.Ch
 		}
 		return charge, true
 	case s.meansPaid(answer.Status):
-		charge.PaidBy = "status_paid"
+		charge.PaidBy = ledger.ByStatusPaid
 		return charge, true
 	}
 	return charge, false
@@ -201,11 +201,11 @@ func (s *Service) unrecorded(orderID string, answer api.StatusAnswer) ledger.Pay
 	if state, ok := ledger.StateOf(answer.TransactionState); ok && (state != ledger.Paid || answer.Status == "" || strings.EqualFold(answer.Status, "success")) {
 		p.State = state
 		if state == ledger.Paid {
-			p.PaidBy = "transaction_state"
+			p.PaidBy = ledger.ByTransactionState
 		}
 	}
 	if s.meansPaid(answer.Status) {
-		p.State, p.PaidBy = ledger.Paid, "status_paid"
+		p.State, p.PaidBy = ledger.Paid, ledger.ByStatusPaid
 	}
 	return p
 }

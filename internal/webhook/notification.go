@@ -40,7 +40,7 @@ func (n Notification) Charge() ledger.Charge {
 	return ledger.Charge{
 		ID: n.ID, BankID: n.OrderID, Amount: n.Amount, Currency: n.Currency, Status: n.Status,
 		TransactionState: n.TransactionState, Livemode: n.Livemode, Checksum: n.Checksum,
-		From: ledger.FromWebhook, PaidBy: "transaction_state", Raw: n.Raw,
+		From: ledger.FromWebhook, PaidBy: ledger.ByTransactionState, Raw: n.Raw,
 	}
 }
 
