@@ -62,6 +62,7 @@ func (l *Ledger) assess(t *txn, scope, orderID string, found learned, all map[in
 
 // verdict is what the charges of a payment's bank order make of it.
 type verdict struct {
+	charges  []*standing
 	deciding *standing // nil where no charge counts
 	warnings []Warning
 }
@@ -80,16 +81,14 @@ func (t *txn) verdicts(scope, orderID string, payments []*row) ([]verdict, error
 	if err != nil {
 		return nil, err
 	}
-	verdicts := make([]verdict, len(payments))
+	verdicts := weighAll(payments, reports)
 	var paid []string // every paid charge of the Villa order, once
 	paysFor := make([]bool, len(payments))
 	for i, r := range payments {
-		charges, warnings := r.bankOrder().weigh(slices.DeleteFunc(slices.Clone(reports), func(c *report) bool { return c.BankID != r.BankID }))
 		if slices.Contains(shared, r.BankID) {
-			warnings = append(warnings, Warning{warnShared, "another Villa order got the same bank order " + r.BankID + ": one payment must not pay for both"})
+			verdicts[i].warnings = append(verdicts[i].warnings, Warning{warnShared, "another Villa order got the same bank order " + r.BankID + ": one payment must not pay for both"})
 		}
-		verdicts[i] = verdict{decide(charges), warnings}
-		for _, s := range charges {
+		for _, s := range verdicts[i].charges {
 			if name := s.name(r.BankID); s.paid() {
 				paysFor[i] = true
 				if !slices.Contains(paid, name) {
@@ -110,8 +109,37 @@ func (t *txn) verdicts(scope, orderID string, payments []*row) ([]verdict, error
 	return verdicts, nil
 }
 
-// name tells charges of a Villa order apart.
+// weighAll weighs what was said of each payment's bank order. Once a charge is
+// known by name to be paid, guesses about the others are left out: they were
+// about that one, and must not count as one more.
+func weighAll(payments []*row, reports []*report) []verdict {
+	weigh := func(left func(*report) bool) (all []verdict) {
+		for _, r := range payments {
+			own := slices.DeleteFunc(slices.Clone(reports), func(c *report) bool { return c.BankID != r.BankID || left(c) })
+			charges, warnings := r.bankOrder().weigh(own)
+			all = append(all, verdict{charges, decide(charges), warnings})
+		}
+		return all
+	}
+	guessed := func(c *report) bool { return c.Guessed }
+	all := weigh(guessed)
+	if !slices.ContainsFunc(reports, guessed) {
+		return all
+	}
+	var known []string // the bank orders of such charges
+	for i, v := range all {
+		if slices.ContainsFunc(v.charges, func(s *standing) bool { return s.id != "" && s.best.rank() >= Authorised }) {
+			known = append(known, payments[i].BankID)
+		}
+	}
+	return weigh(func(c *report) bool { return c.Guessed && len(known) > 0 && !slices.Contains(known, c.BankID) })
+}
+
+// name tells charges of a Villa order apart. All guesses about it are one.
 func (s *standing) name(bankID string) string {
+	if s.id == "" && s.best.Guessed {
+		return "a charge"
+	}
 	if s.id == "" {
 		return "a charge on " + bankID
 	}
@@ -185,12 +213,14 @@ func (r *row) follow(v verdict) {
 	}
 	own := func(w Warning) bool { return !derived(w) && (!decided || !aboutStatus(w)) }
 	r.Warnings = slices.Concat(filter(r.Warnings, own), v.warnings)
+	r.BankState, r.ChargeID, r.PaidAt, r.PaidBy = "", "", time.Time{}, ""
+	if !decided { // any more, if it was a guess that decided
+		r.State, r.Error = r.asMade()
+	}
 	if v.deciding == nil {
 		return
 	}
-	best := v.deciding.best
-	r.BankState, r.ChargeID = best.TransactionState, v.deciding.id
-	r.PaidAt, r.PaidBy = time.Time{}, ""
+	r.BankState, r.ChargeID = v.deciding.best.TransactionState, v.deciding.id
 	if proof := v.deciding.proof; proof != nil {
 		r.PaidAt, r.PaidBy = proof.at, proof.PaidBy
 	}
@@ -198,6 +228,17 @@ func (r *row) follow(v verdict) {
 		r.State, r.slot = state, r.slot && state == Paid
 		r.giveReason()
 	}
+}
+
+// asMade is what the order alone makes of its payment.
+func (r *row) asMade() (State, *Failure) {
+	order, err := api.DecodeOrder(r.Order)
+	if err != nil {
+		return Awaiting, nil
+	}
+	var made Payment
+	made.Answered(order, time.Time{})
+	return made.State, made.Error
 }
 
 // filter returns the warnings that keep is true of.

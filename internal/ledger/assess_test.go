@@ -93,6 +93,25 @@ func TestPaidAfterTheEnd(t *testing.T) {
 	})
 }
 
+// An order that the bank refused is that again when a guess gives way.
+func TestAGuessGivesWayOnAFailedOrder(t *testing.T) {
+	t.Parallel()
+	at := sqlitePlace(t)
+	l := at.open(t)
+	l.mustRecord(t, l.mustClaim(t, ask("1"), Claimed), testOrder(t, "ofailed", `"failure_code":"x"`))
+	awaiting(t, l, "1")
+	guess := charge("", "ofailed", "Authorized")
+	guess.Guessed = true
+	if done := apply(t, l, guess); done.Payment.State != Paid {
+		t.Errorf("%+v", done)
+	}
+	apply(t, l, charge("c1", "o1", "Authorized"))
+	all, err := l.Payments(t.Context(), scope, "1")
+	if err != nil || all[0].State != Paid || all[1].State != Failed || all[1].Error == nil || all[1].Error.Code != "x" {
+		t.Errorf("%+v, %v", all, err)
+	}
+}
+
 func TestEndsThatFreeTheSlot(t *testing.T) {
 	t.Parallel()
 	both(t, func(t *testing.T, at *place) {

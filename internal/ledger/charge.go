@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -32,6 +33,11 @@ type Applied struct {
 // A charge proves paid only with an authorised or settled transaction_state (or
 // PaidBy ByStatusPaid), status success, and the recorded order's amount,
 // currency and livemode; else it is kept and the payment gets a warning.
+//
+// What is Guessed binds no charge to an order. Where the charge is known by its
+// id, it is about that charge's order; else, where the Villa order has several
+// bank orders, it counts for the guessed one until a charge of another one is
+// known by name to be paid.
 func (l *Ledger) ApplyCharge(ctx context.Context, scope string, c Charge) (Applied, error) {
 	if c.PaidBy == "" {
 		c.PaidBy = ByTransactionState
@@ -39,12 +45,18 @@ func (l *Ledger) ApplyCharge(ctx context.Context, scope string, c Charge) (Appli
 	var out Applied
 	var rebound error
 	recorded := false // by an earlier run of this call, to its end: it may have been committed
+	said := c
 	err := l.store.write(ctx, toKeep, func(t *txn) (err error) {
-		rebound = nil
+		c, rebound = said, nil
 		if err := t.lock(chargeKey(scope, c.ID), bankOrderKey(scope, c.BankID)); err != nil {
 			return err
 		}
-		if rebound, err = t.bound(scope, &c); rebound != nil || err != nil {
+		if c.Guessed {
+			rebound, err = t.place(scope, &c)
+		} else {
+			rebound, err = t.bound(scope, &c)
+		}
+		if rebound != nil || err != nil {
 			return err
 		}
 		fresh, err := t.keep(scope, &c)
@@ -86,13 +98,45 @@ func (t *txn) bound(scope string, c *Charge) (rebound, err error) {
 	return rebound, err
 }
 
+// place finds what a report is about that names no bank order. It loses an id
+// that is not known: that may be something else than a charge's, and would keep
+// the charge from the order that it is really on. Where there is one bank order
+// only, it is no guess.
+func (t *txn) place(scope string, c *Charge) (rebound, err error) {
+	rows, err := t.query(`SELECT DISTINCT bank_id FROM villapay_payment WHERE scope = ? AND bank_id <> ''
+		AND orderid IN (SELECT orderid FROM villapay_payment WHERE scope = ? AND bank_id = ?)`, scope, scope, c.BankID)
+	if err != nil {
+		return nil, err
+	}
+	candidates, err := texts(rows)
+	if err != nil {
+		return nil, err
+	}
+	rows, err = t.query(`SELECT bank_id FROM villapay_charge WHERE scope = ? AND charge_id = ? AND charge_id <> '' LIMIT 1`, scope, c.ID)
+	if err != nil {
+		return nil, err
+	}
+	bound, err := texts(rows)
+	switch {
+	case err != nil:
+		return nil, err
+	case len(bound) == 0:
+		c.ID, c.Guessed = "", len(candidates) > 1
+		return nil, nil
+	case !slices.Contains(candidates, bound[0]):
+		return fmt.Errorf("charge %s is on order %s: %w", c.ID, bound[0], ErrRebound), nil
+	}
+	c.BankID, c.Guessed = bound[0], false
+	return nil, nil
+}
+
 // keep records a report, unless it was before.
 func (t *txn) keep(scope string, c *Charge) (fresh bool, err error) {
 	changed, err := t.exec(`INSERT INTO villapay_charge (scope, fingerprint, charge_id, bank_id, amount, currency, status, transaction_state,
-			livemode, checksum, origin, paid_by, request_id, received_at, raw)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
+			livemode, checksum, origin, paid_by, request_id, received_at, raw, guessed)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
 		scope, fingerprint(c), c.ID, c.BankID, c.Amount.String(), c.Currency, c.Status, c.TransactionState,
-		c.livemode(), strings.ToLower(c.Checksum), string(c.From), c.PaidBy, c.RequestID, toMillis(t.now), string(c.Raw))
+		c.livemode(), strings.ToLower(c.Checksum), string(c.From), c.PaidBy, c.RequestID, toMillis(t.now), string(c.Raw), number(c.Guessed))
 	return changed > 0, err
 }
 
@@ -110,6 +154,9 @@ func (c *Charge) livemode() int64 {
 // would make the bank's own a repeat that never counts.
 func fingerprint(c *Charge) string {
 	parts := []string{c.ID, c.BankID, c.Amount.String(), c.Currency, c.Status, c.TransactionState, c.PaidBy, strconv.FormatInt(c.livemode(), 10)}
+	if c.Guessed {
+		parts = append(parts, "guessed")
+	}
 	sum := sha256.Sum256([]byte(strings.Join(parts, "\x00")))
 	return hex.EncodeToString(sum[:])
 }
@@ -159,7 +206,11 @@ func (c *Charge) summary() string {
 	if said == "" {
 		said = "no transaction_state"
 	}
-	return strings.TrimSpace(fmt.Sprintf("%s on %s: %s, %s, %s %s", name, c.BankID, said, orNone(c.Status), c.Amount, c.Currency))
+	on := "on " + c.BankID
+	if c.Guessed {
+		on = "on this or another order"
+	}
+	return strings.TrimSpace(fmt.Sprintf("%s %s: %s, %s, %s %s", name, on, said, orNone(c.Status), c.Amount, c.Currency))
 }
 
 // noteEarlier puts the charges that came before the order into its payment's
@@ -180,7 +231,7 @@ func (l *Ledger) noteEarlier(t *txn, r *row) error {
 
 // reports reads what was said of the charges of bank orders, oldest first.
 func (t *txn) reports(scope, bankOrders string, args ...any) (all []*report, _ error) {
-	rows, err := t.query(`SELECT charge_id, bank_id, amount, currency, status, transaction_state, livemode, origin, paid_by, request_id, received_at, raw
+	rows, err := t.query(`SELECT charge_id, bank_id, amount, currency, status, transaction_state, livemode, origin, paid_by, request_id, received_at, raw, guessed
 		FROM villapay_charge WHERE scope = ? AND bank_id `+bankOrders+` ORDER BY id`, append([]any{scope}, args...)...)
 	if err != nil {
 		return nil, err
@@ -198,8 +249,8 @@ func (t *txn) reports(scope, bankOrders string, args ...any) (all []*report, _ e
 
 func (r *report) scan(rows *sql.Rows) (err error) {
 	var amount string
-	var livemode, received int64
-	if err := rows.Scan(&r.ID, &r.BankID, &amount, &r.Currency, &r.Status, &r.TransactionState, &livemode, &r.From, &r.PaidBy, &r.RequestID, &received, (*[]byte)(&r.Raw)); err != nil {
+	var livemode, received, guessed int64
+	if err := rows.Scan(&r.ID, &r.BankID, &amount, &r.Currency, &r.Status, &r.TransactionState, &livemode, &r.From, &r.PaidBy, &r.RequestID, &received, (*[]byte)(&r.Raw), &guessed); err != nil {
 		return err
 	}
 	if livemode >= 0 {
@@ -209,6 +260,6 @@ func (r *report) scan(rows *sql.Rows) (err error) {
 	if amount != "" {
 		r.Amount, err = api.ParseAmount(amount)
 	}
-	r.at = fromMillis(received)
+	r.at, r.Guessed = fromMillis(received), guessed == 1
 	return err
 }

@@ -214,6 +214,93 @@ func TestAChargeIsBoundToItsFirstOrder(t *testing.T) {
 	})
 }
 
+// A status answer may name no bank order. Where the Villa order has several,
+// which one it is about is a guess: good for as long as nothing better is known.
+func TestAGuessGivesWayToWhatNamesTheOrder(t *testing.T) {
+	t.Parallel()
+	type said struct{ id, bankID, state string }
+	guess := func(id, bankID, state string) said { return said{id + "?", bankID, state} }
+	const older, newer = "o1", "o1b"
+	for name, test := range map[string]struct {
+		said         []said
+		older, newer State
+		warnings     string // of any of them
+		chargeID     string // of the older one
+	}{
+		"alone it counts":                 {[]said{guess("c1", newer, "Authorized")}, Awaiting, Paid, "", ""},
+		"the notification says which":     {[]said{guess("c1", newer, "Authorized"), {"c1", older, "Authorized"}}, Paid, Awaiting, "", "c1"},
+		"the other way round":             {[]said{{"c1", older, "Authorized"}, guess("", newer, "Authorized")}, Paid, Awaiting, "", "c1"},
+		"and voids it":                    {[]said{guess("c1", newer, "Authorized"), {"c1", older, "Authorized"}, {"c1", older, "Voided"}}, Cancelled, Awaiting, "", "c1"},
+		"a known charge is no guess":      {[]said{{"c1", older, "Authorized"}, guess("c1", newer, "Voided")}, Cancelled, Awaiting, "", "c1"},
+		"beside one that was declined":    {[]said{{"c1", newer, "Declined"}, guess("", newer, "Authorized")}, Awaiting, Paid, "", ""},
+		"an id that is no charge's":       {[]said{guess("1", older, "Initialize"), guess("1", newer, "Authorized")}, Awaiting, Paid, "", ""},
+		"two guesses are one charge":      {[]said{guess("", older, "Authorized"), guess("", newer, "Authorized")}, Paid, Paid, "", ""},
+		"it voids what is known there":    {[]said{{"c2", newer, "Authorized"}, guess("", newer, "Voided")}, Awaiting, Cancelled, "", ""},
+		"it voids nothing elsewhere":      {[]said{guess("", older, "Voided"), {"c2", newer, "Authorized"}}, Awaiting, Paid, "", ""},
+		"one after another":               {[]said{guess("", older, "Voided"), guess("", newer, "Authorized")}, Cancelled, Paid, "", ""},
+		"paid twice by name":              {[]said{guess("c1", newer, "Authorized"), {"c1", older, "Authorized"}, {"c2", newer, "Authorized"}}, Paid, Paid, "paid_twice paid_twice", "c1"},
+		"paid twice, and one is nameless": {[]said{{"c1", older, "Authorized"}, {"", newer, "Authorized"}}, Paid, Paid, "paid_twice paid_twice", "c1"},
+		"the same, but guessed before":    {[]said{{"c1", older, "Authorized"}, guess("", newer, "Authorized"), {"", newer, "Authorized"}}, Paid, Paid, "paid_twice paid_twice", "c1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			both(t, func(t *testing.T, at *place) {
+				l := at.open(t)
+				threeOpen(t, l, "1")
+				for _, s := range test.said {
+					c := charge(strings.TrimSuffix(s.id, "?"), s.bankID, s.state)
+					c.Guessed = strings.HasSuffix(s.id, "?")
+					apply(t, l, c)
+				}
+				all, err := l.Payments(t.Context(), scope, "1")
+				if err != nil {
+					t.Fatal(err)
+				}
+				older, newer := all[2], all[1]
+				var warnings []Warning
+				for _, p := range all {
+					warnings = append(warnings, p.Warnings...)
+				}
+				if older.State != test.older || newer.State != test.newer || all[0].State != Awaiting || codes(warnings) != test.warnings || older.ChargeID != test.chargeID {
+					t.Errorf("%+v\n%+v", older, newer)
+				}
+				if newer.State == Awaiting && (newer.BankState != "" || !newer.PaidAt.IsZero() || newer.PaidBy != "") {
+					t.Errorf("a guess that no longer counts has left something: %+v", newer)
+				}
+			})
+		})
+	}
+}
+
+// Where the Villa order has one bank order it is the one that is meant; but the
+// id of a charge that nothing else has named is bound by that to nothing.
+func TestWhatNamesNoBankOrderAndThereIsOne(t *testing.T) {
+	t.Parallel()
+	both(t, func(t *testing.T, at *place) {
+		l := at.open(t)
+		guessed := func(id, bankID, state string) Charge {
+			c := charge(id, bankID, state)
+			c.Guessed = true
+			return c
+		}
+		awaiting(t, l, "1")
+		awaiting(t, l, "2")
+		apply(t, l, charge("c1", "o1", "Authorized"))
+		if _, err := l.ApplyCharge(t.Context(), scope, guessed("c1", "o2", "Authorized")); !errors.Is(err, ErrRebound) {
+			t.Errorf("the charge of another Villa order: %v", err)
+		}
+		if done := apply(t, l, guessed("", "o1", "Voided")); done.Payment.State != Cancelled {
+			t.Errorf("voided: %+v", done)
+		}
+		if done := apply(t, l, guessed("c2", "o2", "Authorized")); done.Payment.State != Paid || done.Payment.ChargeID != "" {
+			t.Errorf("a charge that nothing else has named: %+v", done)
+		}
+		if done := apply(t, l, charge("c2", "o3", "Authorized")); !done.Unknown {
+			t.Errorf("its notification, about an order made elsewhere: %+v", done)
+		}
+	})
+}
+
 // The bank's checksum joins id and amount without a separator, so one that was
 // seen can be sent again with digits moved from the amount to the id.
 func TestAChecksumIsBoundToItsFirstCharge(t *testing.T) {

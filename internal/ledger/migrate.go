@@ -13,7 +13,7 @@ var migrations embed.FS
 
 // schemaVersion is the version that this program reads and writes: the number
 // of files in migrations, named 0001.sql and up.
-const schemaVersion = 1
+const schemaVersion = 2
 
 // migration returns the SQL that leads to a version, in a database's dialect:
 // what an automatic id is declared as, and the collation that sorts by bytes.

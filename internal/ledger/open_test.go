@@ -106,6 +106,33 @@ func TestANewerSchemaIsLeftAlone(t *testing.T) {
 	})
 }
 
+// A ledger of the first schema is brought up to date, and forgets nothing.
+func TestAnOlderSchemaIsBroughtUpToDate(t *testing.T) {
+	t.Parallel()
+	at := sqlitePlace(t)
+	db, err := sql.Open("sqlite", "file:"+filepath.Join(at.dir, "ledger.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, err := migration(1, "INTEGER PRIMARY KEY", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []string{first, `PRAGMA user_version = 1`, `INSERT INTO villapay_charge
+			(scope, fingerprint, charge_id, bank_id, amount, currency, status, transaction_state, livemode, checksum, origin, paid_by, request_id, received_at, raw)
+		VALUES ('` + scope + `', 'f', 'c1', 'o1', '300.00', 'THB', 'success', 'Authorized', -1, '', 'webhook', 'transaction_state', '', 1, '{}')`} {
+		if _, err := db.Exec(text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if p := awaiting(t, at.open(t), "1"); p.State != Paid || p.ChargeID != "c1" {
+		t.Errorf("%+v", p)
+	}
+}
+
 func TestFilesThatAreNoLedger(t *testing.T) {
 	t.Parallel()
 	for name, spoil := range map[string]func(path string) error{

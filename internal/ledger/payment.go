@@ -123,6 +123,7 @@ type Event struct {
 type Charge struct {
 	ID               string // chrg_…; "" where a status endpoint gives none
 	BankID           string // order_id: the bank order it belongs to
+	Guessed          bool   // nothing named BankID: it is the caller's guess (Ledger.ApplyCharge)
 	Amount           api.Amount
 	Currency         string
 	Status           string

@@ -54,7 +54,7 @@ func weighed(said []Charge) *row {
 		}
 		reports = append(reports, &report{Charge: c, at: time.Unix(int64(i), 0)})
 		charges, warnings := r.bankOrder().weigh(slices.Clone(reports))
-		r.follow(verdict{decide(charges), warnings})
+		r.follow(verdict{charges, decide(charges), warnings})
 	}
 	return r
 }

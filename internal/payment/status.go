@@ -105,7 +105,7 @@ func (s *Service) askStatus(ctx context.Context, orderID string, known []ledger.
 		report.Err = err
 		return known, nil //nolint:nilerr // the report tells of it, beside what the ledger knows
 	}
-	target, ok := about(known, answer.BankID)
+	target, ok := about(known, answer)
 	if !ok {
 		return s.keepForeign(ctx, orderID, known, answer)
 	}
@@ -116,12 +116,22 @@ func (s *Service) askStatus(ctx context.Context, orderID string, known []ledger.
 }
 
 // about finds the payment that an answer speaks of: the one whose bank order it
-// names, or, where it names none, the one that speaks for the order.
-func about(known []ledger.Payment, bankID string) (ledger.Payment, bool) {
+// names. Where it names none that is a guess: the paid one, or else one of which
+// it says nothing new (an older one's void must not end a newer one), or else the
+// newest.
+func about(known []ledger.Payment, answer api.StatusAnswer) (ledger.Payment, bool) {
 	known = slices.DeleteFunc(slices.Clone(known), func(p ledger.Payment) bool {
-		return p.BankID == "" || bankID != "" && p.BankID != bankID
+		return p.BankID == "" || answer.BankID != "" && p.BankID != answer.BankID
 	})
-	return Chosen(known)
+	chosen, ok := Chosen(known)
+	if answer.BankID == "" && answer.TransactionState != "" && chosen.State != ledger.Paid {
+		for _, p := range known {
+			if strings.EqualFold(p.BankState, answer.TransactionState) {
+				return p, true
+			}
+		}
+	}
+	return chosen, ok
 }
 
 // keepForeign deals with an answer about a bank order that no payment here has:
@@ -162,7 +172,7 @@ func (s *Service) recordStatus(ctx context.Context, p ledger.Payment, answer api
 // chargeOf is the charge that a status answer tells of, if it tells of one.
 func (s *Service) chargeOf(p ledger.Payment, answer api.StatusAnswer) (ledger.Charge, bool) {
 	charge := ledger.Charge{
-		ID: answer.ChargeID, BankID: p.BankID, Amount: answer.Amount, Currency: answer.Currency,
+		ID: answer.ChargeID, BankID: p.BankID, Guessed: answer.BankID == "", Amount: answer.Amount, Currency: answer.Currency,
 		Status: answer.Status, TransactionState: answer.TransactionState, Livemode: answer.Livemode,
 		From: ledger.FromAPI, PaidBy: ledger.ByTransactionState, RequestID: answer.RequestID, Raw: answer.Raw,
 	}

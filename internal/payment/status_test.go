@@ -207,18 +207,94 @@ func TestAStatusAboutAnotherBankOrder(t *testing.T) {
 	})
 }
 
+// An answer that does not say which of the order's payments it is about counts
+// until the bank says so, and keeps nothing from counting that the bank says.
+func TestAStatusThatNamesNoBankOrder(t *testing.T) {
+	t.Parallel()
+	const authorized = `{"charge_id":"chrg_1","status":"success","transaction_state":"Authorized"}`
+	notify := func(t *testing.T, p *process, id string, about ledger.Payment, state string) {
+		t.Helper()
+		_, err := p.Ledger.ApplyCharge(t.Context(), scope, ledger.Charge{
+			ID: id, BankID: about.BankID, Amount: about.Amount, Currency: about.Currency,
+			Status: "success", TransactionState: state, From: ledger.FromWebhook, Checksum: id + state,
+		})
+		if err != nil {
+			t.Errorf("the notification that %s on %s is %s: %v", id, about.BankID, state, err)
+		}
+	}
+	states := func(t *testing.T, p *process, want ...ledger.State) {
+		t.Helper()
+		for i, s := range p.stored(t, "4925") {
+			if s.State != want[i] || len(s.Warnings) > 0 {
+				t.Errorf("%s is %s, not %s; warnings %v", s.BankID, s.State, want[i], s.Warnings)
+			}
+		}
+	}
+	inWorld := func(name string, test func(t *testing.T, w *world, p *process)) {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, sandbox.Options{})
+				test(t, w, w.start(t, 0))
+			})
+		})
+	}
+	inWorld("the replaced one was paid", func(t *testing.T, w *world, p *process) {
+		older := p.mustMake(t, Request{OrderID: "4925"})
+		newer := p.mustMake(t, Request{OrderID: "4925", New: true})
+		w.says(200, authorized)
+		if got := p.status(t, "4925", true).Payment; got.State != ledger.Paid || got.BankID != newer.BankID {
+			t.Errorf("the order is %s, by %s", got.State, got.BankID)
+		}
+		notify(t, p, "chrg_1", older, "Authorized")
+		states(t, p, ledger.Awaiting, ledger.Paid)
+		if got := p.status(t, "4925", true).Payment; got.BankID != older.BankID || got.ChargeID != "chrg_1" {
+			t.Errorf("the order is %s, by %s", got.State, got.BankID)
+		}
+		states(t, p, ledger.Awaiting, ledger.Paid)
+		notify(t, p, "chrg_1", older, "Voided")
+		states(t, p, ledger.Awaiting, ledger.Cancelled)
+		w.says(200, `{"charge_id":"chrg_1","status":"success","transaction_state":"Voided"}`)
+		p.status(t, "4925", true)
+		states(t, p, ledger.Awaiting, ledger.Cancelled)
+	})
+	inWorld("its id is not a charge's", func(t *testing.T, w *world, p *process) {
+		p.mustMake(t, Request{OrderID: "4925"})
+		w.says(200, `{"id":"4925","status":"pending","transaction_state":"Initialize"}`)
+		p.status(t, "4925", true)
+		w.between(nil)
+		newer := p.mustMake(t, Request{OrderID: "4925", New: true})
+		w.says(200, `{"id":"4925","status":"success","transaction_state":"Authorized"}`)
+		if got := p.status(t, "4925", true).Payment; got.State != ledger.Paid || got.BankID != newer.BankID {
+			t.Errorf("%+v", got)
+		}
+	})
+	inWorld("an older one's void", func(t *testing.T, w *world, p *process) {
+		p.mustMake(t, Request{OrderID: "4925"})
+		w.says(200, `{"status":"success","transaction_state":"Voided"}`)
+		p.status(t, "4925", true)
+		p.mustMake(t, Request{OrderID: "4925"})
+		p.status(t, "4925", true)
+		states(t, p, ledger.Awaiting, ledger.Cancelled)
+		w.says(200, authorized)
+		p.status(t, "4925", true)
+		states(t, p, ledger.Paid, ledger.Cancelled)
+	})
+}
+
 // A charge that was first seen with another order proves nothing about this one.
 func TestAStatusWithAnotherOrdersCharge(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, sandbox.Options{})
 		p := w.start(t, 0)
-		p.mustMake(t, Request{OrderID: "4925"})
+		made := p.mustMake(t, Request{OrderID: "4925"})
 		p.mustMake(t, Request{OrderID: "4926"})
-		w.says(200, `{"id":"chrg_1","status":"success","transaction_state":"Authorized"}`)
+		w.says(200, `{"id":"chrg_1","order_id":"`+made.BankID+`","status":"success","transaction_state":"Authorized"}`)
 		if got := p.status(t, "4925", true); got.Payment.State != ledger.Paid {
 			t.Errorf("%+v", got)
 		}
+		w.says(200, `{"id":"chrg_1","status":"success","transaction_state":"Authorized"}`)
 		got := p.status(t, "4926", true)
 		if got.Payment.State != ledger.Awaiting || len(got.Payment.Warnings) != 1 || got.Payment.Warnings[0].Code != "status_charge" {
 			t.Errorf("%+v", got)
