@@ -105,6 +105,9 @@ func (c *orderStatus) verdict(service *payment.Service, reports []payment.Report
 			worst = unanswered(r.Err)
 		case !r.Found:
 			missing++
+			if r.OnlyWord != "" {
+				c.app.warn("order %s: the API says only %q, which does not show that there is a payment", r.OrderID, r.OnlyWord)
+			}
 			if len(reports) > 1 {
 				c.app.warn("no payment of order %s is known in %s", r.OrderID, service.Env)
 			}

@@ -76,6 +76,21 @@ func (l *Ledger) ApplyCharge(ctx context.Context, scope string, c Charge) (Appli
 	return out, rebound
 }
 
+// CheckBound fails with ErrRebound where the charge's id was first seen with
+// another bank order than its own, or with any where it has none. It records
+// nothing.
+func (l *Ledger) CheckBound(ctx context.Context, scope string, c Charge) error {
+	rows, err := l.read(ctx, `SELECT bank_id FROM villapay_charge WHERE scope = ? AND charge_id = ? AND charge_id <> '' AND bank_id <> ? LIMIT 1`, scope, c.ID, c.BankID)
+	if err != nil || rows == nil {
+		return l.wrap(err, "read charge %s", c.ID)
+	}
+	others, err := texts(rows)
+	if err == nil && len(others) > 0 {
+		return fmt.Errorf("charge %s is on order %s: %w", c.ID, others[0], ErrRebound)
+	}
+	return l.wrap(err, "read charge %s", c.ID)
+}
+
 // bound tells whether a charge's id is known with another bank order, or its
 // checksum with another charge.
 func (t *txn) bound(scope string, c *Charge) (rebound, err error) {

@@ -92,6 +92,27 @@ func (c *Charge) state() (State, bool) {
 	return StateOf(c.TransactionState)
 }
 
+// Alone says what the charge makes of a payment whose order is not recorded, so
+// that there is nothing to hold it against; "" is nothing. The warning says why
+// it does not count.
+func (c *Charge) Alone() (State, *Warning) {
+	if warning := c.contradiction(); warning != nil {
+		return "", warning
+	}
+	state, _ := c.state()
+	return state, nil
+}
+
+// contradiction tells of a charge that is paid by its transaction_state and not
+// by its status.
+func (c *Charge) contradiction() *Warning {
+	rank := c.rank()
+	if rank != Authorised && rank != Settled || c.PaidBy == ByStatusPaid || strings.EqualFold(c.Status, "success") {
+		return nil
+	}
+	return doubt(c, warnStatus, "it says %q, but its status is %q, not success", c.TransactionState, c.Status)
+}
+
 // report is something that was said of a charge, and when it was received.
 type report struct {
 	Charge
@@ -120,25 +141,24 @@ const (
 // of. Only a notification's checksum stands behind a report, and it covers
 // neither the order nor livemode: so all of it has to fit the recorded order.
 func (o *bankOrder) counts(r *report) (bool, *Warning) {
-	rank := r.rank()
-	proves := rank == Authorised || rank == Settled
+	if warning := r.contradiction(); warning != nil {
+		return false, warning
+	}
 	switch {
-	case proves && r.PaidBy != ByStatusPaid && !strings.EqualFold(r.Status, "success"):
-		return false, doubt(r, warnStatus, "it says %q, but its status is %q, not success", r.TransactionState, r.Status)
 	case !strings.EqualFold(r.Currency, o.currency) || r.Currency == "":
-		return false, doubt(r, warnCurrency, "it is in %s, the order in %s", orNone(r.Currency), orNone(o.currency))
+		return false, doubt(&r.Charge, warnCurrency, "it is in %s, the order in %s", orNone(r.Currency), orNone(o.currency))
 	case r.Livemode != nil && o.livemode != nil && *r.Livemode != *o.livemode:
-		return false, doubt(r, warnLivemode, "its livemode is %t, the order's %t", *r.Livemode, *o.livemode)
-	case rank == Repaid && r.Amount.Less(o.amount):
+		return false, doubt(&r.Charge, warnLivemode, "its livemode is %t, the order's %t", *r.Livemode, *o.livemode)
+	case r.rank() == Repaid && r.Amount.Less(o.amount):
 		return false, &Warning{warnPartial, fmt.Sprintf("%s %s of the order's %s were refunded on %s; the rest stays paid", r.Amount, r.Currency, o.amount, r.name())}
 	case !r.Amount.Equal(o.amount):
-		return false, doubt(r, warnAmount, "it is over %s, the order over %s", orNone(r.Amount.String()), orNone(o.amount.String()))
+		return false, doubt(&r.Charge, warnAmount, "it is over %s, the order over %s", orNone(r.Amount.String()), orNone(o.amount.String()))
 	}
 	return true, nil
 }
 
-func doubt(r *report, code, format string, args ...any) *Warning {
-	return &Warning{Code: code, Message: r.name() + " does not count as it stands: " + fmt.Sprintf(format, args...)}
+func doubt(c *Charge, code, format string, args ...any) *Warning {
+	return &Warning{Code: code, Message: c.name() + " does not count as it stands: " + fmt.Sprintf(format, args...)}
 }
 
 func (c *Charge) name() string {

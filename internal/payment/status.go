@@ -20,9 +20,10 @@ type Report struct {
 	Found   bool           // whether there is any payment at all
 	Others  int            // further payments of the order
 
-	NoEndpoint bool  // the API has no status endpoint: only the ledger speaks
-	NoOrder    bool  // the API was asked and does not know the order
-	Err        error // asking the API failed; Payment is what the ledger knows
+	NoEndpoint bool   // the API has no status endpoint: only the ledger speaks
+	NoOrder    bool   // the API was asked and does not know the order
+	OnlyWord   string // all that the API says of an order that nothing is known of; it proves nothing
+	Err        error  // asking the API failed; Payment is what the ledger knows
 }
 
 // asking at once is polite enough for a hundred orders and quick enough.
@@ -107,7 +108,7 @@ func (s *Service) askStatus(ctx context.Context, orderID string, known []ledger.
 	}
 	target, ok := about(known, answer)
 	if !ok {
-		return s.keepForeign(ctx, orderID, known, answer)
+		return s.keepForeign(ctx, orderID, known, answer, report)
 	}
 	if err := s.recordStatus(ctx, target, answer); err != nil {
 		return known, err
@@ -137,19 +138,67 @@ func about(known []ledger.Payment, answer api.StatusAnswer) (ledger.Payment, boo
 // keepForeign deals with an answer about a bank order that no payment here has:
 // another tool made it, or its own answer was lost. What it says of a charge is
 // kept for when that order is recorded; that it is paid, or that nothing else is
-// known, is told at once.
-func (s *Service) keepForeign(ctx context.Context, orderID string, known []ledger.Payment, answer api.StatusAnswer) ([]ledger.Payment, error) {
-	foreign := s.unrecorded(orderID, answer)
-	if s.Ledger != nil && answer.BankID != "" && answer.TransactionState != "" && answer.Amount.Known() && answer.Currency != "" {
-		charge, _ := s.chargeOf(foreign, answer)
-		if _, err := s.Ledger.ApplyCharge(ctx, s.Scope, charge); err != nil && !errors.Is(err, ledger.ErrRebound) {
+// known, is told at once. A word alone does not even say that there is an order.
+func (s *Service) keepForeign(ctx context.Context, orderID string, known []ledger.Payment, answer api.StatusAnswer, report *Report) ([]ledger.Payment, error) {
+	foreign := ledger.Payment{
+		Scope: s.Scope, Env: s.Env, OrderID: orderID, BankID: answer.BankID, State: ledger.Awaiting,
+		Amount: answer.Amount, Currency: answer.Currency, KnownAt: s.Now(), KnownFrom: ledger.FromAPI, RequestID: answer.RequestID,
+		Warnings: []ledger.Warning{{Code: "not_recorded", Message: "this ledger has no record of the order; the API told of it"}},
+	}
+	charge, ok := s.chargeOf(foreign, answer)
+	switch {
+	case ok:
+		if err := s.applyForeign(ctx, &foreign, charge); err != nil {
 			return known, err
 		}
+	case answer.BankID == "":
+		report.OnlyWord = answer.Status
+		return known, nil
 	}
 	if len(known) == 0 || foreign.State == ledger.Paid {
 		return slices.Concat([]ledger.Payment{foreign}, known), nil
 	}
 	return known, nil
+}
+
+// applyForeign keeps a charge where enough is said of it to hold it against its
+// order later, and lets the unrecorded payment follow it.
+func (s *Service) applyForeign(ctx context.Context, p *ledger.Payment, charge ledger.Charge) (err error) {
+	switch {
+	case s.Ledger == nil:
+	case charge.BankID != "" && charge.Amount.Known() && charge.Currency != "":
+		_, err = s.Ledger.ApplyCharge(ctx, s.Scope, charge)
+	default:
+		err = s.Ledger.CheckBound(ctx, s.Scope, charge)
+	}
+	if errors.Is(err, ledger.ErrRebound) {
+		p.Warnings = append(p.Warnings, notCounted(err))
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	state, warning := charge.Alone()
+	if warning != nil {
+		p.Warnings = append(p.Warnings, *warning)
+		return nil
+	}
+	p.BankState = charge.TransactionState
+	if !charge.Guessed {
+		p.ChargeID = charge.ID
+	}
+	if state != "" {
+		p.State = state
+	}
+	if state == ledger.Paid {
+		p.PaidBy = charge.PaidBy
+	}
+	return nil
+}
+
+// notCounted warns of a charge that belongs to another order.
+func notCounted(err error) ledger.Warning {
+	return ledger.Warning{Code: "status_charge", Message: "what the status endpoint says does not count: " + err.Error()}
 }
 
 // recordStatus records a status answer. Only a charge's transaction_state, or a
@@ -162,7 +211,7 @@ func (s *Service) recordStatus(ctx context.Context, p ledger.Payment, answer api
 		if !errors.Is(err, ledger.ErrRebound) {
 			return err
 		}
-		warning = &ledger.Warning{Code: "status_charge", Message: "what the status endpoint says does not count: " + err.Error()}
+		warning = new(notCounted(err))
 	} else if strings.EqualFold(answer.Status, "success") {
 		warning = &ledger.Warning{Code: "status_ambiguous", Message: "the status endpoint says only \"success\", which also stands on unpaid orders: it proves nothing (see status_paid)"}
 	}
@@ -185,7 +234,7 @@ func (s *Service) chargeOf(p ledger.Payment, answer api.StatusAnswer) (ledger.Ch
 	}
 	switch {
 	case charge.TransactionState != "":
-		if charge.Status == "" {
+		if charge.Status == "" || s.meansPaid(charge.Status) {
 			charge.Status = "success" // nothing says otherwise, and transaction_state decides
 		}
 		return charge, true
@@ -198,26 +247,6 @@ func (s *Service) chargeOf(p ledger.Payment, answer api.StatusAnswer) (ledger.Ch
 
 func (s *Service) meansPaid(word string) bool {
 	return word != "" && slices.ContainsFunc(s.StatusPaid, func(paid string) bool { return strings.EqualFold(paid, word) })
-}
-
-// unrecorded is what the API says of an order that no payment is recorded for.
-func (s *Service) unrecorded(orderID string, answer api.StatusAnswer) ledger.Payment {
-	p := ledger.Payment{
-		Scope: s.Scope, Env: s.Env, OrderID: orderID, BankID: answer.BankID, State: ledger.Awaiting,
-		Amount: answer.Amount, Currency: answer.Currency, ChargeID: answer.ChargeID, BankState: answer.TransactionState,
-		KnownAt: s.Now(), KnownFrom: ledger.FromAPI, RequestID: answer.RequestID,
-		Warnings: []ledger.Warning{{Code: "not_recorded", Message: "this ledger has no record of the order; the API told of it"}},
-	}
-	if state, ok := ledger.StateOf(answer.TransactionState); ok && (state != ledger.Paid || answer.Status == "" || strings.EqualFold(answer.Status, "success")) {
-		p.State = state
-		if state == ledger.Paid {
-			p.PaidBy = ledger.ByTransactionState
-		}
-	}
-	if s.meansPaid(answer.Status) {
-		p.State, p.PaidBy = ledger.Paid, ledger.ByStatusPaid
-	}
-	return p
 }
 
 // The pace of watching: the ledger is looked at often, since that costs nothing

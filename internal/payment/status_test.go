@@ -67,6 +67,8 @@ func TestWhatAStatusAnswerMeans(t *testing.T) {
 		"a bare success":               {200, `{"status":"success"}`, awaiting, "", "status_ambiguous"},
 		"a bare word":                  {200, `"pending"`, awaiting, "", ""},
 		"a word vouched for":           {200, `{"status":"Completed"}`, paid, "status_paid", ""},
+		"the word beside a state":      {200, `{"id":"chrg_1","status":"COMPLETED","transaction_state":"Authorized"}`, paid, "transaction_state", ""},
+		"the word, but declined":       {200, `{"id":"chrg_1","status":"Completed","transaction_state":"Declined"}`, awaiting, "", ""},
 		"the order itself":             {200, `{"id":"BANK","object":"order","status":"success"}`, awaiting, "", "status_ambiguous"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -91,6 +93,59 @@ func TestWhatAStatusAnswerMeans(t *testing.T) {
 				}
 				if again := p.status(t, "4925", false); again.Payment.State != test.state {
 					t.Errorf("it was not recorded: %s", again.Payment.State)
+				}
+			})
+		})
+	}
+}
+
+// The same is said of an order that another tool made: nothing is recorded to
+// hold it against, and the rules are the same.
+func TestWhatAStatusAnswerMeansForAnOrderMadeElsewhere(t *testing.T) {
+	t.Parallel()
+	const awaiting, paid, none = ledger.Awaiting, ledger.Paid, ledger.State("")
+	for name, test := range map[string]struct {
+		body     string
+		state    ledger.State
+		paidBy   string
+		warnings string
+	}{
+		"authorized":              {`{"order_id":"order_x","id":"chrg_1","status":"success","transaction_state":"Authorized"}`, paid, "transaction_state", ""},
+		"settled, and no more":    {`{"transaction_state":"Settled"}`, paid, "transaction_state", ""},
+		"not success":             {`{"order_id":"order_x","status":"fail","transaction_state":"Authorized"}`, awaiting, "", " charge_status"},
+		"the word beside a state": {`{"order_id":"order_x","status":"Completed","transaction_state":"Authorized"}`, paid, "transaction_state", ""},
+		"the word alone":          {`{"status":"completed"}`, paid, "status_paid", ""},
+		"the word, begun":         {`{"order_id":"order_x","status":"completed","transaction_state":"Initialize"}`, awaiting, "", ""},
+		"the word, declined":      {`{"order_id":"order_x","status":"completed","transaction_state":"Declined"}`, awaiting, "", ""},
+		"the word, voided":        {`{"order_id":"order_x","status":"completed","transaction_state":"Voided"}`, ledger.Cancelled, "", ""},
+		"the word, refunded":      {`{"order_id":"order_x","status":"completed","transaction_state":"Refund Sent"}`, ledger.Refunded, "", ""},
+		"the word, unknown state": {`{"order_id":"order_x","status":"completed","transaction_state":"Under Review"}`, awaiting, "", ""},
+		"an order, not yet paid":  {`{"order_id":"order_x","status":"pending"}`, awaiting, "", ""},
+		"a bare success":          {`{"status":"success"}`, none, "", ""},
+		"a bare word":             {`"pending"`, none, "", ""},
+		"no such order":           {`{"id":"4925","status":"not_found"}`, none, "", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, sandbox.Options{})
+				p := w.start(t, 0)
+				p.StatusPaid = []string{"completed"}
+				w.says(200, test.body)
+				report := p.status(t, "4925", true)
+				got := report.Payment
+				var warnings []string
+				for _, w := range got.Warnings {
+					warnings = append(warnings, w.Code)
+				}
+				if report.Found != (test.state != none) || got.State != test.state || got.PaidBy != test.paidBy {
+					t.Errorf("%+v", report)
+				}
+				if report.Found && strings.Join(warnings, " ") != "not_recorded"+test.warnings {
+					t.Errorf("warnings %v", got.Warnings)
+				}
+				if report.Found == (report.OnlyWord != "") {
+					t.Errorf("its only word is %q", report.OnlyWord)
 				}
 			})
 		})
@@ -300,6 +355,34 @@ func TestAStatusWithAnotherOrdersCharge(t *testing.T) {
 			t.Errorf("%+v", got)
 		}
 	})
+}
+
+// Nor does it about an order that another tool made.
+func TestAStatusWithAnotherOrdersChargeForAnOrderMadeElsewhere(t *testing.T) {
+	t.Parallel()
+	for name, body := range map[string]string{
+		"in full":          `{"id":"chrg_1","order_id":"order_x","status":"success","transaction_state":"Authorized","amount":300.0,"currency":"THB"}`,
+		"without amount":   `{"id":"chrg_1","order_id":"order_x","status":"success","transaction_state":"Authorized"}`,
+		"no order is said": `{"id":"chrg_1","status":"success","transaction_state":"Authorized"}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, sandbox.Options{})
+				p := w.start(t, 0)
+				w.says(200, `{"id":"chrg_1","order_id":"order_y","status":"success","transaction_state":"Authorized","amount":300.0,"currency":"THB"}`)
+				if got := p.status(t, "4924", true).Payment; got.State != ledger.Paid || got.ChargeID != "chrg_1" {
+					t.Errorf("the first order: %+v", got)
+				}
+				w.says(200, body)
+				got := p.status(t, "4925", true).Payment
+				if got.State != ledger.Awaiting || got.BankState != "" || got.ChargeID != "" || got.PaidBy != "" ||
+					len(got.Warnings) != 2 || got.Warnings[1].Code != "status_charge" {
+					t.Errorf("%+v", got)
+				}
+			})
+		})
+	}
 }
 
 // The paid payment speaks for the order, else the newest; the others are counted.
