@@ -106,6 +106,9 @@ func (s *Service) askStatus(ctx context.Context, orderID string, known []ledger.
 		report.Err = err
 		return known, nil //nolint:nilerr // the report tells of it, beside what the ledger knows
 	}
+	if answer.BankID == orderID {
+		answer.BankID = "" // it only repeats what it was asked
+	}
 	target, ok := about(known, answer)
 	if !ok {
 		return s.keepForeign(ctx, orderID, known, answer, report)

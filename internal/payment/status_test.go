@@ -324,6 +324,17 @@ func TestAStatusThatNamesNoBankOrder(t *testing.T) {
 			t.Errorf("%+v", got)
 		}
 	})
+	inWorld("it names the Villa order instead", func(t *testing.T, w *world, p *process) {
+		made := p.mustMake(t, Request{OrderID: "4925"})
+		w.says(200, `{"order_id":"4925","status":"success","transaction_state":"Authorized"}`)
+		if got := p.status(t, "4925", true).Payment; got.State != ledger.Paid || got.BankID != made.BankID {
+			t.Errorf("%+v", got)
+		}
+		w.says(200, `{"order_id":"4926","status":"not_found"}`)
+		if got := p.status(t, "4926", true); got.Found {
+			t.Errorf("%+v", got)
+		}
+	})
 	inWorld("an older one's void", func(t *testing.T, w *world, p *process) {
 		p.mustMake(t, Request{OrderID: "4925"})
 		w.says(200, `{"status":"success","transaction_state":"Voided"}`)
