@@ -3,6 +3,7 @@ package cmd
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -29,6 +30,14 @@ type batchOutput struct {
 	tally
 
 	failures [][]string // for the table, the first ones
+	warned   []warned   // by code
+}
+
+// warned is a warning that orders of a batch came with: once for all of them.
+type warned struct {
+	ledger.Warning
+	orders int
+	first  string
 }
 
 // tally counts how orders ended.
@@ -100,6 +109,7 @@ func (o *batchOutput) add(ctx context.Context, profile config.Profile, line paym
 		p.Error = &ledger.Failure{Code: f.Code, Message: f.Message, Status: f.Status, RequestID: f.RequestID, Retryable: f.Retryable}
 	}
 	o.count(line, p, err)
+	o.warn(p)
 	switch o.format {
 	case "csv":
 		return o.csv.Row(p)
@@ -136,6 +146,19 @@ func (o *batchOutput) count(line payment.Line, p ledger.Payment, err error) {
 	}
 }
 
+func (o *batchOutput) warn(p ledger.Payment) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, w := range p.Warnings {
+		i := slices.IndexFunc(o.warned, func(known warned) bool { return known.Code == w.Code })
+		if i < 0 {
+			i = len(o.warned)
+			o.warned = append(o.warned, warned{Warning: w, first: p.OrderID})
+		}
+		o.warned[i].orders++
+	}
+}
+
 func (o *batchOutput) counts() tally {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -162,6 +185,9 @@ func (o *batchOutput) progress() {
 func (o *batchOutput) finish(invalid int) error {
 	if o.bar != nil {
 		_ = o.bar.Clear()
+	}
+	for _, w := range o.warned {
+		o.app.warn("%s (%s), first of order %s: %s", plural(w.orders, "order"), w.Code, w.first, w.Message)
 	}
 	n := o.counts()
 	summary := fmt.Sprintf("%d of %d orders: %d made, %d already open or paid, %d failed, %d unknown", n.done(), o.total, n.made, n.replayed, n.failed, n.unknown)

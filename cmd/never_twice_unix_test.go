@@ -173,6 +173,12 @@ func TestAFullDisk(t *testing.T) {
 				t.Errorf("exit %d, stdout %q, stderr %q", code, &stdout, &stderr)
 			}
 			stand.counts(t, "4925", 0, 0)
+			stdout.Reset()
+			c = m.limited(t, "doctor")
+			c.Stdout = &stdout
+			if _ = c.Run(); c.ProcessState.ExitCode() != 3 || !strings.Contains(stdout.String(), "disk failed") && !strings.Contains(stdout.String(), "disk is full") {
+				t.Errorf("the doctor sees nothing: exit %d, %s", c.ProcessState.ExitCode(), &stdout)
+			}
 			if r := m.run(t, "pay", "qr", "4925"); r.code != 0 {
 				t.Errorf("with room again: exit %d, %s", r.code, r.stderr)
 			}

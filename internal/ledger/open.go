@@ -33,6 +33,7 @@ type store interface {
 	reader(ctx context.Context) (*sql.DB, error)
 	bind(query string) string // turns ? into the database's placeholders
 	clock() time.Time         // the ledger's clock
+	probe() []string          // statements that change nothing and fail where payments would
 	explain(err error) string // puts a driver's error into words, secrets hidden
 	size(context.Context) (int64, error)
 	verify(context.Context) (string, error) // "ok", or what is wrong
@@ -132,10 +133,17 @@ type Health struct {
 	Integrity string // "ok", or what the database's own check found
 }
 
-// Writable tries whether the ledger can be written, and makes the SQLite file
-// where there is none.
+// Writable tries whether the ledger can be written, by writing to it what it
+// holds, and makes the SQLite file where there is none.
 func (l *Ledger) Writable(ctx context.Context) error {
-	return l.wrap(l.store.write(ctx, toKeep, func(*txn) error { return nil }), "write")
+	return l.wrap(l.store.write(ctx, toKeep, func(t *txn) error {
+		for _, statement := range l.store.probe() {
+			if _, err := t.exec(statement); err != nil {
+				return err
+			}
+		}
+		return nil
+	}), "write")
 }
 
 // Check is Writable, and looks all of the ledger over, which takes seconds where

@@ -3,6 +3,7 @@ package ledger
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -183,6 +184,47 @@ func lostWhileCommitting(t *testing.T, code string) {
 	l.mustClaim(t, ask("3"), Busy)
 	if other := at.openIn(t, t.TempDir()); other.mustClaim(t, ask("3"), Busy).Holder == "" {
 		t.Error("somebody holds it")
+	}
+}
+
+// A role that only reads is told from one that can pay.
+func TestARoleThatOnlyReads(t *testing.T) {
+	t.Parallel()
+	dsn := freshSchema(t)
+	at := &place{dsn: dsn, dir: t.TempDir(), clock: newClock()}
+	owner := at.open(t)
+	owner.mustClaim(t, ask("1"), Claimed)
+	if err := owner.Writable(t.Context()); err != nil {
+		t.Error(err)
+	}
+	db, err := owner.store.reader(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	role := "villapay_reader_" + strings.ToLower(rand.Text())
+	var schema string
+	if err := db.QueryRow("SELECT current_schema()").Scan(&schema); err != nil {
+		t.Fatal(err)
+	}
+	for _, statement := range []string{"CREATE ROLE " + role, "GRANT USAGE ON SCHEMA " + schema + " TO " + role, "GRANT SELECT ON ALL TABLES IN SCHEMA " + schema + " TO " + role} {
+		if _, err := db.Exec(statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Cleanup(func() { _, _ = db.Exec("DROP OWNED BY " + role + "; DROP ROLE " + role) })
+	u, err := url.Parse(dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	query := u.Query()
+	query.Set("role", role)
+	u.RawQuery = query.Encode()
+	reader := (&place{dsn: u.String(), dir: t.TempDir(), clock: newClock()}).open(t)
+	if err := reader.Writable(t.Context()); err == nil || !strings.Contains(err.Error(), "permission denied") {
+		t.Errorf("it seems to be writable: %v", err)
+	}
+	if all, err := reader.Payments(t.Context(), scope, "1"); err != nil || len(all) != 1 {
+		t.Errorf("%+v, %v", all, err)
 	}
 }
 

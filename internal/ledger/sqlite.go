@@ -257,6 +257,12 @@ const readers = 4
 
 func (*sqliteStore) bind(query string) string { return query }
 func (*sqliteStore) kind() string             { return "sqlite" }
+
+// probe writes a page, with what stands there.
+func (*sqliteStore) probe() []string {
+	return []string{fmt.Sprintf("PRAGMA user_version = %d", schemaVersion)}
+}
+
 func (s *sqliteStore) where() string          { return s.path }
 func (s *sqliteStore) clock() time.Time       { return s.now() }
 func (*sqliteStore) explain(err error) string { return explain(err) }
