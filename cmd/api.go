@@ -87,10 +87,12 @@ func (c *rawCall) run(ctx context.Context, args []string) error {
 	if answer == nil {
 		return err
 	}
-	if written := c.write(ctx, answer); written != nil {
-		return written
+	written := c.write(ctx, answer)
+	if _, lost := errors.AsType[*outputError](written); written != nil && err != nil && !lost {
+		c.app.warn("%s", written) // what the API's answer means comes first
+		return err
 	}
-	return err
+	return errors.Join(written, err)
 }
 
 // call sends the request. The answer is there also beside an error that its
@@ -117,7 +119,7 @@ func (c *rawCall) call(ctx context.Context, client *api.Client, method, path str
 		}
 		return answer, err
 	}
-	err = once(ctx)
+	err = client.Once(ctx, once)
 	var failed *api.Error
 	if errors.As(err, &failed) && failed.Kind == api.Unknown {
 		explained := explainCall(failed)

@@ -51,6 +51,10 @@ const (
 	drawEvery      = 200 * time.Millisecond
 	tellEvery      = 10 * time.Second
 	listedFailures = 1000
+
+	barWidth  = 20
+	wideBar   = 80 // columns from which rate and time stand beside the bar
+	narrowBar = 60 // columns below which the bar itself is left out
 )
 
 func (a *app) newBatchOutput(format string, total int) (*batchOutput, error) {
@@ -64,10 +68,17 @@ func (a *app) newBatchOutput(format string, total int) (*batchOutput, error) {
 	}
 	if a.ErrTTY && !a.flags.quiet && (format == "table" || !a.OutTTY) {
 		a.counted.Store(true)
-		o.bar = progressbar.NewOptions(total,
-			progressbar.OptionSetWriter(a.Err), progressbar.OptionShowCount(), progressbar.OptionShowIts(),
-			progressbar.OptionSetItsString("orders"), progressbar.OptionSetPredictTime(true), progressbar.OptionSetWidth(20),
-			progressbar.OptionClearOnFinish(), progressbar.OptionSetDescription("0 failed"))
+		options := []progressbar.Option{
+			progressbar.OptionSetWriter(a.Err), progressbar.OptionShowCount(), progressbar.OptionSetWidth(barWidth),
+			progressbar.OptionClearOnFinish(), progressbar.OptionSetDescription("0 failed"),
+			progressbar.OptionSetElapsedTime(false), progressbar.OptionSetPredictTime(false),
+		}
+		if columns := a.screenOf(true).Columns; columns == 0 || columns >= wideBar {
+			options = append(options, progressbar.OptionShowIts(), progressbar.OptionSetItsString("orders"), progressbar.OptionSetPredictTime(true), progressbar.OptionSetElapsedTime(true))
+		} else if columns < narrowBar {
+			options = append(options, progressbar.OptionSetWidth(1))
+		}
+		o.bar = progressbar.NewOptions(total, options...)
 	}
 	return o, nil
 }

@@ -85,7 +85,10 @@ func explain(ctx context.Context, err error) *failure {
 	return f
 }
 
-const hintDoctor = "run `villapay doctor`"
+const (
+	hintDoctor = "run `villapay doctor`"
+	hintSignIn = "run `villapay login`"
+)
 
 const hintRunAgain = "the order may have been made; run the same command again, that is safe: it asks again with the same key"
 
@@ -142,7 +145,7 @@ func explainCall(e *api.Error) *failure {
 		f.ExitCode = exitDenied
 		f.Hint = "you are signed in, but not allowed to do this: ask an administrator"
 		if e.Status == 401 {
-			f.Hint = "run `villapay login`"
+			f.Hint = hintSignIn
 		}
 		if errors.Is(e, api.ErrNoRoute) {
 			f.Hint = "check base_url: run `villapay env show`"

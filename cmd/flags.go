@@ -81,7 +81,7 @@ func (f *countFlag) Type() string { return "N" }
 func (f *countFlag) Set(text string) error {
 	n, err := strconv.ParseUint(text, 10, 31)
 	if err != nil {
-		return errors.New("a whole number is needed")
+		return errors.New("a whole number is needed, at most 2147483647")
 	}
 	*f.value = int(n)
 	return nil

@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"os/signal"
 	"runtime"
@@ -37,13 +38,21 @@ func Main() int {
 	program.Heed = func() { heed(program, cancel) }
 	failWritesPlainly()
 	enableColour(os.Stdout, os.Stderr)
+	defer func() {
+		if bug := recover(); bug != nil {
+			fmt.Fprintf(os.Stderr, "villapay: internal error: %v\nhint: what was sent is recorded; report this bug, with what follows\n\n%s", bug, debug.Stack())
+			os.Exit(exitInternal) // the runtime's own 2 would say that nothing was sent
+		}
+	}()
 	return Run(ctx, program, os.Args[1:])
 }
 
 // heed listens to signals.
 func heed(program *Program, cancel func()) {
 	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	// The runtime would answer Ctrl-\ with its goroutines and exit 2, which says
+	// that nothing was sent.
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGQUIT)
 	go func() {
 		<-signals
 		cancel()

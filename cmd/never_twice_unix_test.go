@@ -51,7 +51,7 @@ func TestAStoppedHolderShowsTheOthersOrder(t *testing.T) {
 // recorded as unknown; the next run asks again with the same key.
 func TestInterruptedWhileTheRequestIsUnderWay(t *testing.T) {
 	t.Parallel()
-	for _, signal := range []os.Signal{os.Interrupt, syscall.SIGTERM} {
+	for _, signal := range []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGQUIT} {
 		t.Run(signal.String(), func(t *testing.T) {
 			t.Parallel()
 			g := newGate()

@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"context"
+	"math"
 	"strings"
 	"time"
 
@@ -119,14 +120,14 @@ func (c *orderList) sinceTime() (time.Time, error) {
 	}
 	text := c.since
 	if days, ok := strings.CutSuffix(text, "d"); ok {
-		if d, err := time.ParseDuration(days + "h"); err == nil && d > 0 {
+		if d, err := time.ParseDuration(days + "h"); err == nil && d > 0 && d < math.MaxInt64/24 {
 			return c.app.Now().Add(-24 * d), nil
 		}
 	}
 	if d, err := time.ParseDuration(text); err == nil && d > 0 {
 		return c.app.Now().Add(-d), nil
 	}
-	for _, layout := range []string{time.DateOnly, "2006-01-02T15:04", "2006-01-02 15:04", time.RFC3339} {
+	for _, layout := range []string{time.DateOnly, "2006-01-02T15:04", "2006-01-02 15:04", time.DateTime, time.RFC3339} {
 		if at, err := time.ParseInLocation(layout, text, api.Bangkok); err == nil {
 			return at, nil
 		}

@@ -144,7 +144,7 @@ func (c *payBatch) pay(ctx context.Context, format string, profile config.Profil
 	if err != nil {
 		return err
 	}
-	service.Note = nil // a note an order would drown the result
+	service.Note, service.Warn = nil, nil // a line an order would drown the result
 	if tokens := service.API.Tokens; tokens != nil {
 		if _, err := tokens.Token(ctx); err != nil {
 			return err // before the first order is touched

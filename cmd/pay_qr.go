@@ -96,6 +96,9 @@ func (c *payQR) run(ctx context.Context, args []string) error {
 // show prints the payment and ends the command as its state asks. A live view
 // shows it by itself.
 func (c *payQR) show(ctx context.Context, service *payment.Service, format string, p ledger.Payment) error {
+	if c.key != "" && p.State == ledger.Expired {
+		c.app.warn("the payment with this key has expired; another key, or none, makes another order")
+	}
 	if c.watch && whyNoCode(p) == "" && c.app.hasView(service, format) {
 		if c.code.file != "" {
 			if err := c.app.writeCodeFile(p, c.code); err != nil {

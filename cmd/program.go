@@ -142,7 +142,7 @@ func openBrowser(ctx context.Context, url string) error {
 
 // confirm asks a yes-no question on the terminal; no is the default.
 func (a *app) confirm(ctx context.Context, question string) (bool, error) {
-	fmt.Fprintf(a.Err, "%s [y/N] ", question)
+	fmt.Fprintf(a.Err, "%s [y/N] ", a.harmless(question))
 	answer, _ := bufio.NewReader(obedient(ctx, a.In)).ReadString('\n')
 	if !strings.HasSuffix(answer, "\n") { // Ctrl-D, or Ctrl-C
 		fmt.Fprintln(a.Err)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/villapay/villapay/internal/render"
 )
@@ -17,6 +18,7 @@ import (
 // commands share, each built when a command first needs it.
 type app struct {
 	*Program
+	args   []string
 	flags  globalFlags
 	parsed bool          // the command line was understood: errors are no longer usage errors
 	query  *render.Query // --jq, compiled before anything is sent
@@ -40,7 +42,7 @@ type globalFlags struct {
 
 // Run carries out one command line and returns its exit code.
 func Run(ctx context.Context, p *Program, args []string) int {
-	a := &app{Program: p}
+	a := &app{Program: p, args: args}
 	if slices.Equal(args, []string{"--version"}) {
 		args = []string{"version"} // as other tools have it
 	}
@@ -66,6 +68,9 @@ func Run(ctx context.Context, p *Program, args []string) int {
 		return exitDone
 	}
 	f := explain(ctx, err)
+	if f.Hint == hintSignIn && a.config != nil {
+		f.Hint = "run `villapay login -e " + a.config.Profile.Name + "`"
+	}
 	a.fail(f)
 	return f.ExitCode
 }
@@ -100,7 +105,7 @@ func asUsage(err error) error {
 // the command line was not understood.
 func (a *app) jsonErrors() bool {
 	format := a.flags.output
-	if format == "" && a.flags.jq != "" {
+	if format == "" && (a.flags.jq != "" || !a.parsed && asksForJSON(a.args)) {
 		format = "json"
 	}
 	if format == "" {
@@ -110,6 +115,23 @@ func (a *app) jsonErrors() bool {
 		format = a.config.Output.Value
 	}
 	return format == "json"
+}
+
+// asksForJSON looks for -o json or --jq in a command line that was not understood
+// to its end.
+func asksForJSON(args []string) bool {
+	for i, arg := range args {
+		switch name, value, ok := strings.Cut(arg, "="); {
+		case name == "--jq", arg == "-ojson":
+			return true
+		case name == "--output" || name == "-o":
+			if !ok && i+1 < len(args) {
+				value = args[i+1]
+			}
+			return value == "json"
+		}
+	}
+	return false
 }
 
 // entry is a command of the first level.
@@ -223,9 +245,23 @@ func (a *app) run(run func(ctx context.Context, args []string) error) func(*cobr
 // have to end in an orderly way: it starts sooner.
 func (a *app) atOnce(run func(ctx context.Context, args []string) error) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, args []string) error {
+		if err := nothingEmpty(cmd.Flags()); err != nil {
+			return err
+		}
 		a.parsed = true
 		return run(cmd.Context(), args)
 	}
+}
+
+// nothingEmpty refuses a flag that was given without a value: most likely a
+// script's variable is unset, and the default is not what it meant.
+func nothingEmpty(flags *pflag.FlagSet) (err error) {
+	flags.Visit(func(f *pflag.Flag) {
+		if text := f.Value.String(); text == "" || text == "[]" {
+			err = usageError("leave it away, or give it a value; is a variable unset?", "--%s is empty", f.Name)
+		}
+	})
+	return err
 }
 
 // plain is run for commands whose result has one form. json is taken all the

@@ -127,9 +127,19 @@ func (c *Client) Request(ctx context.Context, method, path string, body io.Reade
 }
 
 // Do signs req with the token, sends it once and reads the whole answer,
-// whatever its status. Redirects are not followed.
+// whatever its status. Redirects are not followed. Where the answer repeats the
+// token, that is hidden.
 func (c *Client) Do(req *http.Request) (*Answer, error) {
-	return c.do(req, "", func(_ *Answer, err error) error { return err })
+	answer, err := c.do(req, "", func(_ *Answer, err error) error { return err })
+	if answer != nil {
+		answer.Body = []byte(secret.Redact(string(answer.Body), answer.token))
+		for _, values := range answer.Header {
+			for i := range values {
+				values[i] = secret.Redact(values[i], answer.token)
+			}
+		}
+	}
+	return answer, err
 }
 
 // do is Do for a call about a Villa order, "" for none. judge has the last word

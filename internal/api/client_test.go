@@ -464,6 +464,19 @@ func TestRetryRefreshesTheSignInOnce(t *testing.T) {
 	}
 }
 
+// What must not be repeated is sent again after a 401 alone.
+func TestOnceSendsAgainOnlyAfterARefresh(t *testing.T) {
+	t.Parallel()
+	for status, sent := range map[int]int{401: 2, 503: 1, 429: 1} {
+		client, calls := script(status, 200)
+		client.Tokens = &tokens{all: []string{"first.token.x", "second.token.x"}}
+		err := client.Once(t.Context(), create(client))
+		if len(*calls) != sent || (err == nil) != (sent == 2) {
+			t.Errorf("after %d: sent %d, %v", status, len(*calls), err)
+		}
+	}
+}
+
 // A request with an idempotency key must not be resent by net/http itself:
 // attempts are counted here.
 func TestTheTransportDoesNotResendOnItsOwn(t *testing.T) {

@@ -34,6 +34,17 @@ type Attempts struct {
 // ambiguous, every failure ends as Unknown: only an answer resolves it. ask must
 // send the same bytes with the same key each time.
 func (c *Client) Retry(ctx context.Context, ask func(context.Context) error) (Attempts, error) {
+	return c.asking(ctx, ask, true)
+}
+
+// Once is Retry for a request that must not be repeated: it is sent again only
+// after a 401, which no backend has seen.
+func (c *Client) Once(ctx context.Context, ask func(context.Context) error) error {
+	_, err := c.asking(ctx, ask, false)
+	return err
+}
+
+func (c *Client) asking(ctx context.Context, ask func(context.Context) error, again bool) (Attempts, error) {
 	var made Attempts
 	refreshed := false
 	for {
@@ -56,7 +67,7 @@ func (c *Client) Retry(ctx context.Context, ask func(context.Context) error) (At
 				refused.Err = err
 				return made, made.settle(&refused)
 			}
-		case !failure.Again || made.Sent >= maxAttempts || !c.pause(ctx, made.Sent, failure):
+		case !again || !failure.Again || made.Sent >= maxAttempts || !c.pause(ctx, made.Sent, failure):
 			return made, made.settle(failure)
 		}
 	}
@@ -69,6 +80,9 @@ func (a Attempts) settle(err error) error {
 		return err
 	}
 	settled := &Error{Kind: Unknown, Code: "outcome_unknown", Message: err.Error(), Err: err}
+	if errors.Is(err, context.DeadlineExceeded) {
+		settled.Message = "no time was left to ask again"
+	}
 	if failure, ok := errors.AsType[*Error](err); ok {
 		*settled = *failure
 		settled.Kind = Unknown

@@ -3,6 +3,8 @@ package ledger
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
@@ -67,7 +69,18 @@ func explain(err error) string {
 	if code(err) == pgReadOnly {
 		return errReadOnly.Error()
 	}
-	return err.Error()
+	return oneLine(err.Error())
+}
+
+// oneLine joins the lines of a driver's message, each once.
+func oneLine(text string) string {
+	var lines []string
+	for line := range strings.Lines(text) {
+		if line = strings.TrimSpace(line); !slices.Contains(lines, line) {
+			lines = append(lines, line)
+		}
+	}
+	return strings.Join(lines, " ")
 }
 
 // explainSQLite knows the result codes of https://sqlite.org/rescode.html that

@@ -82,6 +82,7 @@ func (w *world) start(t *testing.T, ahead time.Duration) *process {
 		Now:    now,
 		NewKey: func() string { return fmt.Sprintf("key-%d", w.keys.Add(1)) },
 		Note:   func(text string) { p.notes = append(p.notes, text) },
+		Warn:   func(text string) { p.notes = append(p.notes, text) },
 	}
 	return p
 }

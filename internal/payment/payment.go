@@ -170,14 +170,14 @@ func (s *Service) tellOthers(claim ledger.Claim) {
 		if old.State == ledger.Paid {
 			others = append(others, *old)
 		} else {
-			s.tell(s.Note, "the earlier payment of order %s (%s) is replaced; its code may still be payable until it expires", old.OrderID, shown(*old))
+			s.tell(s.Warn, "the earlier payment of order %s (%s) is replaced; its code may still be payable until it expires", old.OrderID, shown(*old))
 		}
 	}
 	for _, other := range others {
 		if other.State == ledger.Paid {
 			s.tell(s.Warn, "order %s is PAID already (%s)", other.OrderID, shown(other))
 		} else {
-			s.tell(s.Note, "order %s also has an open %s payment (%s); both could be paid", other.OrderID, other.Source, shown(other))
+			s.tell(s.Warn, "order %s also has an open %s payment (%s); both could be paid", other.OrderID, other.Source, shown(other))
 		}
 	}
 }

@@ -279,6 +279,9 @@ func listRow(s Screen, p ledger.Payment) []cell {
 	if p.ReplacedBy != "" && p.State == ledger.Awaiting {
 		state += " (replaced)"
 	}
+	if len(p.Warnings) > 0 { // all of them, and what they mean, are told of the payment alone
+		state, color = state+" ("+p.Warnings[0].Code+")", red
+	}
 	created := p.CreatedAt
 	if created.IsZero() {
 		created = p.RecordedAt
