@@ -57,7 +57,7 @@ const topicExitCodes = `  0    done
   7    the API or the sign-in cannot be reached; nothing was made
   8    not paid (with --watch or --exit-status)
   9    a batch finished and some orders failed (6 outranks it)
-  130  interrupted by Ctrl-C or SIGTERM (servers end with 0)
+  130  interrupted by Ctrl-C or SIGTERM (webhook listen, sandbox serve: 0)
 
 A script needs one rule beside success and failure: repeat on 6. Without a
 ledger, give --idempotency-key.
