@@ -155,6 +155,19 @@ func newBench(t *testing.T, options cognito.Options) *bench {
 	return b
 }
 
+// says lets the pool say one text in place of another from now on.
+func (b *bench) says(text, instead string) {
+	next := b.calls.next
+	b.calls.next = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		answer := httptest.NewRecorder()
+		next.ServeHTTP(answer, r)
+		maps.Copy(w.Header(), answer.Header())
+		w.Header().Del("Content-Length")
+		w.WriteHeader(answer.Code)
+		_, _ = w.Write(bytes.ReplaceAll(answer.Body.Bytes(), []byte(text), []byte(instead)))
+	})
+}
+
 // client makes a client of the bench's pool; nobody can be asked where p is nil.
 func (b *bench) client(p Prompter) *Client {
 	return NewClient(b.Pool, http.DefaultTransport, b.clock.now, p, b.warned.add)

@@ -85,6 +85,25 @@ func TestTokenIsRenewedBeforeItExpires(t *testing.T) {
 	}
 }
 
+// An app client may give access tokens of a day beside ID tokens of five minutes.
+func TestAnIDTokenShorterThanTheAccessToken(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, cognito.Options{Lifetime: 5 * time.Minute})
+	b.says(`"ExpiresIn":300`, `"ExpiresIn":86400`)
+	s := b.session(t.TempDir(), FileOnly, newRing())
+	if err := s.Save(t.Context(), b.signIn(t)); err != nil {
+		t.Fatal(err)
+	}
+	b.clock.add(10 * time.Minute)
+	got := token(t, s)
+	if status, words := b.pool.Check(got.Reveal()); status != 0 {
+		t.Errorf("%d %s", status, words)
+	}
+	if n := b.calls.count("GetTokensFromRefreshToken"); n != 1 {
+		t.Errorf("%d refreshes", n)
+	}
+}
+
 func TestMargin(t *testing.T) {
 	t.Parallel()
 	at := time.Now()

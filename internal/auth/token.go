@@ -98,6 +98,14 @@ func (p Pool) check(c claims, at time.Time) error {
 	return nil
 }
 
+// life is how long the token lives from its issue on; 0 where it does not say.
+func (c claims) life() time.Duration {
+	if c.Issued == 0 || c.Expires <= c.Issued {
+		return 0
+	}
+	return c.Expires.time().Sub(c.Issued.time())
+}
+
 func orNone(text string) string {
 	if text == "" {
 		return "none"
@@ -152,8 +160,8 @@ func (c *Client) keys(ctx context.Context) ([]crypto.PublicKey, error) {
 // grant is what a token endpoint gave, before it is checked.
 type grant struct {
 	id, access, refresh, device string
-	lifetime                    time.Duration
-	nonce                       string // that the ID token has to carry; "" for none
+	lifetime                    time.Duration // of the access token
+	nonce                       string        // that the ID token has to carry; "" for none
 	at                          time.Time
 }
 
@@ -164,8 +172,10 @@ func granted(r *result, at time.Time) grant {
 	}
 }
 
-// receive checks tokens that the pool has just given. Their expiry counts from
-// now by our own clock, so that it may be wrong without harm.
+// receive checks tokens that the pool has just given. The ID token's expiry
+// counts from their receipt by our own clock, so that it may be wrong without
+// harm. What the endpoint says of lifetimes is the access token's, which an app
+// client sets apart from the ID token's.
 func (c *Client) receive(ctx context.Context, g grant) (Tokens, error) {
 	told, err := parse(g.id)
 	if g.id == "" {
@@ -186,12 +196,13 @@ func (c *Client) receive(ctx context.Context, g grant) (Tokens, error) {
 	if err != nil {
 		return Tokens{}, &Error{Kind: Config, Message: "sign-in's answer cannot be used: " + err.Error(), Hint: "check the auth settings: villapay env show -e " + c.pool.Env}
 	}
-	if g.lifetime <= 0 {
-		g.lifetime = told.Expires.time().Sub(told.Issued.time())
+	life := told.life()
+	if life == 0 {
+		life = g.lifetime // the best guess
 	}
 	return Tokens{
 		ID: id, Access: secret.New(g.access), Refresh: secret.New(g.refresh), Device: g.device,
-		Username: told.username(), ReceivedAt: g.at, ExpiresAt: g.at.Add(g.lifetime),
+		Username: told.username(), ReceivedAt: g.at, ExpiresAt: g.at.Add(life),
 	}, nil
 }
 

@@ -133,9 +133,33 @@ func TestReceiveChecks(t *testing.T) {
 		_, err := client.receive(t.Context(), g)
 		told(t, err, Config, says)
 	}
-	tokens, err := client.receive(t.Context(), grant{id: id(map[string]any{"nonce": "ours"}), nonce: "ours", at: time.Unix(1000, 0)})
-	if err != nil || !tokens.ExpiresAt.Equal(time.Unix(4600, 0)) {
-		t.Errorf("without expires_in: %v, expires %s", err, tokens.ExpiresAt)
+	if _, err := client.receive(t.Context(), grant{id: id(map[string]any{"nonce": "ours"}), nonce: "ours"}); err != nil {
+		t.Error(err)
+	}
+}
+
+// A token lives as long as it says itself, whatever the access token beside it
+// does and however wrong our clock is.
+func TestReceivedLifetime(t *testing.T) {
+	t.Parallel()
+	pool := Pool{Env: "dev", Region: "ap-southeast-1", UserPoolID: "ap-southeast-1_abc", ClientID: "c"}
+	client := NewClient(pool, offline{}, time.Now, nil, func(string) {})
+	for name, test := range map[string]struct {
+		access time.Duration
+		claims map[string]any
+		want   time.Duration
+	}{
+		"longer than the access token":      {5 * time.Minute, nil, time.Hour},
+		"shorter than the access token":     {24 * time.Hour, nil, time.Hour},
+		"the access token does not say":     {0, nil, time.Hour},
+		"it does not say when it was given": {5 * time.Minute, map[string]any{"iat": 0}, 5 * time.Minute},
+	} {
+		at := time.Unix(1000, 0)
+		id := unsigned(t, idClaims(pool, time.Now(), test.claims)).Reveal()
+		tokens, err := client.receive(t.Context(), grant{id: id, lifetime: test.access, at: at})
+		if err != nil || !tokens.ExpiresAt.Equal(at.Add(test.want)) {
+			t.Errorf("%s: %v, lives %s, want %s", name, err, tokens.ExpiresAt.Sub(at), test.want)
+		}
 	}
 }
 
