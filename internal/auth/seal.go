@@ -28,22 +28,36 @@ func (s *Store) open(ctx context.Context, c contents, name string) (t Tokens, fo
 	case e.Plain != nil:
 		return e.Plain.tokens(), true, nil
 	}
-	box, err := s.box(ctx, false)
+	kept := s.key != nil
+	data, err := s.unseal(ctx, e.Sealed, name)
+	if kept && errors.Is(err, errOtherKey) { // somebody has signed out and in again since the key was read
+		s.key = nil
+		data, err = s.unseal(ctx, e.Sealed, name)
+	}
 	if err != nil {
 		return Tokens{}, true, err
-	}
-	if len(e.Sealed) < box.NonceSize() {
-		return Tokens{}, true, errDamaged
-	}
-	data, err := box.Open(nil, e.Sealed[:box.NonceSize()], e.Sealed[box.NonceSize():], []byte(name))
-	if err != nil {
-		return Tokens{}, true, errOtherKey
 	}
 	var r record
 	if err := json.Unmarshal(data, &r); err != nil {
 		return Tokens{}, true, errDamaged
 	}
 	return r.tokens(), true, nil
+}
+
+// unseal opens one sealed session.
+func (s *Store) unseal(ctx context.Context, sealed []byte, name string) ([]byte, error) {
+	box, err := s.box(ctx, false)
+	if err != nil {
+		return nil, err
+	}
+	if len(sealed) < box.NonceSize() {
+		return nil, errDamaged
+	}
+	data, err := box.Open(nil, sealed[:box.NonceSize()], sealed[box.NonceSize():], []byte(name))
+	if err != nil {
+		return nil, errOtherKey
+	}
+	return data, nil
 }
 
 // put writes t into c, sealed or plain.

@@ -205,6 +205,28 @@ func TestUnreadableSessions(t *testing.T) {
 	}
 }
 
+// Signing out takes the key out of the keyring, and signing in makes another: a
+// long command, which has read the first, goes on.
+func TestANewKeyUnderALongCommand(t *testing.T) {
+	t.Parallel()
+	b, s, r := signedIn(t, cognito.RotatingID)
+	long := b.again(s, r)
+	_ = token(t, long)
+	if err := b.again(s, r).SignOut(t.Context(), false); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.again(s, r).Save(t.Context(), b.signIn(t)); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // once with the session of the other terminal, once with its own
+		b.clock.add(58 * time.Minute)
+		if status, words := b.pool.Check(token(t, long).Reveal()); status != 0 {
+			t.Errorf("%d %s", status, words)
+		}
+	}
+	_ = token(t, b.again(s, r)) // what the long command sealed opens for others
+}
+
 func TestTokenWithoutRefreshToken(t *testing.T) {
 	t.Parallel()
 	b, s, r := signedIn(t, cognito.ClientID)
