@@ -271,14 +271,18 @@ func (s *Session) SignOut(ctx context.Context, everywhere bool) error {
 
 // everywhere signs out on all devices, with a fresh access token.
 func (s *Session) everywhere(ctx context.Context, t Tokens) error {
-	if !t.fresh(s.client.now()) {
-		if _, err := s.renew(ctx, secret.String{}); err != nil {
+	if t.Access.Empty() {
+		return &Error{Kind: Denied, Message: "this session came from --with-token and has no access token: it cannot sign out other devices", Hint: "sign in with a password first: " + s.client.login()}
+	}
+	access := t
+	if told, err := parse(t.Access.Reveal()); err == nil && told.life() > 0 {
+		access.ExpiresAt = t.ReceivedAt.Add(told.life())
+	}
+	if now := s.client.now(); !access.fresh(now) && !t.Refresh.Empty() {
+		if _, err := s.renew(ctx, t.ID); err != nil {
 			return err
 		}
 		t = s.tokens
-	}
-	if t.Access.Empty() {
-		return &Error{Kind: Denied, Message: "this session came from --with-token and has no access token: it cannot sign out other devices", Hint: "sign in with a password first: " + s.client.login()}
 	}
 	return s.client.SignOutEverywhere(ctx, t)
 }

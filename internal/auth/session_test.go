@@ -244,7 +244,7 @@ func TestTokenWithoutRefreshToken(t *testing.T) {
 	b.clock.add(2 * time.Minute)
 	_, err = b.again(s, r).Token(t.Context())
 	told(t, err, NotSignedIn, "expired at", "came without a refresh token", "villapay login -e dev")
-	told(t, b.again(s, r).SignOut(t.Context(), true), NotSignedIn, "came without a refresh token")
+	told(t, b.again(s, r).SignOut(t.Context(), true), Denied, "no access token", "sign in with a password")
 	if err := b.again(s, r).SignOut(t.Context(), false); err != nil || b.calls.count("RevokeToken") != 0 {
 		t.Errorf("%v, %v", err, b.calls.all)
 	}

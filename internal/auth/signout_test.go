@@ -106,3 +106,25 @@ func TestSignOutEverywhere(t *testing.T) {
 	_, err = b.again(s, r).Token(t.Context())
 	told(t, err, NotSignedIn, "not signed in")
 }
+
+// An app client may give ID tokens of a day beside access tokens of an hour,
+// which is what signing out everywhere takes.
+func TestSignOutEverywhereWithAShortAccessToken(t *testing.T) {
+	t.Parallel()
+	for after, renewals := range map[time.Duration]int{50 * time.Minute: 0, 58 * time.Minute: 1, 2 * time.Hour: 1} {
+		b := newBench(t, cognito.Options{})
+		s := b.session(t.TempDir(), FileOnly, newRing())
+		tokens := b.signIn(t)
+		tokens.ExpiresAt = tokens.ReceivedAt.Add(24 * time.Hour)
+		if err := s.Save(t.Context(), tokens); err != nil {
+			t.Fatal(err)
+		}
+		b.clock.add(after)
+		if err := s.SignOut(t.Context(), true); err != nil {
+			t.Errorf("after %s: %v", after, err)
+		}
+		if n := b.calls.count("GetTokensFromRefreshToken"); n != renewals {
+			t.Errorf("after %s: %d renewals, want %d", after, n, renewals)
+		}
+	}
+}
