@@ -96,9 +96,9 @@ func (c *doctor) show(ctx context.Context, format string, checks []check) error 
 	}
 	rows := make([][]string, 0, len(checks))
 	for _, k := range checks {
-		text := k.Message
+		text := render.Visible(k.Message)
 		if k.Hint != "" {
-			text += "\nhint: " + k.Hint
+			text += "\nhint: " + render.Visible(k.Hint)
 		}
 		rows = append(rows, []string{k.Status, k.Name, text})
 	}
@@ -196,20 +196,38 @@ func (c *doctor) signIn(ctx context.Context, settings *config.Config) check {
 	if err != nil {
 		return failed("sign-in", err)
 	}
-	if status.Warning != "" {
-		return warning("sign-in", "where there is a keyring, run `villapay login` again; a script can use VILLAPAY_TOKEN", "%s: %s", status.Username, status.Warning)
+	if status.Store == "environment" {
+		return c.givenToken(status)
 	}
-	if !status.ExpiresAt.IsZero() && status.ExpiresAt.Before(c.app.Now()) && !status.Renewable {
+	who := status.Username
+	if who == "" {
+		who = "signed in"
+	}
+	if status.Warning != "" {
+		return warning("sign-in", "where there is a keyring, run `villapay login` again; a script can use VILLAPAY_TOKEN", "%s: %s", who, status.Warning)
+	}
+	if status.Renewable {
+		return ok("sign-in", "%s, renewed by itself; tokens in: %s", who, status.Store)
+	}
+	if !c.app.Now().Before(status.ExpiresAt) {
 		return check{Name: "sign-in", Status: "fail", Message: "the token has expired", Hint: "run `villapay login`", code: exitDenied}
 	}
-	until := ""
-	switch {
-	case status.Renewable:
-		until = ", renewed by itself"
-	case !status.ExpiresAt.IsZero():
-		until = ", ends " + render.In(c.app.Now(), status.ExpiresAt)
+	return ok("sign-in", "%s, ends %s; tokens in: %s", who, render.In(c.app.Now(), status.ExpiresAt), status.Store)
+}
+
+// givenToken looks at VILLAPAY_TOKEN, which beats any sign-in.
+func (c *doctor) givenToken(status auth.Status) check {
+	text := "VILLAPAY_TOKEN"
+	if status.Username != "" {
+		text += " of " + status.Username
 	}
-	return ok("sign-in", "%s%s; tokens in: %s", status.Username, until, status.Store)
+	switch {
+	case status.ExpiresAt.IsZero():
+		return ok("sign-in", "%s; it does not say until when", text)
+	case !c.app.Now().Before(status.ExpiresAt):
+		return check{Name: "sign-in", Status: "fail", Message: "the token in VILLAPAY_TOKEN has expired", Hint: auth.GivenHint, code: exitDenied}
+	}
+	return ok("sign-in", "%s, ends %s", text, render.In(c.app.Now(), status.ExpiresAt))
 }
 
 // connection asks the API for a path that any API has or has not: whatever it

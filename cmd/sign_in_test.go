@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"encoding/base64"
 	"fmt"
 	"io/fs"
 	"net"
@@ -13,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/villapay/villapay/internal/auth"
 	"github.com/villapay/villapay/internal/sandbox"
 	"github.com/villapay/villapay/internal/sandbox/cognito"
 )
@@ -234,4 +236,55 @@ func TestSessionsOfEnvironments(t *testing.T) {
 	if r := m.run(t, "whoami", "--env", "dev"); r.code != 4 {
 		t.Errorf("dev: exit %d, %s", r.code, r.stdout)
 	}
+}
+
+// doctor says of VILLAPAY_TOKEN what a payment with it would meet, and asks for
+// no login, which the variable would override.
+func TestDoctorLooksAtTheGivenToken(t *testing.T) {
+	t.Parallel()
+	m, _ := signInMachine(t, cognito.ClientID)
+	for name, test := range map[string]struct{ token, status, says, hint string }{
+		"a word in front":  {"Bearer abc", "fail", "VILLAPAY_TOKEN is not a token: there is white space", auth.GivenHint},
+		"an access token":  {unsignedToken(`{"token_use":"access","exp":32503680000}`), "fail", "VILLAPAY_TOKEN is an access token", auth.GivenHint},
+		"expired":          {unsignedToken(`{"token_use":"id","exp":1700000000}`), "fail", "the token in VILLAPAY_TOKEN has expired", auth.GivenHint},
+		"nobody's":         {unsignedToken(`{"token_use":"id","exp":32503680000}`), "ok", "VILLAPAY_TOKEN, ends in ", ""},
+		"somebody's":       {unsignedToken(`{"token_use":"id","exp":32503680000,"email":"ann@example.com"}`), "ok", "VILLAPAY_TOKEN of ann@example.com, ends in ", ""},
+		"without an end":   {unsignedToken(`{"token_use":"id"}`), "ok", "VILLAPAY_TOKEN; it does not say until when", ""},
+		"no token we know": {"opaque", "ok", "VILLAPAY_TOKEN; it does not say until when", ""},
+	} {
+		with := m.with("VILLAPAY_TOKEN=" + test.token)
+		r := with.run(t, "doctor", "--jq", `.[] | select(.name=="sign-in") | "\(.status) \(.message) | \(.hint)"`)
+		want, code := test.status+" "+test.says, 0
+		if test.status == "fail" {
+			code = 4
+		}
+		if r.code != code || !strings.HasPrefix(r.stdout, want) || !strings.HasSuffix(r.stdout, " | "+test.hint+"\n") {
+			t.Errorf("%s: exit %d, %s%s", name, r.code, r.stdout, r.stderr)
+		}
+	}
+	if r := m.with("VILLAPAY_TOKEN=Bearer abc").run(t, "whoami"); r.code != 4 || r.stdout != "" || !strings.Contains(r.stderr, "white space") {
+		t.Errorf("whoami: exit %d, %s%s", r.code, r.stdout, r.stderr)
+	}
+}
+
+// What a token says of itself stays on its line of a table, and as it is in JSON.
+func TestNamesInTokensAreOneLine(t *testing.T) {
+	t.Parallel()
+	m, _ := signInMachine(t, cognito.ClientID)
+	m = m.with("VILLAPAY_TOKEN=" + unsignedToken(`{"token_use":"id","exp":32503680000,"iss":"https://x/pool\nEnvironment","cognito:username":"ann\nToken until | never"}`))
+	r := m.run(t, "whoami")
+	if r.code != 0 || !strings.Contains(r.stdout, `ann\nToken until | never`) || !strings.Contains(r.stdout, `pool\nEnvironment`) {
+		t.Errorf("whoami: exit %d\n%s%s", r.code, r.stdout, r.stderr)
+	}
+	if r := m.run(t, "doctor"); r.code != 0 || !strings.Contains(r.stdout, `ann\nToken until | never`) {
+		t.Errorf("doctor: exit %d\n%s%s", r.code, r.stdout, r.stderr)
+	}
+	if r := m.run(t, "whoami", "--jq", ".username"); r.stdout != "ann\nToken until | never\n" {
+		t.Errorf("JSON: %q", r.stdout)
+	}
+}
+
+// unsignedToken is a token with these claims and no valid signature.
+func unsignedToken(claims string) string {
+	return "eyJhbGciOiJSUzI1NiJ9." + base64.RawURLEncoding.EncodeToString([]byte(claims)) + ".c2ln"
 }

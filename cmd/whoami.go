@@ -74,7 +74,7 @@ func (c *whoami) rows(s auth.Status) [][]string {
 		"keyring":     "sealed in " + s.Path + ", its key in the keyring",
 		"file":        "in clear in " + s.Path,
 	}[s.Store]
-	rows := [][]string{{"User", s.Username}, {"Environment", s.Env}, {"User pool", s.UserPoolID}, {"Tokens kept", kept}}
+	rows := [][]string{{"User", render.Visible(s.Username)}, {"Environment", s.Env}, {"User pool", render.Visible(s.UserPoolID)}, {"Tokens kept", kept}}
 	if !s.ExpiresAt.IsZero() {
 		until := render.Stamp(s.ExpiresAt) + " (" + render.In(c.app.Now(), s.ExpiresAt) + ")"
 		if s.Renewable {

@@ -211,10 +211,11 @@ func checkGiven(token secret.String) error {
 	if message == "" {
 		return nil
 	}
-	return &Error{Kind: NotSignedIn, Message: message, Hint: givenHint}
+	return &Error{Kind: NotSignedIn, Message: message, Hint: GivenHint}
 }
 
-const givenHint = "set VILLAPAY_TOKEN to a new ID token, or unset it and run `villapay login`"
+// GivenHint is what to do about a VILLAPAY_TOKEN that cannot be used.
+const GivenHint = "set VILLAPAY_TOKEN to a new ID token, or unset it and run `villapay login`"
 
 func (s *Session) givenRefused() error {
 	message := "the API refused the token in VILLAPAY_TOKEN"
@@ -223,7 +224,7 @@ func (s *Session) givenRefused() error {
 	} else if told.Expires != 0 && !s.client.now().Before(told.Expires.time()) {
 		message += ": it expired at " + told.Expires.time().UTC().Format(time.RFC3339)
 	}
-	return &Error{Kind: NotSignedIn, Message: message, Hint: givenHint}
+	return &Error{Kind: NotSignedIn, Message: message, Hint: GivenHint}
 }
 
 // Save makes tokens the session of the environment. Before they are written
@@ -299,10 +300,14 @@ type Status struct {
 	Renewable  bool      // whether it will be renewed by itself
 }
 
-// Status reads the session without renewing it.
+// Status reads the session without renewing it. A VILLAPAY_TOKEN that
+// [Session.Token] refuses is refused here too.
 func (s *Session) Status(ctx context.Context) (Status, error) {
 	status := Status{Env: s.client.pool.Env, UserPoolID: s.client.pool.UserPoolID}
 	if !s.given.Empty() {
+		if err := checkGiven(s.given); err != nil {
+			return status, err
+		}
 		status.Store = "environment"
 		if told, err := parse(s.given.Reveal()); err == nil {
 			status.Username = told.username()

@@ -270,6 +270,8 @@ func TestGivenToken(t *testing.T) {
 	} {
 		_, err := given(text).Token(t.Context())
 		told(t, err, NotSignedIn, says, "unset it")
+		_, err = given(text).Status(t.Context())
+		told(t, err, NotSignedIn, says, "unset it")
 	}
 	_, err := given("opaque").Refresh(t.Context(), secret.New("opaque"))
 	told(t, err, NotSignedIn, "the API refused the token in VILLAPAY_TOKEN: this is not a token")
