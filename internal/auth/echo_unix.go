@@ -2,7 +2,12 @@
 
 package auth
 
-import "golang.org/x/sys/unix"
+import (
+	"os"
+	"os/signal"
+
+	"golang.org/x/sys/unix"
+)
 
 // hide stops the terminal from showing what is typed. It still gives whole
 // lines, and turns Ctrl-C into a signal.
@@ -15,4 +20,12 @@ func hide(fd int) error {
 	state.Lflag |= unix.ICANON | unix.ISIG
 	state.Iflag |= unix.ICRNL
 	return unix.IoctlSetTermios(fd, setTermios, state)
+}
+
+// continuations tells, until stop is called, whenever the process goes on after
+// it was stopped.
+func continuations() (continued <-chan os.Signal, stop func()) {
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, unix.SIGCONT)
+	return signals, func() { signal.Stop(signals) }
 }

@@ -1,6 +1,10 @@
 package auth
 
-import "golang.org/x/sys/windows"
+import (
+	"os"
+
+	"golang.org/x/sys/windows"
+)
 
 // hide stops the console from showing what is typed. It still gives whole
 // lines, and turns Ctrl-C into a signal.
@@ -14,3 +18,6 @@ func hide(fd int) error {
 	mode |= windows.ENABLE_LINE_INPUT | windows.ENABLE_PROCESSED_INPUT
 	return windows.SetConsoleMode(handle, mode)
 }
+
+// continuations tells nothing: here no process is stopped from the keyboard.
+func continuations() (continued <-chan os.Signal, stop func()) { return nil, func() {} }

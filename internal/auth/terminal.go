@@ -79,20 +79,22 @@ func (t *Terminal) Choose(ctx context.Context, label string, options []string) (
 	return 0, errors.New("no choice was made")
 }
 
-// ask shows the label and reads the answer. What is hidden is hidden before the
-// label shows: whoever answers a prompt at once, as scripts do, must not be
-// seen. However the prompt ends, the terminal is put back first; when ctx ends
-// it, the read itself stays behind, since it cannot be called back.
+// ask shows the label and reads the answer. However the prompt ends, the
+// terminal is put back first; when ctx ends it, the read itself stays behind,
+// since it cannot be called back. Where Ctrl-Z stopped it, a shell has had the
+// terminal meanwhile, so all is set and shown again.
 func (t *Terminal) ask(ctx context.Context, label string, hidden bool) (string, error) {
 	if err := ctx.Err(); err != nil {
 		return "", err
 	}
 	before, err := term.GetState(t.fd)
-	if err == nil && hidden {
-		err = hide(t.fd)
-	}
 	if err != nil {
 		return "", fmt.Errorf("ask at the terminal: %w", err)
+	}
+	continued, stop := continuations()
+	defer stop()
+	if err := t.present(label, hidden); err != nil {
+		return "", err
 	}
 	defer func() {
 		_ = term.Restore(t.fd, before)
@@ -100,7 +102,6 @@ func (t *Terminal) ask(ctx context.Context, label string, hidden bool) (string, 
 			_, _ = fmt.Fprintln(t.out) // the line end that was typed did not show, or was none
 		}
 	}()
-	_, _ = fmt.Fprint(t.out, label)
 	type line struct {
 		text string
 		err  error
@@ -110,15 +111,33 @@ func (t *Terminal) ask(ctx context.Context, label string, hidden bool) (string, 
 		text, err := t.readLine()
 		typed <- line{text, err}
 	}()
-	select {
-	case l := <-typed:
-		if errors.Is(l.err, io.EOF) {
-			return "", errors.New("the prompt was closed without an answer")
+	for {
+		select {
+		case l := <-typed:
+			if errors.Is(l.err, io.EOF) {
+				return "", errors.New("the prompt was closed without an answer")
+			}
+			return l.text, l.err
+		case <-continued:
+			if err := t.present(label, hidden); err != nil {
+				return "", err
+			}
+		case <-ctx.Done():
+			return "", ctx.Err()
 		}
-		return l.text, l.err
-	case <-ctx.Done():
-		return "", ctx.Err()
 	}
+}
+
+// present shows the label. What is hidden is hidden before: whoever answers a
+// prompt at once, as scripts do, must not be seen.
+func (t *Terminal) present(label string, hidden bool) error {
+	if hidden {
+		if err := hide(t.fd); err != nil {
+			return fmt.Errorf("ask at the terminal: %w", err)
+		}
+	}
+	_, _ = fmt.Fprint(t.out, label)
+	return nil
 }
 
 // lineLimit bounds an answer, in bytes; a pasted redirect address is the

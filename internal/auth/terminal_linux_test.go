@@ -103,6 +103,19 @@ func (p *pty) echoes(t *testing.T) bool {
 	return state.Lflag&unix.ECHO != 0
 }
 
+// echo makes typing show.
+func (p *pty) echo(t *testing.T) {
+	t.Helper()
+	state, err := unix.IoctlGetTermios(int(p.tty.Fd()), unix.TCGETS)
+	if err != nil {
+		t.Fatal(err)
+	}
+	state.Lflag |= unix.ECHO
+	if err := unix.IoctlSetTermios(int(p.tty.Fd()), unix.TCSETS, state); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func (p *pty) waitEcho(t *testing.T, want bool) {
 	t.Helper()
 	for start := time.Now(); p.echoes(t) != want; time.Sleep(time.Millisecond) {
@@ -211,6 +224,41 @@ func TestCtrlCAtAHiddenPrompt(t *testing.T) {
 		if got := command.ProcessState.ExitCode(); got != code || !p.echoes(t) {
 			t.Errorf("%q: exit %d, echo %v", keys, got, p.echoes(t))
 		}
+	}
+}
+
+// Ctrl-Z gives the terminal to a shell, which makes it echo. When the command
+// goes on, the prompt shows again, and what is typed still does not.
+func TestAStoppedPromptGoesOn(t *testing.T) {
+	t.Parallel()
+	p := openPTY(t)
+	command := prompting(t, p)
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	p.wait(t, "Password: ")
+	// Not by the key: it stops nothing in a session without a shell.
+	if err := command.Process.Signal(unix.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	var status unix.WaitStatus
+	if _, err := unix.Wait4(command.Process.Pid, &status, unix.WUNTRACED, nil); err != nil || !status.Stopped() {
+		t.Fatalf("it is not stopped: %v, %v", status, err)
+	}
+	p.echo(t)
+	p.types(t, "$ fg\n") // to the shell
+	p.wait(t, "$ fg\r\n")
+	if err := unix.IoctlSetInt(int(p.tty.Fd()), unix.TCFLSH, unix.TCIFLUSH); err != nil { // the shell has read it
+		t.Fatal(err)
+	}
+	if err := command.Process.Signal(unix.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	p.wait(t, "$ fg\r\nPassword: ")
+	p.types(t, "hunter2\n")
+	p.wait(t, "7 letters")
+	if err := command.Wait(); err != nil || strings.Contains(p.screen(), "hunter2") || !p.echoes(t) {
+		t.Errorf("%v, shows %q, echo %v", err, p.screen(), p.echoes(t))
 	}
 }
 
