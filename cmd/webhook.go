@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -29,11 +30,12 @@ func (s *secretFlag) register(cmd *cobra.Command) {
 // key is the secret key that notifications are signed with.
 func (s *secretFlag) key(a *app) (secret.String, error) {
 	if s.file == "" {
-		if text := a.Getenv("VILLAPAY_WEBHOOK_SECRET"); text != "" {
+		// As from a file: a mounted secret mostly ends in a line break.
+		if text := strings.TrimRight(a.Getenv("VILLAPAY_WEBHOOK_SECRET"), "\r\n"); text != "" {
 			return secret.New(text), nil
 		}
 		return secret.String{}, &localError{
-			err:  errors.New("there is no secret key to verify notifications with"),
+			err:  errors.New("there is no secret key for notifications"),
 			hint: "set VILLAPAY_WEBHOOK_SECRET, or use --secret-file FILE",
 		}
 	}
