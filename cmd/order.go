@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -38,9 +39,14 @@ func oneOrder(cmd *cobra.Command, args []string) error {
 	return oneOrMore(cmd, args)
 }
 
+// completionLimit is how long somebody who pressed TAB waits for the ledger.
+const completionLimit = time.Second
+
 // completeOrderIDs offers the order IDs of the ledger that are not given yet.
 func (a *app) completeOrderIDs(cmd *cobra.Command, given []string, typed string) ([]string, cobra.ShellCompDirective) {
-	ids, err := a.orderIDs(cmd.Context(), typed)
+	ctx, cancel := context.WithTimeout(cmd.Context(), completionLimit)
+	defer cancel()
+	ids, err := a.orderIDs(ctx, typed)
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
