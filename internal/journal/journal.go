@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"unicode"
 	"unicode/utf16"
@@ -105,6 +106,7 @@ func (j *Journal) open() error {
 	if err := os.MkdirAll(j.dir, 0o700); err != nil {
 		return err
 	}
+	j.tighten()
 	if info, err := os.Stat(j.Path()); err == nil && info.Size() >= MaxSize {
 		_ = os.Rename(j.Path(), j.Path()+".1")
 	}
@@ -117,6 +119,19 @@ func (j *Journal) open() error {
 		j.size = info.Size()
 	}
 	return nil
+}
+
+// tighten takes others' permissions off the files, which a restored backup may
+// have left, where it can.
+func (j *Journal) tighten() {
+	if runtime.GOOS == "windows" {
+		return
+	}
+	for _, path := range []string{j.Path(), j.Path() + ".1"} {
+		if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() && info.Mode().Perm()&0o077 != 0 {
+			_ = os.Chmod(path, 0o600)
+		}
+	}
 }
 
 // Close closes the file, if any was opened.

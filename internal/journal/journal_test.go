@@ -3,6 +3,7 @@ package journal
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -113,6 +114,32 @@ func TestItIsRotatedBySize(t *testing.T) {
 	}
 	if now.Size() > MaxSize/2 || older.Size() < MaxSize {
 		t.Errorf("sizes %d and %d", now.Size(), older.Size())
+	}
+}
+
+// A log that others could read is taken away from them, also when it is full
+// and becomes the older one.
+func TestALooseFileIsTightened(t *testing.T) {
+	t.Parallel()
+	for name, size := range map[string]int64{"small": 0, "full": MaxSize} {
+		j := New(t.TempDir())
+		for _, path := range []string{j.Path(), j.Path() + ".1"} {
+			if err := os.WriteFile(path, nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if err := errors.Join(os.Truncate(path, size), os.Chmod(path, 0o644)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		j.Logger().Info("x")
+		if err := j.Close(); err != nil {
+			t.Fatal(err)
+		}
+		for _, path := range []string{j.Path(), j.Path() + ".1"} {
+			if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
+				t.Errorf("%s: %v, %v", name, info, err)
+			}
+		}
 	}
 }
 
