@@ -175,6 +175,13 @@ func answer(req *http.Request, status int) (*http.Response, error) {
 	return &http.Response{StatusCode: status, Header: http.Header{}, Body: http.NoBody, Request: req}, nil
 }
 
+// silent never answers.
+func silent(req *http.Request) (*http.Response, error) {
+	gotConn(req)
+	<-req.Context().Done()
+	return nil, req.Context().Err()
+}
+
 // contextFor is a context that ends after d.
 func contextFor(t *testing.T, d time.Duration) (context.Context, context.CancelFunc) {
 	t.Helper()

@@ -47,18 +47,13 @@ func (s *Service) Statuses(ctx context.Context, orderIDs []string, ask bool) ([]
 // Status tells what is known of an order now: it asks the API where there is a
 // status endpoint, records the answer, and falls back on the ledger.
 func (s *Service) Status(ctx context.Context, orderID string, ask bool) (Report, error) {
-	ctx, cancel := context.WithTimeout(ctx, s.Timeout)
-	defer cancel()
 	report := Report{OrderID: orderID, NoEndpoint: s.StatusPath == ""}
 	known, err := s.payments(ctx, orderID)
+	if err == nil && ask && !report.NoEndpoint {
+		known, err = s.askStatus(ctx, orderID, &report)
+	}
 	if err != nil {
 		return report, err
-	}
-	if ask && !report.NoEndpoint {
-		known, err = s.askStatus(ctx, orderID, known, &report)
-		if err != nil {
-			return report, err
-		}
 	}
 	report.Payment, report.Found = Chosen(known)
 	report.Others = max(0, len(known)-1)
@@ -70,6 +65,8 @@ func (s *Service) payments(ctx context.Context, orderID string) ([]ledger.Paymen
 	if s.Ledger == nil {
 		return nil, nil
 	}
+	ctx, cancel := context.WithTimeout(ctx, s.Timeout)
+	defer cancel()
 	return s.Ledger.Payments(ctx, s.Scope, orderID)
 }
 
@@ -88,24 +85,32 @@ func Chosen(payments []ledger.Payment) (ledger.Payment, bool) {
 }
 
 // askStatus asks the API, records what it says, and returns the payments as
-// they stand then, the newest first.
-func (s *Service) askStatus(ctx context.Context, orderID string, known []ledger.Payment, report *Report) ([]ledger.Payment, error) {
+// they stand then, the newest first. Asking may take all the time there is, and
+// a notification may tell meanwhile: the ledger is read after it.
+func (s *Service) askStatus(ctx context.Context, orderID string, report *Report) ([]ledger.Payment, error) {
 	var answer api.StatusAnswer
-	_, err := s.API.Retry(ctx, func(ctx context.Context) (err error) {
+	asking, cancel := context.WithTimeout(ctx, s.Timeout)
+	_, failed := s.API.Retry(asking, func(ctx context.Context) (err error) {
 		answer, err = s.API.Status(ctx, s.StatusPath, orderID)
 		return err
 	})
+	cancel()
+	known, err := s.payments(ctx, orderID)
 	switch {
-	case errors.Is(err, api.ErrNoRoute):
+	case err != nil:
+		return known, err
+	case errors.Is(failed, api.ErrNoRoute):
 		report.NoEndpoint = true
 		return known, nil
-	case errors.Is(err, api.ErrNoOrder):
+	case errors.Is(failed, api.ErrNoOrder):
 		report.NoOrder = true
 		return known, nil
-	case err != nil:
-		report.Err = err
+	case failed != nil:
+		report.Err = failed
 		return known, nil //nolint:nilerr // the report tells of it, beside what the ledger knows
 	}
+	ctx, cancel = context.WithTimeout(ctx, recordWithin)
+	defer cancel()
 	if answer.BankID == orderID {
 		answer.BankID = "" // it only repeats what it was asked
 	}

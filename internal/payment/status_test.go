@@ -201,6 +201,34 @@ func TestWhereTheAPIDoesNotTell(t *testing.T) {
 	})
 }
 
+// What a notification tells while the API is being asked is told, whatever comes
+// of asking: even where that takes all the time there is.
+func TestPaidWhileTheAPIIsAsked(t *testing.T) {
+	t.Parallel()
+	for name, answers := range map[string]func(*http.Request) (*http.Response, error){
+		"refused":      func(req *http.Request) (*http.Response, error) { return answer(req, 403) },
+		"no route":     func(req *http.Request) (*http.Response, error) { return answer(req, 404) },
+		"it is down":   func(req *http.Request) (*http.Response, error) { return answer(req, 503) },
+		"it is silent": silent,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, sandbox.Options{})
+				p := w.start(t, 0)
+				made := p.mustMake(t, Request{OrderID: "4925"})
+				w.between(func(req *http.Request, _ http.RoundTripper) (*http.Response, error) {
+					pay(t, p, made)
+					return answers(req)
+				})
+				if got := p.status(t, "4925", true); got.Payment.State != ledger.Paid || got.Err == nil && !got.NoEndpoint {
+					t.Errorf("%s, %v", got.Payment.State, got.Err)
+				}
+			})
+		})
+	}
+}
+
 // An order that was made elsewhere, or whose answer was lost here, and is paid:
 // that is what counts. What was said is kept for when the order is recorded.
 func TestAStatusAboutAnotherBankOrder(t *testing.T) {
