@@ -16,14 +16,12 @@ import (
 )
 
 // watchLive follows one order on the whole terminal and leaves its last state
-// behind when it ends.
-func (a *app) watchLive(ctx context.Context, service *payment.Service, orderID string) error {
+// behind when it ends. own is the payment to follow; the zero Payment is none.
+func (a *app) watchLive(ctx context.Context, service *payment.Service, orderID string, own ledger.Payment) error {
 	service.Note = nil // the view itself says what is going on
 	view := &liveView{app: a}
-	report, err := service.Watch(ctx, orderID, true, func(r payment.Report) error {
-		if r.Found {
-			view.show(r)
-		}
+	report, err := service.Watch(ctx, orderID, own, func(r payment.Report) error {
+		view.show(r)
 		return nil
 	})
 	view.end()

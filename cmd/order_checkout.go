@@ -76,7 +76,7 @@ func (c *orderCheckout) run(ctx context.Context, args []string) error {
 	serving, stop := context.WithCancel(ctx)
 	done := make(chan error, 1)
 	go func() { done <- c.app.serve(serving, listener, server) }()
-	report, err := c.follow(ctx, service, server, listener.Addr(), args[0])
+	report, err := c.follow(ctx, service, server, listener.Addr(), open)
 	if err == nil {
 		_ = api.Sleep(ctx, checkout.Linger) // so that every open page sees the end
 	}
@@ -114,7 +114,7 @@ func (c *orderCheckout) open(ctx context.Context, settings *config.Config, order
 	if len(payments) == 0 {
 		return ledger.Payment{}, noPayment(orderID, settings.Profile.Name)
 	}
-	open := openPayment(payments)
+	open, _ := payment.Open(payments)
 	if why := whyNoCode(open); why != "" {
 		f := &failure{Code: "not_open", Message: fmt.Sprintf("order %s cannot be paid: %s", orderID, why), ExitCode: exitRefused}
 		if open.State != ledger.Paid {
@@ -151,19 +151,19 @@ func (c *orderCheckout) page(settings *config.Config, service *payment.Service, 
 	return checkout.New(page, hosts)
 }
 
-// follow shows the page's address and tells the page what becomes of the order.
-func (c *orderCheckout) follow(ctx context.Context, service *payment.Service, server *checkout.Server, addr net.Addr, orderID string) (payment.Report, error) {
+// follow shows the page's address and tells the page what becomes of its payment.
+func (c *orderCheckout) follow(ctx context.Context, service *payment.Service, server *checkout.Server, addr net.Addr, open ledger.Payment) (payment.Report, error) {
 	if err := c.app.write([]byte(server.URL() + "\n")); err != nil {
 		return payment.Report{}, err
 	}
 	c.invite(ctx, server.URL(), addr)
-	shown := false
-	return service.Watch(ctx, orderID, true, func(r payment.Report) error {
+	shown := open
+	return service.Watch(ctx, open.OrderID, open, func(r payment.Report) error {
 		server.Show(r.Payment)
-		if shown && r.Found {
+		if !sameLine(shown, r.Payment) {
+			shown = r.Payment
 			fmt.Fprintln(c.app.Err, changeLine(c.app.Now(), r.Payment))
 		}
-		shown = true
 		return nil
 	})
 }

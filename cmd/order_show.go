@@ -58,7 +58,7 @@ func (c *orderShow) run(ctx context.Context, args []string) error {
 		return noPayment(args[0], settings.Profile.Name)
 	}
 	if format == "qr" || c.code.file != "" {
-		open := openPayment(payments)
+		open, _ := payment.Open(payments)
 		if c.code.file != "" {
 			if err := c.app.writeCodeFile(open, c.code); err != nil {
 				return err
@@ -69,21 +69,6 @@ func (c *orderShow) run(ctx context.Context, args []string) error {
 		}
 	}
 	return c.show(ctx, opened, format, payments)
-}
-
-// openPayment is the payment whose code may be drawn, or, where there is none,
-// the one that says why not.
-func openPayment(payments []ledger.Payment) ledger.Payment {
-	chosen, _ := payment.Chosen(payments)
-	if chosen.State == ledger.Paid {
-		return chosen
-	}
-	for _, p := range payments {
-		if whyNoCode(p) == "" {
-			return p
-		}
-	}
-	return chosen
 }
 
 func (c *orderShow) show(ctx context.Context, opened *ledger.Ledger, format string, payments []ledger.Payment) error {

@@ -28,7 +28,7 @@ func newOrderStatus(a *app) *cobra.Command {
 		Long: `Tells what is known of each order now. It asks the API where the environment has
 a status endpoint, and otherwise tells what the ledger knows and how old that is.
 An order with several payments is answered by the paid one if any, else by the
-newest.`,
+newest; while it is watched, the newest that can be paid comes before others.`,
 		Example: `  villapay order status 492500004632 --env sandbox
   villapay order status 492500004632 --env sandbox --offline -o json
   villapay sandbox pay 492500004632

@@ -105,7 +105,7 @@ func (c *payQR) show(ctx context.Context, service *payment.Service, format strin
 				return err
 			}
 		}
-		return c.app.watchLive(ctx, service, p.OrderID)
+		return c.app.watchLive(ctx, service, p.OrderID, p)
 	}
 	if err := c.app.showPayment(ctx, format, p, c.code, true); err != nil {
 		return err

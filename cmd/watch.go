@@ -11,26 +11,26 @@ import (
 )
 
 // watchOrder follows one order until it is settled: at a terminal as a live
-// view, piped as a line for each change. shown is the payment as it has been
-// printed already, if it has.
-func (a *app) watchOrder(ctx context.Context, service *payment.Service, format, orderID string, shown ledger.Payment) error {
+// view, piped as a line for each change. own is the payment that has been shown
+// already, which is then the one to follow; the zero Payment where none has.
+func (a *app) watchOrder(ctx context.Context, service *payment.Service, format, orderID string, own ledger.Payment) error {
 	if a.hasView(service, format) {
-		return a.watchLive(ctx, service, orderID)
+		return a.watchLive(ctx, service, orderID, own)
 	}
 	write, err := a.changes(ctx, format)
 	if err != nil {
 		return err
 	}
-	toldSource := false
-	report, err := service.Watch(ctx, orderID, true, func(r payment.Report) error {
+	shown, toldSource := own, false
+	report, err := service.Watch(ctx, orderID, own, func(r payment.Report) error {
 		switch {
-		case r.Found && r.Err != nil:
+		case r.Err != nil:
 			a.warn("order %s: cannot ask the API, trying again: %s", orderID, r.Err)
-		case r.Found && r.NoEndpoint && !toldSource:
+		case r.NoEndpoint && !toldSource:
 			toldSource = true
 			a.note("%s: a notification will tell", noEndpoint)
 		}
-		if !r.Found || r.Payment.State == shown.State && r.Payment.BankState == shown.BankState && r.Payment.Key == shown.Key {
+		if sameLine(shown, r.Payment) {
 			return nil
 		}
 		shown = r.Payment
@@ -42,6 +42,11 @@ func (a *app) watchOrder(ctx context.Context, service *payment.Service, format, 
 	return a.watched(service, report)
 }
 
+// sameLine tells whether there is nothing to write of what became of a payment.
+func sameLine(before, now ledger.Payment) bool {
+	return before.State == now.State && before.BankState == now.BankState && before.Key == now.Key
+}
+
 const noEndpoint = "the API has no status endpoint"
 
 // hasView tells whether watching takes the whole terminal. It does not where
@@ -50,13 +55,19 @@ func (a *app) hasView(service *payment.Service, format string) bool {
 	return format == "table" && service.Ledger != nil && a.OutTTY && a.Getenv("TERM") != "dumb" && (!a.debugging() || !a.ErrTTY)
 }
 
-// watched is how watching ends: 0 paid, 8 expired, 5 failed.
+// watched is how watching ends: 0 paid, 8 expired or replaced, 5 failed.
 func (a *app) watched(service *payment.Service, report payment.Report) error {
+	p := report.Payment
 	switch {
+	case report.Found && p.ReplacedBy != "" && !p.State.Settled():
+		return &failure{
+			Code: "replaced", Message: "order " + p.OrderID + ": a newer payment has replaced the one that was watched, whose code must not be paid any more",
+			Hint: "to watch the newer one: villapay order status " + p.OrderID + " --watch", ExitCode: exitNotPaid,
+		}
 	case report.Found:
-		return notPaid(report.Payment)
+		return notPaid(p)
 	case report.Err != nil:
-		return report.Err
+		return unanswered(report.Err)
 	}
 	return noPayment(report.OrderID, service.Env)
 }

@@ -5,6 +5,7 @@ package cmd
 import (
 	"bufio"
 	"fmt"
+	"net/http"
 	"os"
 	"strings"
 	"syscall"
@@ -237,4 +238,70 @@ func TestWatchSteppedAside(t *testing.T) {
 	if code := x.exit(); code != 130 {
 		t.Errorf("exit %d\n%s", code, x.text())
 	}
+}
+
+// asked puts something in the place of the status endpoint.
+func asked(status http.HandlerFunc) func(http.Handler) http.Handler {
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.Method == http.MethodGet {
+				status(w, r)
+				return
+			}
+			next.ServeHTTP(w, r)
+		})
+	}
+}
+
+// The code is there at once, however long the status endpoint takes to answer,
+// and Ctrl-C does not wait for it.
+func TestWatchingASilentAPI(t *testing.T) {
+	t.Parallel()
+	released := make(chan struct{})
+	stand := serveSandbox(t, sandbox.Options{}, asked(func(_ http.ResponseWriter, r *http.Request) {
+		select {
+		case <-r.Context().Done():
+		case <-released:
+		}
+	}))
+	t.Cleanup(func() { close(released) })
+	m := sandboxed(t, "VILLAPAY_ENV=", "VILLAPAY_BASE_URL="+stand.url)
+	x := m.at(t, 80, 24, "pay", "qr", "4925", "--watch", "--timeout", "10m")
+	x.see("order expires in 59:")
+	if got, want := x.code(), m.bankID(t, "4925"); got != want {
+		t.Errorf("the code says %q, want %q", got, want)
+	}
+	x.press("\x03")
+	if code := x.exit(); code != 130 {
+		t.Errorf("exit %d\n%s", code, x.text())
+	}
+	x.orderly()
+}
+
+// What is shown is what is watched: another source's payment does not take its
+// place, and where --new does, that is said and no code is drawn.
+func TestWatchReplaced(t *testing.T) {
+	t.Parallel()
+	m := sandboxed(t)
+	x := m.at(t, 120, 40, "pay", "qr", "4925", "--watch")
+	x.see("order expires in")
+	own := m.bankID(t, "4925")
+	dumb := m.with("TERM=dumb").at(t, 120, 40, "pay", "qr", "4925", "--watch")
+	dumb.see("awaiting payment")
+	page := m.at(t, 120, 40, "order", "checkout", "4925", "--no-browser")
+	page.see("Ctrl-C closes it")
+	for _, args := range [][]string{{"--source", "wechat"}, {"--new"}} {
+		if r := m.run(t, append([]string{"pay", "qr", "4925"}, args...)...); r.code != 0 {
+			t.Fatal(r.stderr)
+		}
+	}
+	for name, x := range map[string]*terminal{"view": x, "lines": dumb, "page": page} {
+		if code := x.exit(); code != 8 || !strings.Contains(x.text(), "a newer payment has replaced the one that was watched") || strings.Contains(x.text(), "wechat") {
+			t.Errorf("%s: exit %d\n%s", name, code, x.text())
+		}
+	}
+	if !strings.Contains(x.text(), own) || x.code() != "" {
+		t.Errorf("the view leaves behind:\n%s", x.text())
+	}
+	x.orderly()
 }

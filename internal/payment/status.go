@@ -5,7 +5,6 @@ import (
 	"errors"
 	"slices"
 	"strings"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -16,7 +15,7 @@ import (
 // Report is what is known of one Villa order.
 type Report struct {
 	OrderID string
-	Payment ledger.Payment // the paid one if any, else the newest
+	Payment ledger.Payment // the paid one if any, else the newest; what Watch follows may be another
 	Found   bool           // whether there is any payment at all
 	Others  int            // further payments of the order
 
@@ -255,51 +254,4 @@ func (s *Service) chargeOf(p ledger.Payment, answer api.StatusAnswer) (ledger.Ch
 
 func (s *Service) meansPaid(word string) bool {
 	return word != "" && slices.ContainsFunc(s.StatusPaid, func(paid string) bool { return strings.EqualFold(paid, word) })
-}
-
-// The pace of watching: the ledger is looked at often, since that costs nothing
-// and a webhook listener may write to it; the API politely.
-const (
-	lookEvery = 500 * time.Millisecond
-	firstPoll = time.Second
-	lastPoll  = 15 * time.Second
-)
-
-// Watch reports on an order whenever something about it changes, and once at the
-// start, until it is settled or ctx ends. ask says whether to ask the API too.
-func (s *Service) Watch(ctx context.Context, orderID string, ask bool, each func(Report) error) (Report, error) {
-	var last Report
-	gap := firstPoll
-	next := s.Now()
-	for first := true; ; first = false {
-		due := ask && !s.Now().Before(next)
-		report, err := s.Status(ctx, orderID, due)
-		if err != nil {
-			return last, err
-		}
-		if due {
-			next = s.Now().Add(min(api.Jitter(gap), lastPoll))
-			gap = min(gap*3/2, lastPoll)
-			ask = !report.NoEndpoint
-		} else if !first { // what the API said last still holds
-			report.NoEndpoint, report.NoOrder, report.Err = last.NoEndpoint, last.NoOrder, last.Err
-		}
-		if first || changed(last, report) {
-			if err := each(report); err != nil {
-				return report, err
-			}
-		}
-		last = report
-		if !report.Found || report.Payment.State.Settled() {
-			return report, nil
-		}
-		if err := api.Sleep(ctx, lookEvery); err != nil {
-			return report, err
-		}
-	}
-}
-
-func changed(before, after Report) bool {
-	return before.Payment.State != after.Payment.State || before.Payment.BankState != after.Payment.BankState ||
-		before.Payment.Key != after.Payment.Key || (before.Err == nil) != (after.Err == nil)
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/villapay/villapay/internal/api"
 	"github.com/villapay/villapay/internal/ledger"
 	"github.com/villapay/villapay/internal/sandbox"
 )
@@ -29,7 +30,7 @@ func TestWatch(t *testing.T) {
 		})
 		time.AfterFunc(5*time.Minute+100*time.Millisecond, func() { pay(t, p, made) })
 		var told []ledger.State
-		report, err := p.Watch(t.Context(), "4925", true, func(r Report) error {
+		report, err := p.Watch(t.Context(), "4925", made, func(r Report) error {
 			told = append(told, r.Payment.State)
 			return nil
 		})
@@ -62,7 +63,7 @@ func TestWatchEnds(t *testing.T) {
 			p := newWorld(t, sandbox.Options{}).start(t, 0)
 			p.mustMake(t, Request{OrderID: "4925"})
 			start := time.Now()
-			report, err := p.Watch(t.Context(), "4925", true, func(Report) error { return nil })
+			report, err := p.Watch(t.Context(), "4925", ledger.Payment{}, func(Report) error { return nil })
 			if took := time.Since(start); err != nil || report.Payment.State != ledger.Expired || took < time.Hour-time.Second || took > time.Hour+time.Second {
 				t.Errorf("after %s: %+v, %v", took, report, err)
 			}
@@ -72,7 +73,7 @@ func TestWatchEnds(t *testing.T) {
 		t.Parallel()
 		synctest.Test(t, func(t *testing.T) {
 			p := newWorld(t, sandbox.Options{}).start(t, 0)
-			report, err := p.Watch(t.Context(), "4925", true, func(Report) error { return nil })
+			report, err := p.Watch(t.Context(), "4925", ledger.Payment{}, func(Report) error { return nil })
 			if err != nil || report.Found {
 				t.Errorf("%+v, %v", report, err)
 			}
@@ -84,7 +85,7 @@ func TestWatchEnds(t *testing.T) {
 			p := newWorld(t, sandbox.Options{}).start(t, 0)
 			_, _ = p.make(t, "refused-amount")
 			start := time.Now()
-			report, err := p.Watch(t.Context(), "refused-amount", false, func(Report) error { return nil })
+			report, err := p.Watch(t.Context(), "refused-amount", ledger.Payment{}, func(Report) error { return nil })
 			if err != nil || report.Payment.State != ledger.Rejected || time.Since(start) != 0 {
 				t.Errorf("%+v, %v", report, err)
 			}
@@ -93,13 +94,17 @@ func TestWatchEnds(t *testing.T) {
 	t.Run("with its context", func(t *testing.T) {
 		t.Parallel()
 		synctest.Test(t, func(t *testing.T) {
-			p := newWorld(t, sandbox.Options{}).start(t, 0)
+			w := newWorld(t, sandbox.Options{})
+			p := w.start(t, 0)
+			p.Timeout = time.Hour
 			p.mustMake(t, Request{OrderID: "4925"})
+			w.between(func(req *http.Request, _ http.RoundTripper) (*http.Response, error) { return silent(req) })
 			ctx, cancel := contextFor(t, time.Minute)
 			defer cancel()
-			report, err := p.Watch(ctx, "4925", true, func(Report) error { return nil })
-			if err == nil || report.Payment.State != ledger.Awaiting {
-				t.Errorf("%+v, %v", report, err)
+			start := time.Now()
+			report, err := p.Watch(ctx, "4925", ledger.Payment{}, func(Report) error { return nil })
+			if err == nil || report.Payment.State != ledger.Awaiting || report.Err != nil || time.Since(start) != time.Minute {
+				t.Errorf("after %s: %+v, %v", time.Since(start), report, err)
 			}
 		})
 	})
@@ -118,11 +123,11 @@ func TestWatchingAnAPIThatFails(t *testing.T) {
 		ctx, cancel := contextFor(t, 10*time.Minute)
 		defer cancel()
 		var told []bool
-		_, _ = p.Watch(ctx, "4925", true, func(r Report) error {
+		_, _ = p.Watch(ctx, "4925", ledger.Payment{}, func(r Report) error {
 			told = append(told, r.Err != nil)
 			return nil
 		})
-		if diff := cmp.Diff([]bool{true, false}, told); diff != "" {
+		if diff := cmp.Diff([]bool{false, true, false}, told); diff != "" {
 			t.Error(diff)
 		}
 	})
@@ -137,9 +142,159 @@ func TestWatchingAnAPIThatFails(t *testing.T) {
 			resp.Body = io.NopCloser(strings.NewReader(`{"message":"Missing Authentication Token"}`))
 			return resp, err
 		})
-		report, err := p.Watch(t.Context(), "4925", true, func(Report) error { return nil })
+		report, err := p.Watch(t.Context(), "4925", ledger.Payment{}, func(Report) error { return nil })
 		if err != nil || asked != 1 || !report.NoEndpoint || report.Payment.State != ledger.Expired {
 			t.Errorf("asked %d times, %+v, %v", asked, report, err)
 		}
+	})
+}
+
+// An API that hangs holds nothing up: what is known is told at once, what a
+// notification brings and an expiry within a look, and then watching ends.
+func TestWatchingAnAPIThatHangs(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		paid  time.Duration // when it is; 0 = never
+		state ledger.State
+		after time.Duration
+	}{
+		"paid":    {paid: 10 * time.Second, state: ledger.Paid, after: 10 * time.Second},
+		"expired": {state: ledger.Expired, after: time.Hour},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, sandbox.Options{})
+				p := w.start(t, 0)
+				p.Timeout = 2 * time.Hour
+				made := p.mustMake(t, Request{OrderID: "4925"})
+				w.between(func(req *http.Request, _ http.RoundTripper) (*http.Response, error) { return silent(req) })
+				if test.paid > 0 {
+					time.AfterFunc(test.paid-100*time.Millisecond, func() { pay(t, p, made) })
+				}
+				start := time.Now()
+				var told []ledger.State
+				report, err := p.Watch(t.Context(), "4925", made, func(r Report) error {
+					if told = append(told, r.Payment.State); len(told) == 1 && time.Since(start) != 0 {
+						t.Errorf("first told after %s", time.Since(start))
+					}
+					return nil
+				})
+				if took := time.Since(start); err != nil || report.Payment.State != test.state || took < test.after-lookEvery || took > test.after+lookEvery {
+					t.Errorf("ended after %s: %s, %v", took, report.Payment.State, err)
+				}
+				if diff := cmp.Diff([]ledger.State{ledger.Awaiting, test.state}, told); diff != "" {
+					t.Error(diff)
+				}
+			})
+		})
+	}
+}
+
+// Of an order that is settled already the API may know better: it is asked once.
+func TestWatchingWhatIsSettledAlready(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		body string
+		want ledger.State
+	}{
+		"paid after all": {`{"id":"chrg_1","status":"success","transaction_state":"Authorized"}`, ledger.Paid},
+		"expired it is":  {`{"status":"pending"}`, ledger.Expired},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, sandbox.Options{})
+				p := w.start(t, 0)
+				p.mustMake(t, Request{OrderID: "4925"})
+				time.Sleep(time.Hour)
+				w.says(200, test.body)
+				start := time.Now()
+				report, err := p.Watch(t.Context(), "4925", ledger.Payment{}, func(Report) error { return nil })
+				if took := time.Since(start); err != nil || report.Payment.State != test.want || took > time.Second {
+					t.Errorf("after %s: %s, %v", took, report.Payment.State, err)
+				}
+			})
+		})
+	}
+}
+
+// Who shows a payment watches that one: an attempt of another source that is
+// refused ends nothing, one that is made takes no place, and any that is paid
+// pays the order.
+func TestWatchingOneOfSeveral(t *testing.T) {
+	t.Parallel()
+	const awaiting, paid = ledger.Awaiting, ledger.Paid
+	wechat := Request{OrderID: "4925", Source: api.WeChat}
+	for name, test := range map[string]struct {
+		happens func(t *testing.T, w *world, other *process, own ledger.Payment)
+		want    []string // what is told; the last is how it ends
+	}{
+		"another source is refused": {func(t *testing.T, w *world, other *process, own ledger.Payment) {
+			w.answers(400)
+			_, _ = other.Make(t.Context(), wechat)
+			time.AfterFunc(time.Minute, func() { pay(t, other, own) })
+		}, []string{"qr awaiting", "qr paid"}},
+		"another source is open": {func(t *testing.T, _ *world, other *process, own ledger.Payment) {
+			other.mustMake(t, wechat)
+			time.AfterFunc(time.Minute, func() { pay(t, other, own) })
+		}, []string{"qr awaiting", "qr paid"}},
+		"another source is paid": {func(t *testing.T, _ *world, other *process, _ ledger.Payment) {
+			pay(t, other, other.mustMake(t, wechat))
+		}, []string{"qr awaiting", "wechat paid"}},
+		"it is replaced": {func(t *testing.T, _ *world, other *process, _ ledger.Payment) {
+			other.mustMake(t, Request{OrderID: "4925", New: true})
+		}, []string{"qr awaiting", "qr awaiting replaced"}},
+		"it is replaced, and paid all the same": {func(t *testing.T, _ *world, other *process, own ledger.Payment) {
+			other.mustMake(t, Request{OrderID: "4925", New: true})
+			pay(t, other, own)
+		}, []string{"qr awaiting", "qr paid"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, sandbox.Options{})
+				p, other := w.start(t, 0), w.start(t, 0)
+				p.StatusPath, other.StatusPath = "", ""
+				own := p.mustMake(t, Request{OrderID: "4925"})
+				time.AfterFunc(time.Minute+100*time.Millisecond, func() { test.happens(t, w, other, own) })
+				var told []string
+				_, err := p.Watch(t.Context(), "4925", own, func(r Report) error {
+					text := string(r.Payment.Source) + " " + string(r.Payment.State)
+					if r.Payment.ReplacedBy != "" && r.Payment.State != paid {
+						text += " replaced"
+					}
+					told = append(told, text)
+					return nil
+				})
+				if diff := cmp.Diff(test.want, told); err != nil || diff != "" {
+					t.Errorf("%v\n%s", err, diff)
+				}
+			})
+		})
+	}
+	t.Run("who shows none watches the open one", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t, sandbox.Options{})
+			p := w.start(t, 0)
+			own := p.mustMake(t, Request{OrderID: "4925"})
+			w.answers(400)
+			if _, err := p.Make(t.Context(), wechat); kind(err) != api.Refused {
+				t.Fatal(err)
+			}
+			report, err := p.Watch(t.Context(), "4925", ledger.Payment{}, func(r Report) error {
+				if r.Payment.State == awaiting {
+					pay(t, p, own)
+				}
+				return nil
+			})
+			if err != nil || report.Payment.Key != own.Key || report.Payment.State != paid {
+				t.Errorf("%s %s, %v", report.Payment.Source, report.Payment.State, err)
+			}
+			if got := p.status(t, "4925", false); got.Payment.Key != own.Key {
+				t.Errorf("order status tells of %s %s", got.Payment.Source, got.Payment.State)
+			}
+		})
 	})
 }
