@@ -19,7 +19,7 @@ import (
 // behind when it ends. own is the payment to follow; the zero Payment is none.
 func (a *app) watchLive(ctx context.Context, service *payment.Service, orderID string, own ledger.Payment) error {
 	service.Note = nil // the view itself says what is going on
-	view := &liveView{app: a}
+	view := &liveView{app: a, tells: whoTells(service)}
 	report, err := service.Watch(ctx, orderID, own, func(r payment.Report) error {
 		view.show(r)
 		return nil
@@ -50,10 +50,11 @@ const (
 // liveView redraws one order every second, and when something changes: the
 // order, or the window's size.
 type liveView struct {
-	app  *app
-	mu   sync.Mutex
-	now  payment.Report
-	stop func() // nil until the first report
+	app   *app
+	tells string // whoTells
+	mu    sync.Mutex
+	now   payment.Report
+	stop  func() // nil until the first report
 }
 
 // show draws a report. The first one takes the terminal over.
@@ -228,7 +229,7 @@ func (v *liveView) facts(screen render.Screen) []string {
 func (v *liveView) rest(screen render.Screen) []string {
 	var lines []string
 	if v.now.NoEndpoint {
-		lines = append(lines, render.Cut(screen, noEndpoint+": a notification will tell"))
+		lines = append(lines, render.Cut(screen, v.tells))
 	}
 	return append(lines, render.Cut(screen, "Ctrl-C stops watching; the order stays as it is"))
 }

@@ -28,7 +28,7 @@ func (a *app) watchOrder(ctx context.Context, service *payment.Service, format, 
 			a.warn("order %s: cannot ask the API, trying again: %s", orderID, r.Err)
 		case r.NoEndpoint && !toldSource:
 			toldSource = true
-			a.note("%s: a notification will tell", noEndpoint)
+			a.note("%s", whoTells(service))
 		}
 		if sameLine(shown, r.Payment) {
 			return nil
@@ -47,7 +47,13 @@ func sameLine(before, now ledger.Payment) bool {
 	return before.State == now.State && before.BankState == now.BankState && before.Key == now.Key
 }
 
-const noEndpoint = "the API has no status endpoint"
+// whoTells says whence news can come where the API has no status endpoint.
+func whoTells(service *payment.Service) string {
+	if service.Ledger == nil {
+		return "the API has no status endpoint, and there is no ledger for notifications: nothing here will tell of a payment"
+	}
+	return "the API has no status endpoint: a notification will tell"
+}
 
 // hasView tells whether watching takes the whole terminal. It does not where
 // --debug writes to the same one, nor without a ledger to know the code from.

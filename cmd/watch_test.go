@@ -253,6 +253,34 @@ func asked(status http.HandlerFunc) func(http.Handler) http.Handler {
 	}
 }
 
+// Without a ledger the order that was made is watched until it expires, whatever
+// becomes of asking; nobody is told that nothing was made.
+func TestWatchWithoutALedger(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		status int
+		body   string
+		told   string
+	}{
+		"the status endpoint is down": {503, `{}`, "warning: order short-expiry: cannot ask the API, trying again"},
+		"there is none":               {403, `{"message":"Missing Authentication Token"}`, "no ledger for notifications"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			stand := serveSandbox(t, sandbox.Options{}, asked(func(w http.ResponseWriter, _ *http.Request) {
+				w.WriteHeader(test.status)
+				fmt.Fprint(w, test.body)
+			}))
+			m := newMachine(t, "VILLAPAY_BASE_URL="+stand.url, "VILLAPAY_LEDGER=none")
+			r := m.run(t, "pay", "qr", "short-expiry", "--watch", "--timeout", "1s", "--jq", ".villapay.state")
+			if r.code != 8 || r.stdout != "awaiting\nexpired\n" || !strings.Contains(r.stderr, test.told) || strings.Contains(r.stderr, "was made") {
+				t.Errorf("exit %d, stdout %q, stderr %q", r.code, r.stdout, r.stderr)
+			}
+			stand.counts(t, "short-expiry", 1, 1)
+		})
+	}
+}
+
 // The code is there at once, however long the status endpoint takes to answer,
 // and Ctrl-C does not wait for it.
 func TestWatchingASilentAPI(t *testing.T) {

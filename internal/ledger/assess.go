@@ -241,6 +241,17 @@ func (r *row) asMade() (State, *Failure) {
 	return made.State, made.Error
 }
 
+// Apply is what a charge makes of a payment that no ledger keeps, by the rules of
+// ApplyCharge, as far as this charge alone and the order's own answer tell.
+func Apply(p Payment, c Charge, now time.Time) Payment {
+	if c.PaidBy == "" {
+		c.PaidBy = ByTransactionState
+	}
+	r := &row{Payment: p}
+	r.follow(weighAll([]*row{r}, []*report{{Charge: c, at: now}})[0])
+	return r.Payment
+}
+
 // filter returns the warnings that keep is true of.
 func filter(all []Warning, keep func(Warning) bool) (kept []Warning) {
 	for _, w := range all {

@@ -49,7 +49,7 @@ func (s *Service) Status(ctx context.Context, orderID string, ask bool) (Report,
 	report := Report{OrderID: orderID, NoEndpoint: s.StatusPath == ""}
 	known, err := s.payments(ctx, orderID)
 	if err == nil && ask && !report.NoEndpoint {
-		known, err = s.askStatus(ctx, orderID, &report)
+		known, err = s.askStatus(ctx, orderID, ledger.Payment{}, &report)
 	}
 	if err != nil {
 		return report, err
@@ -85,8 +85,9 @@ func Chosen(payments []ledger.Payment) (ledger.Payment, bool) {
 
 // askStatus asks the API, records what it says, and returns the payments as
 // they stand then, the newest first. Asking may take all the time there is, and
-// a notification may tell meanwhile: the ledger is read after it.
-func (s *Service) askStatus(ctx context.Context, orderID string, report *Report) ([]ledger.Payment, error) {
+// a notification may tell meanwhile: the ledger is read after it. Without a
+// ledger, own is all that is known of the order.
+func (s *Service) askStatus(ctx context.Context, orderID string, own ledger.Payment, report *Report) ([]ledger.Payment, error) {
 	var answer api.StatusAnswer
 	asking, cancel := context.WithTimeout(ctx, s.Timeout)
 	_, failed := s.API.Retry(asking, func(ctx context.Context) (err error) {
@@ -95,6 +96,9 @@ func (s *Service) askStatus(ctx context.Context, orderID string, report *Report)
 	})
 	cancel()
 	known, err := s.payments(ctx, orderID)
+	if s.Ledger == nil && own.Key != "" {
+		known = []ledger.Payment{own}
+	}
 	switch {
 	case err != nil:
 		return known, err
@@ -116,6 +120,9 @@ func (s *Service) askStatus(ctx context.Context, orderID string, report *Report)
 	target, ok := about(known, answer)
 	if !ok {
 		return s.keepForeign(ctx, orderID, known, answer, report)
+	}
+	if s.Ledger == nil {
+		return []ledger.Payment{s.unkept(target, answer)}, nil
 	}
 	if err := s.recordStatus(ctx, target, answer); err != nil {
 		return known, err
@@ -223,6 +230,16 @@ func (s *Service) recordStatus(ctx context.Context, p ledger.Payment, answer api
 		warning = &ledger.Warning{Code: "status_ambiguous", Message: "the status endpoint says only \"success\", which also stands on unpaid orders: it proves nothing (see status_paid)"}
 	}
 	return s.Ledger.NoteStatus(ctx, p.ID, answer.Status, answer.RequestID, warning, answer.Raw)
+}
+
+// unkept is a payment that no ledger keeps, as a status answer leaves it: by the
+// same rules.
+func (s *Service) unkept(p ledger.Payment, answer api.StatusAnswer) ledger.Payment {
+	p.KnownAt, p.KnownFrom, p.RequestID = s.Now(), ledger.FromAPI, answer.RequestID
+	if charge, ok := s.chargeOf(p, answer); ok {
+		return ledger.Apply(p, charge, p.KnownAt)
+	}
+	return p
 }
 
 // chargeOf is the charge that a status answer tells of, if it tells of one.

@@ -39,9 +39,9 @@ func Open(payments []ledger.Payment) (ledger.Payment, bool) {
 // holds nothing up. But where the order is settled from the start, the API may
 // know better: it is asked once before that is final.
 //
-// own is the payment that a payer is being shown. It is what is told of,
-// until any payment of the order is paid; it is settled too when --new has
-// replaced it. Without it (the zero Payment) the one
+// own is the payment that a payer is being shown. It is what is told of, also
+// where no ledger remembers it, until any payment of the order is paid; it is
+// settled too when --new has replaced it. Without it (the zero Payment) the one
 // is told of that Open picks.
 func (s *Service) Watch(ctx context.Context, orderID string, own ledger.Payment, each func(Report) error) (Report, error) {
 	ctx, stop := context.WithCancel(ctx)
@@ -52,7 +52,7 @@ func (s *Service) Watch(ctx context.Context, orderID string, own ledger.Payment,
 	said := heard{Report: Report{OrderID: orderID, NoEndpoint: s.StatusPath == ""}}
 	asked := said.NoEndpoint
 	if !asked {
-		asking.Go(func() { s.poll(ctx, orderID, answers) })
+		asking.Go(func() { s.poll(ctx, orderID, own, answers) })
 	}
 	var last Report
 	old := false // settled from the start
@@ -67,7 +67,7 @@ func (s *Service) Watch(ctx context.Context, orderID string, own ledger.Payment,
 			}
 		}
 		last = report
-		settled := settled(report, own)
+		settled := s.settled(report, own)
 		old = old || first && settled
 		if asked && !report.Found || settled && (asked || !old) {
 			return report, nil
@@ -93,11 +93,11 @@ type heard struct {
 }
 
 // poll asks the API again and again, until ctx ends or there is nobody to ask.
-func (s *Service) poll(ctx context.Context, orderID string, answers chan<- heard) {
+func (s *Service) poll(ctx context.Context, orderID string, own ledger.Payment, answers chan<- heard) {
 	var unrecorded []ledger.Payment
 	for gap := firstPoll; ; gap = min(gap*3/2, lastPoll) {
 		report := Report{OrderID: orderID}
-		known, err := s.askStatus(ctx, orderID, &report)
+		known, err := s.askStatus(ctx, orderID, own, &report)
 		if ctx.Err() != nil {
 			return
 		}
@@ -127,6 +127,9 @@ func (s *Service) look(ctx context.Context, own ledger.Payment, said heard) (Rep
 	}
 	report.Payment, report.Found = followed(known, own)
 	report.Others = max(0, len(known)-1)
+	if p := &report.Payment; p.State == ledger.Awaiting && !p.ExpiresAt.IsZero() && !s.Now().Before(p.ExpiresAt) {
+		p.State = ledger.Expired // a ledger would say so
+	}
 	return report, nil
 }
 
@@ -145,9 +148,10 @@ func followed(known []ledger.Payment, own ledger.Payment) (ledger.Payment, bool)
 }
 
 // settled tells whether there is nothing to wait for: not in the course of a
-// payment that goes well.
-func settled(r Report, own ledger.Payment) bool {
-	return r.Payment.State.Settled() || own.Key != "" && r.Payment.ReplacedBy != ""
+// payment that goes well, or because nobody is there who could tell of it.
+func (s *Service) settled(r Report, own ledger.Payment) bool {
+	return r.Payment.State.Settled() || own.Key != "" && r.Payment.ReplacedBy != "" ||
+		s.Ledger == nil && r.NoEndpoint && r.Payment.ExpiresAt.IsZero()
 }
 
 func changed(before, after Report) bool {

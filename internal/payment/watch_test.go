@@ -298,3 +298,57 @@ func TestWatchingOneOfSeveral(t *testing.T) {
 		})
 	})
 }
+
+// Without a ledger the payment that was made is watched all the same, whatever
+// the status endpoint says or fails to say.
+func TestWatchWithoutALedger(t *testing.T) {
+	t.Parallel()
+	const awaiting, paid, expired = ledger.Awaiting, ledger.Paid, ledger.Expired
+	for name, test := range map[string]struct {
+		order   string
+		status  int // 0: no endpoint is configured
+		body    string
+		want    []ledger.State
+		warning string
+	}{
+		"the endpoint is down":       {order: "4925", status: 503, want: []ledger.State{awaiting, awaiting, expired}}, // the second tells why
+		"there is none":              {order: "4925", status: 403, body: `{"message":"Missing Authentication Token"}`, want: []ledger.State{awaiting, awaiting, expired}},
+		"it does not know the order": {order: "4925", status: 404, body: `{"error":{"code":"order_not_found"}}`, want: []ledger.State{awaiting, expired}},
+		"it tells of a payment":      {order: "4925", status: 200, body: `{"id":"chrg_1","status":"success","transaction_state":"Authorized"}`, want: []ledger.State{awaiting, paid}},
+		"it says success":            {order: "4925", status: 200, body: `{"status":"success"}`, want: []ledger.State{awaiting, expired}},
+		"it was paid in part":        {order: "4925", status: 200, body: `{"id":"chrg_1","status":"success","transaction_state":"Authorized","amount":3.0}`, want: []ledger.State{awaiting, awaiting, expired}, warning: "charge_amount"},
+		"another order was paid":     {order: "4925", status: 200, body: `{"order_id":"order_test_elsewhere","status":"success","transaction_state":"Settled"}`, want: []ledger.State{awaiting, paid}},
+		"another order awaits too":   {order: "4925", status: 200, body: `{"order_id":"order_test_elsewhere","status":"success"}`, want: []ledger.State{awaiting, expired}},
+		"nobody can ever tell":       {order: "no-expiry", want: []ledger.State{awaiting}},
+		"a late endpoint, no expiry": {order: "no-expiry", status: 200, body: `{"transaction_state":"Settled"}`, want: []ledger.State{awaiting, paid}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, sandbox.Options{})
+				p := w.start(t, 0)
+				p.Ledger = nil
+				if test.status == 0 {
+					p.StatusPath = ""
+				}
+				made := p.mustMake(t, Request{OrderID: test.order})
+				w.says(test.status, test.body)
+				var told []ledger.State
+				report, err := p.Watch(t.Context(), made.OrderID, made, func(r Report) error {
+					told = append(told, r.Payment.State)
+					return nil
+				})
+				if diff := cmp.Diff(test.want, told); err != nil || !report.Found || diff != "" {
+					t.Errorf("%+v, %v\n%s", report, err, diff)
+				}
+				var warnings []string
+				for _, w := range report.Payment.Warnings {
+					warnings = append(warnings, w.Code)
+				}
+				if got := strings.Join(warnings, " "); got != test.warning && test.warning != "" {
+					t.Errorf("warnings %q", got)
+				}
+			})
+		})
+	}
+}
