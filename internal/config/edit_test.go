@@ -210,6 +210,7 @@ func TestRefusals(t *testing.T) {
 		"set a secret key":        {[]string{"set", "mine", "kbank.secret_key", "hunter22"}, []string{"VILLAPAY_WEBHOOK_SECRET"}},
 		"a secret as public":      {[]string{"set", "mine", "kbank.public_key", "skey_hunter22"}, []string{"secret key"}},
 		"a ledger's password":     {[]string{"set", "", "ledger", "postgres://a:hunter22@h/d"}, []string{"never stands in this file", "VILLAPAY_LEDGER"}},
+		"one with an @":           {[]string{"set", "", "ledger", "postgres://h/d?user=a&password=hunter22@x"}, []string{"never stands in this file"}},
 		"unset what is needed":    {[]string{"unset", "mine", "base_url"}, []string{"envs.mine has no base_url"}},
 		"unset an unknown key":    {[]string{"unset", "mine", "sorce"}, []string{`"source"?`}},
 		"unset on an unknown":     {[]string{"unset", "nosuch", "source"}, []string{`no environment "nosuch"`}},

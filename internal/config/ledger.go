@@ -41,19 +41,31 @@ func hideLedger(text string) string {
 	if !ok {
 		return text
 	}
-	shown := text[:len(text)-len(rest)]
-	if at := strings.LastIndexByte(rest, '@'); at >= 0 {
-		user, password, _ := strings.Cut(rest[:at], ":")
-		shown += user
-		if password != "" {
-			shown += ":" + secret.Redacted
-		}
-		rest = rest[at:]
+	scheme := text[:len(text)-len(rest)]
+	rest = hideQuery(rest)
+	// The user's @ is the last one before the query, which may hold others as
+	// they are; or the last of all, where the ? is rather one of the password's.
+	before, query, _ := strings.Cut(rest, "?")
+	i := strings.IndexAny(query, "=&@")
+	if _, err := url.Parse(scheme + rest); err != nil || i >= 0 && query[i] == '@' {
+		before = rest
 	}
+	at := strings.LastIndexByte(before, '@')
+	if at < 0 {
+		return scheme + rest
+	}
+	user, password, _ := strings.Cut(rest[:at], ":")
+	if password != "" {
+		user += ":" + secret.Redacted
+	}
+	return scheme + user + hideQuery(rest[at:])
+}
+
+// hideQuery replaces the passwords in the query of what stands behind a scheme.
+func hideQuery(rest string) string {
 	address, query, asked := strings.Cut(rest, "?")
-	shown += address
 	if !asked {
-		return shown
+		return rest
 	}
 	pairs := strings.Split(query, "&")
 	for i, pair := range pairs {
@@ -63,5 +75,5 @@ func hideLedger(text string) string {
 			pairs[i] = name + "=" + secret.Redacted
 		}
 	}
-	return shown + "?" + strings.Join(pairs, "&")
+	return address + "?" + strings.Join(pairs, "&")
 }

@@ -281,6 +281,20 @@ func TestHideLedger(t *testing.T) {
 		"postgres://h/d?user=a&pass%77ord=x": "postgres://h/d?user=a&pass%77ord=[redacted]",
 		"postgres://h/d?sslpassword=x":       "postgres://h/d?sslpassword=[redacted]",
 		"postgres://h/d?%zz=x":               "postgres://h/d?%zz=[redacted]",
+
+		// an @ in the query, where a password may hold it as it is
+		"postgres://h/d?user=u&password=a@b":             "postgres://h/d?user=u&password=[redacted]",
+		"postgres://u@h/d?password=a@b":                  "postgres://u@h/d?password=[redacted]",
+		"postgres://u:p@h:5432/d?password=a@b&sslmode=x": "postgres://u:[redacted]@h:5432/d?password=[redacted]&sslmode=x",
+		"postgres://u@h1,h2:5432/d?sslpassword=p@q":      "postgres://u@h1,h2:5432/d?sslpassword=[redacted]",
+		"postgres:///d?host=/run/postgresql&password=@":  "postgres:///d?host=/run/postgresql&password=[redacted]",
+		"postgres://h:5432/d?user=ann@tenant":            "postgres://h:5432/d?user=ann@tenant",
+
+		// in a password that no driver can read there, / and ? hide with it
+		"postgres://ann:1/2@h/d":               "postgres://ann:[redacted]@h/d",
+		"postgres://ann:1?2@h/d":               "postgres://ann:[redacted]@h/d",
+		"postgres://ann:p?x=y@h/d?password=z":  "postgres://ann:[redacted]@h/d?password=[redacted]",
+		"postgres://ann@h/%zz?password=a@b&c=": "postgres://ann@h/%zz?password=[redacted]&c=",
 	} {
 		if got := hideLedger(in); got != want {
 			t.Errorf("%s is shown as %s, want %s", in, got, want)
