@@ -170,7 +170,7 @@ func flatten(n *yaml.Node) []string {
 func commentsIn(text, original string) bool {
 	for line := range strings.Lines(original) {
 		line = strings.TrimSpace(line)
-		at := strings.Index(" "+line, " #")
+		at := strings.Index(" "+strings.ReplaceAll(line, "\t", " "), " #")
 		if at >= 0 && !strings.Contains(text, line[at:]) {
 			return false
 		}

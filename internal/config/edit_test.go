@@ -71,7 +71,7 @@ envs:
 		"a longer value":             {[]string{"set", "", "ledger", "none"}, "quoted\n", "quoted\n"},
 		"a quoted value":             {[]string{"set", "", "output", "table"}, `output: "json" #`, `output: table  #`},
 		"an escaped quote":           {[]string{"set", "mine", "base_url", "https://longer.example/path"}, `'https://x.example' #`, `https://longer.example/path #`},
-		"a list of lines":            {[]string{"set", "mine", "status_paid", "OK"}, "status_paid:\n      - PAID # says Ann\n      - DONE\n", "status_paid: [OK]\n"},
+		"a list of lines":            {[]string{"set", "mine", "status_paid", "OK"}, "status_paid:\n      - PAID # says Ann\n      - DONE\n", "# says Ann\n    status_paid: [OK]\n"},
 		"a block of text":            {[]string{"set", "mine", "qr_content", "{{.id}}"}, "qr_content: |\n      # not a comment\n      {{.id}}\n", "qr_content: '{{.id}}'\n"},
 		"a text of lines":            {[]string{"set", "mine", "qr_content", "a\n{{.id}}"}, "qr_content: |\n      # not a comment\n      {{.id}}\n", "qr_content: \"a\\n{{.id}}\"\n"},
 		"a nested value":             {[]string{"set", "mine", "auth.region", "eu-west-1"}, "us-east-1   # far", "eu-west-1   # far"},
@@ -142,6 +142,8 @@ func TestEditOddFiles(t *testing.T) {
 		"a comment in flow":    {"{output: json, # why\n env: dev}\n", "{output: json, # why\n  env: prod}\n"},
 		"a key without a word": {"env:\noutput: json\n", "env: prod\noutput: json\n"},
 		"a null":               {"env: ~ # c\n", "env: prod # c\n"},
+		"behind the next line": {"env:\n  dev # inline\n", "# inline\nenv: prod\n"},
+		"a comment on a block": {"env: >- # why\n  dev\n", "# why\nenv: prod\n"},
 	} {
 		w := newWorld(t, test.text)
 		err := Use(t.Context(), w.getenv, "prod")
@@ -317,15 +319,45 @@ func TestBeyondRepair(t *testing.T) {
 	}
 }
 
+// TestCommentsOfLists: those within a list of several lines stand above the new
+// one, which has a line of its own.
+func TestCommentsOfLists(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		list, want string
+	}{
+		"in flow":         {"status_paid: [a, # first\n      b] # second\n", "# first\n    # second\n    status_paid: [OK]\n"},
+		"without a blank": {"status_paid: [a,# first\n      b]\n", "# first\n    status_paid: [OK]\n"},
+		"on own lines":    {"status_paid: [\n      # first\n      'a', \"b\",\n    ] # second\n", "# first\n    # second\n    status_paid: [OK]\n"},
+		"in a block":      {"status_paid: # these\n      # first\n      - a # by Ann\n\n      # second\n      - b\n", "# these\n    # first\n    # by Ann\n    # second\n    status_paid: [OK]\n"},
+	} {
+		const before, after = "envs:\n  dev:\n    ", "    source: qr\n"
+		for _, ends := range []string{"\n", "\r\n"} {
+			w := newWorld(t, strings.ReplaceAll(before+test.list+after, "\n", ends))
+			if err := Set(t.Context(), w.getenv, "dev", "status_paid", "OK"); err != nil {
+				t.Errorf("%s: %v", name, err)
+				continue
+			}
+			if diff := cmp.Diff(strings.ReplaceAll(before+test.want+after, "\n", ends), w.text(t)); diff != "" {
+				t.Errorf("%s: %s", name, diff)
+			}
+		}
+	}
+}
+
 // TestCommentsWin: an edit that would cost a comment is left to people.
 func TestCommentsWin(t *testing.T) {
 	t.Parallel()
-	const text = "{output: json, # why\n env: dev}\n"
-	w := newWorld(t, text)
-	_, err := Unset(t.Context(), w.getenv, "", "output")
-	wantError(t, err, KindConfig, "without losing comments", "by hand")
-	if w.text(t) != text {
-		t.Errorf("the file became %q", w.text(t))
+	for text, args := range map[string][]string{
+		"{output: json, # why\n env: dev}\n":                           {"unset", "", "output"},
+		"{output: json,\t# why\n env: dev}\n":                          {"unset", "", "output"},
+		"envs:\n  dev:\n    status_paid: [\"a #b\", # why\n      c]\n": {"set", "dev", "status_paid", "OK"}, // which # is one?
+	} {
+		w := newWorld(t, text)
+		wantError(t, w.run(t, args...), KindConfig, "without losing comments", "by hand")
+		if w.text(t) != text {
+			t.Errorf("%q became %q", text, w.text(t))
+		}
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"go.yaml.in/yaml/v3"
 	"pgregory.net/rapid"
 )
 
@@ -111,14 +112,25 @@ func wantOnly(t *testing.T, before, after *document, c change) {
 	if n := after.count(c.path); c.value != nil && n != 1 || c.value == nil && n != max(before.count(c.path)-1, 0) {
 		t.Fatalf("%q became %q: the key is there %d times", before.text, after.text, n)
 	}
-	if before.count(c.path) > 0 {
-		return // the comments of what is replaced or removed go with it
+	if old := before.at(c.path); old != nil && (c.value == nil || holdsHash(old)) {
+		return // what is removed takes its comments along; a # in what is replaced is none
 	}
 	for line := range strings.Lines(before.text) {
 		if line = strings.TrimSpace(line); strings.HasPrefix(line, "#") && !strings.Contains(after.text, line) {
 			t.Fatalf("%q became %q: %q is lost", before.text, after.text, line)
 		}
 	}
+}
+
+// at returns the value at path, nil where there is none.
+func (d *document) at(path []string) *yaml.Node {
+	at := d.root
+	for _, name := range path {
+		if at != nil {
+			_, at = entry(at, name)
+		}
+	}
+	return at
 }
 
 // TestEditAnyLayout edits files drawn from every layout people write: each edit
@@ -148,6 +160,9 @@ func TestEditAnyLayout(t *testing.T) {
 			t.Fatalf("%q: %v: %v", text, c.path, err)
 		}
 		wantOnly(t, before, after, c)
+		if old := before.at(c.path); c.value != nil && (old == nil || !holdsHash(old)) && strings.Count(before.text, "#") > strings.Count(after.text, "#") {
+			t.Fatalf("%q: %v: a comment is lost: %q", text, c.path, after.text)
+		}
 	})
 }
 
@@ -178,7 +193,7 @@ func (l layout) env(step, name string, custom bool) string {
 	}
 	for _, entry := range []string{
 		"source: " + l.pick("qr", "wechat   # c", `"qr"`), "timeout:" + l.pick("", " # c", " 30s"),
-		"status_paid:" + l.pick(" []", " [a, b] # c", "\n"+step+step+step+"- a\n"+step+step+step+"- b # c", "\n"+step+step+"- a"),
+		"status_paid:" + l.pick(" []", " [a, b] # c", "\n"+step+step+step+"- a # why\n"+step+step+step+"# then\n"+step+step+step+"- b # c", " [a, # why\n"+step+step+step+"# then\n"+step+step+step+"b] # c", "\n"+step+step+"- a"),
 		"qr_content: " + l.pick("'{{.id}}'", "|\n"+step+step+step+"# {{.id}}", ">-\n"+step+step+step+"a\n"+step+step+step+"b", "\"a\n"+step+step+step+"b\""),
 		"auth:" + l.pick("", " {}", " {region: us-east-1} # c", "\n"+step+step+"# in\n"+step+step+step+"scheme: Bearer\n\n"+step+step+step+"region: us-east-1"),
 	} {

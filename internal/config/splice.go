@@ -1,6 +1,7 @@
 package config
 
 import (
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -64,7 +65,7 @@ func (s splicer) join(first, end int, text string) (string, bool) {
 }
 
 // span returns the lines of an entry: its key's line, and those below which are
-// indented more. Blank and comment lines at its end are not part of it.
+// indented more or close a bracket. Blank and comment lines at its end are not part of it.
 func (s splicer) span(key, value *yaml.Node) (first, end int) {
 	first = key.Line - 1
 	end = first + 1
@@ -76,7 +77,7 @@ func (s splicer) span(key, value *yaml.Node) (first, end int) {
 		inBlock := block && i >= leaf.Line && indent >= leaf.Column
 		switch {
 		case line == "" || line[0] == '#' && !inBlock:
-		case indent >= key.Column || indent == key.Column-1 && (line == "-" || strings.HasPrefix(line, "- ")):
+		case indent >= key.Column || indent == key.Column-1 && (line == "-" || strings.HasPrefix(line, "- ") || strings.ContainsAny(line[:1], "]}")):
 			end = i + 1
 		default:
 			return first, end
@@ -130,8 +131,9 @@ func (s splicer) replace(key, old, value *yaml.Node) (string, bool) {
 	added := nest([]string{key.Value}, value)
 	text, ok := s.render(key.Column-1, added)
 	if !ok || end > first+1 || old.Line != key.Line {
-		joined, _ := s.join(first, end, s.comments(key, old)+text)
-		return joined, ok
+		comments, sure := s.comments(key, old, end)
+		joined, _ := s.join(first, end, comments+text)
+		return joined, ok && sure
 	}
 	line := s.lines[first]
 	behind := strings.TrimRight(line, "\r\n")
@@ -147,16 +149,27 @@ func (s splicer) replace(key, old, value *yaml.Node) (string, bool) {
 	return s.join(first, end, text+line[len(strings.TrimRight(line, "\r\n")):])
 }
 
-// comments returns those between a key and its value further down, each on a
-// line of its own.
-func (s splicer) comments(key, value *yaml.Node) string {
+// comments returns those in the lines of an entry, before end, each on a line of
+// its own. It answers false where a # may be one of the value's.
+func (s splicer) comments(key, value *yaml.Node, end int) (string, bool) {
+	switch {
+	case value.Style&(yaml.LiteralStyle|yaml.FoldedStyle) != 0:
+		end = value.Line // below it every # is the text's
+	case holdsHash(value):
+		return "", false
+	}
 	var out strings.Builder
-	for i := key.Line - 1; i < value.Line-1; i++ {
-		if at := strings.IndexByte(s.lines[i], '#'); at >= 0 {
-			out.WriteString(strings.Repeat(" ", key.Column-1) + strings.TrimSpace(s.lines[i][at:]) + s.eol)
+	for _, line := range s.lines[key.Line-1 : end] {
+		if at := strings.IndexByte(line, '#'); at >= 0 {
+			out.WriteString(strings.Repeat(" ", key.Column-1) + strings.TrimSpace(line[at:]) + s.eol)
 		}
 	}
-	return out.String()
+	return out.String(), true
+}
+
+// holdsHash tells whether a # stands in a value.
+func holdsHash(value *yaml.Node) bool {
+	return strings.Contains(value.Value, "#") || slices.ContainsFunc(value.Content, holdsHash)
 }
 
 // cutValue returns what stands behind a value of one line that text starts with.
