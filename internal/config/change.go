@@ -69,7 +69,7 @@ func (d *document) count(path []string) int {
 	}
 	n := 0
 	for i := 0; at.Kind == yaml.MappingNode && i+1 < len(at.Content); i += 2 {
-		if at.Content[i].Value == path[len(path)-1] {
+		if k := at.Content[i]; k.Kind == yaml.ScalarNode && k.Value == path[len(path)-1] {
 			n++
 		}
 	}

@@ -300,6 +300,24 @@ func TestRepair(t *testing.T) {
 	}
 }
 
+// TestUnsetEnds: a key that is no word is nobody's name, the empty one neither.
+func TestUnsetEnds(t *testing.T) {
+	t.Parallel()
+	const text = "? {a: b}\n: x\n"
+	w := newWorld(t, text)
+	wantError(t, w.run(t, "unset", "", ""), KindUsage, `unknown key ""`)
+	if w.text(t) != text {
+		t.Errorf("the file became %q", w.text(t))
+	}
+	w = newWorld(t, "env: dev\n\"\": x\n? [a]\n: y\n'': z\n")
+	if err := w.run(t, "unset", "", ""); err != nil {
+		t.Error(err)
+	}
+	if got := w.text(t); got != "env: dev\n? [a]\n: y\n" {
+		t.Errorf("the file became %q", got)
+	}
+}
+
 // TestBeyondRepair: where no key can be relied on, the file's own error comes.
 func TestBeyondRepair(t *testing.T) {
 	t.Parallel()
