@@ -87,8 +87,24 @@ func Set(ctx context.Context, getenv func(string) string, env, name, value strin
 		if why := fixed(env, name); why != "" {
 			return nil, usage("", "%s", why)
 		}
-		return d.with(change{envPath(env, name), k.node(normal)})
+		after, err := d.with(change{envPath(env, name), k.node(normal)})
+		if err == nil && name == "live" {
+			err = staysLive(after, env)
+		}
+		return after, err
 	})
+}
+
+// staysLive refuses a file in which an environment says in vain that it is not
+// live: its base URL decides.
+func staysLive(d *document, env string) error {
+	s, _ := d.settings()
+	url, declared := s.address(env)
+	twin := s.liveEnv(url)
+	if declared || twin == "" || url == "" {
+		return nil
+	}
+	return usage("give it another one first: villapay env set base_url URL -e "+env, "set live: %s stays live, because its base_url is the live one of %s", env, twin)
 }
 
 // Unset takes one value out of the file, so that the built-in one holds again,

@@ -318,6 +318,27 @@ func TestUnsetEnds(t *testing.T) {
 	}
 }
 
+// TestStaysLive: what an edit cannot change is not said to be changed.
+func TestStaysLive(t *testing.T) {
+	t.Parallel()
+	const text = "envs:\n  main: {base_url: https://shop.example/pay, live: true}\n  shop: {base_url: https://shop.example/pay, live: true}\n"
+	for env, twin := range map[string]string{"prod": "prod", "shop": "main"} {
+		w := newWorld(t, text)
+		wantError(t, w.run(t, "set", env, "live", "false"), KindUsage, env+" stays live", "base_url is the live one of "+twin, "env set base_url URL -e "+env)
+		if w.text(t) != text {
+			t.Errorf("the file became %q", w.text(t))
+		}
+		for _, args := range [][]string{{"set", env, "base_url", "https://test.example"}, {"set", env, "live", "false"}} {
+			if err := w.run(t, args...); err != nil {
+				t.Errorf("%v: %v", args, err)
+			}
+		}
+		if w.load(t, Flags{Env: env}).Profile.Live {
+			t.Errorf("%s is live still", env)
+		}
+	}
+}
+
 // TestBeyondRepair: where no key can be relied on, the file's own error comes.
 func TestBeyondRepair(t *testing.T) {
 	t.Parallel()
