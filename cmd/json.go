@@ -15,7 +15,7 @@ import (
 // writeJSON writes one JSON value as json or yaml, through --jq where asked.
 func (a *app) writeJSON(ctx context.Context, format string, raw []byte) error {
 	if format == "yaml" {
-		return render.YAML(a.writer(), raw)
+		return render.YAML(a.writer(), a.screen(), raw)
 	}
 	if a.query != nil {
 		return a.runQuery(ctx, raw)
@@ -64,7 +64,7 @@ func (a *app) writeJSONList(ctx context.Context, format string, payments iter.Se
 	}
 	switch {
 	case format == "yaml":
-		return render.YAMLList(a.writer(), objects)
+		return render.YAMLList(a.writer(), a.screen(), objects)
 	case a.query == nil:
 		return render.JSONArray(a.writer(), a.screen(), objects)
 	}

@@ -83,7 +83,7 @@ func TestBrokenListIsNoWholeArray(t *testing.T) {
 	if err := JSONArray(&out, Screen{}, values); !errors.Is(err, broken) || json.Valid(out.Bytes()) {
 		t.Errorf("%q, %v", out.String(), err)
 	}
-	if err := YAMLList(&out, values); !errors.Is(err, broken) {
+	if err := YAMLList(&out, Screen{}, values); !errors.Is(err, broken) {
 		t.Error(err)
 	}
 }
@@ -117,7 +117,7 @@ hidden: "\u202e\N\e\U000E0041"
 "odd key: -": "x"
 `
 	var out bytes.Buffer
-	if err := YAML(&out, []byte(raw)); err != nil {
+	if err := YAML(&out, Screen{}, []byte(raw)); err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(want, out.String()); diff != "" {
@@ -144,15 +144,44 @@ func TestYAMLList(t *testing.T) {
 		"- a: 1.0\n  b: 2\n- \"x\"\n": {[]byte(`{"a":1.0,"b":2}`), []byte(`"x"`)},
 	} {
 		var out bytes.Buffer
-		if err := YAMLList(&out, sequence(values...)); err != nil {
+		if err := YAMLList(&out, Screen{}, sequence(values...)); err != nil {
 			t.Fatal(err)
 		}
 		if diff := cmp.Diff(want, out.String()); diff != "" {
 			t.Error(diff)
 		}
 	}
-	if err := YAML(&bytes.Buffer{}, []byte(`{"a":`)); err == nil {
+	if err := YAML(&bytes.Buffer{}, Screen{}, []byte(`{"a":`)); err == nil {
 		t.Error("broken JSON was written")
+	}
+}
+
+// A terminal without UTF-8 gets ASCII alone, which reads as the same.
+func TestYAMLWithoutUTF8(t *testing.T) {
+	t.Parallel()
+	raw := []byte(`{"thai":"น้ำ","flag":"🇹🇭","ครับ":1,"hidden":"\u202e\u0085"}`)
+	want := `thai: "\u0e19\u0e49\u0e33"
+flag: "\U0001F1F9\U0001F1ED"
+"\u0e04\u0e23\u0e31\u0e1a": 1
+hidden: "\u202e\N"
+`
+	var out bytes.Buffer
+	if err := YAML(&out, Screen{TTY: true}, raw); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, out.String()); diff != "" {
+		t.Error(diff)
+	}
+	var fromYAML, fromJSON map[string]any
+	if err := errors.Join(yaml.Unmarshal(out.Bytes(), &fromYAML), json.Unmarshal(raw, &fromJSON)); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(shape(fromJSON), shape(fromYAML)); diff != "" {
+		t.Error(diff)
+	}
+	out.Reset()
+	if err := YAMLList(&out, Screen{TTY: true}, sequence(raw)); err != nil || strings.ContainsFunc(out.String(), func(r rune) bool { return r > '~' }) {
+		t.Errorf("%q, %v", out.String(), err)
 	}
 }
 
@@ -165,7 +194,7 @@ func FuzzYAML(f *testing.F) {
 		if json.Unmarshal(raw, &want) != nil || bytes.Count(raw, []byte("[")) > 100 {
 			return
 		}
-		text, err := yamlText(raw, false)
+		text, err := yamlText(Screen{}, raw, false)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -323,8 +323,8 @@ func TestEveryWriterReportsAFullDisk(t *testing.T) {
 	writers["json"] = func(w io.Writer, s Screen) error { return JSON(w, s, raw) }
 	writers["line"] = func(w io.Writer, _ Screen) error { return JSONLine(w, raw) }
 	writers["array"] = func(w io.Writer, s Screen) error { return JSONArray(w, s, sequence(raw)) }
-	writers["yaml"] = func(w io.Writer, _ Screen) error { return YAML(w, raw) }
-	writers["yaml list"] = func(w io.Writer, _ Screen) error { return YAMLList(w, sequence(raw)) }
+	writers["yaml"] = func(w io.Writer, s Screen) error { return YAML(w, s, raw) }
+	writers["yaml list"] = func(w io.Writer, s Screen) error { return YAMLList(w, s, sequence(raw)) }
 	writers["jq"] = func(w io.Writer, s Screen) error { return query.Run(t.Context(), w, s, raw) }
 	writers["qr"] = func(w io.Writer, s Screen) error { return QR(w, s, Code{Text: "x"}, Half) }
 	writers["csv"] = func(w io.Writer, _ Screen) error {

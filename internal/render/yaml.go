@@ -17,8 +17,8 @@ import (
 // the same digits, and every string quoted, so that no reader of any YAML
 // version takes an order number, "no" or 12:30 for something else. Of a field
 // that stands twice the last value counts.
-func YAML(w io.Writer, raw []byte) error {
-	text, err := yamlText(raw, false)
+func YAML(w io.Writer, s Screen, raw []byte) error {
+	text, err := yamlText(s, raw, false)
 	if err != nil {
 		return err
 	}
@@ -27,13 +27,13 @@ func YAML(w io.Writer, raw []byte) error {
 
 // YAMLList writes JSON values as one YAML sequence as they come; [] where there
 // is none. It ends at the first error of the sequence and returns that.
-func YAMLList(w io.Writer, values iter.Seq2[[]byte, error]) error {
+func YAMLList(w io.Writer, s Screen, values iter.Seq2[[]byte, error]) error {
 	empty := true
 	for raw, err := range values {
 		if err != nil {
 			return err
 		}
-		text, err := yamlText(raw, true)
+		text, err := yamlText(s, raw, true)
 		if err != nil {
 			return err
 		}
@@ -48,7 +48,7 @@ func YAMLList(w io.Writer, values iter.Seq2[[]byte, error]) error {
 	return nil
 }
 
-func yamlText(raw []byte, item bool) (string, error) {
+func yamlText(s Screen, raw []byte, item bool) (string, error) {
 	decoder := json.NewDecoder(bytes.NewReader(raw))
 	decoder.UseNumber()
 	node, err := yamlNode(decoder)
@@ -64,7 +64,7 @@ func yamlText(raw []byte, item bool) (string, error) {
 	if err := errors.Join(encoder.Encode(node), encoder.Close()); err != nil {
 		return "", fmt.Errorf("write YAML: %w", err)
 	}
-	return safeYAML(out.String()), nil
+	return safeYAML(out.String(), s.legacy()), nil
 }
 
 // yamlNode reads one JSON value from the decoder.
@@ -140,13 +140,16 @@ func plainKey(key string) bool {
 	return key != "" && strings.IndexByte(letters, key[0]) >= 0 && strings.Trim(key, letters+"0123456789_") == ""
 }
 
-// safeYAML escapes what cannot be seen. Such characters stand only in quoted
-// strings: no plain scalar of ours holds any.
-func safeYAML(text string) string {
+// safeYAML escapes what cannot be seen, and with asciiOnly everything beyond
+// ASCII. Such characters stand only in quoted strings: no plain scalar of ours
+// holds any.
+func safeYAML(text string, asciiOnly bool) string {
 	out := make([]byte, 0, len(text))
 	for _, r := range text {
 		switch {
-		case r == '\n', !hidden(r), r == zwj, r == vs15, r == vs16:
+		case r == '\n', r < 0x7f && !hidden(r):
+			out = append(out, byte(r))
+		case !asciiOnly && (!hidden(r) || r == zwj || r == vs15 || r == vs16):
 			out = utf8.AppendRune(out, r)
 		case r <= 0xffff:
 			out = fmt.Appendf(out, `\u%04x`, r)
