@@ -153,7 +153,7 @@ func (o *batchOutput) count(line payment.Line, p ledger.Payment, err error) {
 		return
 	}
 	if o.format == "table" && len(o.failures) < listedFailures {
-		o.failures = append(o.failures, []string{fmt.Sprint(line.Number), p.OrderID, render.StateWord(p.State), p.Error.Code, p.Error.Message})
+		o.failures = append(o.failures, []string{fmt.Sprint(line.Number), p.OrderID, render.StateWord(p.State), render.Visible(p.Error.Code), render.Visible(p.Error.Message)})
 	}
 }
 

@@ -251,7 +251,7 @@ func TestCSV(t *testing.T) {
 492500004632,qr,awaiting,order_test_222110adff3affb5844c497fa9c22366b5bc6,300.0,THB,2025-05-30T20:56:58.833+07:00,2025-05-30T21:56:58.833+07:00,dev,,
 replaced-1,qr,awaiting,order_test_222110adff3affb5844c497fa9c22366b5bc6,300.0,THB,2025-05-30T20:56:58.833+07:00,2025-05-30T21:56:58.833+07:00,dev,,
 paid-1,wechat,paid,order_test_222110adff3affb5844c497fa9c22366b5bc6,1234567.5,THB,2025-05-30T20:56:58.833+07:00,2025-05-30T21:56:58.833+07:00,dev,,
-failed-1,qr,failed,order_test_222110adff3affb5844c497fa9c22366b5bc6,300.0,THB,2025-05-30T20:56:58.833+07:00,2025-05-30T21:56:58.833+07:00,dev,limit,วงเงินเกิน\x1b[2J 🇹🇭 \u202e微信
+failed-1,qr,failed,order_test_222110adff3affb5844c497fa9c22366b5bc6,300.0,THB,2025-05-30T20:56:58.833+07:00,2025-05-30T21:56:58.833+07:00,dev,limit,วงเงินเกิน\x1b[2J\n🇹🇭 \u202e微信
 rejected-1,qr,rejected,,,,,,dev,invalid_amount,Invalid payment amount.
 1,,,"'=HYPERLINK(""http://x"")",-5.00,'@SUM(1),,,,' +1,"a,""b""\r\n=c"
 `, "\n", "\r\n")

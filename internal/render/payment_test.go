@@ -103,7 +103,7 @@ func gallery(t *testing.T) []ledger.Payment {
 		}),
 		with(base, func(p *ledger.Payment) {
 			p.OrderID, p.State = "failed-1", ledger.Failed
-			p.Order = []byte(`{"id":"order_test_1","status":"failed","failure_code":"limit","failure_message":"วงเงินเกิน\u001b[2J 🇹🇭 \u202e微信"}`)
+			p.Order = []byte(`{"id":"order_test_1","status":"failed","failure_code":"limit","failure_message":"วงเงินเกิน\u001b[2J\n🇹🇭 \u202e微信"}`)
 		}),
 		with(nothing, func(p *ledger.Payment) {
 			p.OrderID, p.State = "rejected-1", ledger.Rejected
@@ -154,7 +154,7 @@ func tables(t *testing.T) map[string]func(io.Writer, Screen) error {
 	events := []ledger.Event{
 		{At: created.Add(-time.Second), Kind: "claimed", Actor: "nok@counter-3", Note: "claim 1"},
 		{At: created, Kind: "order", Actor: "nok@counter-3", RequestID: "req-1", Note: "order_test_222110adff3affb5844c497fa9c22366b5bc6 awaiting, expires in an hour"},
-		{At: created.Add(time.Minute), Kind: "charge", Actor: "webhook", Note: "Authorized \x1b[31m จ่ายแล้ว 👨\u200d👩\u200d👧"},
+		{At: created.Add(time.Minute), Kind: "charge", Actor: "webhook", Note: "Authorized \x1b[31m\nจ่ายแล้ว 👨\u200d👩\u200d👧"},
 	}
 	return map[string]func(io.Writer, Screen) error{
 		"payment": func(w io.Writer, s Screen) error {

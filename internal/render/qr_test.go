@@ -268,7 +268,7 @@ func TestWhat80x24Holds(t *testing.T) {
 
 func TestNotDrawn(t *testing.T) {
 	t.Parallel()
-	hostile := "id\x1b[2J\u202e"
+	hostile := "id\n\x1b[2J\u202e"
 	for _, c := range []struct {
 		name  string
 		s     Screen
@@ -286,7 +286,7 @@ func TestNotDrawn(t *testing.T) {
 		if !errors.As(err, &not) || !strings.Contains(err.Error(), c.says) || !strings.Contains(err.Error(), "--qr-file") {
 			t.Errorf("%s: %v", c.name, err)
 		}
-		if out.String() != `id\x1b[2J\u202e`+"\n" {
+		if out.String() != `id\n\x1b[2J\u202e`+"\n" {
 			t.Errorf("%s: wrote %q", c.name, out.String())
 		}
 	}
