@@ -181,16 +181,32 @@ func TestLostAnswersAreUnknown(t *testing.T) {
 
 func TestSilentServerEndsWithTheContext(t *testing.T) {
 	t.Parallel()
-	release := make(chan struct{})
-	client := serve(t, func(http.ResponseWriter, *http.Request) { <-release })
-	defer close(release)
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-	defer cancel()
-	_, _, err := client.CreateOrder(ctx, "1", QR, "k")
-	var got *Error
-	if !errors.As(err, &got) || got.Kind != Unknown || got.Code != "timeout" {
-		t.Errorf("got %v", err)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		transport, err := NewTransport(1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer transport.CloseIdleConnections()
+		transport.DialContext = func(context.Context, string, string) (net.Conn, error) {
+			here, there := net.Pipe()
+			go func() { _, _ = io.Copy(io.Discard, there) }() // it takes the request and says nothing
+			return here, nil
+		}
+		client := &Client{BaseURL: "http://silent.example", KeyHeader: "Idempotency-Key", Transport: transport}
+		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+		defer cancel()
+		start := time.Now()
+		_, _, err = client.CreateOrder(ctx, "1", QR, "k")
+		var got *Error
+		if !errors.As(err, &got) || got.Kind != Unknown || got.Code != "timeout" || time.Since(start) != 30*time.Second {
+			t.Errorf("after %s: %v", time.Since(start), err)
+		}
+	})
+}
+
+// dialNowhere finds no address for any name, without asking anybody.
+func dialNowhere(_ context.Context, network, address string) (net.Conn, error) {
+	return nil, &net.OpError{Op: "dial", Net: network, Err: &net.DNSError{Err: "no such host", Name: address, IsNotFound: true}}
 }
 
 func TestUnreachableServersMadeNothing(t *testing.T) {
@@ -219,6 +235,9 @@ func TestUnreachableServersMadeNothing(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer transport.CloseIdleConnections()
+			if name == "no such host" {
+				transport.DialContext = dialNowhere
+			}
 			client := &Client{BaseURL: base, KeyHeader: "Idempotency-Key", Transport: transport}
 			_, _, err = client.CreateOrder(t.Context(), "1", QR, "k")
 			var got *Error

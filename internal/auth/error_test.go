@@ -50,6 +50,13 @@ func (offline) RoundTrip(req *http.Request) (*http.Response, error) {
 	return nil, fmt.Errorf("a request left for %s", req.URL)
 }
 
+// nameless is a network in which no name has an address.
+type nameless struct{}
+
+func (nameless) RoundTrip(req *http.Request) (*http.Response, error) {
+	return nil, &net.OpError{Op: "dial", Net: "tcp", Err: &net.DNSError{Err: "no such host", Name: req.URL.Host, IsNotFound: true}}
+}
+
 // TestErrorTable reads every answer of the pool that has words of its own.
 func TestErrorTable(t *testing.T) {
 	t.Parallel()
@@ -124,17 +131,21 @@ func TestOutageIsNotAWrongPassword(t *testing.T) {
 	t.Cleanup(silent.Close)
 	cut := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }))
 	t.Cleanup(cut.Close)
-	for endpoint, says := range map[string]string{
-		"http://" + closed.Addr().String(): "connection refused",
-		"http://nosuch.invalid":            "cannot reach sign-in at nosuch.invalid",
-		silent.URL:                         "did not answer in time",
-		cut.URL:                            "cannot reach sign-in",
+	for endpoint, test := range map[string]struct {
+		within    time.Duration
+		transport http.RoundTripper
+		says      string
+	}{
+		"http://" + closed.Addr().String(): {time.Minute, http.DefaultTransport, "connection refused"},
+		"http://nosuch.invalid":            {time.Minute, nameless{}, "cannot reach sign-in at nosuch.invalid: no such host"},
+		silent.URL:                         {500 * time.Millisecond, http.DefaultTransport, "did not answer in time"},
+		cut.URL:                            {time.Minute, http.DefaultTransport, "cannot reach sign-in"},
 	} {
 		pool := Pool{Env: "dev", Region: "x", UserPoolID: "x_y", ClientID: "c", Endpoint: endpoint}
-		ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
-		_, err := NewClient(pool, http.DefaultTransport, time.Now, nil, func(string) {}).Password(ctx, "ann", secret.New(rightPassword))
+		ctx, cancel := context.WithTimeout(t.Context(), test.within)
+		_, err := NewClient(pool, test.transport, time.Now, nil, func(string) {}).Password(ctx, "ann", secret.New(rightPassword))
 		cancel()
-		told(t, err, Unreachable, says, "nothing about your password")
+		told(t, err, Unreachable, test.says, "nothing about your password")
 	}
 }
 
