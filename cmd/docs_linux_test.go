@@ -291,7 +291,8 @@ type docPattern struct {
 }
 
 var docPatterns = []docPattern{
-	{regexp.MustCompile(`^[╭╮╰╯┬┴├┤┼─+-]+$`), ""}, // a table's rules
+	{regexp.MustCompile(`^[╭╮╰╯┬┴├┤┼─+-]+$`), ""},         // a table's rules
+	{regexp.MustCompile(`^villapay: waiting for .*`), ""}, // a slow machine
 	{regexp.MustCompile(`^[█▀▄ ]{20,}$`), "CODE"},
 	{regexp.MustCompile(`(order|chrg|src)_test_[0-9a-f]+`), "${1}_ID"},
 	{regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`), "UUID"},
