@@ -2,10 +2,9 @@
 # cognito-local.sh CMD... runs CMD beside cognito-local, a Cognito emulator of
 # other hands, on loopback; its URL is in VILLAPAY_TEST_COGNITO_LOCAL. It is
 # installed with npm into a directory that ends with CMD, or kept in
-# COGNITO_LOCAL_DIR for the next time. PORT (9235) is where it listens.
+# COGNITO_LOCAL_DIR for the next time.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
-port=${PORT:-9235}
 state=$(mktemp -d)
 install=${COGNITO_LOCAL_DIR:-$state}
 server=
@@ -19,11 +18,12 @@ if [ ! -d "$install/node_modules/cognito-local" ]; then
 fi
 cd "$state"
 node "$here/cognito-seed.mjs"
+port=$(node -e 'const s = require("net").createServer().listen(0, "127.0.0.1", () => { console.log(s.address().port); s.close() })')
 HOST=127.0.0.1 PORT=$port CODE=123456 node "$install/node_modules/cognito-local/lib/bin/start.js" >log 2>&1 &
 server=$!
 for _ in $(seq 100); do
-  curl -sf "http://127.0.0.1:$port/health" >/dev/null && break
   kill -0 "$server" 2>/dev/null || { cat log >&2; exit 69; }
+  curl -sf "http://127.0.0.1:$port/health" >/dev/null && break
   sleep 0.1
 done
 cd - >/dev/null
