@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"iter"
@@ -89,9 +90,9 @@ func (c *orderStatus) show(ctx context.Context, format string, reports []payment
 	return c.app.showPayments(ctx, format, values(found))
 }
 
-// verdict says what went wrong and ends with the worst of it.
+// verdict says what went wrong and ends with the first of it.
 func (c *orderStatus) verdict(service *payment.Service, reports []payment.Report) error {
-	var worst error
+	var failed error
 	missing := 0
 	for _, r := range reports {
 		if r.Others > 0 {
@@ -102,7 +103,7 @@ func (c *orderStatus) verdict(service *payment.Service, reports []payment.Report
 			if r.Found {
 				c.app.warn("order %s: the API could not be asked; this is what the ledger knew %s", r.OrderID, render.Ago(c.app.Now(), r.Payment.KnownAt))
 			}
-			worst = unanswered(r.Err)
+			failed = cmp.Or(failed, unanswered(r.Err))
 		case !r.Found:
 			missing++
 			if r.OnlyWord != "" {
@@ -118,8 +119,8 @@ func (c *orderStatus) verdict(service *payment.Service, reports []payment.Report
 		}
 	}
 	switch {
-	case worst != nil:
-		return worst
+	case failed != nil:
+		return failed
 	case missing > 0 && len(reports) > 1:
 		return &failure{Code: "no_payment", Message: fmt.Sprintf("%d of %d orders have no payment", missing, len(reports)), ExitCode: exitRefused}
 	case missing > 0:

@@ -105,12 +105,12 @@ func (a *app) showAs(ctx context.Context, format string, p ledger.Payment, code 
 // awaits payment, has not expired and is not replaced by another.
 func whyNoCode(p ledger.Payment) string {
 	switch {
+	case p.State == ledger.Paid:
+		return "it is already paid"
 	case p.ReplacedBy != "":
 		return "it was replaced by a newer payment"
 	case p.State == ledger.Awaiting:
 		return ""
-	case p.State == ledger.Paid:
-		return "it is already paid"
 	}
 	return "it is " + string(p.State)
 }

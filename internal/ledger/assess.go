@@ -247,6 +247,9 @@ func Apply(p Payment, c Charge, now time.Time) Payment {
 	if c.PaidBy == "" {
 		c.PaidBy = ByTransactionState
 	}
+	if c.Guessed {
+		c.ID = "" // it may be no charge's
+	}
 	r := &row{Payment: p}
 	r.follow(weighAll([]*row{r}, []*report{{Charge: c, at: now}})[0])
 	return r.Payment
