@@ -110,7 +110,7 @@ func (s *Service) askStatus(ctx context.Context, orderID string, own ledger.Paym
 		return known, nil
 	case failed != nil:
 		report.Err = failed
-		return known, nil //nolint:nilerr // the report tells of it, beside what the ledger knows
+		return known, nil
 	}
 	ctx, cancel = context.WithTimeout(ctx, recordWithin)
 	defer cancel()

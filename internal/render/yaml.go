@@ -147,9 +147,7 @@ func safeYAML(text string, asciiOnly bool) string {
 	out := make([]byte, 0, len(text))
 	for _, r := range text {
 		switch {
-		case r == '\n', r < 0x7f && !hidden(r):
-			out = append(out, byte(r))
-		case !asciiOnly && (!hidden(r) || r == zwj || r == vs15 || r == vs16):
+		case r == '\n', r < 0x7f && !hidden(r), !asciiOnly && (!hidden(r) || r == zwj || r == vs15 || r == vs16):
 			out = utf8.AppendRune(out, r)
 		case r <= 0xffff:
 			out = fmt.Appendf(out, `\u%04x`, r)
