@@ -16,4 +16,5 @@ go build -o "$work/measure" ./bench/measure
 # What is installed was copied. The linker writes through a memory map, and Linux
 # starts programs from the pages that this leaves behind noticeably slower.
 cp "$work"/build/* "$work/"
+sync # else the payments measured first wait for the disk to take the build
 "$work/measure" -dir "$work" "$@"
