@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/villapay/villapay/internal/api"
 	"github.com/villapay/villapay/internal/auth"
@@ -198,4 +199,37 @@ func (a *app) fail(f *failure) {
 	if f.Hint != "" {
 		fmt.Fprintf(a.Err, "hint: %s\n", a.harmless(f.Hint))
 	}
+}
+
+// jsonErrors tells whether errors are written as JSON. It must work also when
+// the command line was not understood.
+func (a *app) jsonErrors() bool {
+	format := a.flags.output
+	if format == "" && (a.flags.jq != "" || !a.parsed && asksForJSON(a.args)) {
+		format = "json"
+	}
+	if format == "" {
+		format = a.Getenv("VILLAPAY_OUTPUT")
+	}
+	if format == "" && a.config != nil {
+		format = a.config.Output.Value
+	}
+	return format == "json"
+}
+
+// asksForJSON looks for -o json or --jq in a command line that was not understood
+// to its end.
+func asksForJSON(args []string) bool {
+	for i, arg := range args {
+		switch name, value, ok := strings.Cut(arg, "="); {
+		case name == "--jq", arg == "-ojson":
+			return true
+		case name == "--output" || name == "-o":
+			if !ok && i+1 < len(args) {
+				value = args[i+1]
+			}
+			return value == "json"
+		}
+	}
+	return false
 }

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/spf13/pflag"
 )
 
 // formats are the output formats, in the order help shows them.
@@ -85,4 +87,15 @@ func (f *countFlag) Set(text string) error {
 	}
 	*f.value = int(n)
 	return nil
+}
+
+// nothingEmpty refuses a flag that was given without a value: most likely a
+// script's variable is unset, and the default is not what it meant.
+func nothingEmpty(flags *pflag.FlagSet) (err error) {
+	flags.Visit(func(f *pflag.Flag) {
+		if text := f.Value.String(); text == "" || text == "[]" {
+			err = usageError("leave it away, or give it a value; is a variable unset?", "--%s is empty", f.Name)
+		}
+	})
+	return err
 }

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"github.com/villapay/villapay/internal/render"
 )
@@ -99,39 +98,6 @@ func asUsage(err error) error {
 		hint = "did you mean " + strings.Join(strings.Fields(suggestions), " or ") + "?"
 	}
 	return usageError(hint, "%s", message)
-}
-
-// jsonErrors tells whether errors are written as JSON. It must work also when
-// the command line was not understood.
-func (a *app) jsonErrors() bool {
-	format := a.flags.output
-	if format == "" && (a.flags.jq != "" || !a.parsed && asksForJSON(a.args)) {
-		format = "json"
-	}
-	if format == "" {
-		format = a.Getenv("VILLAPAY_OUTPUT")
-	}
-	if format == "" && a.config != nil {
-		format = a.config.Output.Value
-	}
-	return format == "json"
-}
-
-// asksForJSON looks for -o json or --jq in a command line that was not understood
-// to its end.
-func asksForJSON(args []string) bool {
-	for i, arg := range args {
-		switch name, value, ok := strings.Cut(arg, "="); {
-		case name == "--jq", arg == "-ojson":
-			return true
-		case name == "--output" || name == "-o":
-			if !ok && i+1 < len(args) {
-				value = args[i+1]
-			}
-			return value == "json"
-		}
-	}
-	return false
 }
 
 // entry is a command of the first level.
@@ -251,17 +217,6 @@ func (a *app) atOnce(run func(ctx context.Context, args []string) error) func(*c
 		a.parsed = true
 		return run(cmd.Context(), args)
 	}
-}
-
-// nothingEmpty refuses a flag that was given without a value: most likely a
-// script's variable is unset, and the default is not what it meant.
-func nothingEmpty(flags *pflag.FlagSet) (err error) {
-	flags.Visit(func(f *pflag.Flag) {
-		if text := f.Value.String(); text == "" || text == "[]" {
-			err = usageError("leave it away, or give it a value; is a variable unset?", "--%s is empty", f.Name)
-		}
-	})
-	return err
 }
 
 // plain is run for commands whose result has one form. json is taken all the
