@@ -92,7 +92,10 @@ func (c *rawCall) run(ctx context.Context, args []string) error {
 		c.app.warn("%s", written) // what the API's answer means comes first
 		return err
 	}
-	return errors.Join(written, err)
+	if written != nil {
+		return written
+	}
+	return err
 }
 
 // call sends the request. The answer is there also beside an error that its

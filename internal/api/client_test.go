@@ -119,6 +119,8 @@ func TestFailuresAreToldApartByWhatTheyMayHaveDone(t *testing.T) {
 		{200, `{"statusCode":"503","body":"{\"message\":\"down\"}"}`, Error{Kind: Unknown, Again: true, Status: 503, Code: "http_503", Message: "down"}},
 		{504, `{"statusCode":400,"body":{"error":"bad order","code":"BAD"}}`, Error{Kind: Unknown, Again: true, Code: "BAD", Message: "bad order"}},
 		{429, `{"statusCode":400,"body":{"error":"bad order","code":"BAD"}}`, Error{Kind: Unavailable, Again: true, Code: "BAD", Message: "bad order"}},
+		{400, `{"statusCode":504,"body":{"message":"timed out"}}`, Error{Kind: Unknown, Again: true, Status: 504, Code: "http_504", Message: "timed out"}},
+		{429, `{"statusCode":500,"body":{"message":"broken"}}`, Error{Kind: Unknown, Again: true, Status: 500, Code: "http_500", Message: "broken"}},
 		{302, `{"statusCode":422,"body":{"error":"bad order","code":"BAD"}}`, Error{Kind: Unknown, Code: "BAD", Message: "bad order"}},
 	} {
 		t.Run(fmt.Sprint(test.status, test.body), func(t *testing.T) {
@@ -482,6 +484,26 @@ func TestRetryRefreshesTheSignInOnce(t *testing.T) {
 		})
 	}
 }
+
+// A refresh that could not be done now says nothing about the sign-in: asking
+// later may help.
+func TestARefreshThatMayWorkLater(t *testing.T) {
+	t.Parallel()
+	for _, why := range []error{later{}, context.DeadlineExceeded} {
+		client, _ := script(401)
+		client.Tokens = &tokens{all: []string{"first.token.x"}, err: why}
+		_, err := client.Retry(t.Context(), create(client))
+		if _, refused := errors.AsType[*Error](err); refused || !errors.Is(err, why) {
+			t.Errorf("%v became %v", why, err)
+		}
+	}
+}
+
+// later is a failure that passes.
+type later struct{}
+
+func (later) Error() string { return "the sign-in is away" }
+func (later) Passing() bool { return true }
 
 // What must not be repeated is sent again after a 401 alone.
 func TestOnceSendsAgainOnlyAfterARefresh(t *testing.T) {

@@ -136,8 +136,10 @@ func DecodeError(body []byte) (code, message string) {
 
 // statusError makes the error for a whole answer that is not what was hoped.
 func statusError(status int, header http.Header, body []byte) *Error {
-	if inner, _ := unwrap(status, body); inner >= 400 && status/100 == 2 {
-		status = inner // a gateway's own failure says more than what it wraps
+	// A wrapper's status counts in a 2xx, and wherever it alone says that the
+	// request may have been carried out.
+	if inner, _ := unwrap(status, body); inner >= 400 && (status/100 == 2 || classify(inner).kind == Unknown && classify(status).kind != Unknown) {
+		status = inner
 	}
 	rule := classify(status)
 	e := &Error{

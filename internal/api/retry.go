@@ -61,7 +61,9 @@ func (c *Client) asking(ctx context.Context, ask func(context.Context) error, ag
 		switch {
 		case failure.Status == 401 && c.Tokens != nil && !refreshed && made.Sent < maxAttempts:
 			refreshed = true
-			if _, err := c.Tokens.Refresh(ctx, failure.token); err != nil {
+			if _, err := c.Tokens.Refresh(ctx, failure.token); passing(err) {
+				return made, made.settle(err)
+			} else if err != nil {
 				refused := *failure
 				refused.Message += "; " + err.Error()
 				refused.Err = err
@@ -71,6 +73,13 @@ func (c *Client) asking(ctx context.Context, ask func(context.Context) error, ag
 			return made, made.settle(failure)
 		}
 	}
+}
+
+// passing tells of a sign-in that failed whether it may work later: then the
+// refusal that it was to mend is not the last word.
+func passing(err error) bool {
+	var later interface{ Passing() bool }
+	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) || errors.As(err, &later) && later.Passing()
 }
 
 // settle turns a last failure into Unknown where an earlier attempt may have

@@ -42,23 +42,27 @@ func hideLedger(text string) string {
 		return text
 	}
 	scheme := text[:len(text)-len(rest)]
-	rest = hideQuery(rest)
 	// The user's @ is the last one before the query, which may hold others as
 	// they are; or the last of all, where the ? is rather one of the password's.
+	before, _, _ := strings.Cut(rest, "?")
+	inPassword := strings.Contains(before, ":") && !strings.ContainsAny(before, "@/")
+	if !inPassword {
+		rest = hideQuery(rest)
+	}
 	before, query, _ := strings.Cut(rest, "?")
 	i := strings.IndexAny(query, "=&@")
-	if _, err := url.Parse(scheme + rest); err != nil || i >= 0 && query[i] == '@' {
+	if _, err := url.Parse(scheme + rest); err != nil || inPassword || i >= 0 && query[i] == '@' {
 		before = rest
 	}
 	at := strings.LastIndexByte(before, '@')
 	if at < 0 {
-		return scheme + rest
+		return scheme + hideQuery(rest)
 	}
 	user, password, _ := strings.Cut(rest[:at], ":")
 	if password != "" {
 		user += ":" + secret.Redacted
 	}
-	return scheme + user + hideQuery(rest[at:])
+	return scheme + user + hideQuery(hidePairs(rest[at:]))
 }
 
 // hideQuery replaces the passwords in the query of what stands behind a scheme.
@@ -67,6 +71,10 @@ func hideQuery(rest string) string {
 	if !asked {
 		return rest
 	}
+	return address + "?" + hidePairs(query)
+}
+
+func hidePairs(query string) string {
 	pairs := strings.Split(query, "&")
 	for i, pair := range pairs {
 		name, value, _ := strings.Cut(pair, "=")
@@ -75,5 +83,5 @@ func hideQuery(rest string) string {
 			pairs[i] = name + "=" + secret.Redacted
 		}
 	}
-	return address + "?" + strings.Join(pairs, "&")
+	return strings.Join(pairs, "&")
 }

@@ -293,6 +293,11 @@ func TestHideLedger(t *testing.T) {
 		// in a password that no driver can read there, / and ? hide with it
 		"postgres://ann:1/2@h/d":               "postgres://ann:[redacted]@h/d",
 		"postgres://ann:1?2@h/d":               "postgres://ann:[redacted]@h/d",
+		"postgres://ann:1?a=2@h/d":             "postgres://ann:[redacted]@h/d",
+		"postgres://ann:12?34=@h/d":            "postgres://ann:[redacted]@h/d",
+		"postgres://ann:1?&2@h/d":              "postgres://ann:[redacted]@h/d",
+		"postgres://ann:1?password=2@h/d":      "postgres://ann:[redacted]@h/d",
+		"postgres://h:1?user=a@b&password=c":   "postgres://h:[redacted]@b&password=[redacted]",
 		"postgres://ann:p?x=y@h/d?password=z":  "postgres://ann:[redacted]@h/d?password=[redacted]",
 		"postgres://ann@h/%zz?password=a@b&c=": "postgres://ann@h/%zz?password=[redacted]&c=",
 	} {

@@ -220,7 +220,7 @@ func origin(failure Failure) Origin {
 // that were received before it, and looks whether the bank order is another
 // payment's too. It returns the payment as it then stands.
 func (l *Ledger) applyEarlier(t *txn, r *row) (*row, error) {
-	known, err := yes(t.query(`SELECT EXISTS (SELECT 1 FROM villapay_charge WHERE scope = ? AND bank_id = ?) OR
+	known, err := scalar[bool](t.query(`SELECT EXISTS (SELECT 1 FROM villapay_charge WHERE scope = ? AND bank_id = ?) OR
 		EXISTS (SELECT 1 FROM villapay_payment WHERE scope = ? AND bank_id = ? AND bank_id <> '' AND id <> ?)`, r.Scope, r.BankID, r.Scope, r.BankID, r.ID))
 	if err != nil || !known {
 		return r, err
@@ -238,10 +238,10 @@ func (l *Ledger) applyEarlier(t *txn, r *row) (*row, error) {
 	return t.byID(r.ID)
 }
 
-// yes reads a query of one truth value.
-func yes(rows *sql.Rows, err error) (value bool, _ error) {
+// scalar reads a query of one value; the zero value where there is no row.
+func scalar[T any](rows *sql.Rows, err error) (value T, _ error) {
 	if err != nil {
-		return false, err
+		return value, err
 	}
 	defer func() { _ = rows.Close() }()
 	if rows.Next() {

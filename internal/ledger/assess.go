@@ -109,9 +109,10 @@ func (t *txn) verdicts(scope, orderID string, payments []*row) ([]verdict, error
 	return verdicts, nil
 }
 
-// weighAll weighs what was said of each payment's bank order. Once a charge is
+// weighAll weighs what was said of each payment's bank order. Where a charge is
 // known by name to be paid, guesses about the others are left out: they were
-// about that one, and must not count as one more.
+// about that one, and must not count as one more. So are those that came before
+// it was voided or paid back; later ones are about something else.
 func weighAll(payments []*row, reports []*report) []verdict {
 	weigh := func(left func(*report) bool) (all []verdict) {
 		for _, r := range payments {
@@ -126,13 +127,32 @@ func weighAll(payments []*row, reports []*report) []verdict {
 	if !slices.ContainsFunc(reports, guessed) {
 		return all
 	}
-	var known []string // the bank orders of such charges
+	ended := map[string]time.Time{} // when such a charge of a bank order ended; zero = it is paid
 	for i, v := range all {
-		if slices.ContainsFunc(v.charges, func(s *standing) bool { return s.id != "" && s.best.rank() >= Authorised }) {
-			known = append(known, payments[i].BankID)
+		for _, s := range v.charges {
+			if s.id == "" || s.best.rank() < Authorised {
+				continue
+			}
+			at := s.best.at
+			if s.paid() {
+				at = time.Time{}
+			}
+			if before, known := ended[payments[i].BankID]; !known || !before.IsZero() && (at.IsZero() || at.After(before)) {
+				ended[payments[i].BankID] = at
+			}
 		}
 	}
-	return weigh(func(c *report) bool { return c.Guessed && len(known) > 0 && !slices.Contains(known, c.BankID) })
+	return weigh(func(c *report) bool {
+		if _, known := ended[c.BankID]; known || !c.Guessed {
+			return false
+		}
+		for _, at := range ended {
+			if at.IsZero() || !c.at.After(at) {
+				return true
+			}
+		}
+		return false
+	})
 }
 
 // name tells charges of a Villa order apart. All guesses about it are one.

@@ -97,7 +97,7 @@ func (t *txn) bound(scope string, c *Charge) (rebound, err error) {
 	if c.ID == "" || c.BankID == "" {
 		return nil, nil
 	}
-	other, err := yes(t.query(`SELECT EXISTS (SELECT 1 FROM villapay_charge WHERE scope = ? AND charge_id = ? AND bank_id <> ? AND bank_id <> '')`, scope, c.ID, c.BankID))
+	other, err := scalar[bool](t.query(`SELECT EXISTS (SELECT 1 FROM villapay_charge WHERE scope = ? AND charge_id = ? AND bank_id <> ? AND bank_id <> '')`, scope, c.ID, c.BankID))
 	if err == nil && other {
 		return fmt.Errorf("charge %s, now with order %s: %w", c.ID, c.BankID, ErrRebound), nil
 	}
@@ -106,7 +106,7 @@ func (t *txn) bound(scope string, c *Charge) (rebound, err error) {
 	}
 	// The checksum joins id and amount without a separator: ("X", 1300) and
 	// ("X1", 300) have the same. So a checksum, too, belongs to one charge.
-	other, err = yes(t.query(`SELECT EXISTS (SELECT 1 FROM villapay_charge WHERE scope = ? AND checksum = ? AND checksum <> '' AND charge_id <> ?)`, scope, strings.ToLower(c.Checksum), c.ID))
+	other, err = scalar[bool](t.query(`SELECT EXISTS (SELECT 1 FROM villapay_charge WHERE scope = ? AND checksum = ? AND checksum <> '' AND charge_id <> ?)`, scope, strings.ToLower(c.Checksum), c.ID))
 	if err == nil && other {
 		rebound = fmt.Errorf("charge %s, with the checksum of another: %w", c.ID, ErrRebound)
 	}
@@ -147,10 +147,21 @@ func (t *txn) place(scope string, c *Charge) (rebound, err error) {
 
 // keep records a report, unless it was before.
 func (t *txn) keep(scope string, c *Charge) (fresh bool, err error) {
+	said := 0
+	if c.Guessed {
+		// Heard again after more was said by name of the order's other bank orders,
+		// a guess is about something else than before (weighAll).
+		said, err = scalar[int](t.query(`SELECT count(*) FROM villapay_charge WHERE scope = ? AND guessed = 0 AND bank_id <> ? AND bank_id IN (
+			SELECT bank_id FROM villapay_payment WHERE scope = ? AND orderid IN (SELECT orderid FROM villapay_payment WHERE scope = ? AND bank_id = ?))`,
+			scope, c.BankID, scope, scope, c.BankID))
+		if err != nil {
+			return false, err
+		}
+	}
 	changed, err := t.exec(`INSERT INTO villapay_charge (scope, fingerprint, charge_id, bank_id, amount, currency, status, transaction_state,
 			livemode, checksum, origin, paid_by, request_id, received_at, raw, guessed)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
-		scope, fingerprint(c), c.ID, c.BankID, c.Amount.String(), c.Currency, c.Status, c.TransactionState,
+		scope, fingerprint(c, said), c.ID, c.BankID, c.Amount.String(), c.Currency, c.Status, c.TransactionState,
 		c.livemode(), strings.ToLower(c.Checksum), string(c.From), c.PaidBy, c.RequestID, toMillis(t.now), string(c.Raw), number(c.Guessed))
 	return changed > 0, err
 }
@@ -167,10 +178,11 @@ func (c *Charge) livemode() int64 {
 // common. livemode is part of it, since the checksum does not cover it: else
 // whoever delivers a captured notification first, with livemode turned round,
 // would make the bank's own a repeat that never counts.
-func fingerprint(c *Charge) string {
+// Guesses are told apart by what was known when they were heard, too.
+func fingerprint(c *Charge, said int) string {
 	parts := []string{c.ID, c.BankID, c.Amount.String(), c.Currency, c.Status, c.TransactionState, c.PaidBy, strconv.FormatInt(c.livemode(), 10)}
 	if c.Guessed {
-		parts = append(parts, "guessed")
+		parts = append(parts, "guessed", strconv.Itoa(said))
 	}
 	sum := sha256.Sum256([]byte(strings.Join(parts, "\x00")))
 	return hex.EncodeToString(sum[:])

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/villapay/villapay/internal/api"
 )
@@ -458,6 +459,103 @@ func TestAReversalIsAReason(t *testing.T) {
 		}
 		if p := apply(t, l, charge("c", "o1", "Refunded")).Payment; p.State != Refunded || p.Error != nil {
 			t.Errorf("then %s, %+v", p.State, p.Error)
+		}
+	})
+}
+
+// secondOrder makes another payment of order 1 beside an earlier one, with the
+// bank order oB.
+func secondOrder(t *testing.T, l *Ledger) Payment {
+	t.Helper()
+	req := ask("1")
+	req.New, req.Key = true, "newer"
+	return l.mustRecord(t, l.mustClaim(t, req, Claimed), testOrder(t, "oB"))
+}
+
+func guess(bankID, state string) Charge {
+	c := charge("", bankID, state)
+	c.Guessed, c.From = true, FromAPI
+	return c
+}
+
+// Once the charge of an earlier payment has ended, a guess is about the newer
+// one, also where the same was heard before and was about the earlier.
+func TestAGuessAfterTheEndOfAnotherCharge(t *testing.T) {
+	t.Parallel()
+	for _, end := range []string{"Voided", "Refund Sent", "Reversed"} {
+		at := sqlitePlace(t)
+		l := at.open(t)
+		first := awaiting(t, l, "1")
+		apply(t, l, charge("c1", first.BankID, "Settled"))
+		apply(t, l, charge("c1", first.BankID, end))
+		second := secondOrder(t, l)
+		at.clock.add(time.Second)
+		if p := apply(t, l, guess(second.BankID, "Settled")).Payment; p.State != Paid || len(p.Warnings) > 0 {
+			t.Errorf("%s: %s, %v", end, p.State, codes(p.Warnings))
+		}
+		if again := apply(t, l, guess(second.BankID, "Settled")); !again.Repeat || again.Payment.State != Paid {
+			t.Errorf("%s, again: %+v", end, again)
+		}
+		if c := l.mustClaim(t, ask("1"), Replay); c.Payment.State != Paid {
+			t.Errorf("%s: replayed as %s", end, c.Payment.State)
+		}
+	}
+}
+
+func TestAGuessHeardAgainAfterTheEnd(t *testing.T) {
+	t.Parallel()
+	at := sqlitePlace(t)
+	l := at.open(t)
+	first := awaiting(t, l, "1")
+	second := secondOrder(t, l)
+	apply(t, l, guess(second.BankID, "Settled"))
+	apply(t, l, charge("c1", first.BankID, "Settled"))
+	at.clock.add(time.Second)
+	apply(t, l, charge("c1", first.BankID, "Voided"))
+	if all, err := l.Payments(t.Context(), scope, "1"); err != nil || all[0].State != Awaiting {
+		t.Fatalf("the guess still counts: %+v, %v", all, err)
+	}
+	at.clock.add(time.Second)
+	if p := apply(t, l, guess(second.BankID, "Settled")).Payment; p.State != Paid {
+		t.Errorf("it is about the second one now: %s", p.State)
+	}
+}
+
+// A payment that a guess had ended, and that is open again, is shown again: no
+// other order is made beside it.
+func TestAnOpenPaymentWithoutItsSlotIsReplayed(t *testing.T) {
+	t.Parallel()
+	both(t, func(t *testing.T, at *place) {
+		l := at.open(t)
+		first := awaiting(t, l, "1")
+		second := secondOrder(t, l)
+		apply(t, l, guess(second.BankID, "Voided"))
+		apply(t, l, charge("c1", first.BankID, "Settled"))
+		apply(t, l, charge("c1", first.BankID, "Voided"))
+		if c := l.mustClaim(t, ask("1"), Replay); c.Payment.ID != second.ID || c.Payment.State != Awaiting {
+			t.Errorf("%+v", c.Payment)
+		}
+	})
+}
+
+// The reason is the last one, and the same whenever it is read.
+func TestTheReasonOfAFailure(t *testing.T) {
+	t.Parallel()
+	both(t, func(t *testing.T, at *place) {
+		l := at.open(t)
+		c := l.mustClaim(t, ask("1"), Claimed)
+		p := l.mustRecord(t, c, testOrder(t, "o1", `"failure_code":"insufficient_fund"`, `"failure_message":"no money"`))
+		if p.State != Failed || p.Error.Code != "insufficient_fund" {
+			t.Errorf("made: %s, %+v", p.State, p.Error)
+		}
+		if p = apply(t, l, charge("c1", "o1", "Declined")).Payment; p.State != Failed || p.Error.Code != "insufficient_fund" {
+			t.Errorf("declined: %s, %+v", p.State, p.Error)
+		}
+		apply(t, l, charge("c2", "o1", "Settled"))
+		told := apply(t, l, charge("c2", "o1", "Reversed")).Payment
+		read, err := l.Payments(t.Context(), scope, "1")
+		if err != nil || told.Error.Code != "reversed" || read[0].Error.Code != "reversed" {
+			t.Errorf("told %+v, read %+v, %v", told.Error, read, err)
 		}
 	})
 }

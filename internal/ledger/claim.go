@@ -108,6 +108,10 @@ func (c *claiming) decide() error {
 		return c.resume(c.given) // --new has replaced it, and it never got its answer
 	}
 	if holder == nil {
+		// A charge that was guessed can have taken the slot and been found wrong.
+		if open := c.find(func(r *row) bool { return c.open(r) && r.Source == c.req.Source }); open != nil && !c.req.New {
+			return c.replay(open)
+		}
 		return c.send()
 	}
 	return c.meet(holder)
@@ -119,7 +123,7 @@ func (c *claiming) look() (err error) {
 		return err
 	}
 	// Of an order that is new there is nothing to read, which is soon told.
-	known, err := yes(c.t.query(`SELECT EXISTS (SELECT 1 FROM villapay_payment WHERE scope = ? AND orderid = ?)`, c.req.Scope, c.req.OrderID))
+	known, err := scalar[bool](c.t.query(`SELECT EXISTS (SELECT 1 FROM villapay_payment WHERE scope = ? AND orderid = ?)`, c.req.Scope, c.req.OrderID))
 	if err == nil && known {
 		c.live, err = scanned(c.t.query(`SELECT `+columns+` FROM villapay_payment
 			WHERE scope = ? AND orderid = ? AND state IN ('sending', 'unknown', 'awaiting', 'paid') ORDER BY id DESC`, c.req.Scope, c.req.OrderID))

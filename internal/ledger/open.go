@@ -33,7 +33,9 @@ type store interface {
 	reader(ctx context.Context) (*sql.DB, error)
 	bind(query string) string // turns ? into the database's placeholders
 	clock() time.Time         // the ledger's clock
-	probe() []string          // statements that change nothing and fail where payments would
+	// probe returns a query of the schema's version, and statements that change
+	// nothing and fail where payments would.
+	probe() (version string, statements []string)
 	explain(err error) string // puts a driver's error into words, secrets hidden
 	size(context.Context) (int64, error)
 	verify(context.Context) (string, error) // "ok", or what is wrong
@@ -137,12 +139,17 @@ type Health struct {
 // holds, and makes the SQLite file where there is none.
 func (l *Ledger) Writable(ctx context.Context) error {
 	return l.wrap(l.store.write(ctx, toKeep, func(t *txn) error {
-		for _, statement := range l.store.probe() {
-			if _, err := t.exec(statement); err != nil {
-				return err
+		query, statements := l.store.probe()
+		version, err := scalar[int](t.query(query))
+		if err == nil {
+			err = checkVersion(version) // a newer villapay may have come since it was opened
+		}
+		for _, statement := range statements {
+			if err == nil {
+				_, err = t.exec(statement)
 			}
 		}
-		return nil
+		return err
 	}), "write")
 }
 

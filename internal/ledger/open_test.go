@@ -383,3 +383,26 @@ func plan(t *testing.T, db *sql.DB, query string) (steps []string) {
 	}
 	return steps
 }
+
+// A newer villapay came while this one had the ledger open: trying whether it can
+// be written says so, and leaves the newer version as it is.
+func TestANewerSchemaUnderAnOpenLedger(t *testing.T) {
+	t.Parallel()
+	l := sqlitePlace(t).open(t)
+	awaiting(t, l, "1")
+	db, err := sql.Open("sqlite", l.store.where())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if _, err := db.Exec(fmt.Sprintf("PRAGMA user_version = %d", schemaVersion+1)); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Writable(t.Context()); !errors.Is(err, ErrNewerSchema) {
+		t.Errorf("it is taken for its own: %v", err)
+	}
+	var version int
+	if err := db.QueryRow("PRAGMA user_version").Scan(&version); err != nil || version != schemaVersion+1 {
+		t.Errorf("version %d, %v", version, err)
+	}
+}

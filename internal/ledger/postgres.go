@@ -307,10 +307,11 @@ func (t *txn) clock(row *sql.Row) error {
 
 // probe needs what a payment needs, as the role's permissions are asked for also
 // where there is no row to write.
-func (*postgresStore) probe() []string {
-	return []string{
+func (*postgresStore) probe() (version string, statements []string) {
+	return "SELECT version FROM villapay_schema", []string{
 		"UPDATE villapay_payment SET state = state WHERE false",
 		"INSERT INTO villapay_payment OVERRIDING SYSTEM VALUE SELECT * FROM villapay_payment WHERE false",
+		"INSERT INTO villapay_charge OVERRIDING SYSTEM VALUE SELECT * FROM villapay_charge WHERE false",
 		"INSERT INTO villapay_event OVERRIDING SYSTEM VALUE SELECT * FROM villapay_event WHERE false",
 	}
 }

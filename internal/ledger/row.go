@@ -54,14 +54,19 @@ func (r *row) scan(rows *sql.Rows) error {
 	return err
 }
 
+// Reversal is why a payment failed whose charge the bank took back.
+func (c *Charge) Reversal() *Failure {
+	return &Failure{Code: "reversed", Message: "the bank reversed " + c.name()}
+}
+
 // giveReason keeps a payment's error true to its state where a charge has
 // decided about it: a reversal is why it failed, and what had failed before is
 // nothing any more once it was paid.
 func (r *row) giveReason() {
 	switch r.State {
 	case Failed:
-		if r.Error == nil {
-			r.Error = &Failure{Code: "reversed", Message: "the bank reversed " + (&Charge{ID: r.ChargeID}).name()}
+		if state, _ := StateOf(r.BankState); state == Failed {
+			r.Error = (&Charge{ID: r.ChargeID}).Reversal()
 		}
 	case Paid, Cancelled, Refunded:
 		r.Error = nil

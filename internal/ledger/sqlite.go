@@ -258,9 +258,10 @@ const readers = 4
 func (*sqliteStore) bind(query string) string { return query }
 func (*sqliteStore) kind() string             { return "sqlite" }
 
-// probe writes a page, with what stands there.
-func (*sqliteStore) probe() []string {
-	return []string{fmt.Sprintf("PRAGMA user_version = %d", schemaVersion)}
+// probe writes a page, with what stands there: villapay has no use for this
+// number.
+func (*sqliteStore) probe() (version string, statements []string) {
+	return "PRAGMA user_version", []string{"PRAGMA application_id = 0"}
 }
 
 func (s *sqliteStore) where() string          { return s.path }

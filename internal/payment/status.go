@@ -207,6 +207,9 @@ func (s *Service) applyForeign(ctx context.Context, p *ledger.Payment, charge le
 	if state == ledger.Paid {
 		p.PaidBy = charge.PaidBy
 	}
+	if state == ledger.Failed {
+		p.Error = charge.Reversal()
+	}
 	return nil
 }
 

@@ -16,6 +16,7 @@ const (
 	lookEvery = 500 * time.Millisecond
 	firstPoll = time.Second
 	lastPoll  = 15 * time.Second
+	lastWord  = 30 * time.Second // how long an expired order waits for what the API says of it then
 )
 
 // Open picks the payment of an order that matters to who wants to pay it: the
@@ -68,6 +69,9 @@ func (s *Service) Watch(ctx context.Context, orderID string, own ledger.Payment,
 		}
 		last = report
 		settled := s.settled(report, own)
+		if p := report.Payment; p.State == ledger.Expired && !said.NoEndpoint && said.begun.Before(p.ExpiresAt) && s.Now().Before(p.ExpiresAt.Add(lastWord)) {
+			settled = false // it may have been paid at the last moment
+		}
 		old = old || first && settled
 		if asked && !report.Found || settled && (asked || !old) {
 			return report, nil
@@ -87,6 +91,7 @@ func (s *Service) Watch(ctx context.Context, orderID string, own ledger.Payment,
 
 // heard is what the API had to say.
 type heard struct {
+	begun      time.Time        // when it was asked
 	Report                      // its NoEndpoint, NoOrder, OnlyWord and Err
 	unrecorded []ledger.Payment // what it told of that no ledger keeps
 	failed     error            // to record it
@@ -96,7 +101,7 @@ type heard struct {
 func (s *Service) poll(ctx context.Context, orderID string, own ledger.Payment, answers chan<- heard) {
 	var unrecorded []ledger.Payment
 	for gap := firstPoll; ; gap = min(gap*3/2, lastPoll) {
-		report := Report{OrderID: orderID}
+		begun, report := s.Now(), Report{OrderID: orderID}
 		known, err := s.askStatus(ctx, orderID, own, &report)
 		if ctx.Err() != nil {
 			return
@@ -105,7 +110,7 @@ func (s *Service) poll(ctx context.Context, orderID string, own ledger.Payment, 
 			unrecorded = slices.DeleteFunc(known, func(p ledger.Payment) bool { return p.ID != 0 })
 		}
 		select {
-		case answers <- heard{report, unrecorded, err}:
+		case answers <- heard{begun, report, unrecorded, err}:
 		case <-ctx.Done():
 			return
 		}

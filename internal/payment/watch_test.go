@@ -1,6 +1,7 @@
 package payment
 
 import (
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -55,6 +56,28 @@ func TestWatch(t *testing.T) {
 	})
 }
 
+// An order that is paid at the last moment is not told to have expired for good.
+func TestWatchingAPaymentOfTheLastMoment(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, sandbox.Options{})
+		p := w.start(t, 0)
+		made := p.mustMake(t, Request{OrderID: "4925"})
+		w.between(func(req *http.Request, next http.RoundTripper) (*http.Response, error) {
+			if time.Until(made.ExpiresAt) > 0 { // the API knows of it only then
+				return next.RoundTrip(req)
+			}
+			gotConn(req)
+			body := fmt.Sprintf(`{"id":"chrg_1","order_id":%q,"status":"success","transaction_state":"Authorized","amount":%s,"currency":"THB"}`, made.BankID, made.Amount)
+			return &http.Response{StatusCode: 200, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(body)), Request: req}, nil
+		})
+		report, err := p.Watch(t.Context(), "4925", made, func(Report) error { return nil })
+		if err != nil || report.Payment.State != ledger.Paid {
+			t.Errorf("%+v, %v", report.Payment.State, err)
+		}
+	})
+}
+
 func TestWatchEnds(t *testing.T) {
 	t.Parallel()
 	t.Run("when the order expires", func(t *testing.T) {
@@ -64,7 +87,7 @@ func TestWatchEnds(t *testing.T) {
 			p.mustMake(t, Request{OrderID: "4925"})
 			start := time.Now()
 			report, err := p.Watch(t.Context(), "4925", ledger.Payment{}, func(Report) error { return nil })
-			if took := time.Since(start); err != nil || report.Payment.State != ledger.Expired || took < time.Hour-time.Second || took > time.Hour+time.Second {
+			if took := time.Since(start); err != nil || report.Payment.State != ledger.Expired || took < time.Hour || took > time.Hour+lastPoll+time.Second {
 				t.Errorf("after %s: %+v, %v", took, report, err)
 			}
 		})
@@ -150,7 +173,8 @@ func TestWatchingAnAPIThatFails(t *testing.T) {
 }
 
 // An API that hangs holds nothing up: what is known is told at once, what a
-// notification brings and an expiry within a look, and then watching ends.
+// notification brings and an expiry within a look, and then watching ends, for an
+// expiry after half a minute more.
 func TestWatchingAnAPIThatHangs(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -159,7 +183,7 @@ func TestWatchingAnAPIThatHangs(t *testing.T) {
 		after time.Duration
 	}{
 		"paid":    {paid: 10 * time.Second, state: ledger.Paid, after: 10 * time.Second},
-		"expired": {state: ledger.Expired, after: time.Hour},
+		"expired": {state: ledger.Expired, after: time.Hour + lastWord},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

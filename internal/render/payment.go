@@ -49,7 +49,7 @@ func meaning(p ledger.Payment) string {
 	case ledger.Sending:
 		return "no answer yet"
 	case ledger.Failed:
-		if p.ChargeID != "" {
+		if p.Error != nil && p.Error.Code == "reversed" {
 			return "the bank took the payment back"
 		}
 		return "the bank refused the order"
