@@ -210,7 +210,7 @@ func (c *doctor) signIn(ctx context.Context, settings *config.Config) check {
 		return ok("sign-in", "%s, renewed by itself; tokens in: %s", who, status.Store)
 	}
 	if !c.app.Now().Before(status.ExpiresAt) {
-		return check{Name: "sign-in", Status: "fail", Message: "the token has expired", Hint: "run `villapay login`", code: exitDenied}
+		return check{Name: "sign-in", Status: "fail", Message: "the token has expired", Hint: hintSignIn, code: exitDenied}
 	}
 	return ok("sign-in", "%s, ends %s; tokens in: %s", who, render.In(c.app.Now(), status.ExpiresAt), status.Store)
 }

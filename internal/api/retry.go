@@ -29,10 +29,10 @@ type Attempts struct {
 
 // Retry calls ask until it succeeds or asking again cannot help: at most five
 // times, with exponential backoff and full jitter, Retry-After honoured, all
-// within ctx. After a 401 it refreshes the sign-in once; where that fails, the
-// refusal wraps the reason. Once an attempt was
-// ambiguous, every failure ends as Unknown: only an answer resolves it. ask must
-// send the same bytes with the same key each time.
+// within ctx. After a 401 it refreshes the sign-in once; where that fails for
+// good, the refusal wraps the reason. Once an attempt was ambiguous, every failure
+// ends as Unknown: only an answer resolves it. ask must send the same bytes with
+// the same key each time.
 func (c *Client) Retry(ctx context.Context, ask func(context.Context) error) (Attempts, error) {
 	return c.asking(ctx, ask, true)
 }

@@ -74,6 +74,7 @@ func hideQuery(rest string) string {
 	return address + "?" + hidePairs(query)
 }
 
+// hidePairs replaces the passwords among a query's pairs.
 func hidePairs(query string) string {
 	pairs := strings.Split(query, "&")
 	for i, pair := range pairs {

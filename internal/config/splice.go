@@ -65,7 +65,8 @@ func (s splicer) join(first, end int, text string) (string, bool) {
 }
 
 // span returns the lines of an entry: its key's line, and those below which are
-// indented more or close a bracket. Blank and comment lines at its end are not part of it.
+// indented more or close a bracket. Blank and comment lines at its end are not
+// part of it.
 func (s splicer) span(key, value *yaml.Node) (first, end int) {
 	first = key.Line - 1
 	end = first + 1

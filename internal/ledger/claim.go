@@ -150,13 +150,13 @@ func (c *claiming) find(matches func(*row) bool) *row {
 
 // open tells whether a payment's code could be shown and paid.
 func (c *claiming) open(r *row) bool {
-	return r.State == Awaiting && r.ReplacedBy == "" && !r.lapsed(c.t.now)
+	return r.State == Awaiting && r.ReplacedBy == "" && !r.Lapsed(c.t.now)
 }
 
 // meet decides about the payment that holds the order's slot.
 func (c *claiming) meet(holder *row) error {
 	switch {
-	case holder.lapsed(c.t.now):
+	case holder.Lapsed(c.t.now):
 		if err := c.free(holder, "", event{kind: "lapsed", note: "expired; its place was given to another payment"}); err != nil {
 			return err
 		}
@@ -205,7 +205,7 @@ func (c *claiming) others(but *row) (others []Payment) {
 		if r.ID == but.ID || replacedNow {
 			continue
 		}
-		if r.State == Paid || r.State == Awaiting && !r.lapsed(c.t.now) || r.State == Sending && r.Source != c.req.Source {
+		if r.State == Paid || r.State == Awaiting && !r.Lapsed(c.t.now) || r.State == Sending && r.Source != c.req.Source {
 			others = append(others, r.Payment)
 		}
 	}

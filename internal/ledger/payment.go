@@ -97,8 +97,8 @@ type Warning struct {
 	Message string `json:"message"`
 }
 
-// Failure says why a payment has no order, or a failed one. Its JSON is the payment object's
-// villapay.error.
+// Failure says why a payment has no order, or why the one it has failed. Its JSON
+// is the payment object's villapay.error.
 type Failure struct {
 	Code      string `json:"code"`
 	Message   string `json:"message"`

@@ -59,6 +59,13 @@ func through(t *testing.T, dsn string) (*proxy, string) {
 	return p, u.String()
 }
 
+// behindProxy is a ledger of its own behind a new proxy.
+func behindProxy(t *testing.T) (*proxy, *place) {
+	t.Helper()
+	p, led := through(t, freshSchema(t))
+	return p, &place{dsn: led, dir: t.TempDir(), clock: newClock()}
+}
+
 func (p *proxy) serve(client net.Conn) {
 	defer client.Close()
 	server, err := net.Dial("tcp", p.server)
@@ -151,10 +158,8 @@ func TestALostConnectionWhileCommitting(t *testing.T) {
 
 func lostWhileCommitting(t *testing.T, code string) {
 	t.Helper()
-	dsn := freshSchema(t)
-	p, led := through(t, dsn)
+	p, at := behindProxy(t)
 	p.lastWord = code
-	at := &place{dsn: led, dir: t.TempDir(), clock: newClock()}
 	l := at.open(t)
 
 	c := l.mustClaim(t, ask("1"), Claimed)
@@ -231,8 +236,7 @@ func TestARoleThatOnlyReads(t *testing.T) {
 // A server that does not answer a question ends the waiting.
 func TestASilentServer(t *testing.T) {
 	t.Parallel()
-	p, led := through(t, freshSchema(t))
-	at := &place{dsn: led, dir: t.TempDir(), clock: newClock()}
+	p, at := behindProxy(t)
 	l := at.open(t)
 	l.mustClaim(t, ask("1"), Claimed)
 	p.silent.Store(true)
@@ -244,8 +248,7 @@ func TestASilentServer(t *testing.T) {
 
 func TestALostConnectionBeforeTheCommit(t *testing.T) {
 	t.Parallel()
-	p, led := through(t, freshSchema(t))
-	at := &place{dsn: led, dir: t.TempDir(), clock: newClock()}
+	p, at := behindProxy(t)
 	l := at.open(t)
 	p.cutBefore.Store(2)
 	c := l.mustClaim(t, ask("1"), Claimed)
@@ -266,8 +269,7 @@ func TestALostConnectionBeforeTheCommit(t *testing.T) {
 
 func TestNothingThatAPoolerCannotHandOn(t *testing.T) {
 	t.Parallel()
-	p, led := through(t, freshSchema(t))
-	at := &place{dsn: led, dir: t.TempDir(), clock: newClock()}
+	p, at := behindProxy(t)
 	l := at.open(t)
 	c := l.mustClaim(t, ask("1"), Claimed)
 	l.mustRecord(t, c, testOrder(t, "o1"))

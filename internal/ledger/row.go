@@ -54,11 +54,6 @@ func (r *row) scan(rows *sql.Rows) error {
 	return err
 }
 
-// Reversal is why a payment failed whose charge the bank took back.
-func (c *Charge) Reversal() *Failure {
-	return &Failure{Code: "reversed", Message: "the bank reversed " + c.name()}
-}
-
 // giveReason keeps a payment's error true to its state where a charge has
 // decided about it: a reversal is why it failed, and what had failed before is
 // nothing any more once it was paid.
@@ -78,16 +73,16 @@ func (r *row) giveReason() {
 // expired.
 func (r *row) at(now time.Time) Payment {
 	p := r.Payment
-	if r.lapsed(now) {
+	if p.Lapsed(now) {
 		p.State = Expired
 	}
 	return p
 }
 
-// lapsed tells whether the order can no longer be paid. An order without an
-// expiry never lapses by itself.
-func (r *row) lapsed(now time.Time) bool {
-	return r.State == Awaiting && !r.ExpiresAt.IsZero() && !now.Before(r.ExpiresAt)
+// Lapsed tells whether the order of a payment that is awaiting can no longer be
+// paid. An order without an expiry never lapses by itself.
+func (p *Payment) Lapsed(now time.Time) bool {
+	return p.State == Awaiting && !p.ExpiresAt.IsZero() && !now.Before(p.ExpiresAt)
 }
 
 // scanned reads all rows of a query, and closes it.

@@ -257,16 +257,15 @@ const readers = 4
 
 func (*sqliteStore) bind(query string) string { return query }
 func (*sqliteStore) kind() string             { return "sqlite" }
+func (s *sqliteStore) where() string          { return s.path }
+func (s *sqliteStore) clock() time.Time       { return s.now() }
+func (*sqliteStore) explain(err error) string { return explain(err) }
 
 // probe writes a page, with what stands there: villapay has no use for this
 // number.
 func (*sqliteStore) probe() (version string, statements []string) {
 	return "PRAGMA user_version", []string{"PRAGMA application_id = 0"}
 }
-
-func (s *sqliteStore) where() string          { return s.path }
-func (s *sqliteStore) clock() time.Time       { return s.now() }
-func (*sqliteStore) explain(err error) string { return explain(err) }
 
 func (s *sqliteStore) size(context.Context) (size int64, err error) {
 	for _, suffix := range []string{"", "-wal"} {

@@ -103,6 +103,11 @@ func (c *Charge) Alone() (State, *Warning) {
 	return state, nil
 }
 
+// Reversal is why a payment failed whose charge the bank took back.
+func (c *Charge) Reversal() *Failure {
+	return &Failure{Code: "reversed", Message: "the bank reversed " + c.name()}
+}
+
 // contradiction tells of a charge that is paid by its transaction_state and not
 // by its status.
 func (c *Charge) contradiction() *Warning {

@@ -153,7 +153,7 @@ func (s *Service) claim(ctx context.Context, wish ledger.ClaimRequest) (ledger.C
 		case err != nil || claim.Verdict != ledger.Busy:
 			return claim, err
 		case !waiting:
-			s.tell(s.Note, "another process (%s) is making the payment order for %s; waiting for it", claim.Holder, wish.OrderID)
+			tell(s.Note, "another process (%s) is making the payment order for %s; waiting for it", claim.Holder, wish.OrderID)
 		}
 		busy = claim
 		if api.Sleep(ctx, pollClaim) != nil {
@@ -170,14 +170,14 @@ func (s *Service) tellOthers(claim ledger.Claim) {
 		if old.State == ledger.Paid {
 			others = append(others, *old)
 		} else {
-			s.tell(s.Warn, "the earlier payment of order %s (%s) is replaced; its code may still be payable until it expires", old.OrderID, shown(*old))
+			tell(s.Warn, "the earlier payment of order %s (%s) is replaced; its code may still be payable until it expires", old.OrderID, shown(*old))
 		}
 	}
 	for _, other := range others {
 		if other.State == ledger.Paid {
-			s.tell(s.Warn, "order %s is PAID already (%s)", other.OrderID, shown(other))
+			tell(s.Warn, "order %s is PAID already (%s)", other.OrderID, shown(other))
 		} else {
-			s.tell(s.Warn, "order %s also has an open %s payment (%s); both could be paid", other.OrderID, other.Source, shown(other))
+			tell(s.Warn, "order %s also has an open %s payment (%s); both could be paid", other.OrderID, other.Source, shown(other))
 		}
 	}
 }
@@ -345,7 +345,8 @@ func livemodeText(env string, livemode bool) string {
 	return fmt.Sprintf("this order is a test order, but environment %s is live: no money will arrive", env)
 }
 
-func (*Service) tell(who func(string), format string, args ...any) {
+// tell tells somebody, if there is anybody to tell.
+func tell(who func(string), format string, args ...any) {
 	if who != nil {
 		who(fmt.Sprintf(format, args...))
 	}

@@ -132,7 +132,7 @@ func (s *Service) look(ctx context.Context, own ledger.Payment, said heard) (Rep
 	}
 	report.Payment, report.Found = followed(known, own)
 	report.Others = max(0, len(known)-1)
-	if p := &report.Payment; p.State == ledger.Awaiting && !p.ExpiresAt.IsZero() && !s.Now().Before(p.ExpiresAt) {
+	if p := &report.Payment; p.Lapsed(s.Now()) {
 		p.State = ledger.Expired // a ledger would say so
 	}
 	return report, nil
