@@ -175,13 +175,13 @@ func brokenLedger(err error) check {
 
 func (c *doctor) journal() check {
 	c.app.log()
-	if c.app.journal == nil {
+	if c.app.applog == nil {
 		return warning("log", "set VILLAPAY_STATE_DIR", "there is no state directory to keep it in")
 	}
-	if err := c.app.journal.Check(); err != nil {
+	if err := c.app.applog.Check(); err != nil {
 		return warning("log", "payments go on without a log", "%s", err)
 	}
-	return ok("log", "%s", c.app.journal.Path())
+	return ok("log", "%s", c.app.applog.Path())
 }
 
 func (c *doctor) signIn(ctx context.Context, settings *config.Config) check {

@@ -13,10 +13,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/villapay/villapay/internal/api"
+	"github.com/villapay/villapay/internal/httpserver"
 	"github.com/villapay/villapay/internal/render"
 	"github.com/villapay/villapay/internal/sandbox"
 	"github.com/villapay/villapay/internal/sandbox/cognito"
-	"github.com/villapay/villapay/internal/serve"
 )
 
 func newSandbox(a *app) *cobra.Command {
@@ -106,7 +106,7 @@ func listen(ctx context.Context, addr string) (net.Listener, error) {
 
 // serve answers until Ctrl-C, with which servers are meant to end: exit 0.
 func (a *app) serve(ctx context.Context, listener net.Listener, handler http.Handler) error {
-	if err := serve.Run(ctx, listener, handler, a.log()); err != nil {
+	if err := httpserver.Run(ctx, listener, handler, a.log()); err != nil {
 		return &localError{err: err}
 	}
 	return nil

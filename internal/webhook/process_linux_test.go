@@ -18,7 +18,7 @@ import (
 
 	"github.com/villapay/villapay/internal/ledger"
 	"github.com/villapay/villapay/internal/secret"
-	"github.com/villapay/villapay/internal/serve"
+	"github.com/villapay/villapay/internal/httpserver"
 )
 
 // TestMain lets the test binary be a listener in a process of its own, which
@@ -62,7 +62,7 @@ func listenIn(dir string) error {
 		return err
 	}
 	fmt.Println("http://" + listener.Addr().String())
-	return serve.Run(context.Background(), listener, mux, slog.New(slog.DiscardHandler))
+	return httpserver.Run(context.Background(), listener, mux, slog.New(slog.DiscardHandler))
 }
 
 // child is such a process.

@@ -1,4 +1,4 @@
-// Package serve answers HTTP on one listener within bounds.
+// Package httpserver answers HTTP on one listener within bounds.
 //
 // It promises that no client can hold it: headers, requests and idle
 // connections have time limits, connections a number, and it ends within

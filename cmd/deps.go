@@ -16,8 +16,8 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/villapay/villapay/internal/api"
+	"github.com/villapay/villapay/internal/applog"
 	"github.com/villapay/villapay/internal/config"
-	"github.com/villapay/villapay/internal/journal"
 	"github.com/villapay/villapay/internal/ledger"
 	"github.com/villapay/villapay/internal/payment"
 	"github.com/villapay/villapay/internal/sandbox"
@@ -28,7 +28,7 @@ type lazy struct {
 	config  *config.Config
 	ledger  *ledger.Ledger
 	sandbox *sandbox.Sandbox
-	journal *journal.Journal
+	applog  *applog.Log
 
 	leaves bool // the ledger is left as it is, instead of being tidied up
 }
@@ -46,8 +46,8 @@ func (a *app) close() error {
 	if a.sandbox != nil {
 		all = append(all, a.sandbox.Close())
 	}
-	if a.journal != nil {
-		all = append(all, a.journal.Close())
+	if a.applog != nil {
+		all = append(all, a.applog.Close())
 	}
 	return errors.Join(all...)
 }
@@ -69,17 +69,17 @@ func (a *app) settings() (*config.Config, error) {
 
 func (a *app) stateDir() (string, error) { return config.StateDir(a.Getenv) }
 
-// log is the journal in the state directory. A journal that cannot be written
+// log is the log in the state directory. A log that cannot be written
 // never stops a payment.
 func (a *app) log() *slog.Logger {
-	if a.journal == nil {
+	if a.applog == nil {
 		dir, err := a.stateDir()
 		if err != nil {
 			return slog.New(slog.DiscardHandler)
 		}
-		a.journal = journal.New(filepath.Join(dir, "log"))
+		a.applog = applog.New(filepath.Join(dir, "log"))
 	}
-	return a.lazy.journal.Logger().With("pid", os.Getpid(), "version", a.Build.Version)
+	return a.lazy.applog.Logger().With("pid", os.Getpid(), "version", a.Build.Version)
 }
 
 // openLedger opens the ledger that the configuration names; nil for "none".

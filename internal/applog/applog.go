@@ -1,9 +1,9 @@
-// Package journal keeps villapay's log: JSON lines in the state directory, one
+// Package applog keeps villapay's log: JSON lines in the state directory, one
 // for every call and failure, rotated by size.
 //
 // It promises that logging never fails a command and costs nothing until the
-// first record. Many processes may write one journal at once.
-package journal
+// first record. Many processes may write one log at once.
+package applog
 
 import (
 	"bytes"
@@ -18,14 +18,14 @@ import (
 	"unicode/utf8"
 )
 
-// The journal's room on disk: the file that is written and one older one.
+// The log's room on disk: the file that is written and one older one.
 const (
 	MaxSize = 4 << 20 // bytes, after which the file becomes the older one
 	name    = "villapay.log"
 )
 
-// Journal is a log in a directory of its own.
-type Journal struct {
+// Log is a log in a directory of its own.
+type Log struct {
 	dir  string
 	mu   sync.Mutex
 	file *os.File
@@ -33,15 +33,15 @@ type Journal struct {
 	err  error
 }
 
-// New makes the journal that lives in dir. Nothing is opened yet.
-func New(dir string) *Journal { return &Journal{dir: dir} }
+// New makes the log that lives in dir. Nothing is opened yet.
+func New(dir string) *Log { return &Log{dir: dir} }
 
 // Path is the file that is written.
-func (j *Journal) Path() string { return filepath.Join(j.dir, name) }
+func (j *Log) Path() string { return filepath.Join(j.dir, name) }
 
-// Logger writes to the journal. Times are UTC; secret.String values are hidden
+// Logger writes to the log. Times are UTC; secret.String values are hidden
 // by their own type.
-func (j *Journal) Logger() *slog.Logger {
+func (j *Log) Logger() *slog.Logger {
 	return slog.New(slog.NewJSONHandler(j, &slog.HandlerOptions{ReplaceAttr: plain}))
 }
 
@@ -58,7 +58,7 @@ func plain(_ []string, a slog.Attr) slog.Attr {
 
 // Write appends one record. It reports success whatever happens: a full disk is
 // for `doctor` to tell, not a reason to stop a payment.
-func (j *Journal) Write(record []byte) (int, error) {
+func (j *Log) Write(record []byte) (int, error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if j.size >= MaxSize && j.file != nil {
@@ -102,7 +102,7 @@ func hidden(r rune) bool { return r != '\n' && !unicode.IsPrint(r) }
 
 // open opens the file for appending, after putting a full one aside. Two
 // processes that do so at once lose at most the older file's lines.
-func (j *Journal) open() error {
+func (j *Log) open() error {
 	if err := os.MkdirAll(j.dir, 0o700); err != nil {
 		return err
 	}
@@ -123,7 +123,7 @@ func (j *Journal) open() error {
 
 // tighten takes others' permissions off the files, which a restored backup may
 // have left, where it can.
-func (j *Journal) tighten() {
+func (j *Log) tighten() {
 	if runtime.GOOS == "windows" {
 		return
 	}
@@ -135,7 +135,7 @@ func (j *Journal) tighten() {
 }
 
 // Close closes the file, if any was opened.
-func (j *Journal) Close() error {
+func (j *Log) Close() error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if j.file == nil {
@@ -144,8 +144,8 @@ func (j *Journal) Close() error {
 	return j.file.Close()
 }
 
-// Check tells whether the journal can be written, by opening it.
-func (j *Journal) Check() error {
+// Check tells whether the log can be written, by opening it.
+func (j *Log) Check() error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if j.file == nil {
