@@ -240,7 +240,7 @@ func (c *doctor) connection(ctx context.Context, settings *config.Config) []chec
 	if err != nil {
 		return []check{failed("API", err)}
 	}
-	client.Tokens, client.Waits = nil, nil // reaching it needs no sign-in
+	client.Tokens, client.OnRetry = nil, nil // reaching it needs no sign-in
 	ctx, cancel := context.WithTimeout(ctx, min(settings.Profile.Timeout, 10*time.Second))
 	defer cancel()
 	req, err := client.Request(ctx, http.MethodGet, "/", nil)

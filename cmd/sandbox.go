@@ -12,8 +12,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/villapay/villapay/internal/api"
 	"github.com/villapay/villapay/internal/httpserver"
+	"github.com/villapay/villapay/internal/order"
 	"github.com/villapay/villapay/internal/render"
 	"github.com/villapay/villapay/internal/sandbox"
 	"github.com/villapay/villapay/internal/sandbox/cognito"
@@ -157,7 +157,7 @@ func (c *sandboxPay) run(ctx context.Context, args []string) error {
 	if format != "table" {
 		return c.app.writeValue(ctx, format, notification)
 	}
-	amount, err := api.ParseAmount(notification.Amount.String())
+	amount, err := order.ParseAmount(notification.Amount.String())
 	if err != nil {
 		return err
 	}

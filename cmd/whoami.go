@@ -5,8 +5,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/villapay/villapay/internal/api"
 	"github.com/villapay/villapay/internal/auth"
+	"github.com/villapay/villapay/internal/order"
 	"github.com/villapay/villapay/internal/render"
 )
 
@@ -63,7 +63,7 @@ func (c *whoami) run(ctx context.Context, _ []string) error {
 func identityOf(s auth.Status) identity {
 	id := identity{Username: s.Username, Env: s.Env, UserPoolID: s.UserPoolID, Store: s.Store}
 	if !s.ExpiresAt.IsZero() {
-		id.ExpiresAt = s.ExpiresAt.In(api.Bangkok).Format("2006-01-02T15:04:05.000-07:00")
+		id.ExpiresAt = s.ExpiresAt.In(order.Bangkok).Format("2006-01-02T15:04:05.000-07:00")
 	}
 	return id
 }

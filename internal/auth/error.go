@@ -38,8 +38,8 @@ func (e *Error) Error() string { return e.Message }
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// Passing tells whether the same may work later.
-func (e *Error) Passing() bool { return e.Kind == Unreachable }
+// Transient tells whether the same may work later.
+func (e *Error) Transient() bool { return e.Kind == Unreachable }
 
 // code is Cognito's name of the error in err, "" where err is not its answer.
 func code(err error) string {

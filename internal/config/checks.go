@@ -10,7 +10,7 @@ import (
 	"time"
 	"unicode"
 
-	"github.com/villapay/villapay/internal/api"
+	"github.com/villapay/villapay/internal/order"
 )
 
 // maxTimeout bounds how long one command may talk to the API.
@@ -97,7 +97,7 @@ func checkBool(text string) (string, error) {
 	return "", fmt.Errorf("it is %q, not true or false", text)
 }
 
-func checkSource(text string) (string, error) { return oneOf(api.Sources()...)(text) }
+func checkSource(text string) (string, error) { return oneOf(order.Sources()...)(text) }
 
 func checkTimeout(text string) (string, error) {
 	if _, err := strconv.ParseFloat(text, 64); err == nil {

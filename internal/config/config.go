@@ -4,7 +4,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/villapay/villapay/internal/api"
+	"github.com/villapay/villapay/internal/order"
 	"github.com/villapay/villapay/internal/secret"
 )
 
@@ -38,7 +38,7 @@ type Profile struct {
 	Live    bool   // payments are real money
 	Sandbox bool   // the embedded stand-in
 
-	Source            api.Source    // where the command names none
+	Source            order.Source  // where the command names none
 	Timeout           time.Duration // of one command's whole conversation with the API
 	StatusPath        string        // below BaseURL, with {orderid}; "" = there is no such endpoint
 	StatusPaid        []string      // that endpoint's words that mean paid

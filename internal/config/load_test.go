@@ -9,8 +9,6 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-
-	"github.com/villapay/villapay/internal/api"
 )
 
 // world is a config directory and the variables around it.
@@ -97,7 +95,7 @@ func TestFreshInstall(t *testing.T) {
 	w.vars["VILLAPAY_CONFIG_DIR"] = filepath.Join(w.dir, "none")
 	c := w.load(t, Flags{})
 	want := Profile{
-		Name: "dev", BaseURL: "https://shop.villamarket.com/api/payment3devapi", Source: api.QR, Timeout: 30 * time.Second,
+		Name: "dev", BaseURL: "https://shop.villamarket.com/api/payment3devapi", Source: order.QR, Timeout: 30 * time.Second,
 		StatusPath: "/checkstatus/{orderid}", StatusPaid: []string{}, IdempotencyHeader: "Idempotency-Key", QRContent: "{{.id}}",
 		Auth:  Auth{Region: "ap-southeast-1", CallbackPorts: []int{8976, 8977, 8978}},
 		KBank: KBank{ScriptURL: "https://dev-kpaymentgateway.kasikornbank.com/ui/v2/kpayment.min.js"},
@@ -224,7 +222,7 @@ func TestEveryKey(t *testing.T) {
 	w := newWorld(t, strings.Replace(everyKey, "1.5e3x", "1_500", 1))
 	c := w.load(t, Flags{})
 	want := Profile{
-		Name: "staging", BaseURL: "https://staging.example/api/v1", Live: true, Source: api.WeChat, Timeout: time.Minute,
+		Name: "staging", BaseURL: "https://staging.example/api/v1", Live: true, Source: order.WeChat, Timeout: time.Minute,
 		StatusPath: "", StatusPaid: []string{"PAID", "จ่ายแล้ว"}, IdempotencyHeader: "X-Key", QRContent: "https://pay.example/?o={{.id}}",
 		Auth:  Auth{Scheme: "Bearer", Region: "us-gov-west-1", UserPoolID: "00123", ClientID: "1_500", Domain: "https://login.example", Endpoint: "http://localhost:9229", CallbackPorts: []int{1024, 65535}},
 		KBank: KBank{ScriptURL: "http://[::1]/k.js", PublicKey: "pkey_test_1", ShopName: "0x10"},

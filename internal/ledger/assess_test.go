@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/villapay/villapay/internal/api"
+	"github.com/villapay/villapay/internal/order"
 )
 
 func TestPaidTwiceOverTwoPayments(t *testing.T) {
