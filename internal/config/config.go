@@ -43,7 +43,7 @@ type Profile struct {
 	StatusPath        string        // below BaseURL, with {orderid}; "" = there is no such endpoint
 	StatusPaid        []string      // that endpoint's words that mean paid
 	IdempotencyHeader string
-	QRContent         string // text/template over the order's JSON
+	QRContent         string // as order.ParseContent reads it
 
 	Auth  Auth
 	KBank KBank

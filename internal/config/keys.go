@@ -52,7 +52,7 @@ func envKeys() []key {
 		{name: "status_path", builtIn: "/checkstatus/{orderid}", check: checkStatusPath},
 		{name: "status_paid", list: true, check: each(checkWord)},
 		{name: "idempotency_header", builtIn: "Idempotency-Key", check: checkHeader},
-		{name: "qr_content", builtIn: "{{.id}}", check: checkTemplate},
+		{name: "qr_content", builtIn: "{{.id}}", check: checkContent},
 		{name: "auth.scheme", check: oneOf("", "Bearer")},
 		{name: "auth.region", builtIn: "ap-southeast-1", check: checkRegion},
 		{name: "auth.user_pool_id", check: checkID},

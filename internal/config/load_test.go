@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/villapay/villapay/internal/order"
 )
 
 // world is a config directory and the variables around it.

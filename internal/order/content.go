@@ -56,7 +56,7 @@ func ParseContent(text string) (c Content, _ error) {
 		rest = more
 	}
 	if len(c.parts) == 0 {
-		return Content{}, errors.New("qr_content is empty")
+		return Content{}, errors.New("qr_content is empty: there would be no code to draw")
 	}
 	return c, nil
 }

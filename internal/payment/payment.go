@@ -105,6 +105,9 @@ func (s *Service) make(ctx context.Context, request ledger.ClaimRequest, answere
 	}
 	s.warnOthers(claim)
 	if claim.Verdict == ledger.Replay {
+		if request.New {
+			notify(s.Warn, "order %s is PAID already: no other order is made", request.OrderID)
+		}
 		claim.Payment.Replayed = len(claim.Payment.Order) > 0
 		return claim.Payment, nil
 	}
