@@ -55,7 +55,7 @@ func ParseContent(text string) (c Content, _ error) {
 		c.parts = append(c.parts, part{path: path[1:]})
 		rest = more
 	}
-	if len(c.parts) == 0 {
+	if strings.TrimSpace(text) == "" {
 		return Content{}, errors.New("qr_content is empty: there would be no code to draw")
 	}
 	return c, nil
