@@ -13,6 +13,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/base64"
+	"errors"
 	"net/http"
 	"strings"
 	"time"
@@ -46,15 +47,19 @@ type Sandbox struct {
 	opts   Options
 	faults *faults
 	store  *store
+	server *http.Server // of Transport
 }
 
 // New makes a sandbox; it touches no disk.
 func New(o Options) *Sandbox {
-	return &Sandbox{opts: o, faults: newFaults(o.Fail, o.Seed), store: &store{dir: o.Dir}}
+	s := &Sandbox{opts: o, faults: newFaults(o.Fail, o.Seed), store: &store{dir: o.Dir}}
+	s.server = &http.Server{Handler: s} //nolint:gosec // no network, so no slow clients
+	return s
 }
 
-// Close lets go of the state. A sandbox in memory forgets it.
-func (s *Sandbox) Close() error { return s.store.close() }
+// Close ends the requests of Transport and closes the state. A sandbox in
+// memory forgets it.
+func (s *Sandbox) Close() error { return errors.Join(s.server.Close(), s.store.close()) }
 
 // ServeHTTP answers POST /qrpayment, GET /checkstatus/{orderid} and, where
 // there is a SignIn handler, the sign-in paths. Anything else gets API

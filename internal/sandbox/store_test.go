@@ -233,7 +233,10 @@ func TestClosedSandboxSaysSo(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if got := ask(t.Context(), client(s.Transport()), inProcess, "1", "qr", ""); got.status != 500 || !strings.Contains(got.body, "closed") {
+	if got := ask(t.Context(), http.DefaultClient, serve(t, s), "1", "qr", ""); got.status != 500 || !strings.Contains(got.body, "closed") {
 		t.Errorf("%+v", got)
+	}
+	if got := ask(t.Context(), client(s.Transport()), inProcess, "1", "qr", ""); got.err == nil {
+		t.Errorf("in process: %+v, want an error", got)
 	}
 }
