@@ -2,16 +2,15 @@ package sandbox
 
 import "fmt"
 
-// emvco builds a payment code of the EMVCo merchant-presented form with Thai
-// bill payment (tag 30). Its biller is all zeros, which no bank knows: scanned
-// by a real bank app it moves no money.
+// emvco builds an EMVCo merchant-presented payment code with Thai bill payment
+// (tag 30). No bank knows its biller, all zeros, so it never moves real money.
 func emvco(amount satang) string {
-	code := unsealed(amount)
+	code := emvcoBody(amount)
 	return code + crc16(code)
 }
 
-// unsealed is the payment code up to the checksum.
-func unsealed(amount satang) string {
+// emvcoBody is the payment code without its checksum.
+func emvcoBody(amount satang) string {
 	biller := tlv("00", "A000000677010112") + tlv("01", "000000000000000") + tlv("02", "SANDBOX")
 	return tlv("00", "01") + tlv("01", "12") + tlv("30", biller) +
 		tlv("53", "764") + tlv("54", amount.fixed()) + tlv("58", "TH") + "6304"

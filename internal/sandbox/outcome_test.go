@@ -258,7 +258,7 @@ func TestPaymentCodes(t *testing.T) {
 		t.Errorf("CRC of the check string: %s, want 29B1", got)
 	}
 	const want = "000201 010212 3050 0016A000000677010112 0115000000000000000 0207SANDBOX 5303764 540574.25 5802TH 6304"
-	if got, want := unsealed(74_25), strings.ReplaceAll(want, " ", ""); got != want {
+	if got, want := emvcoBody(74_25), strings.ReplaceAll(want, " ", ""); got != want {
 		t.Errorf("code of 74.25 baht:\n%s, want\n%s", got, want)
 	}
 	s := newSandbox(t, Options{})
@@ -274,7 +274,7 @@ func TestPaymentCodes(t *testing.T) {
 	if good := code("emvco"); !sealed(good) {
 		t.Errorf("emvco: %s has a wrong checksum", good)
 	}
-	if bad := code("emvco-bad-crc"); sealed(bad) || !strings.HasPrefix(bad, unsealed(amountOf("emvco-bad-crc"))) {
+	if bad := code("emvco-bad-crc"); sealed(bad) || !strings.HasPrefix(bad, emvcoBody(amountOf("emvco-bad-crc"))) {
 		t.Errorf("emvco-bad-crc: %s must be wrong in its checksum alone", bad)
 	}
 	if other := code("emvco-bad-amount"); !sealed(other) {
@@ -298,8 +298,8 @@ func TestSilence(t *testing.T) {
 			}
 			start := time.Now()
 			got := ask(t.Context(), client(s.Transport()), inProcess, orderID, "qr", "key")
-			if took := time.Since(start); got.err == nil || took != patience {
-				t.Errorf("%s: %+v after %v, want an error after %v", orderID, got, took, patience)
+			if took := time.Since(start); got.err == nil || took != silenceLimit {
+				t.Errorf("%s: %+v after %v, want an error after %v", orderID, got, took, silenceLimit)
 			}
 			synctest.Wait()
 			wantStats(t, s, orderID, Stats{Posts: 2, Orders: 1})
@@ -376,7 +376,7 @@ func TestHuge(t *testing.T) {
 	}
 	defer func() { _ = resp.Body.Close() }()
 	n, err := io.Copy(io.Discard, resp.Body)
-	if err != nil || n < hugeAnswer {
-		t.Errorf("read %d bytes (%v), want %d and some more", n, err, hugeAnswer)
+	if err != nil || n < hugeSize {
+		t.Errorf("read %d bytes (%v), want %d and some more", n, err, hugeSize)
 	}
 }

@@ -155,7 +155,7 @@ func FuzzDecodeRequest(f *testing.F) {
 			}
 			return
 		}
-		if req.orderID == "" || len(req.orderID) > 4*maxOrderID || req.source != "qr" && req.source != "wechat" || len(req.print) != 64 {
+		if req.orderID == "" || len(req.orderID) > 4*maxOrderID || req.source != "qr" && req.source != "wechat" || len(req.bodyHash) != 64 {
 			t.Errorf("%q is taken as %+v", body, req)
 		}
 		plain, err := json.Marshal(map[string]string{"orderid": req.orderID, "source": req.source})

@@ -1,12 +1,12 @@
-// Package sandbox is a stand-in for the whole Villa Payment API: one
-// http.Handler that answers as the vendor's document says, remembers what it
-// made, and can be told to fail in every way a real service fails.
+// Package sandbox is a stand-in for the Villa Payment API: one http.Handler that
+// follows the vendor's document, remembers the orders it made, and can fail in
+// every way that a real service fails.
 //
-// It promises that whatever it answers follows from the vendor's contract and
-// not from the client's code: it shares no type with internal/api, so that two
-// hands that write the wire format catch each other's mistakes. Its state lives
-// in one SQLite file that many processes may use at once; a process killed at
-// any moment loses no order that was answered.
+// It promises that its answers follow from the vendor's contract and not from
+// the client's code: it shares no type with internal/api, so a mistake in the
+// wire format is not made twice. Its state is one SQLite file that many
+// processes can use at once. A process killed at any moment loses no order that
+// was answered.
 package sandbox
 
 import (
@@ -19,30 +19,29 @@ import (
 	"time"
 )
 
-// patience is how long a silent server keeps a client waiting at most.
-const patience = 2 * time.Minute
+// silenceLimit is the longest time that a silent server keeps a client waiting.
+const silenceLimit = 2 * time.Minute
 
 // Authorizer checks the Authorization header as API Gateway's authorizer does.
-// A status of 0 lets the request pass; any other is answered with the message.
+// A request passes with status 0; any other status is answered with the message.
 type Authorizer interface {
 	Check(authorization string) (status int, message string)
 }
 
-// Options say how a sandbox behaves. Now is required; everything else may be
-// left at its zero value.
+// Options configure a sandbox. Only Now is required.
 type Options struct {
-	Dir         string           // where the state lives; "" keeps it in memory
-	Now         func() time.Time // the clock of every timestamp and expiry
-	RequireAuth bool             // refuse requests without a token that passes
+	Dir         string           // directory of the state; "" keeps it in memory
+	Now         func() time.Time // clock of every timestamp and expiry
+	RequireAuth bool             // reject requests without a token that passes
 	Authorizer  Authorizer       // nil: any token passes
-	SignIn      http.Handler     // answers the sign-in paths; nil: there are none
-	Latency     time.Duration    // added to every answer of the API
-	Fail        Fail             // the faults drawn at random
-	Seed        uint64           // makes those faults repeatable; 0: they are not
+	SignIn      http.Handler     // serves the sign-in paths; nil: there are none
+	Latency     time.Duration    // added to every answer
+	Fail        Fail             // random faults
+	Seed        uint64           // makes those faults repeatable, unless 0
 	IgnoreKeys  bool             // no idempotency: every POST makes another order
 }
 
-// Sandbox is the stand-in. It opens its state at the first request.
+// Sandbox is the stand-in. It opens its state on the first request.
 type Sandbox struct {
 	opts   Options
 	faults *faults
@@ -50,7 +49,7 @@ type Sandbox struct {
 	server *http.Server // of Transport
 }
 
-// New makes a sandbox; it touches no disk.
+// New makes a sandbox. It does not touch the disk.
 func New(o Options) *Sandbox {
 	s := &Sandbox{opts: o, faults: newFaults(o.Fail, o.Seed), store: &store{dir: o.Dir}}
 	s.server = &http.Server{Handler: s} //nolint:gosec // no network, so no slow clients
@@ -61,16 +60,16 @@ func New(o Options) *Sandbox {
 // memory forgets it.
 func (s *Sandbox) Close() error { return errors.Join(s.server.Close(), s.store.close()) }
 
-// ServeHTTP answers POST /qrpayment, GET /checkstatus/{orderid} and, where
-// there is a SignIn handler, the sign-in paths. Anything else gets API
-// Gateway's answer for a route that does not exist.
+// ServeHTTP serves POST /qrpayment, GET /checkstatus/{orderid} and, with a SignIn
+// handler, the sign-in paths. Everything else gets API Gateway's response to an
+// unknown route.
 func (s *Sandbox) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Date", s.opts.Now().UTC().Format(http.TimeFormat))
 	if s.opts.SignIn != nil && signInPath(r.URL.Path) {
 		s.opts.SignIn.ServeHTTP(w, r)
 		return
 	}
-	// API Gateway marks each of its answers with these two; support asks for them.
+	// API Gateway sets these two on every response.
 	w.Header().Set("X-Amzn-RequestId", uuid())
 	w.Header().Set("X-Amz-Apigw-Id", base64.StdEncoding.EncodeToString([]byte(rand.Text()[:11])))
 
@@ -92,14 +91,14 @@ func (s *Sandbox) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.qrPayment(w, r)
 }
 
-// signInPath tells whether a path belongs to sign-in: the service's calls at /,
-// the hosted pages, and the pool's published keys.
+// signInPath reports whether a path belongs to sign-in: the service's calls at
+// /, the hosted pages, and the pool's published keys.
 func signInPath(path string) bool {
 	return path == "/" || path == "/login" || path == "/logout" ||
 		strings.HasPrefix(path, "/oauth2/") || strings.Contains(path, "/.well-known/")
 }
 
-// authorize answers what API Gateway says about the token, 0 where it passes.
+// authorize returns API Gateway's status and message, or 0 if the token passes.
 func (s *Sandbox) authorize(r *http.Request) (status int, message string) {
 	token := r.Header.Get("Authorization")
 	switch {
@@ -113,13 +112,12 @@ func (s *Sandbox) authorize(r *http.Request) (status int, message string) {
 	return 0, ""
 }
 
-// pause waits for d, at most as long as a silent server would, or until the
-// client has gone away.
+// pause waits for d, silenceLimit at most, or until the client disconnects.
 func pause(ctx context.Context, d time.Duration) {
 	if d <= 0 {
 		return
 	}
-	timer := time.NewTimer(min(d, patience))
+	timer := time.NewTimer(min(d, silenceLimit))
 	defer timer.Stop()
 	select {
 	case <-timer.C:
@@ -127,33 +125,33 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-// qrPayment answers POST /qrpayment.
+// qrPayment serves POST /qrpayment.
 func (s *Sandbox) qrPayment(w http.ResponseWriter, r *http.Request) {
-	req, refused := readRequest(w, r)
-	if refused != nil {
-		refused.write(w)
+	req, rejected := readRequest(w, r)
+	if rejected != nil {
+		rejected.write(w)
 		return
 	}
 	out := outcomeOf(req.orderID)
 	if fault := s.faults.draw(); fault != nil {
-		out.times, out.refuse, out.answer = 0, fault.refuse, fault.answer
+		out.times, out.reject, out.respond = 0, fault.reject, fault.respond
 	}
-	done, err := s.book(r.Context(), req, out)
+	created, err := s.create(r.Context(), req, out)
 	switch {
 	case err != nil:
-		broken(err).write(w)
-	case done.refused != nil && out.echo:
+		internalError(err).write(w)
+	case created.rejected != nil && out.echo:
 		echoed(r.Header.Get("Authorization")).write(w)
-	case done.refused != nil:
-		done.refused.write(w)
-	case out.answer != nil && out.applies(done.posts):
-		out.answer(w, r, done.answer)
+	case created.rejected != nil:
+		created.rejected.write(w)
+	case out.respond != nil && out.applies(created.posts):
+		out.respond(w, r, created.order)
 	default:
-		reply{status: http.StatusOK, body: done.answer}.write(w)
+		response{status: http.StatusOK, body: created.order}.write(w)
 	}
 }
 
-// broken is the answer where the sandbox itself cannot work, say on a full disk.
-func broken(err error) reply {
-	return refusal(http.StatusInternalServerError, "sandbox_broken", err.Error())
+// internalError is the response if the sandbox itself fails, say on a full disk.
+func internalError(err error) response {
+	return apiError(http.StatusInternalServerError, "sandbox_broken", err.Error())
 }

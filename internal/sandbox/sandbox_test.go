@@ -22,8 +22,8 @@ import (
 // inProcess is where clients of Transport think the sandbox is.
 const inProcess = "http://sandbox.invalid"
 
-// seedTime is the moment at which the vendor's example order was created.
-func seedTime() time.Time { return time.Date(2025, 5, 30, 13, 56, 58, 833e6, time.UTC) }
+// exampleTime is the moment at which the vendor's example order was created.
+func exampleTime() time.Time { return time.Date(2025, 5, 30, 13, 56, 58, 833e6, time.UTC) }
 
 // clock is a clock that a test moves.
 type clock struct {
@@ -31,7 +31,7 @@ type clock struct {
 	at time.Time
 }
 
-func newClock() *clock { return &clock{at: seedTime()} }
+func newClock() *clock { return &clock{at: exampleTime()} }
 
 func (c *clock) now() time.Time {
 	c.mu.Lock()
@@ -49,7 +49,7 @@ func (c *clock) advance(d time.Duration) {
 func newSandbox(t *testing.T, o Options) *Sandbox {
 	t.Helper()
 	if o.Now == nil {
-		o.Now = seedTime
+		o.Now = exampleTime
 	}
 	s := New(o)
 	t.Cleanup(func() {
@@ -146,7 +146,7 @@ func serve(t *testing.T, h http.Handler) string {
 }
 
 // The vendor's example answer, its white space left out.
-const seedAnswer = `{"id":"order_test_222110adff3affb5844c497fa9c22366b5bc6","object":"order","created":"20250530205658833",` +
+const exampleJSON = `{"id":"order_test_222110adff3affb5844c497fa9c22366b5bc6","object":"order","created":"20250530205658833",` +
 	`"livemode":false,"amount":300.0,"currency":"THB","customer":null,"description":"Order 492500004632","metadata":null,` +
 	`"status":"success","reference_order":"4925000046321748613417.737979","source_type":"qr",` +
 	`"additional_data":{"term":null,"mid":null,"tid":null,"smartpay_id":null,"campaign_id":null},` +
@@ -156,11 +156,11 @@ func TestAnswerIsTheSeedsExample(t *testing.T) {
 	t.Parallel()
 	id := regexp.MustCompile(`order_test_22211[0-9a-f]{32}`)
 	eachWay(t, Options{}, func(t *testing.T, _ *Sandbox, c *http.Client, base string) {
-		got := ask(t.Context(), c, base, seedOrder, "qr", "")
+		got := ask(t.Context(), c, base, exampleOrder, "qr", "")
 		if got.err != nil || got.status != 200 {
 			t.Fatalf("%+v", got)
 		}
-		want := id.ReplaceAllString(seedAnswer, "ID")
+		want := id.ReplaceAllString(exampleJSON, "ID")
 		if diff := cmp.Diff(want, id.ReplaceAllString(got.body, "ID")); diff != "" {
 			t.Errorf("answer (-the document's +got):\n%s", diff)
 		}

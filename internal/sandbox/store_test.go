@@ -229,7 +229,7 @@ func TestStateThatCannotBeUsed(t *testing.T) {
 
 func TestClosedSandboxSaysSo(t *testing.T) {
 	t.Parallel()
-	s := New(Options{Now: seedTime})
+	s := New(Options{Now: exampleTime})
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
