@@ -170,7 +170,7 @@ func (r *record) notification() Notification {
 // checkStatus serves GET /checkstatus/{orderid}.
 func (s *Sandbox) checkStatus(w http.ResponseWriter, r *http.Request, orderID string) {
 	fault := s.faults.draw()
-	status, err := s.status(r.Context(), orderID)
+	status, err := s.status(r.Context(), orderID, outcomeOf(orderID, r.Header.Get("Authorization")))
 	pause(r.Context(), s.opts.Latency)
 	switch {
 	case err != nil:
@@ -185,8 +185,7 @@ func (s *Sandbox) checkStatus(w http.ResponseWriter, r *http.Request, orderID st
 }
 
 // status returns the response of checkstatus for an order.
-func (s *Sandbox) status(ctx context.Context, orderID string) (res response, err error) {
-	out := outcomeOf(orderID)
+func (s *Sandbox) status(ctx context.Context, orderID string, out outcome) (res response, err error) {
 	err = s.store.tx(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		var checks int
 		err := tx.QueryRowContext(ctx, `UPDATE counts SET checks = checks + 1 WHERE orderid = ? RETURNING checks`, orderID).Scan(&checks)

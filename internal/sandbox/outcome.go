@@ -19,7 +19,7 @@ type Magic struct {
 // always fresh ones. Every other order ID makes an ordinary order.
 func MagicIDs() []Magic {
 	var ids []Magic
-	for _, out := range outcomes() {
+	for _, out := range outcomes("") {
 		ids = append(ids, Magic{out.id, out.effect})
 	}
 	return ids
@@ -31,7 +31,6 @@ type outcome struct {
 
 	times   int           // reject and respond apply to this many POSTs of an order ID; 0: all
 	reject  *response     // no order is made; this is the response
-	echo    bool          // that response repeats the Authorization header
 	respond responder     // the order is made; this is how the response is sent
 	wait    time.Duration // before the order is made
 	shape   shaper        // changes the order
@@ -47,10 +46,11 @@ type shaper func(o *order, amount satang)
 // applies reports whether the outcome applies to the n-th POST of its order ID.
 func (o outcome) applies(n int) bool { return o.times == 0 || n <= o.times }
 
-// outcomeOf returns the outcome of an order ID; ordinary IDs have the zero one.
-func outcomeOf(orderID string) outcome {
+// outcomeOf returns the outcome of an order ID for a request with that
+// Authorization header; ordinary IDs have the zero outcome.
+func outcomeOf(orderID, authorization string) outcome {
 	id, _, _ := strings.Cut(orderID, ".")
-	for _, out := range outcomes() {
+	for _, out := range outcomes(authorization) {
 		if out.id == id {
 			return out
 		}
@@ -58,21 +58,21 @@ func outcomeOf(orderID string) outcome {
 	return outcome{}
 }
 
-func outcomes() []outcome {
-	return slices.Concat(rejections(), transient(), lostAnswers(), wrongAnswers(), oddOrders(), oddTypes(), codes(), charges())
+func outcomes(authorization string) []outcome {
+	return slices.Concat(rejections(authorization), transient(), lostAnswers(), wrongAnswers(), oddOrders(), oddTypes(),
+		codes(), charges(authorization))
 }
 
 // rejections never make an order.
-func rejections() []outcome {
-	forbidden := gateway(http.StatusForbidden, "User is not authorized to access this resource")
+func rejections(authorization string) []outcome {
 	return []outcome{
 		{id: "refused-amount", effect: "400 invalid_amount", reject: new(invalidAmount())},
 		{id: "not-found", effect: "404, no such order", reject: new(apiError(404, "order_not_found", "Order not found."))},
 		{id: "unauthorized", effect: "401 Unauthorized", reject: new(gateway(401, "Unauthorized"))},
 		{id: "expired-token-always", effect: "401, the token has expired, always", reject: new(gateway(401, expiredToken))},
-		{id: "forbidden", effect: "403, signed in but not allowed", reject: &forbidden},
-		{id: "echoed-token", effect: "403 whose message repeats the token", reject: &forbidden, echo: true},
-		{id: "no-route", effect: "403 Missing Authentication Token: no such route", reject: new(noRoute())},
+		{id: "forbidden", effect: "403, signed in but not allowed", reject: new(gateway(403, "User is not authorized to access this resource"))},
+		{id: "echoed-token", effect: "403 whose message repeats the token", reject: new(noRouteEchoed(authorization))},
+		{id: "no-route", effect: "403, no such route", reject: new(noRoute(authorization))},
 		{id: "throttled-always", effect: "429, always", reject: new(gateway(429, "Limit Exceeded"))},
 		{id: "server-error", effect: "500, always", reject: new(apiError(500, "internal_error", "Internal server error."))},
 		{id: "unavailable-always", effect: "503, always", reject: new(unavailable())},
@@ -187,14 +187,14 @@ func codes() []outcome {
 }
 
 // charges decide what happens to the order after it is made.
-func charges() []outcome {
+func charges(authorization string) []outcome {
 	return []outcome{
 		{id: "paid", effect: "paid as soon as it is made", charge: "Authorized"},
 		{id: "paid-third-check", effect: "paid at the third checkstatus", paidAt: 3},
 		{id: "declined", effect: "declined as soon as it is made", charge: "Declined"},
 		{id: "unknown-state", effect: "checkstatus gives an unknown transaction_state", charge: "Under Review"},
 		{id: "bare-success", effect: `checkstatus answers only {"status":"success"}`, check: &response{status: 200, body: `{"status":"success"}`}},
-		{id: "check-no-route", effect: "checkstatus is missing: 403 Missing Authentication Token", check: new(noRoute())},
+		{id: "check-no-route", effect: "checkstatus is missing: 403, no such route", check: new(noRoute(authorization))},
 		{id: "check-unavailable", effect: "checkstatus is 503, always", check: new(unavailable())},
 	}
 }

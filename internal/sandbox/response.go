@@ -2,6 +2,8 @@ package sandbox
 
 import (
 	"cmp"
+	"crypto/sha256"
+	"encoding/base64"
 	"io"
 	"maps"
 	"net/http"
@@ -33,14 +35,28 @@ func gateway(status int, message string) response {
 	}{message})}
 }
 
-// noRoute is API Gateway's response to an unknown route or method.
-func noRoute() response { return gateway(http.StatusForbidden, "Missing Authentication Token") }
+// noRoute is API Gateway's response to an unknown route or method. Its words
+// are about the Authorization header, which it takes for an AWS signature.
+func noRoute(authorization string) response {
+	if authorization == "" {
+		return forbidden("MissingAuthenticationTokenException", "Missing Authentication Token")
+	}
+	sum := sha256.Sum256([]byte(authorization))
+	return forbidden("IncompleteSignatureException", "Invalid key=value pair (missing equal-sign) in Authorization header "+
+		"(hashed with SHA-256 and encoded with Base64): '"+base64.StdEncoding.EncodeToString(sum[:])+"'.")
+}
 
-// echoed is API Gateway's response to an Authorization header that it takes for
-// a signature. It repeats the token, which must not reach a log.
-func echoed(authorization string) response {
-	return gateway(http.StatusForbidden,
+// noRouteEchoed is the older form of noRoute. It repeats the token, which must
+// not reach a log.
+func noRouteEchoed(authorization string) response {
+	return forbidden("IncompleteSignatureException",
 		"'"+authorization+"' not a valid key=value pair (missing equal-sign) in Authorization header: '"+authorization+"'.")
+}
+
+func forbidden(errorType, message string) response {
+	res := gateway(http.StatusForbidden, message)
+	res.header = http.Header{"X-Amzn-Errortype": {errorType}}
+	return res
 }
 
 // apiError is an error as the vendor's document shows it.

@@ -77,7 +77,7 @@ func (s *Sandbox) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	isCheck = isCheck && orderID != "" && !strings.Contains(orderID, "/") && r.Method == http.MethodGet
 	isPayment := r.URL.Path == "/qrpayment" && r.Method == http.MethodPost
 	if !isCheck && !isPayment {
-		noRoute().write(w)
+		noRoute(r.Header.Get("Authorization")).write(w)
 		return
 	}
 	if status, message := s.authorize(r); status != 0 {
@@ -132,7 +132,7 @@ func (s *Sandbox) qrPayment(w http.ResponseWriter, r *http.Request) {
 		rejected.write(w)
 		return
 	}
-	out := outcomeOf(req.orderID)
+	out := outcomeOf(req.orderID, r.Header.Get("Authorization"))
 	if fault := s.faults.draw(); fault != nil {
 		out.times, out.reject, out.respond = 0, fault.reject, fault.respond
 	}
@@ -140,8 +140,6 @@ func (s *Sandbox) qrPayment(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case err != nil:
 		internalError(err).write(w)
-	case created.rejected != nil && out.echo:
-		echoed(r.Header.Get("Authorization")).write(w)
 	case created.rejected != nil:
 		created.rejected.write(w)
 	case out.respond != nil && out.applies(created.posts):

@@ -233,6 +233,44 @@ func TestRoutes(t *testing.T) {
 	})
 }
 
+// What API Gateway says about an unknown route depends on the Authorization
+// header; one answer repeats it.
+func TestNoRoute(t *testing.T) {
+	t.Parallel()
+	const (
+		missing    = `{"message":"Missing Authentication Token"}`
+		incomplete = `{"message":"Invalid key=value pair (missing equal-sign) in Authorization header ` +
+			`(hashed with SHA-256 and encoded with Base64): 'v/3iBBM0e3oA4TY94/l8pp5BncCupV9KSnUBj6s6Do4='."}`
+		echoed = `{"message":"'Bearer secret' not a valid key=value pair (missing equal-sign) in Authorization header: 'Bearer secret'."}`
+		order  = `{"orderid":"%s","source":"qr"}`
+	)
+	s := newSandbox(t, Options{RequireAuth: true})
+	post := func(orderID, authorization string) answer {
+		header := http.Header{"Content-Type": {"application/json"}, "Authorization": {authorization}}
+		return send(t.Context(), client(s.Transport()), "POST", inProcess+"/qrpayment", fmt.Sprintf(order, orderID), header)
+	}
+	get := func(path, authorization string) answer {
+		return send(t.Context(), client(s.Transport()), "GET", inProcess+path, "", http.Header{"Authorization": {authorization}})
+	}
+	post("check-no-route", "Bearer secret")
+	for name, test := range map[string]struct {
+		got             answer
+		body, errorType string
+	}{
+		"no header":             {get("/elsewhere", ""), missing, "MissingAuthenticationTokenException"},
+		"header":                {get("/elsewhere", "Bearer secret"), incomplete, "IncompleteSignatureException"},
+		"magic payment":         {post("no-route", "Bearer secret"), incomplete, "IncompleteSignatureException"},
+		"magic checkstatus":     {get("/checkstatus/check-no-route", "Bearer secret"), incomplete, "IncompleteSignatureException"},
+		"repeats the token":     {post("echoed-token", "Bearer secret"), echoed, "IncompleteSignatureException"},
+		"checkstatus of no one": {get("/checkstatus/check-no-route.1", "Bearer secret"), incomplete, "IncompleteSignatureException"},
+	} {
+		if test.got.status != 403 || test.got.body != test.body || test.got.header.Get("x-amzn-ErrorType") != test.errorType {
+			t.Errorf("%s: %d %s (%s), want 403 %s (%s)", name, test.got.status, test.got.body,
+				test.got.header.Get("x-amzn-ErrorType"), test.body, test.errorType)
+		}
+	}
+}
+
 // door is an authorizer that knows one token.
 type door struct{}
 
