@@ -66,7 +66,7 @@ func (s *Sandbox) Pay(ctx context.Context, orderID, state string) (Notification,
 		if paid, err = findRecord(ctx, tx, orderID, orderToPay); err != nil {
 			return err
 		}
-		return paid.charge(ctx, tx, state, s.opts.Now())
+		return paid.setState(ctx, tx, state, s.opts.Now())
 	})
 	if err != nil {
 		return Notification{}, fmt.Errorf("pay order %s: %w", orderID, err)
@@ -74,23 +74,24 @@ func (s *Sandbox) Pay(ctx context.Context, orderID, state string) (Notification,
 	return paid.notification(), nil
 }
 
-// record is an order and its charge.
+// record is an order and one of its charges.
 type record struct {
-	n        int64
-	orderID  string
-	order    *order
-	chargeID string // "" if there is no charge
-	charged  string // when, in the bank's format
-	state    string
+	n       int64
+	orderID string
+	order   *order
+	charge  charge // the zero charge if there is none
 }
+
+type charge struct{ id, created, state string }
 
 // Paying takes the newest bank order of a Villa order, or a bank order by its
 // id. The status endpoint knows only Villa orders; it reports the newest bank
 // order with a charge that was not declined, else the newest.
 const (
-	findOrder     = `SELECT n, orderid, answer, charge_id, charged, state FROM orders WHERE `
-	orderToPay    = findOrder + `bank_id = ?1 OR orderid = ?1 ORDER BY bank_id = ?1 DESC, n DESC LIMIT 1`
-	orderToReport = findOrder + `orderid = ?1 ORDER BY state NOT IN ('', 'Declined') DESC, n DESC LIMIT 1`
+	findOrder = `SELECT o.n, orderid, json, coalesce(id, ''), coalesce(created, ''), coalesce(state, '')
+		FROM orders o LEFT JOIN charges c ON order_n = o.n WHERE `
+	orderToPay    = findOrder + `bank_id = ?1 OR orderid = ?1 ORDER BY bank_id = ?1 DESC, o.n DESC, c.n DESC LIMIT 1`
+	orderToReport = findOrder + `orderid = ?1 ORDER BY coalesce(state, 'Declined') = 'Declined', o.n DESC, c.n DESC LIMIT 1`
 )
 
 func findRecord(ctx context.Context, tx *sql.Tx, id, query string) (*record, error) {
@@ -98,7 +99,8 @@ func findRecord(ctx context.Context, tx *sql.Tx, id, query string) (*record, err
 		r     record
 		order string
 	)
-	err := tx.QueryRowContext(ctx, query, id).Scan(&r.n, &r.orderID, &order, &r.chargeID, &r.charged, &r.state)
+	err := tx.QueryRowContext(ctx, query, id).
+		Scan(&r.n, &r.orderID, &order, &r.charge.id, &r.charge.created, &r.charge.state)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, ErrNoOrder
 	}
@@ -108,25 +110,25 @@ func findRecord(ctx context.Context, tx *sql.Tx, id, query string) (*record, err
 	return &r, err
 }
 
-// charge brings the order's charge into a state. After a declined charge the
+// setState brings the order's charge into a state. After a declined charge the
 // payer tries again with another one.
-func (r *record) charge(ctx context.Context, tx *sql.Tx, state string, now time.Time) error {
-	if r.chargeID == "" || r.state == "Declined" && state != "Declined" {
-		r.chargeID = "chrg_" + r.order.mode() + "_" + merchant + randomHex()
-		r.charged = timestamp(now)
+func (r *record) setState(ctx context.Context, tx *sql.Tx, state string, now time.Time) error {
+	if r.charge.id == "" || r.charge.state == "Declined" && state != "Declined" {
+		r.charge = charge{id: r.order.newID("chrg"), created: timestamp(now)}
 	}
-	r.state = state
-	_, err := tx.ExecContext(ctx, `UPDATE orders SET charge_id = ?, charged = ?, state = ? WHERE n = ?`,
-		r.chargeID, r.charged, r.state, r.n)
+	r.charge.state = state
+	_, err := tx.ExecContext(ctx, `INSERT INTO charges (id, order_n, created, state) VALUES (?, ?, ?, ?)
+		ON CONFLICT (id) DO UPDATE SET state = excluded.state`, r.charge.id, r.n, r.charge.created, state)
 	return err
 }
 
-// mode is the part of an id that says test or prod.
-func (o *order) mode() string {
+// newID returns an id of the bank for something that belongs to the order.
+func (o *order) newID(kind string) string {
+	mode := "test"
 	if o.live() {
-		return "prod"
+		mode = "prod"
 	}
-	return "test"
+	return kind + "_" + mode + "_" + merchant + randomHex()
 }
 
 // live reports whether the order is for real money; a magic ID sends it as text.
@@ -145,23 +147,23 @@ func chargeStatus(state string) string {
 
 func (r *record) notification() Notification {
 	n := Notification{
-		ID:               r.chargeID,
+		ID:               r.charge.id,
 		Object:           "charge",
 		OrderID:          r.order.ID,
 		Amount:           json.Number(fmt.Sprint(r.order.Amount)),
 		Currency:         r.order.Currency,
-		Status:           chargeStatus(r.state),
-		TransactionState: r.state,
+		Status:           chargeStatus(r.charge.state),
+		TransactionState: r.charge.state,
 		ReferenceOrder:   r.order.ReferenceOrder,
-		Created:          r.charged,
+		Created:          r.charge.created,
 		Livemode:         r.order.live(),
 		Description:      r.order.Description,
-		Source:           ChargeSource{ID: strings.Replace(r.chargeID, "chrg_", "src_", 1), Object: r.order.SourceType, Brand: "THAI_QR"},
+		Source:           ChargeSource{ID: strings.Replace(r.charge.id, "chrg_", "src_", 1), Object: r.order.SourceType, Brand: "THAI_QR"},
 	}
 	if r.order.SourceType == "wechat" {
 		n.Source.Brand = "WECHAT"
 	}
-	if r.state == "Declined" {
+	if r.charge.state == "Declined" {
 		n.FailureCode, n.FailureMessage = new("payment_declined"), new("The payer's bank declined the payment.")
 	}
 	return n
@@ -206,8 +208,8 @@ func (s *Sandbox) status(ctx context.Context, orderID string, out outcome) (res 
 		case err != nil:
 			return err
 		}
-		if out.paidAt != 0 && checks >= out.paidAt && found.chargeID == "" {
-			err = found.charge(ctx, tx, "Authorized", s.opts.Now())
+		if out.paidAt != 0 && checks >= out.paidAt && found.charge.id == "" {
+			err = found.setState(ctx, tx, "Authorized", s.opts.Now())
 		}
 		res = response{status: http.StatusOK, body: wrapped(http.StatusOK, found.statusBody())}
 		return err
@@ -230,10 +232,10 @@ func (r *record) statusBody() string {
 		Livemode         any     `json:"livemode"`
 	}{
 		OrderID: r.orderID, BankOrderID: r.order.ID, Object: "charge", Amount: r.order.Amount,
-		Currency: r.order.Currency, Status: chargeStatus(r.state), Livemode: r.order.Livemode,
+		Currency: r.order.Currency, Status: chargeStatus(r.charge.state), Livemode: r.order.Livemode,
 	}
-	if r.chargeID != "" {
-		body.ID, body.TransactionState = &r.chargeID, &r.state
+	if r.charge.id != "" {
+		body.ID, body.TransactionState = &r.charge.id, &r.charge.state
 	} else if r.order.Status != "success" {
 		body.Status = r.order.Status
 	}

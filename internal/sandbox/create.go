@@ -76,7 +76,7 @@ func (s *Sandbox) findKey(ctx context.Context, tx *sql.Tx, req request, c *creat
 		until    int64
 		order    sql.NullString
 	)
-	err := tx.QueryRowContext(ctx, `SELECT print, running_until, answer FROM keys
+	err := tx.QueryRowContext(ctx, `SELECT body_hash, running_until, json FROM keys
 		LEFT JOIN orders ON n = order_n WHERE key = ?`, req.key).Scan(&bodyHash, &until, &order)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
@@ -99,7 +99,7 @@ func (s *Sandbox) saveKey(ctx context.Context, tx *sql.Tx, req request, orderN a
 	if req.key == "" || s.opts.IgnoreKeys {
 		return nil
 	}
-	_, err := tx.ExecContext(ctx, `INSERT INTO keys (key, print, order_n, running_until) VALUES (?, ?, ?, ?)
+	_, err := tx.ExecContext(ctx, `INSERT INTO keys (key, body_hash, order_n, running_until) VALUES (?, ?, ?, ?)
 		ON CONFLICT (key) DO UPDATE SET order_n = excluded.order_n, running_until = excluded.running_until`,
 		req.key, req.bodyHash, orderN, until.UnixMilli())
 	return err
@@ -113,7 +113,7 @@ func (s *Sandbox) makeOrder(ctx context.Context, tx *sql.Tx, req request, out ou
 		out.shape(o, amountOf(req.orderID))
 	}
 	c.order = toJSON(o)
-	res, err := tx.ExecContext(ctx, `INSERT INTO orders (orderid, bank_id, answer) VALUES (?, ?, ?)`, req.orderID, o.ID, c.order)
+	res, err := tx.ExecContext(ctx, `INSERT INTO orders (orderid, bank_id, json) VALUES (?, ?, ?)`, req.orderID, o.ID, c.order)
 	if err != nil {
 		return err
 	}
@@ -123,7 +123,7 @@ func (s *Sandbox) makeOrder(ctx context.Context, tx *sql.Tx, req request, out ou
 	}
 	if out.charge != "" {
 		made := record{n: n, orderID: req.orderID, order: o}
-		if err := made.charge(ctx, tx, out.charge, now); err != nil {
+		if err := made.setState(ctx, tx, out.charge, now); err != nil {
 			return err
 		}
 	}

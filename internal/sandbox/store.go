@@ -17,7 +17,6 @@ import (
 
 const (
 	fileName = "sandbox.db"
-	version  = 1
 
 	sqliteBusy = 5 // SQLITE_BUSY, in the low byte of an error code
 
@@ -26,7 +25,7 @@ const (
 
 	// A key without an order belongs to a running request. It is free again after
 	// running_until (Unix milliseconds), in case its process was killed.
-	schema = `
+	schema1 = `
 CREATE TABLE orders (
 	n INTEGER PRIMARY KEY,
 	orderid TEXT NOT NULL,
@@ -48,6 +47,23 @@ CREATE TABLE counts (
 	posts INTEGER NOT NULL,
 	checks INTEGER NOT NULL DEFAULT 0
 ) WITHOUT ROWID;`
+
+	schema2 = `
+CREATE TABLE charges (
+	n INTEGER PRIMARY KEY,
+	id TEXT NOT NULL UNIQUE,
+	order_n INTEGER NOT NULL,
+	created TEXT NOT NULL,
+	state TEXT NOT NULL
+);
+CREATE INDEX charges_order ON charges (order_n, n);
+INSERT INTO charges (id, order_n, created, state)
+	SELECT charge_id, n, charged, state FROM orders WHERE charge_id <> '' ORDER BY n;
+ALTER TABLE orders DROP COLUMN charge_id;
+ALTER TABLE orders DROP COLUMN charged;
+ALTER TABLE orders DROP COLUMN state;
+ALTER TABLE orders RENAME COLUMN answer TO json;
+ALTER TABLE keys RENAME COLUMN print TO body_hash;`
 )
 
 // store is the sandbox's SQLite file, opened on first use.
@@ -161,20 +177,21 @@ func (s *store) prepare() (string, error) {
 	return (&url.URL{Scheme: "file", Path: path, RawQuery: query.Encode()}).String(), nil
 }
 
-// migrate makes the tables. The transaction is exclusive, so of many processes
+// migrate makes the tables, or brings an older file up to date. The transaction is exclusive, so of many processes
 // that start together one makes them.
 func migrate(ctx context.Context, tx *sql.Tx) error {
+	steps := []string{schema1, schema2}
 	var have int
 	if err := tx.QueryRowContext(ctx, "PRAGMA user_version").Scan(&have); err != nil {
 		return err
 	}
 	switch {
-	case have == version:
+	case have == len(steps):
 		return nil
-	case have > version:
+	case have > len(steps):
 		return errors.New("a newer version made it; run `villapay sandbox reset` to use this version")
 	}
-	_, err := tx.ExecContext(ctx, fmt.Sprintf("%s PRAGMA user_version = %d", schema, version))
+	_, err := tx.ExecContext(ctx, fmt.Sprintf("%s PRAGMA user_version = %d", strings.Join(steps[have:], ""), len(steps)))
 	return err
 }
 
@@ -194,7 +211,7 @@ func (s *store) close() error {
 // removed.
 func (s *Sandbox) Reset(ctx context.Context) error {
 	err := s.store.tx(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, "DELETE FROM orders; DELETE FROM keys; DELETE FROM counts")
+		_, err := tx.ExecContext(ctx, "DELETE FROM orders; DELETE FROM charges; DELETE FROM keys; DELETE FROM counts")
 		return err
 	})
 	switch {

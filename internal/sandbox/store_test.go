@@ -184,6 +184,37 @@ func TestStateIsKeptAndReset(t *testing.T) {
 	}
 }
 
+// A file of the first version keeps its orders and charges.
+func TestStateOfAnOlderVersion(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	older, err := sql.Open("sqlite", filepath.Join(dir, fileName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const rows = `PRAGMA user_version = 1;
+		INSERT INTO orders (orderid, bank_id, answer, charge_id, charged, state)
+			VALUES (?1, 'order_test_1', ?2, 'chrg_test_1', '20250530205758833', 'Authorized'), ('2', 'order_test_2', ?2, '', '', '');
+		INSERT INTO keys (key, print, order_n, running_until) VALUES ('k', 'hash', 2, 0)`
+	if _, err := older.ExecContext(t.Context(), schema1+rows, exampleOrder, exampleJSON); err != nil {
+		t.Fatal(err)
+	}
+	if err := older.Close(); err != nil {
+		t.Fatal(err)
+	}
+
+	s := newSandbox(t, Options{Dir: dir})
+	if n := pay(t, s, exampleOrder, "Settled"); n.ID != "chrg_test_1" || n.Created != "20250530205758833" {
+		t.Errorf("the charge became %+v", n)
+	}
+	if n := pay(t, s, "2", "Authorized"); n.ID == "chrg_test_1" {
+		t.Errorf("the order without a charge got %+v", n)
+	}
+	if got := ask(t.Context(), client(s.Transport()), inProcess, "2", "qr", "k"); got.status != 422 {
+		t.Errorf("the key with another body: %+v, want 422", got)
+	}
+}
+
 func TestStateThatCannotBeUsed(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
