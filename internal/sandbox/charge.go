@@ -66,6 +66,9 @@ func (s *Sandbox) Pay(ctx context.Context, orderID, state string) (Notification,
 		if paid, err = findRecord(ctx, tx, orderID, orderToPay); err != nil {
 			return err
 		}
+		if outcomeOf(paid.orderID, "").payTwice && state == "Authorized" {
+			paid.charge = charge{}
+		}
 		return paid.setState(ctx, tx, state, s.opts.Now())
 	})
 	if err != nil {
@@ -85,12 +88,15 @@ type record struct {
 type charge struct{ id, created, state string }
 
 // Paying takes the newest bank order of a Villa order, or a bank order by its
-// id. The status endpoint knows only Villa orders; it reports the newest bank
-// order with a charge that was not declined, else the newest.
+// id. The bank finds a bank order by any of its ids. The status endpoint knows
+// only Villa orders; it reports the newest bank order with a charge that was not
+// declined, else the newest.
 const (
 	findOrder = `SELECT o.n, orderid, json, coalesce(id, ''), coalesce(created, ''), coalesce(state, '')
 		FROM orders o LEFT JOIN charges c ON order_n = o.n WHERE `
-	orderToPay    = findOrder + `bank_id = ?1 OR orderid = ?1 ORDER BY bank_id = ?1 DESC, o.n DESC, c.n DESC LIMIT 1`
+	orderToPay  = findOrder + `bank_id = ?1 OR orderid = ?1 ORDER BY bank_id = ?1 DESC, o.n DESC, c.n DESC LIMIT 1`
+	orderAtBank = findOrder + `bank_id = ?1 OR o.n IN (SELECT order_n FROM charges WHERE id = ?1
+		UNION ALL SELECT order_n FROM codes WHERE id = ?1) ORDER BY id = ?1 DESC, c.n DESC LIMIT 1`
 	orderToReport = findOrder + `orderid = ?1 ORDER BY coalesce(state, 'Declined') = 'Declined', o.n DESC, c.n DESC LIMIT 1`
 )
 
@@ -111,7 +117,7 @@ func findRecord(ctx context.Context, tx *sql.Tx, id, query string) (*record, err
 }
 
 // setState brings the order's charge into a state. After a declined charge the
-// payer tries again with another one.
+// payer tries again with another one. A payment ends the order's open codes.
 func (r *record) setState(ctx context.Context, tx *sql.Tx, state string, now time.Time) error {
 	if r.charge.id == "" || r.charge.state == "Declined" && state != "Declined" {
 		r.charge = charge{id: r.order.newID("chrg"), created: timestamp(now)}
@@ -119,6 +125,9 @@ func (r *record) setState(ctx context.Context, tx *sql.Tx, state string, now tim
 	r.charge.state = state
 	_, err := tx.ExecContext(ctx, `INSERT INTO charges (id, order_n, created, state) VALUES (?, ?, ?, ?)
 		ON CONFLICT (id) DO UPDATE SET state = excluded.state`, r.charge.id, r.n, r.charge.created, state)
+	if err == nil && chargeStatus(state) == "success" {
+		_, err = tx.ExecContext(ctx, `UPDATE codes SET state = ? WHERE order_n = ? AND state = ?`, codeUsed, r.n, codeOpen)
+	}
 	return err
 }
 
@@ -173,17 +182,7 @@ func (r *record) notification() Notification {
 func (s *Sandbox) checkStatus(w http.ResponseWriter, r *http.Request, orderID string) {
 	fault := s.faults.draw()
 	status, err := s.status(r.Context(), orderID, outcomeOf(orderID, r.Header.Get("Authorization")))
-	pause(r.Context(), s.opts.Latency)
-	switch {
-	case err != nil:
-		internalError(err).write(w)
-	case fault != nil && fault.reject != nil:
-		fault.reject.write(w)
-	case fault != nil:
-		fault.respond(w, r, status.body)
-	default:
-		status.write(w)
-	}
+	s.send(w, r, status, err, fault)
 }
 
 // status returns the response of checkstatus for an order.

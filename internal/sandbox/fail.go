@@ -58,7 +58,7 @@ func ParseFail(text string) (Fail, error) {
 func faultOf(kind string) *outcome {
 	switch kind {
 	case "lost":
-		return &outcome{respond: lose}
+		return &outcome{respond: respondWith(response{lost: true})}
 	case "cut":
 		return &outcome{respond: cut}
 	case "429":

@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"encoding/json"
+	"math"
 	"net/http"
 	"slices"
 	"strings"
@@ -38,6 +39,15 @@ type outcome struct {
 	charge string    // transaction_state of a charge that is made with the order
 	paidAt int       // this checkstatus call pays the order
 	check  *response // the response of checkstatus, whatever happened
+
+	bankDown    int // the bank is down for this many calls about the order
+	rejectCode  *response
+	shapeCode   func(*paymentCode, satang)
+	payTwice    bool // every payment is another charge
+	payOnCancel bool
+	loseCancel  bool
+	rejectVoid  *response
+	loseVoid    bool
 }
 
 // shaper changes an order.
@@ -60,7 +70,7 @@ func outcomeOf(orderID, authorization string) outcome {
 
 func outcomes(authorization string) []outcome {
 	return slices.Concat(rejections(authorization), transient(), lostAnswers(), wrongAnswers(), oddOrders(), oddTypes(),
-		codes(), charges(authorization))
+		codes(), charges(authorization), bankOutcomes())
 }
 
 // rejections never make an order.
@@ -97,6 +107,7 @@ func transient() []outcome {
 
 // lostAnswers make the order, but the client cannot know.
 func lostAnswers() []outcome {
+	lose := respondWith(response{lost: true})
 	timedOut := respondWith(gateway(504, "Endpoint request timed out"))
 	return []outcome{
 		{id: "lost-once", effect: "made, but the first answer is lost", times: 1, respond: lose},
@@ -171,17 +182,17 @@ func oddTypes() []outcome {
 func codes() []outcome {
 	return []outcome{
 		{id: "emvco", effect: "qr_payload holds a payment code of no real biller", shape: func(o *order, amount satang) {
-			o.QRPayload = emvco(amount)
+			o.QRPayload = emvco(amount, "SANDBOX")
 		}},
 		{id: "emvco-bad-crc", effect: "the same with a wrong checksum", shape: func(o *order, amount satang) {
-			code := emvcoBody(amount)
+			code := emvcoBody(amount, "SANDBOX")
 			o.QRPayload = code + crc16(code+"wrong")
 		}},
 		{id: "emvco-bad-amount", effect: "the same for one baht more than the order", shape: func(o *order, amount satang) {
-			o.QRPayload = emvco(amount + 100)
+			o.QRPayload = emvco(amount+100, "SANDBOX")
 		}},
 		{id: "wechat-url", effect: "qr_payload holds a WeChat payment URL that pays nobody", shape: func(o *order, _ satang) {
-			o.QRPayload = "weixin://wxpay/bizpayurl?pr=sandbox" + o.ID[len(o.ID)-7:]
+			o.QRPayload = weChatURL(o.ID[len(o.ID)-20:])
 		}},
 	}
 }
@@ -196,6 +207,28 @@ func charges(authorization string) []outcome {
 		{id: "bare-success", effect: `checkstatus answers only {"status":"success"}`, check: &response{status: 200, body: `{"status":"success"}`}},
 		{id: "check-no-route", effect: "checkstatus is missing: 403, no such route", check: new(noRoute(authorization))},
 		{id: "check-unavailable", effect: "checkstatus is 503, always", check: new(unavailable())},
+	}
+}
+
+// bankOutcomes concern the bank's API.
+func bankOutcomes() []outcome {
+	return []outcome{
+		{id: "bank-unavailable", effect: "the bank answers 503 once, then fine", bankDown: 1},
+		{id: "bank-unavailable-always", effect: "the bank answers 503, always", bankDown: math.MaxInt},
+		{id: "code-rejected", effect: "the bank makes no code: 400", rejectCode: new(bankError(400, "invalid_merchant", "The merchant cannot use this method."))},
+		{id: "code-no-text", effect: "the bank's code has no paint_text", shapeCode: func(c *paymentCode, _ satang) { c.PaintText = "" }},
+		{id: "code-bad-amount", effect: "the bank's code is for one baht more than the order", shapeCode: func(c *paymentCode, amount satang) {
+			c.PaintText = c.text("ThaiQR", amount+100)
+		}},
+		{id: "code-short", effect: "the bank's code lives five seconds", shapeCode: func(c *paymentCode, _ satang) { c.ExpireSeconds = 5 }},
+		{id: "code-other-order", effect: "the bank's code names another order", shapeCode: func(c *paymentCode, _ satang) {
+			c.OrderID = c.OrderID[:len(c.OrderID)-32] + randomHex()
+		}},
+		{id: "paid-twice", effect: "every `sandbox pay` is another payment", payTwice: true},
+		{id: "cancel-paid", effect: "the bank cancels no code: it was paid meanwhile", payOnCancel: true},
+		{id: "cancel-lost", effect: "the bank cancels the code, but the answer is lost", loseCancel: true},
+		{id: "void-rejected", effect: "the bank voids no charge: 400", rejectVoid: new(bankError(400, "void_not_allowed", "The charge cannot be voided any more."))},
+		{id: "void-lost", effect: "the bank voids the charge, but the answer is lost", loseVoid: true},
 	}
 }
 

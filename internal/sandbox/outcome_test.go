@@ -92,6 +92,20 @@ var scripts = map[string]struct {
 	"bare-success":      {[]string{everyday}, 1},
 	"check-no-route":    {[]string{everyday}, 1},
 	"check-unavailable": {[]string{everyday}, 1},
+
+	// Their own tests are in bank_test.go.
+	"bank-unavailable":        {[]string{everyday}, 1},
+	"bank-unavailable-always": {[]string{everyday}, 1},
+	"code-rejected":           {[]string{everyday}, 1},
+	"code-no-text":            {[]string{everyday}, 1},
+	"code-bad-amount":         {[]string{everyday}, 1},
+	"code-short":              {[]string{everyday}, 1},
+	"code-other-order":        {[]string{everyday}, 1},
+	"paid-twice":              {[]string{everyday}, 1},
+	"cancel-paid":             {[]string{everyday}, 1},
+	"cancel-lost":             {[]string{everyday}, 1},
+	"void-rejected":           {[]string{everyday}, 1},
+	"void-lost":               {[]string{everyday}, 1},
 }
 
 func TestMagicIDs(t *testing.T) {
@@ -193,8 +207,8 @@ func TestOddOrders(t *testing.T) {
 		"loose-types": {
 			"expire_time_seconds": "3600", "created": "20250530205658", "metadata": []any{}, "failure_code": "", "failure_message": "",
 		},
-		"emvco-bad-amount": {"qr_payload": emvco(amountOf("emvco-bad-amount") + 100)},
-		"emvco":            {"qr_payload": emvco(amountOf("emvco"))},
+		"emvco-bad-amount": {"qr_payload": emvco(amountOf("emvco-bad-amount")+100, "SANDBOX")},
+		"emvco":            {"qr_payload": emvco(amountOf("emvco"), "SANDBOX")},
 		"paid":             {},
 	}
 	s := newSandbox(t, Options{})
@@ -247,8 +261,8 @@ func TestPaymentCodes(t *testing.T) {
 	if got := crc16("123456789"); got != "29B1" { // the catalogue's check value of CRC-16/CCITT-FALSE
 		t.Errorf("CRC of the check string: %s, want 29B1", got)
 	}
-	const want = "000201 010212 3050 0016A000000677010112 0115000000000000000 0207SANDBOX 5303764 540574.25 5802TH 6304"
-	if got, want := emvcoBody(74_25), strings.ReplaceAll(want, " ", ""); got != want {
+	const want = "000201 010212 3050 0016A000000677010112 0115000000000000000 0207SANDBOX 5303764 540574.25 5802TH 6211 0707SANDBOX 6304"
+	if got, want := emvcoBody(74_25, "SANDBOX"), strings.ReplaceAll(want, " ", ""); got != want {
 		t.Errorf("code of 74.25 baht:\n%s, want\n%s", got, want)
 	}
 	s := newSandbox(t, Options{})
@@ -264,7 +278,7 @@ func TestPaymentCodes(t *testing.T) {
 	if good := code("emvco"); !sealed(good) {
 		t.Errorf("emvco: %s has a wrong checksum", good)
 	}
-	if bad := code("emvco-bad-crc"); sealed(bad) || !strings.HasPrefix(bad, emvcoBody(amountOf("emvco-bad-crc"))) {
+	if bad := code("emvco-bad-crc"); sealed(bad) || !strings.HasPrefix(bad, emvcoBody(amountOf("emvco-bad-crc"), "SANDBOX")) {
 		t.Errorf("emvco-bad-crc: %s must be wrong in its checksum alone", bad)
 	}
 	if other := code("emvco-bad-amount"); !sealed(other) {

@@ -33,8 +33,7 @@ type request struct {
 // readRequest reads a payment request exactly as the vendor's document has it,
 // or returns the response that rejects it.
 func readRequest(w http.ResponseWriter, r *http.Request) (request, *response) {
-	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	if err != nil || kind != "application/json" {
+	if !isJSON(r) {
 		return request{}, new(gateway(http.StatusUnsupportedMediaType, "Unsupported Media Type"))
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxRequest))
@@ -51,6 +50,11 @@ func readRequest(w http.ResponseWriter, r *http.Request) (request, *response) {
 		return request{}, new(apiError(http.StatusBadRequest, "invalid_idempotency_key", "The idempotency key is too long."))
 	}
 	return req, nil
+}
+
+func isJSON(r *http.Request) bool {
+	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	return err == nil && kind == "application/json"
 }
 
 // decodeRequest accepts the body {"orderid": string, "source": "qr"|"wechat"}

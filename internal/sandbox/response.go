@@ -17,10 +17,14 @@ type response struct {
 	body   string
 	kind   string      // content type; "" is JSON
 	header http.Header // more headers
+	lost   bool        // the connection breaks instead
 }
 
 // write sends the response. A client that disconnected does not matter.
 func (p response) write(w http.ResponseWriter) {
+	if p.lost {
+		panic(http.ErrAbortHandler)
+	}
 	maps.Copy(w.Header(), p.header)
 	w.Header().Set("Content-Type", cmp.Or(p.kind, "application/json"))
 	w.Header().Set("Content-Length", strconv.Itoa(len(p.body)))
@@ -83,9 +87,6 @@ type responder func(w http.ResponseWriter, r *http.Request, order string)
 func respondWith(p response) responder {
 	return func(w http.ResponseWriter, _ *http.Request, _ string) { p.write(w) }
 }
-
-// lose breaks the connection before the response.
-func lose(http.ResponseWriter, *http.Request, string) { panic(http.ErrAbortHandler) }
 
 // silence sends nothing until the client gives up.
 func silence(_ http.ResponseWriter, r *http.Request, _ string) {

@@ -39,19 +39,22 @@ type Options struct {
 	Fail        Fail             // random faults
 	Seed        uint64           // makes those faults repeatable, unless 0
 	IgnoreKeys  bool             // no idempotency: every POST makes another order
+	BankKey     string           // the x-api-key that the bank requires; "" requires none
 }
 
 // Sandbox is the stand-in. It opens its state on the first request.
 type Sandbox struct {
-	opts   Options
-	faults *faults
-	store  *store
-	server *http.Server // of Transport
+	opts    Options
+	faults  *faults
+	store   *store
+	bankAPI http.Handler // the bank's merchant API
+	server  *http.Server // of Transport
 }
 
 // New makes a sandbox. It does not touch the disk.
 func New(o Options) *Sandbox {
 	s := &Sandbox{opts: o, faults: newFaults(o.Fail, o.Seed), store: &store{dir: o.Dir}}
+	s.bankAPI = s.bankRoutes()
 	s.server = &http.Server{Handler: s} //nolint:gosec // no network, so no slow clients
 	return s
 }
@@ -60,13 +63,17 @@ func New(o Options) *Sandbox {
 // memory forgets it.
 func (s *Sandbox) Close() error { return errors.Join(s.server.Close(), s.store.close()) }
 
-// ServeHTTP serves POST /qrpayment, GET /checkstatus/{orderid} and, with a SignIn
-// handler, the sign-in paths. Everything else gets API Gateway's response to an
-// unknown route.
+// ServeHTTP serves POST /qrpayment, GET /checkstatus/{orderid}, the bank's API
+// below BankPath and, with a SignIn handler, the sign-in paths. Everything else
+// gets API Gateway's response to an unknown route.
 func (s *Sandbox) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Date", s.opts.Now().UTC().Format(http.TimeFormat))
 	if s.opts.SignIn != nil && signInPath(r.URL.Path) {
 		s.opts.SignIn.ServeHTTP(w, r)
+		return
+	}
+	if strings.HasPrefix(r.URL.Path, BankPath+"/") {
+		s.bankAPI.ServeHTTP(w, r)
 		return
 	}
 	// API Gateway sets these two on every response.
@@ -146,6 +153,22 @@ func (s *Sandbox) qrPayment(w http.ResponseWriter, r *http.Request) {
 		out.respond(w, r, created.order)
 	default:
 		response{status: http.StatusOK, body: created.order}.write(w)
+	}
+}
+
+// send sends the response of a call that was carried out, or what a random fault
+// makes of it.
+func (s *Sandbox) send(w http.ResponseWriter, r *http.Request, res response, err error, fault *outcome) {
+	pause(r.Context(), s.opts.Latency)
+	switch {
+	case err != nil:
+		internalError(err).write(w)
+	case fault != nil && fault.reject != nil:
+		fault.reject.write(w)
+	case fault != nil:
+		fault.respond(w, r, res.body)
+	default:
+		res.write(w)
 	}
 }
 

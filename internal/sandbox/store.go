@@ -59,11 +59,20 @@ CREATE TABLE charges (
 CREATE INDEX charges_order ON charges (order_n, n);
 INSERT INTO charges (id, order_n, created, state)
 	SELECT charge_id, n, charged, state FROM orders WHERE charge_id <> '' ORDER BY n;
+CREATE TABLE codes (
+	id TEXT PRIMARY KEY,
+	order_n INTEGER NOT NULL,
+	created TEXT NOT NULL,
+	expires INTEGER NOT NULL,
+	state TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX codes_order ON codes (order_n);
 ALTER TABLE orders DROP COLUMN charge_id;
 ALTER TABLE orders DROP COLUMN charged;
 ALTER TABLE orders DROP COLUMN state;
 ALTER TABLE orders RENAME COLUMN answer TO json;
-ALTER TABLE keys RENAME COLUMN print TO body_hash;`
+ALTER TABLE keys RENAME COLUMN print TO body_hash;
+ALTER TABLE counts ADD COLUMN bank INTEGER NOT NULL DEFAULT 0;`
 )
 
 // store is the sandbox's SQLite file, opened on first use.
@@ -211,7 +220,7 @@ func (s *store) close() error {
 // removed.
 func (s *Sandbox) Reset(ctx context.Context) error {
 	err := s.store.tx(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, "DELETE FROM orders; DELETE FROM charges; DELETE FROM keys; DELETE FROM counts")
+		_, err := tx.ExecContext(ctx, "DELETE FROM orders; DELETE FROM charges; DELETE FROM codes; DELETE FROM keys; DELETE FROM counts")
 		return err
 	})
 	switch {
@@ -260,6 +269,10 @@ type Stats struct {
 	Posts  int // valid payment requests
 	Orders int // bank orders made
 	Checks int // checkstatus calls after the first payment request
+
+	BankCalls int // calls of the bank's API about the bank orders
+	Codes     int // payment codes made by the bank
+	OpenCodes int // those that a customer can pay now
 }
 
 // Stats returns the counts of a Villa order, for tests that must know what
@@ -267,11 +280,13 @@ type Stats struct {
 func (s *Sandbox) Stats(ctx context.Context, orderID string) (Stats, error) {
 	var st Stats
 	err := s.store.tx(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		err := tx.QueryRowContext(ctx, `SELECT posts, checks FROM counts WHERE orderid = ?`, orderID).Scan(&st.Posts, &st.Checks)
+		err := tx.QueryRowContext(ctx, `SELECT posts, checks, bank FROM counts WHERE orderid = ?`, orderID).Scan(&st.Posts, &st.Checks, &st.BankCalls)
 		if err != nil && !errors.Is(err, sql.ErrNoRows) {
 			return err
 		}
-		return tx.QueryRowContext(ctx, `SELECT count(*) FROM orders WHERE orderid = ?`, orderID).Scan(&st.Orders)
+		return tx.QueryRowContext(ctx, `SELECT count(DISTINCT n), count(id), count(id) FILTER (WHERE state = ?2 AND expires > ?3)
+			FROM orders LEFT JOIN codes ON order_n = n WHERE orderid = ?1`,
+			orderID, codeOpen, s.opts.Now().UnixMilli()).Scan(&st.Orders, &st.Codes, &st.OpenCodes)
 	})
 	return st, err
 }
