@@ -282,15 +282,15 @@ func TestBankMagicIDs(t *testing.T) {
 	bank := bankCaller{t: t, s: s}
 	const unavailable = `{"object":"error","code":"service_unavailable"`
 
-	once := makeOrder(t, s, "bank-unavailable")
-	bank.want("bank-unavailable", bank.code(once, "ThaiQR"), 503, unavailable)
+	once := makeOrder(t, s, "bank-down-once")
+	bank.want("bank-down-once", bank.code(once, "ThaiQR"), 503, unavailable)
 	bank.mustCode(once)
-	always := makeOrder(t, s, "bank-unavailable-always")
+	always := makeOrder(t, s, "bank-down-always")
 	for range 3 {
-		bank.want("bank-unavailable-always", bank.code(always, "ThaiQR"), 503, unavailable)
-		bank.want("bank-unavailable-always", bank.call("GET", "/qr/v2/qr/"+always.ID, ""), 503, unavailable)
+		bank.want("bank-down-always", bank.code(always, "ThaiQR"), 503, unavailable)
+		bank.want("bank-down-always", bank.call("GET", "/qr/v2/qr/"+always.ID, ""), 503, unavailable)
 	}
-	wantStats(t, s, "bank-unavailable-always", Stats{Posts: 1, Orders: 1, BankCalls: 6})
+	wantStats(t, s, "bank-down-always", Stats{Posts: 1, Orders: 1, BankCalls: 6})
 
 	bank.want("code-rejected", bank.code(makeOrder(t, s, "code-rejected"), "ThaiQR"), 400, `{"object":"error","code":"invalid_merchant"`)
 	bank.wantCodes("code-rejected", 0, 0)

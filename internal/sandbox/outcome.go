@@ -213,8 +213,8 @@ func charges(authorization string) []outcome {
 // bankOutcomes concern the bank's API.
 func bankOutcomes() []outcome {
 	return []outcome{
-		{id: "bank-unavailable", effect: "the bank answers 503 once, then fine", bankDown: 1},
-		{id: "bank-unavailable-always", effect: "the bank answers 503, always", bankDown: math.MaxInt},
+		{id: "bank-down-once", effect: "the bank answers 503 once, then fine", bankDown: 1},
+		{id: "bank-down-always", effect: "the bank answers 503, always", bankDown: math.MaxInt},
 		{id: "code-rejected", effect: "the bank makes no code: 400", rejectCode: new(bankError(400, "invalid_merchant", "The merchant cannot use this method."))},
 		{id: "code-no-text", effect: "the bank's code has no paint_text", shapeCode: func(c *paymentCode, _ satang) { c.PaintText = "" }},
 		{id: "code-bad-amount", effect: "the bank's code is for one baht more than the order", shapeCode: func(c *paymentCode, amount satang) {

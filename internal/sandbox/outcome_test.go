@@ -94,18 +94,18 @@ var scripts = map[string]struct {
 	"check-unavailable": {[]string{everyday}, 1},
 
 	// Their own tests are in bank_test.go.
-	"bank-unavailable":        {[]string{everyday}, 1},
-	"bank-unavailable-always": {[]string{everyday}, 1},
-	"code-rejected":           {[]string{everyday}, 1},
-	"code-no-text":            {[]string{everyday}, 1},
-	"code-bad-amount":         {[]string{everyday}, 1},
-	"code-short":              {[]string{everyday}, 1},
-	"code-other-order":        {[]string{everyday}, 1},
-	"paid-twice":              {[]string{everyday}, 1},
-	"cancel-paid":             {[]string{everyday}, 1},
-	"cancel-lost":             {[]string{everyday}, 1},
-	"void-rejected":           {[]string{everyday}, 1},
-	"void-lost":               {[]string{everyday}, 1},
+	"bank-down-once":   {[]string{everyday}, 1},
+	"bank-down-always": {[]string{everyday}, 1},
+	"code-rejected":    {[]string{everyday}, 1},
+	"code-no-text":     {[]string{everyday}, 1},
+	"code-bad-amount":  {[]string{everyday}, 1},
+	"code-short":       {[]string{everyday}, 1},
+	"code-other-order": {[]string{everyday}, 1},
+	"paid-twice":       {[]string{everyday}, 1},
+	"cancel-paid":      {[]string{everyday}, 1},
+	"cancel-lost":      {[]string{everyday}, 1},
+	"void-rejected":    {[]string{everyday}, 1},
+	"void-lost":        {[]string{everyday}, 1},
 }
 
 func TestMagicIDs(t *testing.T) {
