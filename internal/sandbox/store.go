@@ -75,6 +75,9 @@ ALTER TABLE keys RENAME COLUMN print TO body_hash;
 ALTER TABLE counts ADD COLUMN bank INTEGER NOT NULL DEFAULT 0;`
 )
 
+// files are the suffixes of the files that SQLite uses, the database last.
+func files() []string { return []string{"-wal", "-shm", ""} }
+
 // store is the sandbox's SQLite file, opened on first use.
 type store struct {
 	dir string // "" for memory
@@ -168,6 +171,11 @@ func (s *store) prepare() (string, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return "", err
 	}
+	for _, suffix := range files() {
+		if info, err := os.Lstat(path + suffix); err == nil && !info.Mode().IsRegular() {
+			return "", fmt.Errorf("%s is not a regular file", path+suffix)
+		}
+	}
 	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600) // SQLite would use 0644
 	if err != nil {
 		return "", err
@@ -255,7 +263,7 @@ func (s *store) remove() error {
 		}
 		s.db = nil
 	}
-	for _, suffix := range []string{"-wal", "-shm", ""} {
+	for _, suffix := range files() {
 		err := os.Remove(filepath.Join(s.dir, fileName+suffix))
 		if err != nil && !errors.Is(err, os.ErrNotExist) {
 			return err

@@ -227,6 +227,25 @@ func TestStateThatCannotBeUsed(t *testing.T) {
 				t.Fatal(err)
 			}
 		}, "file is not a database"},
+		{"a link", func(t *testing.T, file string) {
+			target := filepath.Join(t.TempDir(), "target")
+			if err := os.WriteFile(target, nil, 0o644); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Symlink(target, file); err != nil {
+				t.Skip(err)
+			}
+			t.Cleanup(func() {
+				if info, err := os.Stat(target); err != nil || info.Size() > 0 || runtime.GOOS != "windows" && info.Mode() != 0o644 {
+					t.Errorf("the target was changed: %v (%v)", info, err)
+				}
+			})
+		}, "not a regular file"},
+		{"a directory for a log", func(t *testing.T, file string) {
+			if err := os.Mkdir(file+"-wal", 0o700); err != nil {
+				t.Fatal(err)
+			}
+		}, "not a regular file"},
 		{"made by a newer version", func(t *testing.T, file string) {
 			newer := newSandbox(t, Options{Dir: filepath.Dir(file)})
 			err := newer.store.tx(t.Context(), func(ctx context.Context, tx *sql.Tx) error {
