@@ -178,7 +178,7 @@ func TestBankRoutes(t *testing.T) {
 
 func TestBankKey(t *testing.T) {
 	t.Parallel()
-	s := newSandbox(t, Options{BankKey: BankKey, RequireAuth: true, Authorizer: door{}})
+	s := newSandbox(t, Options{BankKey: BankKey, RequireAuth: true, Authorizer: oneToken{}})
 	header := http.Header{"Content-Type": {"application/json"}, "Authorization": {"right"}}
 	made := send(t.Context(), client(s.Transport()), "POST", inProcess+"/qrpayment", `{"orderid":"1","source":"qr"}`, header).order()
 	for key, status := range map[string]int{"": 401, "skey_test_22211": 401, BankKey: 200} {
@@ -327,8 +327,8 @@ func TestPaidTwice(t *testing.T) {
 	}
 }
 
-// What is canceled or voided stays so, whether or not the answer arrives.
-func TestTakingBackByMagicIDs(t *testing.T) {
+// What was canceled or voided stays so, even if the response is lost.
+func TestCancelAndVoidMagicIDs(t *testing.T) {
 	t.Parallel()
 	s := newSandbox(t, Options{})
 	bank := bankCaller{t: t, s: s}

@@ -90,7 +90,7 @@ func TestNotification(t *testing.T) {
 	s := newSandbox(t, Options{Now: clock.now})
 	made := makeOrder(t, s, exampleOrder)
 	clock.advance(time.Minute)
-	n := pay(t, s, exampleOrder, "authorized") // whatever its case
+	n := pay(t, s, exampleOrder, "authorized") // any case will do
 	if !regexp.MustCompile(`^chrg_test_22211[0-9a-f]{32}$`).MatchString(n.ID) {
 		t.Errorf("charge id %q", n.ID)
 	}
@@ -133,7 +133,7 @@ func TestChargesMoveOn(t *testing.T) {
 	}
 }
 
-// Of several bank orders paying means the newest; the status is that of the one
+// Paying takes the newest of several bank orders; checkstatus reports the one
 // that was paid.
 func TestPayOneOfSeveral(t *testing.T) {
 	t.Parallel()

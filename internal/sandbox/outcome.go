@@ -40,14 +40,14 @@ type outcome struct {
 	paidAt int       // this checkstatus call pays the order
 	check  *response // the response of checkstatus, whatever happened
 
-	bankDown    int // the bank is down for this many calls about the order
-	rejectCode  *response
-	shapeCode   func(*paymentCode, satang)
-	payTwice    bool // every payment is another charge
-	payOnCancel bool
-	loseCancel  bool
-	rejectVoid  *response
-	loseVoid    bool
+	bankDown    int                        // the bank is down for this many calls
+	rejectCode  *response                  // no code is made; this is the response
+	shapeCode   func(*paymentCode, satang) // changes the code
+	payTwice    bool                       // every payment makes another charge
+	payOnCancel bool                       // a cancellation finds the code paid
+	loseCancel  bool                       // the code is canceled, the response lost
+	rejectVoid  *response                  // no charge is voided; this is the response
+	loseVoid    bool                       // the charge is voided, the response lost
 }
 
 // shaper changes an order.
@@ -70,7 +70,7 @@ func outcomeOf(orderID, authorization string) outcome {
 
 func outcomes(authorization string) []outcome {
 	return slices.Concat(rejections(authorization), transient(), lostAnswers(), wrongAnswers(), oddOrders(), oddTypes(),
-		codes(), charges(authorization), bankOutcomes())
+		payloads(), charges(authorization), bankOutcomes())
 }
 
 // rejections never make an order.
@@ -178,8 +178,8 @@ func oddTypes() []outcome {
 	}
 }
 
-// codes are orders with a payment code of their own, in qr_payload.
-func codes() []outcome {
+// payloads are orders with a payment code of their own, in qr_payload.
+func payloads() []outcome {
 	return []outcome{
 		{id: "emvco", effect: "qr_payload holds a payment code of no real biller", shape: func(o *order, amount satang) {
 			o.QRPayload = emvco(amount, "SANDBOX")

@@ -1,12 +1,12 @@
-// Package sandbox is a stand-in for the Villa Payment API: one http.Handler that
-// follows the vendor's document, remembers the orders it made, and can fail in
-// every way that a real service fails.
+// Package sandbox is a stand-in for the Villa Payment API and for the bank's
+// merchant API: one http.Handler that follows their contracts, remembers what it
+// made, and can fail in every way that a real service fails.
 //
-// It promises that its answers follow from the vendor's contract and not from
-// the client's code: it shares no type with internal/api, so a mistake in the
-// wire format is not made twice. Its state is one SQLite file that many
-// processes can use at once. A process killed at any moment loses no order that
-// was answered.
+// It promises that its answers follow from those contracts and not from the
+// client's code: it shares no type with the clients, so a mistake in the wire
+// format is not made twice. Its codes move no money. Its state is one SQLite
+// file that many processes can use at once. A process killed at any moment loses
+// nothing that was answered.
 package sandbox
 
 import (
@@ -156,8 +156,7 @@ func (s *Sandbox) qrPayment(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// send sends the response of a call that was carried out, or what a random fault
-// makes of it.
+// send sends the response of a call, unless a random fault changes it.
 func (s *Sandbox) send(w http.ResponseWriter, r *http.Request, res response, err error, fault *outcome) {
 	pause(r.Context(), s.opts.Latency)
 	switch {

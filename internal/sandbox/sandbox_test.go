@@ -19,10 +19,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// inProcess is where clients of Transport think the sandbox is.
+// inProcess is the base URL for clients of Transport.
 const inProcess = "http://sandbox.invalid"
 
-// exampleTime is the moment at which the vendor's example order was created.
+// exampleTime is when the vendor's example order was created.
 func exampleTime() time.Time { return time.Date(2025, 5, 30, 13, 56, 58, 833e6, time.UTC) }
 
 // clock is a clock that a test moves.
@@ -145,14 +145,14 @@ func serve(t *testing.T, h http.Handler) string {
 	return server.URL
 }
 
-// The vendor's example answer, its white space left out.
+// The vendor's example answer without its white space.
 const exampleJSON = `{"id":"order_test_222110adff3affb5844c497fa9c22366b5bc6","object":"order","created":"20250530205658833",` +
 	`"livemode":false,"amount":300.0,"currency":"THB","customer":null,"description":"Order 492500004632","metadata":null,` +
 	`"status":"success","reference_order":"4925000046321748613417.737979","source_type":"qr",` +
 	`"additional_data":{"term":null,"mid":null,"tid":null,"smartpay_id":null,"campaign_id":null},` +
 	`"failure_code":null,"failure_message":null,"expire_time_seconds":3600}`
 
-func TestAnswerIsTheSeedsExample(t *testing.T) {
+func TestAnswerIsTheDocumentsExample(t *testing.T) {
 	t.Parallel()
 	id := regexp.MustCompile(`order_test_22211[0-9a-f]{32}`)
 	eachWay(t, Options{}, func(t *testing.T, _ *Sandbox, c *http.Client, base string) {
@@ -193,7 +193,7 @@ func TestAmounts(t *testing.T) {
 		}
 	}
 	if odd < 400 || odd > 900 {
-		t.Errorf("%d of 1000 amounts have odd satang, want some", odd)
+		t.Errorf("%d of 1000 amounts have satang, want some", odd)
 	}
 }
 
@@ -271,10 +271,10 @@ func TestNoRoute(t *testing.T) {
 	}
 }
 
-// door is an authorizer that knows one token.
-type door struct{}
+// oneToken is an authorizer that accepts one token.
+type oneToken struct{}
 
-func (door) Check(authorization string) (int, string) {
+func (oneToken) Check(authorization string) (int, string) {
 	if strings.TrimPrefix(authorization, "Bearer ") == "right" {
 		return 0, ""
 	}
@@ -289,14 +289,14 @@ func TestAuthorization(t *testing.T) {
 		header string
 		want   string
 	}{
-		{"not required", Options{Authorizer: door{}}, "", "200"},
+		{"not required", Options{Authorizer: oneToken{}}, "", "200"},
 		{"none", Options{RequireAuth: true}, "", `401 {"message":"Unauthorized"}`},
 		{"scheme alone", Options{RequireAuth: true}, "Bearer ", `401 {"message":"Unauthorized"}`},
 		{"any", Options{RequireAuth: true}, "token", "200"},
 		{"any with a scheme", Options{RequireAuth: true}, "Bearer token", "200"},
-		{"right", Options{RequireAuth: true, Authorizer: door{}}, "right", "200"},
-		{"right with a scheme", Options{RequireAuth: true, Authorizer: door{}}, "Bearer right", "200"},
-		{"wrong", Options{RequireAuth: true, Authorizer: door{}}, "wrong", `401 {"message":"The incoming token has expired"}`},
+		{"right", Options{RequireAuth: true, Authorizer: oneToken{}}, "right", "200"},
+		{"right with a scheme", Options{RequireAuth: true, Authorizer: oneToken{}}, "Bearer right", "200"},
+		{"wrong", Options{RequireAuth: true, Authorizer: oneToken{}}, "wrong", `401 {"message":"The incoming token has expired"}`},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -347,15 +347,15 @@ func TestLatency(t *testing.T) {
 	})
 }
 
-// A server does not notice that its client has gone away.
-func TestClientThatLeavesStillGetsAnOrder(t *testing.T) {
+// A server does not notice that its client disconnected.
+func TestClientThatDisconnectsStillGetsAnOrder(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newSandbox(t, Options{Now: time.Now, Latency: time.Minute})
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		if got := ask(ctx, client(s.Transport()), inProcess, "1", "qr", "key"); !errors.Is(got.err, context.DeadlineExceeded) {
-			t.Errorf("got %+v, want that the deadline has passed", got)
+			t.Errorf("got %+v, want a deadline exceeded", got)
 		}
 		synctest.Wait()
 		wantStats(t, s, "1", Stats{Posts: 1, Orders: 1})

@@ -194,8 +194,8 @@ func (s *store) prepare() (string, error) {
 	return (&url.URL{Scheme: "file", Path: path, RawQuery: query.Encode()}).String(), nil
 }
 
-// migrate makes the tables, or brings an older file up to date. The transaction is exclusive, so of many processes
-// that start together one makes them.
+// migrate makes the tables, or brings an older file up to date. The transaction
+// is exclusive, so of many processes that start together only one does it.
 func migrate(ctx context.Context, tx *sql.Tx) error {
 	steps := []string{schema1, schema2}
 	var have int
@@ -224,7 +224,7 @@ func (s *store) close() error {
 	return db.Close()
 }
 
-// Reset deletes every order, key and count. A file that cannot be read is
+// Reset deletes everything the sandbox remembers. A file that cannot be read is
 // removed.
 func (s *Sandbox) Reset(ctx context.Context) error {
 	err := s.store.tx(ctx, func(ctx context.Context, tx *sql.Tx) error {

@@ -20,7 +20,7 @@ import (
 )
 
 // childDir makes the test binary a process that uses the sandbox in that
-// directory: processes are what the state must be safe for.
+// directory.
 const childDir = "SANDBOX_TEST_CHILD_DIR"
 
 // childDies makes such a process kill itself once its first order is answered.
@@ -85,7 +85,7 @@ func TestManyProcessesAtOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := filepath.Join(t.TempDir(), "new") // nothing is there yet: all race to make it
+	dir := filepath.Join(t.TempDir(), "new") // all race to make it
 	ids := make([]string, processes)
 	var wg sync.WaitGroup
 	for i := range processes {
@@ -112,7 +112,7 @@ func TestManyProcessesAtOnce(t *testing.T) {
 	wantStats(t, s, "own", Stats{Posts: processes * childOrders, Orders: processes * childOrders})
 }
 
-// An order that was answered is there after kill -9.
+// An order that was answered survives kill -9.
 func TestKilledProcessLosesNothing(t *testing.T) {
 	t.Parallel()
 	self, err := os.Executable()
@@ -139,7 +139,7 @@ func TestStateIsPrivate(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("Windows has no such modes")
 	}
-	dir := filepath.Join(t.TempDir(), "a b?c%20d#e", "sandbox") // nothing in a path may mean something
+	dir := filepath.Join(t.TempDir(), "a b?c%20d#e", "sandbox") // no character of a path is special
 	s := newSandbox(t, Options{Dir: dir})
 	if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("New touched the disk: %v", err)
