@@ -36,7 +36,8 @@ type Client struct {
 	Scheme            string // before the token in Authorization; "" sends it raw
 	IdempotencyHeader string // the header that carries the idempotency key
 	UserAgent         string
-	Tokens            Tokens // nil if the environment needs no sign-in
+	Tokens            Tokens        // nil if the server needs no sign-in
+	Key               secret.String // sent as x-api-key, which is the bank's way; the zero value sends none
 	Transport         http.RoundTripper
 
 	Log     *slog.Logger   // one record per call; nil logs nothing
@@ -174,7 +175,10 @@ func (c *Client) do(req *http.Request, orderID string, judge func(*Response, err
 
 func (c *Client) authorize(req *http.Request) (secret.String, error) {
 	if c.Tokens == nil {
-		return secret.String{}, nil
+		if !c.Key.Empty() {
+			req.Header.Set("X-Api-Key", c.Key.Reveal())
+		}
+		return c.Key, nil
 	}
 	token, err := c.Tokens.Token(req.Context())
 	if err != nil {

@@ -587,8 +587,11 @@ func (p *Payment) update(charges []*charge) {
 	p.Warnings = slices.DeleteFunc(p.Warnings, Warning.AboutStatus)
 }
 
-// birth is what the order alone makes of its payment.
+// birth is what the order alone makes of its payment, and its cancellation.
 func (p *Payment) birth() (State, *Failure) {
+	if p.Canceled {
+		return Cancelled, nil
+	}
 	o, err := Decode(p.Order)
 	if err != nil {
 		return Awaiting, nil

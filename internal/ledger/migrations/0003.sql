@@ -5,6 +5,33 @@ ALTER TABLE villapay_payment ADD COLUMN held_until BIGINT NOT NULL DEFAULT 0;
 ALTER TABLE villapay_payment ADD COLUMN paid_at_from TEXT NOT NULL DEFAULT '';
 ALTER TABLE villapay_payment ADD COLUMN reference TEXT NOT NULL DEFAULT '';
 
+-- The last code of the bank's, or page with its widget, that the payment may be
+-- paid with: code_kind is '' if there was none. canceled is 1 if its codes were
+-- canceled for good.
+ALTER TABLE villapay_payment ADD COLUMN code_id TEXT NOT NULL DEFAULT '';
+ALTER TABLE villapay_payment ADD COLUMN code_kind TEXT NOT NULL DEFAULT '';
+ALTER TABLE villapay_payment ADD COLUMN code_text TEXT NOT NULL DEFAULT '';
+ALTER TABLE villapay_payment ADD COLUMN code_shown_until BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE villapay_payment ADD COLUMN code_held_until BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE villapay_payment ADD COLUMN code_canceled BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE villapay_payment ADD COLUMN canceled BIGINT NOT NULL DEFAULT 0;
+
+-- What was asked of the bank to change: kind is cancel (target: a code) or void
+-- (target: a charge), state is sent, done or rejected. Claims are as for payments.
+CREATE TABLE villapay_change (
+	id      {{id}},
+	payment BIGINT NOT NULL REFERENCES villapay_payment (id),
+	kind    TEXT   NOT NULL,
+	target  TEXT   NOT NULL,
+	state   TEXT   NOT NULL,
+	claim   BIGINT NOT NULL,
+	owner   TEXT   NOT NULL,
+	holder  TEXT   NOT NULL,
+	lease   BIGINT NOT NULL
+);
+
+CREATE UNIQUE INDEX villapay_change_once ON villapay_change (payment, kind, target);
+
 UPDATE villapay_payment SET
 	held_until = CASE WHEN expires_at = 0 THEN 0
 		WHEN recorded_at + expires_at - created_at > expires_at AND created_at <> 0 THEN recorded_at + expires_at - created_at
