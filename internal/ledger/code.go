@@ -156,6 +156,12 @@ func firstError(errs ...error) error {
 	return nil
 }
 
+// RenewChange extends a change's lease, as Renew does a claim's.
+func (l *Ledger) RenewChange(ctx context.Context, c Change) error {
+	return l.renew(ctx, `UPDATE villapay_change SET lease = ? WHERE payment = ? AND kind = ? AND target = ? AND claim = ? AND state = 'sent'`,
+		c.Payment.ID, string(c.Kind), c.Target, c.number)
+}
+
 // ChangeOutcome is what the bank said to a change.
 type ChangeOutcome struct {
 	Done      bool // it was made; else it was rejected

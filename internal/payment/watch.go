@@ -33,7 +33,7 @@ func (s *Service) Watch(ctx context.Context, orderID string, own order.Payment, 
 	defer polling.Wait() // it records what it hears, so it must not outlive the ledger
 	defer stop()
 	answers := make(chan polled)
-	heard := polled{Asked: Asked{NoEndpoint: s.StatusPath == ""}}
+	heard := polled{Asked: Asked{NoEndpoint: !s.CanAsk()}}
 	asked := heard.NoEndpoint
 	if !asked {
 		polling.Go(func() { s.poll(ctx, orderID, answers) })
@@ -52,10 +52,10 @@ func (s *Service) Watch(ctx context.Context, orderID string, own order.Payment, 
 		}
 		last = report
 		final := report.Payment.State.Final() || own.Key != "" && report.Payment.ReplacedBy != ""
-		if p := report.Payment; p.State == order.Expired && !heard.NoEndpoint && heard.begun.Before(p.ExpiresAt) && s.Now().Before(p.ExpiresAt.Add(lastWord)) {
+		if p := report.Payment; p.State == order.Expired && (!heard.NoEndpoint || s.Bank != nil) && heard.begun.Before(p.ExpiresAt) && s.Now().Before(p.ExpiresAt.Add(lastWord)) {
 			final = false // it may have been paid at the last moment
 		}
-		if p := report.Payment; heard.NoEndpoint && p.ExpiresAt.IsZero() && s.Ledger.Kind() == "none" {
+		if p := report.Payment; heard.NoEndpoint && s.Bank == nil && p.ExpiresAt.IsZero() && s.Ledger.Kind() == "none" {
 			final = true // nobody can say what becomes of it
 		}
 		finalFromStart = finalFromStart || first && final
@@ -92,7 +92,7 @@ func (s *Service) poll(ctx context.Context, orderID string, answers chan<- polle
 		case <-ctx.Done():
 			return
 		}
-		if err != nil || asked.NoEndpoint || backoff.Sleep(ctx, min(backoff.Jitter(gap), lastPoll)) != nil {
+		if err != nil || asked.NoEndpoint && s.Bank == nil || backoff.Sleep(ctx, min(backoff.Jitter(gap), lastPoll)) != nil {
 			return
 		}
 	}
