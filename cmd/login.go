@@ -68,11 +68,7 @@ func (c *login) run(ctx context.Context, _ []string) error {
 	if err := needsPool(settings.Profile); err != nil {
 		return err
 	}
-	mode := auth.Mode(c.store)
-	if mode == "" {
-		mode = auth.Auto
-	}
-	session, err := c.app.openSession(mode)
+	session, err := c.app.openSession()
 	if err != nil {
 		return err
 	}
@@ -80,7 +76,7 @@ func (c *login) run(ctx context.Context, _ []string) error {
 	if err != nil {
 		return err
 	}
-	if err := session.Save(ctx, tokens); err != nil {
+	if err := session.Save(ctx, tokens, auth.Mode(c.store)); err != nil {
 		return err
 	}
 	c.app.note("signed in to %s as %s", settings.Profile.Name, tokens.Username)

@@ -35,7 +35,7 @@ func (c *logout) run(ctx context.Context, _ []string) error {
 	if settings.Profile.Sandbox {
 		return errNoSignIn()
 	}
-	session, err := c.app.openSession(auth.Auto)
+	session, err := c.app.openSession()
 	if err != nil {
 		return err
 	}

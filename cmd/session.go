@@ -21,14 +21,14 @@ func errNoSignIn() error {
 // session is the selected environment's sign-in. Nothing is read, asked or
 // locked until a token is needed.
 func (a *app) session() (api.Tokens, error) {
-	session, err := a.openSession(auth.Auto)
+	session, err := a.openSession()
 	if err != nil {
 		return nil, err
 	}
 	return session, nil
 }
 
-func (a *app) openSession(mode auth.Mode) (*auth.Session, error) {
+func (a *app) openSession() (*auth.Session, error) {
 	settings, err := a.settings()
 	if err != nil {
 		return nil, err
@@ -41,7 +41,7 @@ func (a *app) openSession(mode auth.Mode) (*auth.Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	store := auth.OpenStore(dir, mode, auth.SystemKeyring{}, a.warnText)
+	store := auth.OpenStore(dir, auth.SystemKeyring{}, a.warnText)
 	return auth.NewSession(client, store, secret.New(a.Getenv("VILLAPAY_TOKEN"))), nil
 }
 
@@ -61,7 +61,7 @@ func (a *app) signIn(settings *config.Config, prompt auth.Prompter) (*auth.Clien
 		return nil, err
 	}
 	p := settings.Profile
-	return auth.NewClient(auth.Pool{
+	return auth.NewClient(auth.UserPool{
 		Env: p.Name, Region: p.Auth.Region, UserPoolID: p.Auth.UserPoolID, ClientID: p.Auth.ClientID,
 		ClientSecret: secret.New(a.Getenv("VILLAPAY_CLIENT_SECRET")),
 		Domain:       p.Auth.Domain, Endpoint: p.Auth.Endpoint, CallbackPorts: p.Auth.CallbackPorts,

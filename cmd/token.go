@@ -29,7 +29,7 @@ func (c *tokenCommand) run(ctx context.Context, _ []string) error {
 	if settings.Profile.Sandbox {
 		return errNoSignIn()
 	}
-	session, err := c.app.openSession(auth.Auto)
+	session, err := c.app.openSession()
 	if err != nil {
 		return err
 	}

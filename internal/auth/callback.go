@@ -28,7 +28,7 @@ func (f *flow) byListener(ctx context.Context, listener net.Listener, open func(
 	server := &http.Server{
 		Handler:           f.callback(arrived),
 		ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 5 * time.Second,
-		WriteTimeout:   2 * callLimit, // the page waits for the tokens
+		WriteTimeout:   2 * callTimeout, // the page waits for the tokens
 		MaxHeaderBytes: 64 << 10,
 	}
 	served := make(chan struct{})
@@ -67,8 +67,8 @@ func (f *flow) callback(arrived chan<- arrival) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /callback", func(w http.ResponseWriter, r *http.Request) {
 		code, err := f.read(r.URL.Query())
-		var told *Error
-		if err != nil && !errors.As(err, &told) {
+		var authErr *Error
+		if err != nil && !errors.As(err, &authErr) {
 			page(w, http.StatusBadRequest, "Not this sign-in", "This address does not belong to the sign-in that villapay waits for.")
 			return
 		}

@@ -86,32 +86,32 @@ func findBus(system, address, socket string) error {
 // without anybody to unlock them, and frozen daemons, never answer.
 const keyringLimit = 3 * time.Second
 
-// patience asks a keyring with a limit, and not again after a failure.
-type patience struct {
+// limitedKeyring asks a keyring with a limit, and not again after a failure.
+type limitedKeyring struct {
 	ring   Keyring
 	mu     sync.Mutex
 	failed error
 }
 
-func (p *patience) get(ctx context.Context, account string) (string, error) {
-	return p.ask(ctx, func() (string, error) { return p.ring.Get(account) })
+func (k *limitedKeyring) get(ctx context.Context, account string) (string, error) {
+	return k.ask(ctx, func() (string, error) { return k.ring.Get(account) })
 }
 
-func (p *patience) set(ctx context.Context, account, value string) error {
-	_, err := p.ask(ctx, func() (string, error) { return "", p.ring.Set(account, value) })
+func (k *limitedKeyring) set(ctx context.Context, account, value string) error {
+	_, err := k.ask(ctx, func() (string, error) { return "", k.ring.Set(account, value) })
 	return err
 }
 
-func (p *patience) delete(ctx context.Context, account string) error {
-	_, err := p.ask(ctx, func() (string, error) { return "", p.ring.Delete(account) })
+func (k *limitedKeyring) delete(ctx context.Context, account string) error {
+	_, err := k.ask(ctx, func() (string, error) { return "", k.ring.Delete(account) })
 	return err
 }
 
-func (p *patience) ask(ctx context.Context, call func() (string, error)) (string, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.failed != nil {
-		return "", p.failed
+func (k *limitedKeyring) ask(ctx context.Context, call func() (string, error)) (string, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.failed != nil {
+		return "", k.failed
 	}
 	type answer struct {
 		value string
@@ -127,12 +127,12 @@ func (p *patience) ask(ctx context.Context, call func() (string, error)) (string
 	select {
 	case a := <-answered:
 		if a.err != nil && !errors.Is(a.err, ErrNoKey) {
-			p.failed = a.err
+			k.failed = a.err
 		}
 		return a.value, a.err
 	case <-timer.C:
-		p.failed = fmt.Errorf("the keyring did not answer within %s: it may be locked", keyringLimit)
-		return "", p.failed
+		k.failed = fmt.Errorf("the keyring did not answer within %s: it may be locked", keyringLimit)
+		return "", k.failed
 	case <-ctx.Done():
 		return "", ctx.Err()
 	}

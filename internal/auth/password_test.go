@@ -134,7 +134,7 @@ func TestPasswordRefused(t *testing.T) {
 				p.typed = []string{"0", "1", "1", "1"}
 			}
 			_, err := b.client(p).Password(t.Context(), test.user, secret.New(test.password))
-			told(t, err, test.kind, test.says...)
+			wantError(t, err, test.kind, test.says...)
 			for _, hidden := range []string{test.password, test.clientSecret} {
 				if hidden != "" && strings.Contains(err.Error(), hidden) {
 					t.Errorf("%q shows a secret", err)
@@ -152,7 +152,7 @@ func TestWrongPasswordIsTriedOnce(t *testing.T) {
 	b := newBench(t, cognito.Options{})
 	for range 4 { // the fifth wrong one would lock
 		_, err := b.client(nil).Password(t.Context(), "ann", secret.New("Wr0ng-pass!"))
-		told(t, err, Denied, "wrong username or password")
+		wantError(t, err, Denied, "wrong username or password")
 	}
 	if _, err := b.client(nil).Password(t.Context(), "ann", secret.New(rightPassword)); err != nil {
 		t.Errorf("the account is locked after four wrong passwords: %v", err)
@@ -164,7 +164,7 @@ func TestChallengeWithoutTerminal(t *testing.T) {
 	for user, says := range map[string]string{"sms": "a code by SMS", "totp": "authenticator app", "both": "a choice of second factor", "newbie": "a new password"} {
 		b := newBench(t, cognito.Options{})
 		_, err := b.client(nil).Password(t.Context(), user, secret.New(rightPassword))
-		told(t, err, NotSignedIn, says, "no terminal to ask at", "VILLAPAY_TOKEN")
+		wantError(t, err, NotSignedIn, says, "no terminal to ask at", "VILLAPAY_TOKEN")
 	}
 }
 
@@ -173,7 +173,7 @@ func TestSessionOfChallengeExpires(t *testing.T) {
 	b := newBench(t, cognito.Options{})
 	late := &lateAnswers{answers{typed: []string{cognito.SMSCode}}, func() { b.clock.add(4 * time.Minute) }}
 	_, err := b.client(late).Password(t.Context(), "sms", secret.New(rightPassword))
-	told(t, err, Denied, "over 3 minutes", "start again")
+	wantError(t, err, Denied, "over 3 minutes", "start again")
 }
 
 // lateAnswers thinks for a while before it types.
@@ -207,7 +207,7 @@ func (i interrupted) Line(ctx context.Context, _ string) (string, error) {
 func TestServerTextIsMadeVisible(t *testing.T) {
 	t.Parallel()
 	p := &answers{typed: []string{"1"}}
-	c := NewClient(Pool{}, offline{}, time.Now, p, func(string) {})
+	c := NewClient(UserPool{}, offline{}, time.Now, p, func(string) {})
 	ask, err := c.asker(step{challenge: "SMS_MFA", params: map[string]string{"CODE_DELIVERY_DESTINATION": "+66\x1b[2J\n\u202e9 ก้"}})
 	if err != nil {
 		t.Fatal(err)
@@ -228,9 +228,9 @@ func TestNeitherFlowIsOffered(t *testing.T) {
 		fmt.Fprint(w, `{"__type":"InvalidParameterException","message":"Auth flow not enabled for this client"}`)
 	}))
 	t.Cleanup(server.Close)
-	pool := Pool{Env: "dev", Region: "x", UserPoolID: "x_y", ClientID: "c", Endpoint: server.URL}
+	pool := UserPool{Env: "dev", Region: "x", UserPoolID: "x_y", ClientID: "c", Endpoint: server.URL}
 	_, err := NewClient(pool, http.DefaultTransport, time.Now, nil, func(string) {}).Password(t.Context(), "ann", secret.New("pw"))
-	told(t, err, Config, "neither by SRP nor by password", "villapay login --web")
+	wantError(t, err, Config, "neither by SRP nor by password", "villapay login --web")
 }
 
 // The password itself goes only to a pool that says in Cognito's words that it
@@ -244,10 +244,10 @@ func TestThePasswordIsNotShownToStrangers(t *testing.T) {
 			sent.add(string(body))
 			http.Error(w, "<html>nothing here", status)
 		}))
-		pool := Pool{Env: "dev", Region: "x", UserPoolID: "x_y", ClientID: "c", Endpoint: server.URL}
+		pool := UserPool{Env: "dev", Region: "x", UserPoolID: "x_y", ClientID: "c", Endpoint: server.URL}
 		_, err := NewClient(pool, http.DefaultTransport, time.Now, nil, func(string) {}).Password(t.Context(), "ann", secret.New(rightPassword))
 		server.Close()
-		told(t, err, Unreachable)
+		wantError(t, err, Unreachable)
 		if strings.Contains(sent.String(), rightPassword) {
 			t.Errorf("after %d the password itself was sent: %s", status, sent.String())
 		}
@@ -261,7 +261,7 @@ func TestOddServers(t *testing.T) {
 		kind Kind
 		says string
 	}{
-		`{}`: {Unreachable, "neither tokens nor a question"},
+		`{}`: {Unreachable, "neither tokens nor a challenge"},
 		`{"ChallengeName":"SMS_MFA","ChallengeParameters":{},"Session":"s"}`:                                       {Denied, "more and more steps"},
 		`{"ChallengeName":"SELECT_MFA_TYPE","ChallengeParameters":{},"Session":"s"}`:                               {Unreachable, "names none"},
 		`{"ChallengeName":"PASSWORD_VERIFIER","ChallengeParameters":{"SALT":"x"}}`:                                 {Unreachable, "makes no sense"},
@@ -269,11 +269,11 @@ func TestOddServers(t *testing.T) {
 		`{"AuthenticationResult":{"IdToken":"a.b.c","NewDeviceMetadata":{"DeviceKey":"d"}},"ChallengeName":"SMS"}`: {Config, "not base64"},
 	} {
 		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, answer) }))
-		pool := Pool{Env: "dev", Region: "x", UserPoolID: "x_y", ClientID: "c", Endpoint: server.URL}
+		pool := UserPool{Env: "dev", Region: "x", UserPoolID: "x_y", ClientID: "c", Endpoint: server.URL}
 		p := &answers{typed: slices.Repeat([]string{"123456"}, 20)}
 		_, err := NewClient(pool, http.DefaultTransport, time.Now, p, func(string) {}).Password(t.Context(), "ann", secret.New("pw"))
 		server.Close()
-		told(t, err, test.kind, test.says)
+		wantError(t, err, test.kind, test.says)
 	}
 }
 
@@ -283,15 +283,15 @@ func TestUnknownChallengeIsNamed(t *testing.T) {
 		fmt.Fprint(w, `{"ChallengeName":"MFA_SETUP","ChallengeParameters":{},"Session":"s"}`)
 	}))
 	t.Cleanup(server.Close)
-	pool := Pool{Env: "dev", Region: "x", UserPoolID: "x_y", ClientID: "c", Endpoint: server.URL}
+	pool := UserPool{Env: "dev", Region: "x", UserPoolID: "x_y", ClientID: "c", Endpoint: server.URL}
 	_, err := NewClient(pool, http.DefaultTransport, time.Now, &answers{}, func(string) {}).Password(t.Context(), "ann", secret.New("pw"))
-	told(t, err, Denied, "MFA_SETUP", "villapay login --web")
+	wantError(t, err, Denied, "MFA_SETUP", "villapay login --web")
 }
 
 func TestRequiredAttributesAreAsked(t *testing.T) {
 	t.Parallel()
 	p := &answers{typed: []string{"pw", "pw", "Ann"}}
-	c := NewClient(Pool{}, offline{}, time.Now, p, func(string) {})
+	c := NewClient(UserPool{}, offline{}, time.Now, p, func(string) {})
 	got, err := c.askNewPassword(`["userAttributes.given_name"]`)(t.Context())
 	if err != nil {
 		t.Fatal(err)
