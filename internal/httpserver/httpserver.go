@@ -3,7 +3,7 @@
 // It promises that no client can hold it: headers, requests and idle
 // connections have time limits, connections a number, and it ends within
 // [StopWithin] of being told to, stuck clients or not.
-package serve
+package httpserver
 
 import (
 	"context"
