@@ -4,8 +4,6 @@ import (
 	"context"
 
 	"github.com/spf13/cobra"
-
-	"github.com/villapay/villapay/internal/auth"
 )
 
 // logout ends the session.
