@@ -25,7 +25,7 @@ const (
 	Region = "ap-southeast-1"
 	// PoolID names the pool, as in user_pool_id.
 	PoolID = Region + "_" + poolName
-	// SMSCode is the code that every text message is said to hold.
+	// SMSCode is the code that every text message and email is said to hold.
 	SMSCode = "123456"
 	// ExpiredSMSCode is a code that came too late, whoever enters it.
 	ExpiredSMSCode = "999999"

@@ -87,10 +87,12 @@ type answer struct {
 	AuthenticationResult *struct {
 		AccessToken, IdToken, RefreshToken, TokenType string //nolint:revive // AWS's name
 		ExpiresIn                                     int
+		NewDeviceMetadata                             newDevice
 	}
-	Username           string
-	UserAttributes     []struct{ Name, Value string }
-	UserMFASettingList []string
+	UserConfirmationNecessary bool
+	Username                  string
+	UserAttributes            []struct{ Name, Value string }
+	UserMFASettingList        []string
 
 	status int
 	header http.Header

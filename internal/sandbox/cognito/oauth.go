@@ -49,7 +49,7 @@ func (p *Pool) exchangeGrant(r *http.Request) (tokens, error) {
 	case "authorization_code":
 		return p.exchangeCode(r, c)
 	case "refresh_token":
-		g, a, next, err := p.refreshed(c, r.PostForm.Get("refresh_token"))
+		g, a, next, err := p.refreshed(c, r.PostForm.Get("refresh_token"), "")
 		if err != nil {
 			return tokens{}, invalidGrant
 		}

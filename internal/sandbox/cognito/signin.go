@@ -168,25 +168,31 @@ func (p *Pool) nextStep(base string, c Client, a *account) (any, error) {
 	p.mu.Lock()
 	err, mustChange := a.refuseLate(), a.mustChange
 	p.mu.Unlock()
+	factors := a.factors()
 	switch {
 	case err != nil:
 		return nil, err
 	case mustChange:
 		return p.challenge(c, a, "NEW_PASSWORD_REQUIRED")
-	case a.sms && a.totpSecret != "":
+	case len(factors) > 1:
 		return p.challenge(c, a, "SELECT_MFA_TYPE")
-	case a.sms:
-		return p.challenge(c, a, "SMS_MFA")
-	case a.totpSecret != "":
-		return p.challenge(c, a, "SOFTWARE_TOKEN_MFA")
+	case len(factors) == 1:
+		return p.challenge(c, a, factors[0])
 	}
 	return p.signIn(base, c, a)
 }
 
 func (p *Pool) signIn(base string, c Client, a *account) (any, error) {
-	result, err := p.newTokens(base, c, a, grant{Scope: adminScope}, "")
+	g := grant{Scope: adminScope}
+	if a.devices != deviceUnknown {
+		g.Device = Region + "_" + newUUID()
+	}
+	result, err := p.newTokens(base, c, a, g, "")
 	if err != nil {
 		return nil, err
+	}
+	if g.Device != "" {
+		result.NewDeviceMetadata = &newDevice{deviceGroup, g.Device}
 	}
 	return authOutput{AuthenticationResult: &result, ChallengeParameters: map[string]string{}}, nil
 }

@@ -39,6 +39,7 @@ func TestListedUsers(t *testing.T) {
 	t.Parallel()
 	want := map[string]string{
 		"ann": "", "mai@villa.test": "", "visitor": "", "totp": "SOFTWARE_TOKEN_MFA", "sms": "SMS_MFA", "both": "SELECT_MFA_TYPE",
+		"mail": "EMAIL_OTP", "smsotp": "SMS_OTP", "any": "SELECT_MFA_TYPE", "device": "", "device2": "", "history": "NEW_PASSWORD_REQUIRED",
 		"newbie": "NEW_PASSWORD_REQUIRED", "newtotp": "NEW_PASSWORD_REQUIRED",
 		"reset": "PasswordResetRequiredException Password reset required for the user", "unconf": "UserNotConfirmedException User is not confirmed.",
 		"disabled": notAllowed + " User is disabled.", "locked": notAllowed + " " + lockedText,

@@ -24,6 +24,8 @@ type input struct {
 	AuthFlow, ChallengeName, Session                         string
 	ClientID, ClientSecret, RefreshToken, Token, AccessToken string
 	AuthParameters, ChallengeResponses                       map[string]string
+	DeviceKey, DeviceRememberedStatus                        string
+	DeviceSecretVerifierConfig                               map[string]string
 }
 
 // decodeInput reads a call's body. Names are matched exactly, as AWS does and
@@ -43,6 +45,8 @@ func decodeInput(body io.Reader) (input, error) {
 		"ClientId": &in.ClientID, "ClientSecret": &in.ClientSecret, "RefreshToken": &in.RefreshToken,
 		"Token": &in.Token, "AccessToken": &in.AccessToken,
 		"AuthParameters": &in.AuthParameters, "ChallengeResponses": &in.ChallengeResponses,
+		"DeviceKey": &in.DeviceKey, "DeviceRememberedStatus": &in.DeviceRememberedStatus,
+		"DeviceSecretVerifierConfig": &in.DeviceSecretVerifierConfig,
 	} {
 		if raw, ok := members[name]; ok {
 			if err := json.Unmarshal(raw, target); err != nil {
@@ -127,6 +131,10 @@ func (p *Pool) operation(name string) func(base string, in input) (any, error) {
 		return p.revokeToken
 	case "GlobalSignOut":
 		return p.globalSignOut
+	case "ConfirmDevice":
+		return p.confirmDevice
+	case "UpdateDeviceStatus":
+		return p.updateDeviceStatus
 	case "GetUser":
 		return p.getUser
 	}
