@@ -19,7 +19,7 @@ const (
 func (c *Client) finish(ctx context.Context, username string, s step) (Tokens, error) {
 	for range maxSteps {
 		if s.result != nil {
-			return c.receive(ctx, newGrant(s.result, c.now()))
+			return c.receiveFirst(ctx, s.result)
 		}
 		username = s.user(username)
 		next, err := c.challenge(ctx, username, s)
@@ -29,6 +29,15 @@ func (c *Client) finish(ctx context.Context, username string, s step) (Tokens, e
 		s = next
 	}
 	return Tokens{}, &Error{Kind: Denied, Message: "sign-in asks for more and more steps", Hint: "ask an administrator"}
+}
+
+func (c *Client) receiveFirst(ctx context.Context, r *authResult) (Tokens, error) {
+	g := newGrant(r, c.now())
+	tokens, err := c.receive(ctx, g)
+	if err == nil {
+		tokens.Device, err = c.confirmDevice(ctx, r)
+	}
+	return tokens, err
 }
 
 // challenge asks for the answer to one challenge and sends it. A wrong code may
@@ -55,10 +64,13 @@ func (c *Client) challenge(ctx context.Context, username string, s step) (step, 
 	}
 }
 
+// passwordHistory is the error for a new password that the user has had before.
+const passwordHistory = "PasswordHistoryPolicyViolationException"
+
 // canRetry reports whether another answer may do in the same session.
 func canRetry(err error) bool {
 	switch code(err) {
-	case "CodeMismatchException", "ExpiredCodeException", "InvalidPasswordException":
+	case "CodeMismatchException", "ExpiredCodeException", "InvalidPasswordException", passwordHistory:
 		return true
 	}
 	return false
@@ -70,7 +82,10 @@ func (c *Client) challengeFailed(err error, answers map[string]string) error {
 	for _, answer := range answers {
 		typed = append(typed, secret.New(answer))
 	}
-	if code(err) == "InvalidPasswordException" {
+	switch code(err) {
+	case passwordHistory:
+		return &Error{Kind: Denied, Code: code(err), Message: "the new password was used before", Hint: "choose one that this account never had"}
+	case "InvalidPasswordException":
 		return &Error{Kind: Denied, Code: code(err), Message: "the new password is not good enough for this pool", Hint: "choose a longer one, with upper and lower case letters, digits and signs"}
 	}
 	return c.explain(err, typed...)
@@ -82,12 +97,10 @@ func (c *Client) asker(s step) (func(context.Context) (map[string]string, error)
 	var ask func(context.Context) (map[string]string, error)
 	var wants string
 	switch s.challenge {
-	case "SMS_MFA":
-		wants = "a code by SMS" + sentTo(s.params)
-		ask = c.askCode("SMS_MFA_CODE", "The code sent by SMS"+sentTo(s.params)+": ")
-	case "SOFTWARE_TOKEN_MFA":
-		wants = "a code from an authenticator app"
-		ask = c.askCode("SOFTWARE_TOKEN_MFA_CODE", "The code from your authenticator app: ")
+	case "SMS_MFA", "SMS_OTP", "EMAIL_OTP", "SOFTWARE_TOKEN_MFA":
+		code := factorName(s.challenge)
+		wants = "a " + code
+		ask = c.askCode(s.challenge+"_CODE", "The "+code+sentTo(s.params)+": ")
 	case "SELECT_MFA_TYPE":
 		wants = "a choice of second factor"
 		ask = c.askFactor(s.params["MFAS_CAN_CHOOSE"])
@@ -161,10 +174,12 @@ func (c *Client) askFactor(choices string) func(context.Context) (map[string]str
 
 func factorName(factor string) string {
 	switch factor {
-	case "SMS_MFA":
-		return "a code by SMS"
+	case "SMS_MFA", "SMS_OTP":
+		return "code sent by SMS"
+	case "EMAIL_OTP":
+		return "code sent by email"
 	case "SOFTWARE_TOKEN_MFA":
-		return "a code from your authenticator app"
+		return "code from your authenticator app"
 	}
 	return sanitize(factor)
 }

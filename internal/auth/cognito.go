@@ -29,7 +29,7 @@ type authResult struct {
 	AccessToken       string
 	RefreshToken      string
 	ExpiresIn         int64 // seconds
-	NewDeviceMetadata struct{ DeviceKey string }
+	NewDeviceMetadata deviceMetadata
 }
 
 // apiError is a response without a result.

@@ -36,10 +36,7 @@ func (c *Client) Password(ctx context.Context, username string, password secret.
 
 // startPassword proves the password to the pool, by SRP if it can.
 func (c *Client) startPassword(ctx context.Context, username string, password secret.String) (step, error) {
-	exchange, err := newSRP()
-	if err != nil {
-		return step{}, err
-	}
+	exchange := newSRP()
 	s, err := c.initiate(ctx, "USER_SRP_AUTH", username, map[string]string{"SRP_A": exchange.publicHex()})
 	if notOffered(err) {
 		// Nothing was tried yet, so this is the first attempt at the password.

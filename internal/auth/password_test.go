@@ -40,8 +40,13 @@ func TestPasswordSignsIn(t *testing.T) {
 		"SMS":                         {user: "sms", typed: []string{" 123 456 "}, asked: []string{"The code sent by SMS to +*******1234: "}},
 		"SMS, wrong twice":            {user: "sms", typed: []string{"111111", cognito.ExpiredSMSCode, cognito.SMSCode}, asked: []string{"The code sent by SMS to +*******1234: ", "note: the code is wrong: try again", "The code sent by SMS to +*******1234: ", "note: the code has expired: try again", "The code sent by SMS to +*******1234: "}},
 		"authenticator":               {user: "totp", typed: []string{"TOTP"}, asked: []string{"The code from your authenticator app: "}},
-		"choice: SMS":                 {user: "both", typed: []string{"0", cognito.SMSCode}, asked: []string{"Which second factor: a code by SMS, a code from your authenticator app", "The code sent by SMS to +*******1234: "}},
+		"choice: SMS":                 {user: "both", typed: []string{"0", cognito.SMSCode}, asked: []string{"Which second factor: code sent by SMS, code from your authenticator app", "The code sent by SMS to +*******1234: "}},
 		"choice: authenticator":       {user: "both", typed: []string{"1", "TOTP"}},
+		"choice: email":               {user: "any", typed: []string{"2", cognito.SMSCode}, asked: []string{"Which second factor: code sent by SMS, code from your authenticator app, code sent by email", "The code sent by email to a***@v***: "}},
+		"email":                       {user: "mail", typed: []string{"12345", cognito.SMSCode}, asked: []string{"The code sent by email to m***@v***: ", "note: the code is wrong: try again", "The code sent by email to m***@v***: "}},
+		"email, confidential":         {user: "mail", client: cognito.ConfidentialID, typed: []string{cognito.SMSCode}},
+		"SMS_OTP":                     {user: "smsotp", typed: []string{cognito.SMSCode}, asked: []string{"The code sent by SMS to +*******1234: "}},
+		"new password, an old one":    {user: "history", typed: []string{rightPassword, rightPassword, "Passw0rd!2", "Passw0rd!2", newPassword, newPassword}, asked: []string{"note: this account needs a new password", "(hidden) New password (hidden): ", "(hidden) New password again (hidden): ", "note: the new password was used before: try again", "note: this account needs a new password", "(hidden) New password (hidden): ", "(hidden) New password again (hidden): ", "note: the new password was used before: try again", "note: this account needs a new password", "(hidden) New password (hidden): ", "(hidden) New password again (hidden): "}},
 		"confidential with a code":    {user: "sms", client: cognito.ConfidentialID, typed: []string{cognito.SMSCode}},
 		"new password":                {user: "newbie", typed: []string{newPassword, newPassword}, asked: []string{"note: this account needs a new password", "(hidden) New password (hidden): ", "(hidden) New password again (hidden): "}},
 		"new password, typo, then ok": {user: "newbie", typed: []string{newPassword, "other", newPassword, newPassword}},
@@ -116,6 +121,7 @@ func TestPasswordRefused(t *testing.T) {
 		"no such factor":        {user: "both", typed: []string{"0", "x"}, kind: Denied, says: []string{"the code is wrong"}},
 		"never the same":        {user: "newbie", typed: []string{"a", "b", "c", "d", "e", "f"}, kind: Denied, says: []string{"no new password was chosen"}},
 		"never good enough":     {user: "newbie", typed: []string{"a", "a", "b", "b", "c", "c", "d", "d"}, kind: Denied, says: []string{"not good enough", "longer"}},
+		"always an old one":     {user: "history", typed: slices.Repeat([]string{rightPassword}, 8), kind: Denied, says: []string{"was used before", "choose one"}},
 		"nothing typed":         {user: " ", kind: Denied, says: []string{"needs a username and a password"}},
 	}
 	for name, test := range tests {
@@ -161,7 +167,7 @@ func TestWrongPasswordIsTriedOnce(t *testing.T) {
 
 func TestChallengeWithoutTerminal(t *testing.T) {
 	t.Parallel()
-	for user, says := range map[string]string{"sms": "a code by SMS", "totp": "authenticator app", "both": "a choice of second factor", "newbie": "a new password"} {
+	for user, says := range map[string]string{"sms": "a code sent by SMS", "mail": "a code sent by email", "smsotp": "a code sent by SMS", "totp": "authenticator app", "both": "a choice of second factor", "newbie": "a new password"} {
 		b := newBench(t, cognito.Options{})
 		_, err := b.client(nil).Password(t.Context(), user, secret.New(rightPassword))
 		wantError(t, err, NotSignedIn, says, "no terminal to ask at", "VILLAPAY_TOKEN")

@@ -30,9 +30,7 @@ func (c *Client) Refresh(ctx context.Context, old Tokens) (Tokens, error) {
 	if g.refresh == "" {
 		g.refresh = old.Refresh.Reveal()
 	}
-	if g.device == "" {
-		g.device = old.Device
-	}
+	g.device = old.Device
 	return c.receive(ctx, g)
 }
 

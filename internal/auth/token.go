@@ -167,7 +167,7 @@ type grant struct {
 
 func newGrant(r *authResult, at time.Time) grant {
 	return grant{
-		id: r.IDToken, access: r.AccessToken, refresh: r.RefreshToken, device: r.NewDeviceMetadata.DeviceKey,
+		id: r.IDToken, access: r.AccessToken, refresh: r.RefreshToken,
 		lifetime: time.Duration(r.ExpiresIn) * time.Second, at: at,
 	}
 }
