@@ -20,19 +20,19 @@ import (
 // browserTimeout is how long a sign-in in the browser may take.
 const browserTimeout = 5 * time.Minute
 
-// flow is one sign-in in a browser: code with PKCE (RFC 7636), a state that
-// ties the redirect to it (RFC 6749, section 10.12) and a nonce that ties the
-// ID token to it (OpenID Connect Core, section 3.1.2.1).
+// flow is one sign-in in a browser: code with PKCE (RFC 7636), a state that ties
+// the redirect to it (RFC 6749, section 10.12) and a nonce that ties the ID token
+// to it (OpenID Connect Core, section 3.1.2.1).
 type flow struct {
 	client                 *Client
 	config                 oauth2.Config
 	state, nonce, verifier string
 }
 
-// Browser signs in at the pool's hosted UI. open says what the URL is and shows
-// it in a browser; the answer comes back to a listener on one of the pool's
-// callback ports. Where paste is given instead, nothing listens, the URL is a
-// note to the user, and paste returns the address that their browser ended at.
+// Browser signs in at the pool's hosted UI. open shows a URL in a browser; the
+// redirect arrives at a listener on one of the pool's callback ports. If paste is
+// given instead, nothing listens, the URL is a note to the user, and paste returns
+// the address that their browser ended at.
 func (c *Client) Browser(ctx context.Context, open func(url string) error, paste func(ctx context.Context) (string, error)) (Tokens, error) {
 	if err := c.webReady(); err != nil {
 		return Tokens{}, err
@@ -68,7 +68,7 @@ func (c *Client) webReady() error {
 
 func (c *Client) flow(port int) *flow {
 	domain := strings.TrimSuffix(c.pool.Domain, "/")
-	style := oauth2.AuthStyleInParams // said outright: guessing would spend the code on the first try
+	style := oauth2.AuthStyleInParams // explicit: trying both would spend the code
 	if !c.pool.ClientSecret.Empty() {
 		style = oauth2.AuthStyleInHeader
 	}
@@ -83,8 +83,8 @@ func (c *Client) flow(port int) *flow {
 	}
 }
 
-// callbackURL is what has to be registered for a port: Cognito compares
-// redirect URLs to the letter, and takes the loopback address since 2025.
+// callbackURL must be registered for a port: Cognito compares redirect URLs to the
+// letter.
 func callbackURL(port int) string { return fmt.Sprintf("http://127.0.0.1:%d/callback", port) }
 
 // callbackURLs names every URL to register.
@@ -116,8 +116,8 @@ func (c *Client) listen(ctx context.Context) (net.Listener, int, error) {
 	}
 }
 
-// preflight asks for the sign-in page once by itself: Cognito shows a refused
-// redirect URL or client in the browser only, where nobody could tell why.
+// preflight fetches the sign-in page once: Cognito reports a wrong redirect URL or
+// client in the browser only, where nobody could tell why.
 func (f *flow) preflight(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
@@ -199,7 +199,7 @@ func (f *flow) readPasted(text string) (string, error) {
 	return f.read(query)
 }
 
-// errState is what is wrong with an answer to another sign-in than this one.
+// errState is the error of a redirect that belongs to another sign-in.
 var errState = errors.New("that is not the answer to this sign-in (wrong state)")
 
 // read takes the code out of a redirect's query.
@@ -253,7 +253,7 @@ func (f *flow) unredeemed(err error, code string) error {
 
 // oauthError explains an error code of RFC 6749 or of Cognito's own pages.
 func (f *flow) oauthError(code, words string) *Error {
-	authErr := &Error{Kind: Denied, Code: code, Message: "the sign-in page refused: " + code, Hint: "start again: villapay login --web -e " + f.client.pool.Env}
+	authErr := &Error{Kind: Denied, Code: code, Message: "the sign-in page reported " + code, Hint: "start again: villapay login --web -e " + f.client.pool.Env}
 	if words != "" {
 		authErr.Message += ": " + words
 	}
@@ -262,7 +262,7 @@ func (f *flow) oauthError(code, words string) *Error {
 		authErr.Kind, authErr.Message = Config, "the app client does not have this callback URL: "+f.config.RedirectURL
 		authErr.Hint = "register each of these as a callback URL of the app client, to the letter: " + f.client.callbackURLs()
 	case "access_denied":
-		authErr.Message = "the sign-in in the browser was declined"
+		authErr.Message = "the sign-in in the browser was denied"
 	case "invalid_grant":
 		authErr.Message = "the code from the browser has expired or was used already"
 	case "invalid_client", "unauthorized_client", "invalid_request", "invalid_scope", "unsupported_response_type":
@@ -273,8 +273,8 @@ func (f *flow) oauthError(code, words string) *Error {
 	return authErr
 }
 
-// unanswered explains a failure that has no words of its own yet: mostly a
-// browser that never came back.
+// unanswered explains a failure that is no [Error] yet, mostly a browser that never
+// came back.
 func (f *flow) unanswered(ctx context.Context, err error) error {
 	var authErr *Error
 	switch {

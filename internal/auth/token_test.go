@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"bytes"
 	"encoding/base64"
 	"net/http"
 	"net/http/httptest"
@@ -92,6 +93,30 @@ func TestAcceptWithoutKeys(t *testing.T) {
 		_, err := NewClient(pool, http.DefaultTransport, time.Now, nil, warned.add).Accept(t.Context(), token)
 		server.Close()
 		if err != nil || !strings.Contains(warned.String(), "signature was not checked") {
+			t.Errorf("%s: %v, warned %q", name, err, warned)
+		}
+	}
+}
+
+// A key that would take minutes to verify with is not used, and keys of other
+// kinds are not either.
+func TestAbsurdKeysAreIgnored(t *testing.T) {
+	t.Parallel()
+	huge := base64.RawURLEncoding.EncodeToString(bytes.Repeat([]byte{0xff}, 300_000))
+	for name, keys := range map[string]string{
+		"huge":      `{"kty":"RSA","kid":"k","alg":"RS256","e":"AQAB","n":"` + huge + `"}`,
+		"symmetric": `{"kty":"oct","kid":"k","k":"AAAA"}`,
+	} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			_, _ = w.Write([]byte(`{"keys":[` + keys + `]}`))
+		}))
+		warned := &texts{}
+		pool := UserPool{Env: "dev", UserPoolID: "x_y", ClientID: "c", Endpoint: server.URL}
+		token := unsigned(t, idClaims(pool, time.Now(), nil)).Reveal()
+		token = token[:strings.LastIndex(token, ".")+1] + huge // as long as the key
+		_, err := NewClient(pool, http.DefaultTransport, time.Now, nil, warned.add).Accept(t.Context(), secret.New(token))
+		server.Close()
+		if err != nil || !strings.Contains(warned.String(), "without an RSA key of at most 8192 bits") {
 			t.Errorf("%s: %v, warned %q", name, err, warned)
 		}
 	}
