@@ -165,7 +165,7 @@ func TestBrowserDeclined(t *testing.T) {
 		kind Kind
 		says string
 	}{
-		"error=access_denied":                            {Denied, "was declined"},
+		"error=access_denied":                            {Denied, "was denied"},
 		"error=server_error":                             {Unreachable, "server_error"},
 		"error=invalid_request&error_description=odd+so": {Config, "invalid_request: odd so"},
 		"code=wrong":                                     {Denied, "expired or was used already"},

@@ -29,7 +29,7 @@ func TestFrozenKeyring(t *testing.T) {
 		if err := s.keepSession(t.Context(), Auto, someSession, someTokens("r")); err != nil {
 			t.Fatal(err)
 		}
-		if waited := time.Since(start); waited != keyringLimit {
+		if waited := time.Since(start); waited != keyringTimeout {
 			t.Errorf("waited %s", waited)
 		}
 		if !strings.Contains(warned.String(), "did not answer within 3s") {
@@ -39,7 +39,7 @@ func TestFrozenKeyring(t *testing.T) {
 		if err := s.keepSession(t.Context(), Auto, "prod", someTokens("r")); err != nil {
 			t.Fatal(err)
 		}
-		if waited := time.Since(start); waited != keyringLimit {
+		if waited := time.Since(start); waited != keyringTimeout {
 			t.Errorf("waited again: %s", waited)
 		}
 	})

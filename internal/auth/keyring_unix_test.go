@@ -84,7 +84,7 @@ func TestRealKeyringThatDoesNotAnswer(t *testing.T) {
 			if err := s.keepSession(t.Context(), Auto, someSession, someTokens("refresh-1")); err != nil {
 				t.Fatal(err)
 			}
-			if waited := time.Since(start); waited > keyringLimit+time.Second {
+			if waited := time.Since(start); waited > keyringTimeout+time.Second {
 				t.Errorf("waited %s", waited)
 			}
 			if !strings.Contains(warned.String(), "because the keyring cannot be used") {
