@@ -15,23 +15,18 @@ import (
 // bankKeyName is what a key's entry is encrypted for.
 func bankKeyName(apiURL string) string { return "bank key " + apiURL }
 
-// ParseBankKey reads a merchant's secret key for an environment that is live or
-// not. The error does not show the key.
-func ParseBankKey(text string, live bool) (secret.String, error) {
-	key, err := secret.ParseKey(text)
-	if err != nil {
-		return secret.String{}, err
-	}
+// CheckBankKey reports a key that is not for an environment that is live or not.
+func CheckBankKey(key secret.String, live bool) error {
 	has := func(part string) bool { return strings.Contains(strings.ToLower(key.Reveal()), part) }
 	switch {
 	case has("pkey_"):
-		return secret.String{}, errors.New("this is a public key; the bank's API needs the secret key")
+		return errors.New("this is a public key; the bank's API needs the secret key")
 	case has("_test_") && live:
-		return secret.String{}, errors.New("this is a test key, and the environment is live")
+		return errors.New("this is a test key, and the environment is live")
 	case (has("_prod_") || has("_live_")) && !live:
-		return secret.String{}, errors.New("this is a live key, and the environment is not live")
+		return errors.New("this is a live key, and the environment is not live")
 	}
-	return key, nil
+	return nil
 }
 
 // SaveBankKey stores the key for the bank's API at apiURL, as mode says. Before it
@@ -42,37 +37,27 @@ func (s *Store) SaveBankKey(ctx context.Context, apiURL string, key secret.Strin
 }
 
 // BankKey returns the key stored for the bank's API at apiURL, empty if there is
-// none.
-func (s *Store) BankKey(ctx context.Context, apiURL string) (secret.String, error) {
+// none. store is "keyring" (a file encrypted with its key), "file" (plain) or "";
+// it is known also if the key cannot be read.
+func (s *Store) BankKey(ctx context.Context, apiURL string) (key secret.String, store string, err error) {
 	c, err := s.read()
-	e, found := c.BankKeys[apiURL]
-	if err == nil && !found {
-		return secret.String{}, nil
-	}
-	var key string
-	if err == nil {
-		err = s.open(ctx, e, bankKeyName(apiURL), &key)
-	}
 	if err != nil {
-		return secret.String{}, s.bankKeyFault(err)
+		return secret.String{}, "", s.bankKeyFault(err)
 	}
-	return secret.New(key), nil
-}
-
-// BankKeyStore says how the key for apiURL is stored: "keyring" (a file encrypted
-// with its key), "file" (plain), or "" if there is none. It reads no key.
-func (s *Store) BankKeyStore(apiURL string) (string, error) {
-	c, err := s.read()
 	e, found := c.BankKeys[apiURL]
 	switch {
-	case err != nil:
-		return "", s.bankKeyFault(err)
 	case !found:
-		return "", nil
+		return secret.String{}, "", nil
 	case e.Plain != nil:
-		return "file", nil
+		store = "file"
+	default:
+		store = "keyring"
 	}
-	return "keyring", nil
+	var text string
+	if err := s.open(ctx, e, bankKeyName(apiURL), &text); err != nil {
+		return secret.String{}, store, s.bankKeyFault(err)
+	}
+	return secret.New(text), store, nil
 }
 
 // RemoveBankKey deletes the key for apiURL, and reports whether there was one.
