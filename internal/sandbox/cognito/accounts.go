@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// A User is somebody who can sign in to the sandbox, or learns why not.
+// A User is an account of the sandbox, some of which cannot sign in.
 type User struct {
 	// Name is what to sign in with, Password what belongs to it.
 	Name, Password string
@@ -32,8 +32,8 @@ func Users() []User {
 	return users
 }
 
-// account is a user as the pool keeps one. The flags say what stands in the
-// way of the password (AWS's user status and MFA preferences).
+// account is a user in the pool. The flags are AWS's user status and MFA
+// preferences.
 type account struct {
 	username, password, totpSecret, note string
 
@@ -57,8 +57,8 @@ type account struct {
 	lastTOTP    int64 // the time step of the last code: each serves once
 }
 
-// devices says what the pool does about the device that a user signs in from. In
-// AWS it is a setting of the whole pool.
+// devices is what the pool does about the device that a user signs in from. In AWS
+// it is a setting of the whole pool.
 type devices int
 
 const (
@@ -85,11 +85,11 @@ func seedAccounts() []*account {
 		{username: "newbie", password: password, mustChange: true, note: "a new password"},
 		{username: "newtotp", password: password, mustChange: true, totpSecret: totpSecret, note: "a new password, then a code from an authenticator app"},
 		{username: "visitor", password: password, noAccess: true, note: "nothing else, but the API answers 403"},
-		{username: "reset", password: password, resetRequired: true, note: "refused: the password must be reset"},
-		{username: "unconf", password: password, unconfirmed: true, note: "refused: the account is not confirmed"},
-		{username: "disabled", password: password, disabled: true, note: "refused: the account is disabled"},
-		{username: "expired", password: password, passwordStale: true, note: "refused: the temporary password has expired"},
-		{username: "locked", password: password, lockedUntil: never, note: "refused: too many wrong passwords"},
+		{username: "reset", password: password, resetRequired: true, note: "denied: the password must be reset"},
+		{username: "unconf", password: password, unconfirmed: true, note: "denied: the account is not confirmed"},
+		{username: "disabled", password: password, disabled: true, note: "denied: the account is disabled"},
+		{username: "expired", password: password, passwordStale: true, note: "denied: the temporary password has expired"},
+		{username: "locked", password: password, lockedUntil: never, note: "denied: too many wrong passwords"},
 	}
 }
 
@@ -198,7 +198,7 @@ func Clients() []Client {
 	}
 }
 
-// client finds an app client, or says as AWS does that there is none.
+// client finds an app client. The error is AWS's.
 func client(id string) (Client, error) {
 	if id == "" {
 		return Client{}, missingMember("clientId")
@@ -208,5 +208,5 @@ func client(id string) (Client, error) {
 			return c, nil
 		}
 	}
-	return Client{}, refusal("ResourceNotFoundException", "User pool client "+id+" does not exist.")
+	return Client{}, apiErr("ResourceNotFoundException", "User pool client "+id+" does not exist.")
 }

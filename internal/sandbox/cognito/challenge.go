@@ -28,8 +28,8 @@ type session struct {
 	used      bool
 }
 
-// addSession keeps s under its token. Old sessions are forgotten late, so that
-// an expired one can be told from an unknown one.
+// addSession keeps s under its token. Expired sessions stay for a
+// while, since their error differs from that of unknown ones.
 func (p *Pool) addSession(token string, s *session) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -131,7 +131,7 @@ func (p *Pool) respondToAuthChallenge(base string, in input) (any, error) {
 	default:
 		return nil, invalidParameter("Unsupported challenge " + in.ChallengeName)
 	}
-	a, err := p.answer(c, in, check)
+	a, err := p.checkAnswer(c, in, check)
 	switch {
 	case err != nil:
 		return nil, err
@@ -143,9 +143,9 @@ func (p *Pool) respondToAuthChallenge(base string, in input) (any, error) {
 	return p.signIn(base, c, a)
 }
 
-// answer lets check judge the responses to a session's challenge. A session
-// serves once; three wrong codes use it up too.
-func (p *Pool) answer(c Client, in input, check func(*account, map[string]string) error) (*account, error) {
+// checkAnswer runs check on the responses to a session's challenge. A session can
+// be used once; three wrong codes use it up too.
+func (p *Pool) checkAnswer(c Client, in input, check func(*account, map[string]string) error) (*account, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s, err := p.findSession(c, in)
@@ -231,7 +231,7 @@ func changePassword(a *account, responses map[string]string) error {
 		return err
 	}
 	if slices.Contains(a.oldPasswords, responses["NEW_PASSWORD"]) {
-		return refusal("PasswordHistoryPolicyViolationException", "Password has previously been used.")
+		return apiErr("PasswordHistoryPolicyViolationException", "Password has previously been used.")
 	}
 	a.password, a.mustChange = responses["NEW_PASSWORD"], false
 	return nil
@@ -261,12 +261,12 @@ func checkPolicy(password string) error {
 	default:
 		return nil
 	}
-	return refusal("InvalidPasswordException", "Password does not conform to policy: "+problem)
+	return apiErr("InvalidPasswordException", "Password does not conform to policy: "+problem)
 }
 
-func codeMismatch(message string) error { return refusal("CodeMismatchException", message) }
+func codeMismatch(message string) error { return apiErr("CodeMismatchException", message) }
 
-func expiredCode(message string) error { return refusal("ExpiredCodeException", message) }
+func expiredCode(message string) error { return apiErr("ExpiredCodeException", message) }
 
 func randomBytes(n int) []byte {
 	b := make([]byte, n)

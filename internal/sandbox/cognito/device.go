@@ -59,7 +59,7 @@ func (g *grant) hasDevice(key string) error {
 		return missingMember("deviceKey")
 	}
 	if key != g.Device {
-		return refusal("ResourceNotFoundException", "Device does not exist.")
+		return apiErr("ResourceNotFoundException", "Device does not exist.")
 	}
 	return nil
 }

@@ -22,15 +22,15 @@ func TestCodesByMail(t *testing.T) {
 			t.Errorf("%s: got %v, want %v", user, got, want)
 		}
 		parameter := first.ChallengeName + "_CODE"
-		refused(t, a.respond(first, map[string]string{"SMS_MFA_CODE": SMSCode}), badParam, "Missing required parameter "+parameter)
-		refused(t, a.respond(first, map[string]string{parameter: "000000"}), "CodeMismatchException", badCode)
+		wantError(t, a.respond(first, map[string]string{"SMS_MFA_CODE": SMSCode}), badParam, "Missing required parameter "+parameter)
+		wantError(t, a.respond(first, map[string]string{parameter: "000000"}), "CodeMismatchException", badCode)
 		a.signedIn(a.respond(first, map[string]string{parameter: SMSCode}))
 	}
 	first := a.srpFlow("any", password)
 	if got := first.ChallengeParameters["MFAS_CAN_CHOOSE"]; got != `["SMS_MFA","SOFTWARE_TOKEN_MFA","EMAIL_OTP"]` {
 		t.Errorf("choice of %s", got)
 	}
-	refused(t, a.respond(first, map[string]string{"ANSWER": "SMS_OTP"}), badParam, "Invalid MFA type SMS_OTP")
+	wantError(t, a.respond(first, map[string]string{"ANSWER": "SMS_OTP"}), badParam, "Invalid MFA type SMS_OTP")
 	second := a.respond(first, map[string]string{"ANSWER": "EMAIL_OTP"})
 	a.signedIn(a.respond(second, map[string]string{"EMAIL_OTP_CODE": SMSCode}))
 }
@@ -41,7 +41,7 @@ func TestPasswordHistory(t *testing.T) {
 	a := newApp(t, p, ClientID)
 	first := a.srpFlow("history", password)
 	for _, old := range []string{password, "Passw0rd!2"} {
-		refused(t, a.respond(first, map[string]string{"NEW_PASSWORD": old}), "PasswordHistoryPolicyViolationException", "Password has previously been used.")
+		wantError(t, a.respond(first, map[string]string{"NEW_PASSWORD": old}), "PasswordHistoryPolicyViolationException", "Password has previously been used.")
 	}
 	a.signedIn(a.respond(first, map[string]string{"NEW_PASSWORD": "B3tter-than-that"}))
 }
@@ -97,21 +97,21 @@ func TestDevices(t *testing.T) {
 		}
 	}
 	n := base64.StdEncoding.EncodeToString(srpN().Bytes())
-	refused(t, d.confirm(map[string]any{"DeviceSecretVerifierConfig": map[string]string{"PasswordVerifier": n, "Salt": n}}), badParam, "Invalid device secret verifier")
-	refused(t, d.confirm(map[string]any{"DeviceKey": "another"}), "ResourceNotFoundException", "Device does not exist.")
+	wantError(t, d.confirm(map[string]any{"DeviceSecretVerifierConfig": map[string]string{"PasswordVerifier": n, "Salt": n}}), badParam, "Invalid device secret verifier")
+	wantError(t, d.confirm(map[string]any{"DeviceKey": "another"}), "ResourceNotFoundException", "Device does not exist.")
 	if out := d.confirm(nil); out.status != 200 || out.UserConfirmationNecessary {
 		t.Errorf("confirmed: %d %s", out.status, out.Message)
 	}
-	refused(t, d.confirm(nil), badParam, "Device already exists")
-	refused(t, d.refreshFrom(""), notAllowed, badRefresh)
+	wantError(t, d.confirm(nil), badParam, "Device already exists")
+	wantError(t, d.refreshFrom(""), notAllowed, badRefresh)
 	a.signedIn(d.refreshFrom(d.key))
 	a.signedIn(a.initiate("REFRESH_TOKEN_AUTH", map[string]string{"REFRESH_TOKEN": d.refresh, "DEVICE_KEY": d.key}))
-	refused(t, d.refreshFrom("another"), notAllowed, badRefresh)
-	refused(t, d.refreshFrom(d.key), notAllowed, revokedRefresh)
+	wantError(t, d.refreshFrom("another"), notAllowed, badRefresh)
+	wantError(t, d.refreshFrom(d.key), notAllowed, revokedRefresh)
 
 	d = a.device("device")
-	refused(t, d.refreshFrom(d.key), notAllowed, badRefresh) // not confirmed: the end of the session
-	refused(t, d.refreshFrom(""), notAllowed, revokedRefresh)
+	wantError(t, d.refreshFrom(d.key), notAllowed, badRefresh) // not confirmed: the end of the session
+	wantError(t, d.refreshFrom(""), notAllowed, revokedRefresh)
 }
 
 func TestDeviceThatTheUserRemembers(t *testing.T) {
@@ -121,12 +121,12 @@ func TestDeviceThatTheUserRemembers(t *testing.T) {
 	status := func(key, status string) answer {
 		return d.call("UpdateDeviceStatus", map[string]any{"AccessToken": d.access, "DeviceKey": key, "DeviceRememberedStatus": status})
 	}
-	refused(t, status(d.key, "remembered"), badParam, "Invalid device status")
+	wantError(t, status(d.key, "remembered"), badParam, "Invalid device status")
 	if out := d.confirm(nil); !out.UserConfirmationNecessary {
 		t.Error("the user is not asked")
 	}
-	refused(t, status(d.key, "maybe"), badParam, "Invalid device status")
-	refused(t, status("another", "remembered"), "ResourceNotFoundException", "Device does not exist.")
+	wantError(t, status(d.key, "maybe"), badParam, "Invalid device status")
+	wantError(t, status("another", "remembered"), "ResourceNotFoundException", "Device does not exist.")
 	if out := status(d.key, "remembered"); out.status != 200 {
 		t.Errorf("status %d %s", out.status, out.Message)
 	}

@@ -120,7 +120,7 @@ func (p *Pool) refreshed(c Client, token, device string) (grant, *account, strin
 		return *g, p.accounts[g.User], "", nil
 	}
 	if out := g.Tokens[hash]; !out.IsZero() && now.Sub(out) >= c.grace {
-		return fail(refusal("RefreshTokenReuseException", "Refresh token has been invalidated by rotation"))
+		return fail(apiErr("RefreshTokenReuseException", "Refresh token has been invalidated by rotation"))
 	}
 	if g.Tokens[hash].IsZero() {
 		g.Tokens[hash] = now

@@ -262,8 +262,8 @@ func (a app) signedIn(out answer) answer {
 	return out
 }
 
-// refused fails the test unless out is this error.
-func refused(t *testing.T, out answer, kind, message string) {
+// wantError fails the test unless out is this error.
+func wantError(t *testing.T, out answer, kind, message string) {
 	t.Helper()
 	if out.status != http.StatusBadRequest || out.Type != kind || out.Message != message {
 		t.Errorf("answer %d %q %q, want 400 %q %q", out.status, out.Type, out.Message, kind, message)

@@ -13,8 +13,8 @@ import (
 	"github.com/go-jose/go-jose/v4/jwt"
 )
 
-// claims are what the pool's ID and access tokens say, named as Cognito names
-// them. Times are Unix seconds.
+// claims are those of the pool's ID and access tokens, by Cognito's names. Times
+// are Unix seconds.
 type claims struct {
 	Subject       string `json:"sub"`
 	EmailVerified bool   `json:"email_verified,omitempty"`
@@ -105,7 +105,7 @@ func (p *Pool) serveJWKS(w http.ResponseWriter, _ *http.Request) {
 	writeJSON(w, http.StatusOK, "application/json", jose.JSONWebKeySet{Keys: []jose.JSONWebKey{published.Public()}})
 }
 
-// publishKey keeps the key, so that what somebody learned survives a restart.
+// publishKey saves the key before anybody sees it, so that it survives a restart.
 func (p *Pool) publishKey() (*rsa.PrivateKey, error) {
 	key, err := p.privateKey()
 	if err != nil {

@@ -67,7 +67,7 @@ func (p *Pool) revokeToken(_ string, in input) (any, error) {
 		return nil, missingMember("token")
 	}
 	if !c.secretIs(in.ClientSecret) {
-		return nil, refusal("UnauthorizedException", "Invalid client secret")
+		return nil, apiErr("UnauthorizedException", "Invalid client secret")
 	}
 	return struct{}{}, p.revoke(c, in.Token)
 }
@@ -76,7 +76,7 @@ func (p *Pool) revokeToken(_ string, in input) (any, error) {
 // it. An unknown token is as good as revoked (RFC 7009).
 func (p *Pool) revoke(c Client, token string) error {
 	if strings.Count(token, ".") == 2 {
-		return refusal("UnsupportedTokenTypeException", "Only refresh tokens can be revoked")
+		return apiErr("UnsupportedTokenTypeException", "Only refresh tokens can be revoked")
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -85,14 +85,14 @@ func (p *Pool) revoke(c Client, token string) error {
 		return nil
 	}
 	if g.Client != c.ID {
-		return refusal("UnauthorizedException", "The token was issued to another client")
+		return apiErr("UnauthorizedException", "The token was issued to another client")
 	}
 	g.Revoked = true
 	return p.save()
 }
 
 // globalSignOut revokes every grant of the access token's user. ID tokens
-// that are out stay good for the API until they expire, as with AWS.
+// that were issued stay valid for the API until they expire, as with AWS.
 func (p *Pool) globalSignOut(_ string, in input) (any, error) {
 	a, _, err := p.ownerOf(in.AccessToken)
 	if err != nil {
