@@ -185,8 +185,8 @@ func (c *login) signIn(ctx context.Context, settings *config.Config) (auth.Token
 	return client.Password(ctx, username, password)
 }
 
-// credentials come from flags and variables, and from the terminal where those
-// say nothing. A script never meets a question.
+// credentials come from flags and variables, else from the terminal. A script is
+// never asked.
 func (c *login) credentials(ctx context.Context, prompt auth.Prompter) (username string, password secret.String, err error) {
 	username = c.username
 	if username == "" {

@@ -13,13 +13,13 @@ import (
 	"github.com/villapay/villapay/internal/secret"
 )
 
-// errNoSignIn says that the embedded sandbox has nobody to sign in to.
+// errNoSignIn is the error of signing in to the embedded sandbox.
 func errNoSignIn() error {
 	return usageError("its sign-in is served by `villapay sandbox serve`: see `villapay help sandbox`", "the environment sandbox needs no sign-in")
 }
 
-// session is the selected environment's sign-in. Nothing is read, asked or
-// locked until a token is needed.
+// session is the selected environment's sign-in. Nothing is read or asked until a
+// token is needed.
 func (a *app) session() (api.Tokens, error) {
 	session, err := a.openSession()
 	if err != nil {
@@ -47,14 +47,14 @@ func (a *app) openSession() (*auth.Session, error) {
 // tokenStore is the file of sessions and bank keys. It is one for a run, so that
 // the keyring is asked once.
 func (a *app) tokenStore() (*auth.Store, error) {
-	if a.lazy.store == nil {
+	if a.store == nil {
 		dir, err := a.stateDir()
 		if err != nil {
 			return nil, err
 		}
-		a.lazy.store = auth.OpenStore(dir, auth.SystemKeyring{}, a.warnText)
+		a.store = auth.OpenStore(dir, auth.SystemKeyring{}, a.warnText)
 	}
-	return a.lazy.store, nil
+	return a.store, nil
 }
 
 const kbankVariable = "VILLAPAY_KBANK_SECRET"
@@ -131,8 +131,8 @@ func (a *app) signIn(settings *config.Config, prompt auth.Prompter) (*auth.Clien
 	}, transport, a.Now, prompt, a.warnText), nil
 }
 
-// prompter asks at the terminal, where there is one and asking is allowed; nil
-// otherwise.
+// prompter asks at the terminal. It is nil if there is none, or asking is not
+// allowed.
 func (a *app) prompter() (auth.Prompter, error) {
 	if !a.interactive() {
 		return nil, nil //nolint:nilnil // nobody to ask is no error
@@ -144,8 +144,8 @@ func (a *app) prompter() (auth.Prompter, error) {
 	return terminal, nil
 }
 
-// needsPool refuses to sign in where the environment does not say at which pool,
-// and shows how to tell it.
+// needsPool returns an error if the environment has no user pool, with the
+// commands that set it.
 func needsPool(profile config.Profile) error {
 	var missing, lines string
 	for _, key := range []struct{ name, value, example string }{
@@ -164,7 +164,7 @@ func needsPool(profile config.Profile) error {
 	if missing == "" {
 		return nil
 	}
-	return &localError{err: errors.New("environment " + profile.Name + " does not know its user pool: set " + missing), hint: lines}
+	return &localError{err: errors.New("environment " + profile.Name + " has no user pool: set " + missing), hint: lines}
 }
 
 // readSecretLine reads a secret from stdin, without its line break. It is never

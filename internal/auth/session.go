@@ -255,11 +255,11 @@ func checkEnvToken(token secret.String) error {
 	if message == "" {
 		return nil
 	}
-	return &Error{Kind: NotSignedIn, Message: message, Hint: EnvTokenHint}
+	return &Error{Kind: NotSignedIn, Message: message, Hint: EnvHint}
 }
 
-// EnvTokenHint is what to do about a VILLAPAY_TOKEN that cannot be used.
-const EnvTokenHint = "set VILLAPAY_TOKEN to a new ID token, or unset it and run `villapay login`"
+// EnvHint is what to do about a VILLAPAY_TOKEN that cannot be used.
+const EnvHint = "set VILLAPAY_TOKEN to a new ID token, or unset it and run `villapay login`"
 
 func (s *Session) envTokenRejected() error {
 	message := "the API rejected the token in VILLAPAY_TOKEN"
@@ -268,7 +268,7 @@ func (s *Session) envTokenRejected() error {
 	} else if c.Expires != 0 && !s.client.now().Before(c.Expires.time()) {
 		message += ": it expired at " + c.Expires.time().UTC().Format(time.RFC3339)
 	}
-	return &Error{Kind: NotSignedIn, Message: message, Hint: EnvTokenHint}
+	return &Error{Kind: NotSignedIn, Message: message, Hint: EnvHint}
 }
 
 // Save makes t the session of the environment, kept as mode says. Before it is
