@@ -17,6 +17,7 @@ import (
 
 	"github.com/villapay/villapay/internal/api"
 	"github.com/villapay/villapay/internal/applog"
+	"github.com/villapay/villapay/internal/auth"
 	"github.com/villapay/villapay/internal/config"
 	"github.com/villapay/villapay/internal/ledger"
 	"github.com/villapay/villapay/internal/payment"
@@ -29,6 +30,7 @@ type lazy struct {
 	ledger  *ledger.Ledger
 	sandbox *sandbox.Sandbox
 	applog  *applog.Log
+	store   *auth.Store
 }
 
 // close lets go of what was opened. It returns the first error.

@@ -188,7 +188,7 @@ func (c *doctor) signIn(ctx context.Context, settings *config.Config) check {
 	if settings.Profile.Sandbox {
 		return ok("sign-in", "not needed")
 	}
-	session, err := c.app.openSession(auth.Auto)
+	session, err := c.app.openSession()
 	if err != nil {
 		return failed("sign-in", err)
 	}
@@ -225,7 +225,7 @@ func (c *doctor) givenToken(status auth.Status) check {
 	case status.ExpiresAt.IsZero():
 		return ok("sign-in", "%s; it does not say until when", text)
 	case !c.app.Now().Before(status.ExpiresAt):
-		return check{Name: "sign-in", Status: "fail", Message: "the token in VILLAPAY_TOKEN has expired", Hint: auth.GivenHint, code: exitDenied}
+		return check{Name: "sign-in", Status: "fail", Message: "the token in VILLAPAY_TOKEN has expired", Hint: auth.EnvHint, code: exitDenied}
 	}
 	return ok("sign-in", "%s, ends %s", text, render.In(c.app.Now(), status.ExpiresAt))
 }
