@@ -21,17 +21,36 @@ func errNoSignIn() error {
 // session is the selected environment's sign-in. Nothing is read, asked or
 // locked until a token is needed.
 func (a *app) session() (api.Tokens, error) {
-	session, err := a.openSession(auth.Auto)
+	session, err := a.currentSession()
 	if err != nil {
 		return nil, err
 	}
 	return session, nil
 }
 
+// currentSession is the session of VILLAPAY_TOKEN or of an earlier sign-in. A
+// token that is set and empty is an error.
+func (a *app) currentSession() (*auth.Session, error) {
+	settings, err := a.settings()
+	if err == nil {
+		_, err = settings.Token()
+	}
+	if err != nil {
+		return nil, err
+	}
+	return a.openSession(auth.Auto)
+}
+
 func (a *app) openSession(mode auth.Mode) (*auth.Session, error) {
 	settings, err := a.settings()
 	if err != nil {
 		return nil, err
+	}
+	token, _ := settings.Token()
+	if token.Empty() {
+		if err := settings.Require("auth"); err != nil {
+			return nil, err
+		}
 	}
 	client, err := a.signIn(settings, nil)
 	if err != nil {
@@ -42,7 +61,7 @@ func (a *app) openSession(mode auth.Mode) (*auth.Session, error) {
 		return nil, err
 	}
 	store := auth.OpenStore(dir, mode, auth.SystemKeyring{}, a.warnText)
-	return auth.NewSession(client, store, secret.New(a.Getenv("VILLAPAY_TOKEN"))), nil
+	return auth.NewSession(client, store, token), nil
 }
 
 // warnText shows a warning of the sign-in, which may have several lines.

@@ -4,8 +4,6 @@ import (
 	"context"
 
 	"github.com/spf13/cobra"
-
-	"github.com/villapay/villapay/internal/auth"
 )
 
 // tokenCommand writes the ID token alone.
@@ -29,7 +27,7 @@ func (c *tokenCommand) run(ctx context.Context, _ []string) error {
 	if settings.Profile.Sandbox {
 		return errNoSignIn()
 	}
-	session, err := c.app.openSession(auth.Auto)
+	session, err := c.app.currentSession()
 	if err != nil {
 		return err
 	}
