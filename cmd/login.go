@@ -75,6 +75,9 @@ func (c *login) run(ctx context.Context, _ []string) error {
 	if settings.Profile.Sandbox {
 		return errNoSignIn()
 	}
+	if err := settings.Require("auth"); err != nil {
+		return err
+	}
 	if err := needsPool(settings.Profile); err != nil {
 		return err
 	}

@@ -21,17 +21,36 @@ func errNoSignIn() error {
 // session is the selected environment's sign-in. Nothing is read or asked until a
 // token is needed.
 func (a *app) session() (api.Tokens, error) {
-	session, err := a.openSession()
+	session, err := a.currentSession()
 	if err != nil {
 		return nil, err
 	}
 	return session, nil
 }
 
+// currentSession is the session of VILLAPAY_TOKEN or of an earlier sign-in. A
+// token that is set and empty is an error.
+func (a *app) currentSession() (*auth.Session, error) {
+	settings, err := a.settings()
+	if err == nil {
+		_, err = settings.Token()
+	}
+	if err != nil {
+		return nil, err
+	}
+	return a.openSession()
+}
+
 func (a *app) openSession() (*auth.Session, error) {
 	settings, err := a.settings()
 	if err != nil {
 		return nil, err
+	}
+	token, _ := settings.Token()
+	if token.Empty() {
+		if err := settings.Require("auth"); err != nil {
+			return nil, err
+		}
 	}
 	client, err := a.signIn(settings, nil)
 	if err != nil {
@@ -41,7 +60,7 @@ func (a *app) openSession() (*auth.Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	return auth.NewSession(client, store, secret.New(a.Getenv("VILLAPAY_TOKEN"))), nil
+	return auth.NewSession(client, store, token), nil
 }
 
 // tokenStore is the file of sessions and bank keys. It is one for a run, so that
@@ -69,10 +88,10 @@ func (a *app) bankKey(ctx context.Context) (key secret.String, store string, err
 		return secret.String{}, "", err
 	}
 	profile, origin := settings.Profile, kbankVariable
-	if text := a.Getenv(kbankVariable); text != "" {
-		store = "environment"
-		key, err = secret.ParseKey(text)
-	} else {
+	if key, err = settings.KBankSecret(); err != nil {
+		return secret.String{}, "", err
+	}
+	if store = "environment"; key.Empty() {
 		tokens, storeErr := a.tokenStore()
 		if storeErr != nil {
 			return secret.String{}, "", storeErr
