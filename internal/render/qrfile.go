@@ -7,37 +7,39 @@ import (
 	"image"
 	"image/color"
 	"image/png"
-	"math/rand/v2"
-	"os"
+	"io/fs"
 	"path/filepath"
 	"strings"
 	"text/template"
 
 	"rsc.io/qr"
+
+	"github.com/villapay/villapay/internal/atomicfile"
 )
 
 // ErrFileSuffix says that a code's file has a name which is neither .png nor
 // .svg.
 var ErrFileSuffix = errors.New("a code's file must end in .png or .svg")
 
-// CheckQRFile tells before anything is sent whether [QRFile] can write there: it
+// pictureMode is the mode of a code's file, less the umask: it is made to be
+// shown.
+const pictureMode = 0o666
+
+// CheckQRFile reports before anything is sent whether [QRFile] can write there: it
 // knows the suffix (else [ErrFileSuffix]), the path is no directory or device,
 // and its directory takes a new file (tried, and removed again).
 func CheckQRFile(path string) error {
 	if fileSuffix(path) == "" {
 		return fmt.Errorf("%q: %w", path, ErrFileSuffix)
 	}
-	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
-		return fmt.Errorf("%q is not a regular file", path)
-	}
-	probe, err := newFileBeside(path)
+	probe, err := atomicfile.Create(path, pictureMode)
 	if err != nil {
-		if told, ok := errors.AsType[*os.PathError](err); ok { // it names the probe
-			err = told.Err
+		if cause, ok := errors.AsType[*fs.PathError](err); ok { // its path may be the probe's
+			err = cause.Err
 		}
-		return fmt.Errorf("cannot write to %q: %w", filepath.Dir(path), err)
+		return fmt.Errorf("cannot write %q: %w", path, err)
 	}
-	return errors.Join(probe.Close(), os.Remove(probe.Name()))
+	return probe.Close()
 }
 
 func fileSuffix(path string) string {
@@ -52,7 +54,8 @@ func fileSuffix(path string) string {
 // path's suffix. The file is there whole or not at all; an older one is
 // replaced. A text that no code holds is a [*TooLong].
 func QRFile(path string, code Code) error {
-	if fileSuffix(path) == "" {
+	suffix := fileSuffix(path)
+	if suffix == "" {
 		return fmt.Errorf("%q: %w", path, ErrFileSuffix)
 	}
 	c, err := encode(code.Text, qr.M)
@@ -63,40 +66,15 @@ func QRFile(path string, code Code) error {
 		return err
 	}
 	picture := drawSVG(c, code.Caption)
-	if fileSuffix(path) == ".png" {
+	if suffix == ".png" {
 		if picture, err = drawPNG(c, code.Caption); err != nil {
-			return fmt.Errorf("write the code's file: %w", err)
+			return fmt.Errorf("draw the code's picture: %w", err)
 		}
 	}
-	if err := replaceFile(path, picture); err != nil {
+	if err := atomicfile.Write(path, picture, pictureMode); err != nil {
 		return fmt.Errorf("write the code's file: %w", err)
 	}
 	return nil
-}
-
-// replaceFile writes beside the path and renames, so that a reader never sees a
-// part.
-func replaceFile(path string, data []byte) error {
-	f, err := newFileBeside(path)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
-	}
-	return nil
-}
-
-// newFileBeside makes a file of a new name in the path's directory. A code is
-// made to be shown: it gets the mode of any new file, the umask's.
-func newFileBeside(path string) (*os.File, error) {
-	name := filepath.Join(filepath.Dir(path), fmt.Sprintf(".villapay-%016x.tmp", rand.Uint64())) //nolint:gosec // a name, not a secret
-	return os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)                           //nolint:gosec // a picture to pass on
 }
 
 // Sizes of a picture, in pixels (PNG) or units (SVG).
@@ -107,7 +85,7 @@ const (
 	lead   = 11 * dot
 )
 
-// layout wraps a caption to a code's width and gives the picture's size: the
+// layout wraps a caption to a code's width and returns the picture's size: the
 // code with its white around it, and the caption below that.
 func layout(c *qr.Code, caption string) (lines []string, w, h int) {
 	w = (c.Size + 2*quiet) * module
