@@ -16,6 +16,7 @@ import (
 	"github.com/villapay/villapay/internal/config"
 	"github.com/villapay/villapay/internal/ledger"
 	"github.com/villapay/villapay/internal/render"
+	"github.com/villapay/villapay/internal/sanitize"
 )
 
 // doctor checks everything a payment needs and says what to do about each.
@@ -96,9 +97,9 @@ func (c *doctor) show(ctx context.Context, format string, checks []check) error 
 	}
 	rows := make([][]string, 0, len(checks))
 	for _, k := range checks {
-		text := render.Visible(k.Message)
+		text := sanitize.Text(k.Message)
 		if k.Hint != "" {
-			text += "\nhint: " + render.Visible(k.Hint)
+			text += "\nhint: " + sanitize.Text(k.Hint)
 		}
 		rows = append(rows, []string{k.Status, k.Name, text})
 	}

@@ -192,12 +192,12 @@ func (a *app) fail(f *failure) {
 			return
 		}
 	}
-	fmt.Fprintf(a.Err, "villapay: %s\n", a.harmless(f.Message))
+	fmt.Fprintf(a.Err, "villapay: %s\n", a.sanitize(f.Message))
 	if f.RequestID != "" {
-		fmt.Fprintf(a.Err, "request id: %s\n", a.harmless(f.RequestID))
+		fmt.Fprintf(a.Err, "request id: %s\n", a.sanitize(f.RequestID))
 	}
 	if f.Hint != "" {
-		fmt.Fprintf(a.Err, "hint: %s\n", a.harmless(f.Hint))
+		fmt.Fprintf(a.Err, "hint: %s\n", a.sanitize(f.Hint))
 	}
 }
 

@@ -55,7 +55,7 @@ func (a *app) writeJSONList(ctx context.Context, format string, payments iter.Se
 		for p, err := range payments {
 			var raw []byte
 			if err == nil {
-				raw, err = render.PaymentJSON(p)
+				raw, err = render.PaymentJSON(a.view(p))
 			}
 			if !yield(raw, err) {
 				return

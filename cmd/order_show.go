@@ -84,7 +84,9 @@ func (c *orderShow) show(ctx context.Context, opened *ledger.Ledger, format stri
 			}
 			continue
 		}
-		raw, err := render.PaymentEventsJSON(p, events)
+		view := c.app.view(p)
+		view.Events = append([]ledger.Event{}, events...)
+		raw, err := render.PaymentJSON(view)
 		if err != nil {
 			return err
 		}

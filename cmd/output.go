@@ -79,7 +79,7 @@ func (a *app) showPayment(ctx context.Context, format string, p ledger.Payment, 
 func (a *app) showAs(ctx context.Context, format string, p ledger.Payment, code codeFlags, withCode bool) error {
 	switch format {
 	case "json", "yaml":
-		raw, err := render.PaymentJSON(p)
+		raw, err := render.PaymentJSON(a.view(p))
 		if err != nil {
 			return err
 		}
@@ -99,6 +99,32 @@ func (a *app) showAs(ctx context.Context, format string, p ledger.Payment, code 
 		return nil
 	}
 	return err
+}
+
+// view is a payment as the payment object shows it, with its code if that may be
+// shown. Only the payment's own environment knows what its code holds.
+func (a *app) view(p ledger.Payment) render.View {
+	v := render.View{Payment: p, Now: a.Now()}
+	settings, err := a.settings()
+	if err != nil || settings.Profile.Scope() != p.Scope || whyNoCode(p) != "" {
+		return v
+	}
+	if code, err := render.Content(settings.Profile.QRContent, p); err == nil {
+		v.QR = &render.QRView{Kind: codeKind(code), Content: code.Text, ExpiresAt: p.ExpiresAt}
+	}
+	return v
+}
+
+func codeKind(code render.Code) string {
+	switch code.Caption {
+	case render.CaptionReference:
+		return "reference"
+	case render.CaptionPage:
+		return "page"
+	case render.CaptionWeChat:
+		return "wechat"
+	}
+	return "thai_qr"
 }
 
 // whyNoCode says why a payment's code may not be shown, "" where it may: it
@@ -126,7 +152,7 @@ func (a *app) drawCode(p ledger.Payment, flags codeFlags, caption io.Writer) err
 	if err != nil {
 		return err
 	}
-	drawn, undrawn := a.draw(code, render.Style(flags.style))
+	drawn, undrawn := a.draw(code, render.QRStyle(flags.style))
 	if len(drawn) > 0 {
 		fmt.Fprintln(caption, a.screen().Text(code.Caption))
 		if err := a.write(drawn); err != nil {
@@ -148,7 +174,7 @@ func noCode(err error) error {
 
 // draw draws a code so that its caption above stays on the screen too, where
 // there is room for both. What is drawn beside an error is the code's text.
-func (a *app) draw(code render.Code, style render.Style) ([]byte, error) {
+func (a *app) draw(code render.Code, style render.QRStyle) ([]byte, error) {
 	screen := a.screen()
 	beside := screen
 	beside.Rows -= len(render.Wrap(screen, code.Caption))

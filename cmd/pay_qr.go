@@ -176,7 +176,7 @@ type codeFlags struct {
 
 func (c *codeFlags) register(cmd *cobra.Command) {
 	f := cmd.Flags()
-	styles := render.Styles()
+	styles := render.QRStyles()
 	f.Var(&choiceFlag{&c.style, styles}, "qr-style", "draw the code in `STYLE`: half, full, plain or plain-invert")
 	f.StringVar(&c.file, "qr-file", "", "write the code to `FILE` too, .png or .svg")
 	complete(cmd, "qr-style", styles...)

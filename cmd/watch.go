@@ -8,6 +8,7 @@ import (
 	"github.com/villapay/villapay/internal/ledger"
 	"github.com/villapay/villapay/internal/payment"
 	"github.com/villapay/villapay/internal/render"
+	"github.com/villapay/villapay/internal/sanitize"
 )
 
 // watchOrder follows one order until it is settled: at a terminal as a live
@@ -82,14 +83,14 @@ func (a *app) watched(service *payment.Service, report payment.Report) error {
 func (a *app) changes(ctx context.Context, format string) (func(ledger.Payment) error, error) {
 	switch format {
 	case "csv":
-		table, err := render.NewCSV(a.writer())
+		table, err := render.NewCSV(a.writer(), render.List{})
 		if err != nil {
 			return nil, err
 		}
 		return table.Row, nil
 	case "json", "yaml":
 		return func(p ledger.Payment) error {
-			raw, err := render.PaymentJSON(p)
+			raw, err := render.PaymentJSON(a.view(p))
 			if err != nil {
 				return err
 			}
@@ -105,9 +106,9 @@ func (a *app) changes(ctx context.Context, format string) (func(ledger.Payment) 
 }
 
 func changeLine(now time.Time, p ledger.Payment) string {
-	line := fmt.Sprintf("%s  %s  %s  %s", render.Stamp(now), p.OrderID, render.StateWord(p.State), render.Money(p.Amount, p.Currency))
+	line := fmt.Sprintf("%s  %s  %s  %s", render.FormatTime(now), p.OrderID, render.StateWord(p.State), render.Money(p.Amount, p.Currency))
 	if p.BankState != "" {
 		line += "  " + p.BankState
 	}
-	return render.Visible(line)
+	return sanitize.Text(line)
 }

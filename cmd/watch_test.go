@@ -56,7 +56,7 @@ func TestWatchUntilPaid(t *testing.T) {
 	if code := x.exit(); code != 0 || !strings.Contains(x.text(), "PAID") || !strings.Contains(x.text(), "│ Order ") || x.code() != "" {
 		t.Errorf("exit %d\n%s", code, x.text())
 	}
-	if pens := x.screen.pensOf("PAID"); len(pens) != 1 || pens[0] != "1;32" {
+	if pens := x.screen.pensOf("PAID"); len(pens) != 1 || pens[0] != "1;38;5;28" {
 		t.Errorf("PAID is drawn in %q", pens)
 	}
 	x.orderly()

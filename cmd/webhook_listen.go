@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/villapay/villapay/internal/render"
+	"github.com/villapay/villapay/internal/sanitize"
 	"github.com/villapay/villapay/internal/webhook"
 )
 
@@ -121,9 +122,9 @@ func (c *webhookListen) line(ctx context.Context, format string, e webhook.Event
 		state += " (repeat)"
 	}
 	var text strings.Builder
-	fmt.Fprintf(&text, "%s  %s  %s  %s  %s  %s", render.Stamp(e.At), order, state, render.Money(n.Amount, n.Currency), n.TransactionState, n.ID)
+	fmt.Fprintf(&text, "%s  %s  %s  %s  %s  %s", render.FormatTime(e.At), order, state, render.Money(n.Amount, n.Currency), n.TransactionState, n.ID)
 	for _, w := range e.Applied.Warnings {
 		text.WriteString("  warning: " + w.Message)
 	}
-	return c.app.write([]byte(render.Visible(text.String()) + "\n"))
+	return c.app.write([]byte(sanitize.Text(text.String()) + "\n"))
 }

@@ -10,6 +10,7 @@ import (
 	"text/template"
 
 	"github.com/villapay/villapay/internal/ledger"
+	"github.com/villapay/villapay/internal/sanitize"
 )
 
 // Code is what a QR code holds, and what a scan of it gives.
@@ -94,7 +95,7 @@ func fill(tmpl string, order json.RawMessage) (string, error) {
 		if _, at, ok := strings.Cut(reason, `executing "qr_content" at `); ok {
 			reason = at
 		}
-		return "", fmt.Errorf("qr_content: the order does not fit it: %s", Visible(reason))
+		return "", fmt.Errorf("qr_content: the order does not fit it: %s", sanitize.Text(reason))
 	}
 	text := out.String()
 	switch {

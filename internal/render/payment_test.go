@@ -6,12 +6,16 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"iter"
+	"math"
 	"os"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -127,16 +131,6 @@ func gallery(t *testing.T) []ledger.Payment {
 	}
 }
 
-func sequence[T any](values ...T) iter.Seq2[T, error] {
-	return func(yield func(T, error) bool) {
-		for _, value := range values {
-			if !yield(value, nil) {
-				return
-			}
-		}
-	}
-}
-
 func screens() map[string]Screen {
 	now := created.Add(2 * time.Minute)
 	return map[string]Screen{
@@ -165,8 +159,17 @@ func tables(t *testing.T) map[string]func(io.Writer, Screen) error {
 			}
 			return nil
 		},
-		"full":   func(w io.Writer, s Screen) error { return PaymentFull(w, s, gallery(t)[2], false) },
-		"list":   func(w io.Writer, s Screen) error { return Payments(w, s, sequence(gallery(t)...)) },
+		"full": func(w io.Writer, s Screen) error { return PaymentFull(w, s, gallery(t)[2], false) },
+		"list": func(w io.Writer, s Screen) error { return Payments(w, s, List{}, all(gallery(t))) },
+		"envs": func(w io.Writer, s Screen) error {
+			live := func(p ledger.Payment) bool { return p.Env == "prod" }
+			prod := with(gallery(t)[2], func(p *ledger.Payment) { p.Env = "prod" })
+			return Payments(w, s, List{AllEnvs: true, Live: live}, all([]ledger.Payment{awaiting(t), prod}))
+		},
+		"columns": func(w io.Writer, s Screen) error {
+			list := List{NoHeader: true, Columns: []string{"paid_at", "orderid", "charge_id", "warnings", "amount", "state"}}
+			return Payments(w, s, list, all(gallery(t)[:5]))
+		},
 		"events": func(w io.Writer, s Screen) error { return Events(w, s, events) },
 	}
 }
@@ -189,20 +192,20 @@ func TestTables(t *testing.T) {
 }
 
 // checkLines checks what no table may break: the terminal's width, straight
-// borders, harmless text, and no colour where none is wanted.
+// borders, safe text, and no color where none is wanted.
 func checkLines(t *testing.T, s Screen, text string) {
 	t.Helper()
 	uncolored := text
 	if s.Color {
-		uncolored = strings.NewReplacer("\x1b[1;31m", "", "\x1b[1;32m", "", "\x1b[33m", "", "\x1b[1m", "", "\x1b[0m", "").Replace(text)
+		uncolored = regexp.MustCompile(`\x1b\[[0-9;]*m`).ReplaceAllString(text, "")
 		if uncolored == text {
-			t.Error("no colour at a screen that takes it")
+			t.Error("no color at a screen that takes it")
 		}
 	}
 	cells := 0
 	for line := range strings.Lines(uncolored) {
 		line = strings.TrimSuffix(line, "\n")
-		harmless(t, line)
+		checkSafe(t, line)
 		if s.TTY && width(line) > s.Columns {
 			t.Errorf("%q is wider than %d", line, s.Columns)
 		}
@@ -239,6 +242,36 @@ func TestSuccessNeverStandsAlone(t *testing.T) {
 	}
 }
 
+// Each color is readable on black and on white, by the measure of WCAG, as far
+// as one color can be on both.
+func TestColorsAreReadable(t *testing.T) {
+	t.Parallel()
+	channel := func(level int) float64 { // of the cube: 0, 95, 135, 175, 215, 255
+		v := 0.0
+		if level > 0 {
+			v = float64(55+40*level) / 255
+		}
+		if v <= 0.04045 {
+			return v / 12.92
+		}
+		return math.Pow((v+0.055)/1.055, 2.4)
+	}
+	for _, st := range []style{green, amber, red} {
+		_, text, ok := strings.Cut(string(st), "38;5;")
+		index, err := strconv.Atoi(text)
+		if !ok || err != nil || index < 16 || index > 231 {
+			t.Fatalf("%q is not of the color cube", st)
+		}
+		index -= 16
+		light := 0.2126*channel(index/36) + 0.7152*channel(index/6%6) + 0.0722*channel(index%6)
+		for ground, contrast := range map[string]float64{"white": 1.05 / (light + 0.05), "black": (light + 0.05) / 0.05} {
+			if contrast < 3.9 {
+				t.Errorf("%q on %s has a contrast of %.2f", st, ground, contrast)
+			}
+		}
+	}
+}
+
 func TestEveryStateHasWords(t *testing.T) {
 	t.Parallel()
 	seen := map[string]ledger.State{}
@@ -251,11 +284,63 @@ func TestEveryStateHasWords(t *testing.T) {
 	}
 }
 
+// When room is short the relative time goes first, then columns, and the
+// environment never where there are several.
+func TestWhatGoesFirstInANarrowList(t *testing.T) {
+	t.Parallel()
+	header := func(columns int, list List) string {
+		var out bytes.Buffer
+		s := Screen{TTY: true, UTF8: true, Columns: columns, Now: created.Add(2 * time.Minute)}
+		if err := Payments(&out, s, list, all([]ledger.Payment{awaiting(t)})); err != nil {
+			t.Fatal(err)
+		}
+		ago := ""
+		if strings.Contains(out.String(), "ago") {
+			ago = " ago"
+		}
+		lines := strings.Split(out.String(), "\n")
+		return strings.Join(strings.Fields(strings.ReplaceAll(lines[1], "│", " ")), " ") + ago
+	}
+	for _, c := range []struct {
+		columns int
+		allEnvs bool
+		want    string
+	}{
+		{250, false, "Order State Amount Source Created Order expires Env Bank order ago"},
+		{180, false, "Order State Amount Source Created Order expires Env Bank order"},
+		{130, false, "Order State Amount Source Created Order expires Env"},
+		{100, false, "Order State Amount Source Created Env"},
+		{85, false, "Order State Amount Created Env"},
+		{79, false, "Order State Amount Created"},
+		{79, true, "Order State Amount Created Env"},
+		{60, true, "Order State Amount Created Env"},
+	} {
+		if got := header(c.columns, List{AllEnvs: c.allEnvs}); got != c.want {
+			t.Errorf("%d columns: %q, want %q", c.columns, got, c.want)
+		}
+	}
+	named := List{Columns: []string{"id", "source", "reference_order"}}
+	if got := header(20, named); !strings.HasPrefix(got, "Bank Sour Refe") {
+		t.Errorf("named columns in a narrow list: %q", got)
+	}
+}
+
+func TestUnknownColumn(t *testing.T) {
+	t.Parallel()
+	list := List{Columns: []string{"orderid", "colour"}}
+	_, err := NewCSV(io.Discard, list)
+	for _, err := range []error{err, Payments(io.Discard, Screen{}, list, all([]ledger.Payment{}))} {
+		if err == nil || !strings.Contains(err.Error(), `"colour"`) || !strings.Contains(err.Error(), "orderid, source, state") {
+			t.Error(err)
+		}
+	}
+}
+
 func TestPipedListLosesNothing(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("x", 500)
 	var out bytes.Buffer
-	err := Payments(&out, Screen{Columns: 20}, func(yield func(ledger.Payment, error) bool) {
+	err := Payments(&out, Screen{Columns: 20}, List{}, func(yield func(ledger.Payment, error) bool) {
 		for i := range 2*sample + 1 {
 			p := awaiting(t)
 			p.OrderID = fmt.Sprintf("n-%d-", i)
@@ -283,7 +368,7 @@ func TestListEndsAtTheFirstError(t *testing.T) {
 	t.Parallel()
 	broken := errors.New("the ledger broke")
 	for _, after := range []int{0, 1, sample, sample + 5} {
-		err := Payments(io.Discard, Screen{}, func(yield func(ledger.Payment, error) bool) {
+		err := Payments(io.Discard, Screen{}, List{}, func(yield func(ledger.Payment, error) bool) {
 			for range after {
 				if !yield(awaiting(t), nil) {
 					return
@@ -311,7 +396,7 @@ func (f *full) Write(p []byte) (int, error) {
 
 func TestEveryWriterReportsAFullDisk(t *testing.T) {
 	t.Parallel()
-	raw, err := PaymentJSON(awaiting(t))
+	raw, err := PaymentJSON(View{Payment: awaiting(t)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -322,13 +407,13 @@ func TestEveryWriterReportsAFullDisk(t *testing.T) {
 	writers := tables(t)
 	writers["json"] = func(w io.Writer, s Screen) error { return JSON(w, s, raw) }
 	writers["line"] = func(w io.Writer, _ Screen) error { return JSONLine(w, raw) }
-	writers["array"] = func(w io.Writer, s Screen) error { return JSONArray(w, s, sequence(raw)) }
+	writers["array"] = func(w io.Writer, s Screen) error { return JSONArray(w, s, all([][]byte{raw})) }
 	writers["yaml"] = func(w io.Writer, s Screen) error { return YAML(w, s, raw) }
-	writers["yaml list"] = func(w io.Writer, s Screen) error { return YAMLList(w, s, sequence(raw)) }
+	writers["yaml list"] = func(w io.Writer, s Screen) error { return YAMLList(w, s, all([][]byte{raw})) }
 	writers["jq"] = func(w io.Writer, s Screen) error { return query.Run(t.Context(), w, s, raw) }
 	writers["qr"] = func(w io.Writer, s Screen) error { return QR(w, s, Code{Text: "x"}, Half) }
 	writers["csv"] = func(w io.Writer, _ Screen) error {
-		c, err := NewCSV(w)
+		c, err := NewCSV(w, List{})
 		if err != nil {
 			return err
 		}
@@ -339,6 +424,19 @@ func TestEveryWriterReportsAFullDisk(t *testing.T) {
 			if err := write(&full{room}, Screen{}); !errors.Is(err, errFull) {
 				t.Errorf("%s with room for %d bytes: %v", name, room, err)
 			}
+		}
+	}
+}
+
+// checkSafe reports the first rune of text that could act on a terminal or hide
+// from its reader.
+func checkSafe(t *testing.T, text string) {
+	t.Helper()
+	for i, r := range text {
+		emoji := r == '\u200d' || r == '\ufe0e' || r == '\ufe0f'
+		if !emoji && (!unicode.IsGraphic(r) || unicode.Is(unicode.Bidi_Control, r)) || r == utf8.RuneError {
+			t.Errorf("%q holds %U at %d", text, r, i)
+			return
 		}
 	}
 }

@@ -52,7 +52,7 @@ func TestQRFile(t *testing.T) {
 	})
 }
 
-// pngModules reads a picture's modules from their centres; what lies below the
+// pngModules reads a picture's modules from their centers; what lies below the
 // square is the caption, which has to be there.
 func pngModules(t *testing.T, data []byte) [][]bool {
 	t.Helper()
