@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -118,18 +119,33 @@ func checkDuration(timeout time.Duration) error {
 }
 
 // checkStatusPath takes a path below base_url with {orderid} in it, or "" for
-// an API without a status endpoint. It cannot lead to another host.
+// an API without a status endpoint.
 func checkStatusPath(text string) (string, error) {
-	rest := strings.ReplaceAll(text, "{orderid}", "")
+	rest := strings.ReplaceAll(text, "{orderid}", "x")
 	switch {
 	case text == "":
 		return "", nil
 	case rest == text:
-		return "", errors.New(`it must hold {orderid}, or be "" where the API has no status endpoint`)
-	case text[0] != '/' || strings.HasPrefix(text, "//"):
+		return "", errors.New(`it must hold {orderid}, or be "" if the API has no status endpoint`)
+	}
+	plain, query, _ := strings.Cut(rest, "?")
+	if _, err := checkOrderPath(plain); err != nil {
+		return "", err
+	}
+	if !only(query, "-._~!$&'()*+,;=:@/?%") {
+		return "", errors.New("its query holds characters that must be escaped")
+	}
+	return text, nil
+}
+
+// checkOrderPath takes a path below base_url that can be written in one way
+// only: it has no escapes and no dot segments, and cannot lead to another host.
+func checkOrderPath(text string) (string, error) {
+	switch {
+	case !strings.HasPrefix(text, "/") || strings.HasPrefix(text, "//"):
 		return "", errors.New("it must start with one /")
-	case strings.Contains(text, "/..") || !only(rest, "-._~!$&'()*+,;=:@/?%"):
-		return "", errors.New("it must be a plain path below base_url")
+	case path.Clean(text) != strings.TrimSuffix(text, "/") || !only(text, "-._~!$&'()*+,;=:@/"):
+		return "", errors.New("it must be a plain path below base_url, without escapes, . and ..")
 	}
 	return text, nil
 }
@@ -209,6 +225,14 @@ func checkPorts(text string) (string, error) {
 		}
 		return item, nil
 	})(text)
+}
+
+// checkSof takes the bank's name for a source of funds, or "".
+func checkSof(text string) (string, error) {
+	if len(text) > 64 || !only(text, "_-") {
+		return "", fmt.Errorf("%q is not one of the bank's codes, such as ThaiQR", text)
+	}
+	return text, nil
 }
 
 // checkPublicKey refuses the bank's secret keys (skey_…) without repeating them.

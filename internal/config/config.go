@@ -39,7 +39,8 @@ type Profile struct {
 	Sandbox bool   // the embedded stand-in
 
 	Source            api.Source    // where the command names none
-	Timeout           time.Duration // of one command's whole conversation with the API
+	Timeout           time.Duration // of one command's whole conversation with API and bank, and of opening the ledger
+	OrderPath         string        // below BaseURL
 	StatusPath        string        // below BaseURL, with {orderid}; "" = there is no such endpoint
 	StatusPaid        []string      // that endpoint's words that mean paid
 	IdempotencyHeader string
@@ -62,9 +63,16 @@ type Auth struct {
 	CallbackPorts []int
 }
 
-// KBank is what the bank's payment widget needs.
+// KBank describes the bank's merchant API and its payment widget. The secret key
+// is not part of it.
 type KBank struct {
-	ScriptURL, PublicKey, ShopName string
+	APIURL    string // "" = the bank is never asked
+	SofQR     string // the bank's `sof` for source qr; "" = it draws no code for it
+	SofWeChat string // for source wechat
+
+	ScriptURL string // of the widget
+	PublicKey string
+	ShopName  string
 }
 
 // Scope is what payments are kept under: the normalised base URL, for the

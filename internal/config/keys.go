@@ -13,10 +13,12 @@ const (
 	Sandbox = "sandbox" // embedded: no network, no sign-in
 )
 
-// The seed's two base URLs, and the bank's two payment widgets.
+// Villa's two base URLs, the bank's two merchant APIs and its two payment widgets.
 const (
 	devURL     = "https://shop.villamarket.com/api/payment3devapi"
 	prodURL    = "https://shop.villamarket.com/api/payment3api"
+	devBank    = "https://dev-kpaymentgateway-services.kasikornbank.com"
+	prodBank   = "https://kpaymentgateway-services.kasikornbank.com"
 	devScript  = "https://dev-kpaymentgateway.kasikornbank.com/ui/v2/kpayment.min.js"
 	prodScript = "https://kpaymentgateway.kasikornbank.com/ui/v2/kpayment.min.js"
 )
@@ -49,6 +51,7 @@ func envKeys() []key {
 		{name: "live", builtIn: "false", tag: "!!bool", check: checkBool},
 		{name: "source", builtIn: "qr", check: checkSource},
 		{name: "timeout", builtIn: "30s", check: checkTimeout},
+		{name: "order_path", builtIn: "/qrpayment", check: checkOrderPath},
 		{name: "status_path", builtIn: "/checkstatus/{orderid}", check: checkStatusPath},
 		{name: "status_paid", list: true, check: each(checkWord)},
 		{name: "idempotency_header", builtIn: "Idempotency-Key", check: checkHeader},
@@ -60,6 +63,9 @@ func envKeys() []key {
 		{name: "auth.domain", check: orEmpty(normaliseURL)},
 		{name: "auth.callback_ports", builtIn: "8976,8977,8978", tag: "!!int", list: true, check: checkPorts},
 		{name: "auth.endpoint", check: orEmpty(normaliseURL)},
+		{name: "kbank.api_url", builtIn: devBank, check: orEmpty(normaliseURL)},
+		{name: "kbank.sof_qr", builtIn: "ThaiQR", check: checkSof},
+		{name: "kbank.sof_wechat", check: checkSof},
 		{name: "kbank.script_url", builtIn: devScript, check: orEmpty(normaliseURL)},
 		{name: "kbank.public_key", check: checkPublicKey},
 		{name: "kbank.shop_name", check: checkShopName},
@@ -94,7 +100,7 @@ func lookup(keys []key, name string) (key, bool) {
 
 // fixed says why a key cannot be set on an environment, or "".
 func fixed(env, name string) string {
-	if env == Sandbox && (name == "base_url" || name == "live") {
+	if env == Sandbox && slices.Contains([]string{"base_url", "live", "kbank.api_url"}, name) {
 		return fmt.Sprintf("the sandbox is embedded and never live: it has no %s to set", name)
 	}
 	return ""
@@ -108,8 +114,10 @@ func secretVariable(name string) string {
 		return slices.ContainsFunc(words, func(w string) bool { return strings.Contains(name, w) })
 	}
 	switch {
-	case has("secret_key", "secretkey", "skey"), has("webhook", "checksum") && has("secret", "key"):
+	case has("webhook", "checksum") && has("secret", "key"):
 		return "VILLAPAY_WEBHOOK_SECRET"
+	case has("secret_key", "secretkey", "skey", "api_key", "apikey"), has("kbank", "bank") && has("secret"):
+		return "VILLAPAY_KBANK_SECRET"
 	case has("secret"):
 		return "VILLAPAY_CLIENT_SECRET"
 	case has("password", "passwd", "passphrase"):

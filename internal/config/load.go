@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -124,9 +125,14 @@ func (l *loader) env(name string) error {
 	}
 	switch {
 	case name == Sandbox:
+		l.viper.SetDefault("kbank.api_url", "")
 		l.viper.SetDefault("kbank.script_url", "")
 	case live:
+		l.viper.SetDefault("kbank.api_url", prodBank)
 		l.viper.SetDefault("kbank.script_url", prodScript)
+	}
+	if err := checkBank(name, l.viper.GetString("kbank.api_url"), l.viper.GetBool("live")); err != nil {
+		return err
 	}
 	if l.flags.Timeout != 0 {
 		if err := checkDuration(l.flags.Timeout); err != nil {
@@ -136,6 +142,20 @@ func (l *loader) env(name string) error {
 		l.override(timeout, l.flags.Timeout.String(), "--timeout flag")
 	}
 	return nil
+}
+
+// checkBank rejects the bank's live API in an environment that is not live, and
+// its test API in one that is.
+func checkBank(env, apiURL string, live bool) error {
+	other, what := prodBank, "kbank.api_url is the bank's live API, and environment %s is not live"
+	if live {
+		other, what = devBank, "kbank.api_url is the bank's test API, and environment %s is live"
+	}
+	api, err := url.Parse(apiURL)
+	if err != nil || api.Hostname() != strings.TrimPrefix(other, "https://") {
+		return nil //nolint:nilerr // apiURL was checked before
+	}
+	return &Error{Kind: KindConfig, Message: fmt.Sprintf(what, env), Hint: "villapay env unset kbank.api_url -e " + env}
 }
 
 // layFile lays the built-in values and over them the file's.
@@ -198,14 +218,17 @@ func (l *loader) profile(name string) Profile {
 	p := Profile{
 		Name: name, BaseURL: v.GetString("base_url"), Live: v.GetBool("live"), Sandbox: name == Sandbox,
 		Source: api.Source(v.GetString("source")), Timeout: v.GetDuration("timeout"),
-		StatusPath: v.GetString("status_path"), StatusPaid: v.GetStringSlice("status_paid"),
+		OrderPath: v.GetString("order_path"), StatusPath: v.GetString("status_path"), StatusPaid: v.GetStringSlice("status_paid"),
 		IdempotencyHeader: v.GetString("idempotency_header"), QRContent: v.GetString("qr_content"),
 		Auth: Auth{
 			Scheme: v.GetString("auth.scheme"), Region: v.GetString("auth.region"), UserPoolID: v.GetString("auth.user_pool_id"),
 			ClientID: v.GetString("auth.client_id"), Domain: v.GetString("auth.domain"), Endpoint: v.GetString("auth.endpoint"),
 			CallbackPorts: v.GetIntSlice("auth.callback_ports"),
 		},
-		KBank: KBank{ScriptURL: v.GetString("kbank.script_url"), PublicKey: v.GetString("kbank.public_key"), ShopName: v.GetString("kbank.shop_name")},
+		KBank: KBank{
+			APIURL: v.GetString("kbank.api_url"), SofQR: v.GetString("kbank.sof_qr"), SofWeChat: v.GetString("kbank.sof_wechat"),
+			ScriptURL: v.GetString("kbank.script_url"), PublicKey: v.GetString("kbank.public_key"), ShopName: v.GetString("kbank.shop_name"),
+		},
 	}
 	if p.Sandbox {
 		p.BaseURL = ""

@@ -98,9 +98,12 @@ func TestFreshInstall(t *testing.T) {
 	c := w.load(t, Flags{})
 	want := Profile{
 		Name: "dev", BaseURL: "https://shop.villamarket.com/api/payment3devapi", Source: api.QR, Timeout: 30 * time.Second,
-		StatusPath: "/checkstatus/{orderid}", StatusPaid: []string{}, IdempotencyHeader: "Idempotency-Key", QRContent: "{{.id}}",
-		Auth:  Auth{Region: "ap-southeast-1", CallbackPorts: []int{8976, 8977, 8978}},
-		KBank: KBank{ScriptURL: "https://dev-kpaymentgateway.kasikornbank.com/ui/v2/kpayment.min.js"},
+		OrderPath: "/qrpayment", StatusPath: "/checkstatus/{orderid}", StatusPaid: []string{}, IdempotencyHeader: "Idempotency-Key", QRContent: "{{.id}}",
+		Auth: Auth{Region: "ap-southeast-1", CallbackPorts: []int{8976, 8977, 8978}},
+		KBank: KBank{
+			APIURL: "https://dev-kpaymentgateway-services.kasikornbank.com", SofQR: "ThaiQR",
+			ScriptURL: "https://dev-kpaymentgateway.kasikornbank.com/ui/v2/kpayment.min.js",
+		},
 	}
 	if diff := cmp.Diff(want, c.Profile, cmp.AllowUnexported(Profile{})); diff != "" {
 		t.Error(diff)
@@ -117,11 +120,12 @@ func TestBuiltIns(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, "")
 	prod := w.load(t, Flags{Env: "prod"}).Profile
-	if prod.Scope() != "https://shop.villamarket.com/api/payment3api" || !prod.Live || prod.Sandbox || strings.Contains(prod.KBank.ScriptURL, "dev-") {
+	if prod.Scope() != "https://shop.villamarket.com/api/payment3api" || !prod.Live || prod.Sandbox ||
+		prod.KBank.ScriptURL != "https://kpaymentgateway.kasikornbank.com/ui/v2/kpayment.min.js" || prod.KBank.APIURL != "https://kpaymentgateway-services.kasikornbank.com" {
 		t.Errorf("prod: %+v", prod)
 	}
 	c := w.load(t, Flags{Env: "sandbox"})
-	if p := c.Profile; !p.Sandbox || p.Live || p.BaseURL != "" || p.KBank.ScriptURL != "" || p.Scope() != "sandbox:"+filepath.Join(w.dir, "state") {
+	if p := c.Profile; !p.Sandbox || p.Live || p.BaseURL != "" || p.KBank.ScriptURL != "" || p.KBank.APIURL != "" || p.Scope() != "sandbox:"+filepath.Join(w.dir, "state") {
 		t.Errorf("sandbox: %+v, scope %s", p, p.Scope())
 	}
 	if got := find(t, c, "base_url"); got.Value != "(embedded)" {
@@ -200,6 +204,7 @@ envs:
     live: True
     source: wechat
     timeout: 1m
+    order_path: /kbank/order
     status_path: ""
     status_paid: [PAID, จ่ายแล้ว]
     idempotency_header: X-Key
@@ -214,6 +219,9 @@ envs:
       callback_ports: [1024, 65535]
       endpoint: http://localhost:9229/
     kbank:
+      api_url: https://BANK.example/
+      sof_qr: ""
+      sof_wechat: WeChat
       script_url: http://[::1]:80/k.js
       public_key: pkey_test_1
       shop_name: 0x10
@@ -225,9 +233,9 @@ func TestEveryKey(t *testing.T) {
 	c := w.load(t, Flags{})
 	want := Profile{
 		Name: "staging", BaseURL: "https://staging.example/api/v1", Live: true, Source: api.WeChat, Timeout: time.Minute,
-		StatusPath: "", StatusPaid: []string{"PAID", "จ่ายแล้ว"}, IdempotencyHeader: "X-Key", QRContent: "https://pay.example/?o={{.id}}",
+		OrderPath: "/kbank/order", StatusPath: "", StatusPaid: []string{"PAID", "จ่ายแล้ว"}, IdempotencyHeader: "X-Key", QRContent: "https://pay.example/?o={{.id}}",
 		Auth:  Auth{Scheme: "Bearer", Region: "us-gov-west-1", UserPoolID: "00123", ClientID: "1_500", Domain: "https://login.example", Endpoint: "http://localhost:9229", CallbackPorts: []int{1024, 65535}},
-		KBank: KBank{ScriptURL: "http://[::1]/k.js", PublicKey: "pkey_test_1", ShopName: "0x10"},
+		KBank: KBank{APIURL: "https://bank.example", SofWeChat: "WeChat", ScriptURL: "http://[::1]/k.js", PublicKey: "pkey_test_1", ShopName: "0x10"},
 	}
 	if diff := cmp.Diff(want, c.Profile, cmp.AllowUnexported(Profile{})); diff != "" {
 		t.Error(diff)
@@ -242,7 +250,7 @@ func TestEveryKey(t *testing.T) {
 	if diff := cmp.Diff(append([]string{"env", "output", "ledger"}, Keys()[:len(Keys())-2]...), keys); diff != "" {
 		t.Errorf("Values and Keys differ: %s", diff)
 	}
-	if got := find(t, c, "auth.user_pool_id"); got.Origin != "file "+w.path()+":18" || got.Value != "00123" {
+	if got := find(t, c, "auth.user_pool_id"); got.Origin != "file "+w.path()+":19" || got.Value != "00123" {
 		t.Errorf("got %v", got)
 	}
 	if got := find(t, c, "auth.callback_ports"); got.Value != "1024,65535" {
@@ -338,6 +346,36 @@ func TestLiveByAddress(t *testing.T) {
 				t.Errorf("%s: listed as %+v", name, env)
 			}
 		}
+	}
+}
+
+// TestBankByLive: the bank's live API is never asked for an environment that is
+// not live, nor its test API for one that is.
+func TestBankByLive(t *testing.T) {
+	t.Parallel()
+	const test, live = "https://dev-kpaymentgateway-services.kasikornbank.com", "https://KPaymentGateway-Services.kasikornbank.com:443/"
+	for name, c := range map[string]struct {
+		text, env, url string
+		says           string
+	}{
+		"live API, not live":              {text: "envs:\n  dev: {kbank: {api_url: '" + live + "'}}\n", env: "dev", says: "environment dev is not live"},
+		"live API below a path":           {text: "envs:\n  dev: {kbank: {api_url: '" + live + "v2'}}\n", env: "dev", says: "environment dev is not live"},
+		"test API, live":                  {text: "envs:\n  prod: {kbank: {api_url: '" + test + "'}}\n", env: "prod", says: "environment prod is live"},
+		"test API, live by its address":   {text: "envs:\n  dev: {kbank: {api_url: '" + test + "'}}\n", env: "dev", url: prodURL, says: "environment dev is live"},
+		"the default follows the address": {env: "dev", url: prodURL},
+		"another environment's":           {text: "envs:\n  prod: {kbank: {api_url: '" + test + "'}}\n", env: "dev"},
+		"nobody":                          {text: "envs:\n  prod: {kbank: {api_url: ''}}\n", env: "prod"},
+		"somebody else":                   {text: "envs:\n  prod: {kbank: {api_url: 'https://dev-bank.example'}}\n", env: "prod"},
+	} {
+		w := newWorld(t, c.text, "VILLAPAY_BASE_URL", c.url)
+		_, err := Load(w.getenv, Flags{Env: c.env})
+		if c.says == "" {
+			if err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+			continue
+		}
+		wantError(t, err, KindConfig, c.says, "villapay env unset kbank.api_url -e "+c.env)
 	}
 }
 
