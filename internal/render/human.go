@@ -101,11 +101,11 @@ func (s Screen) local(t time.Time) string {
 
 // Money writes an amount for people: "THB 300.00". Amounts with more than two
 // decimals keep them; "" where none is known.
-func Money(a api.Amount, currency string) string { return money(a, currency, fixed(a)) }
+func Money(a api.Amount, currency string) string { return money(a, currency, decimals(a)) }
 
 // TableMoney is [Money] for tables, with thousands separators: "THB 1,234,567.50".
 func TableMoney(a api.Amount, currency string) string {
-	whole, fraction, ok := strings.Cut(fixed(a), ".")
+	whole, fraction, ok := strings.Cut(decimals(a), ".")
 	first := len(whole) - len(strings.TrimPrefix(whole, "-"))
 	for i := len(whole) - 3; i > first; i -= 3 {
 		whole = whole[:i] + "," + whole[i:]
@@ -123,7 +123,7 @@ func money(a api.Amount, currency, digits string) string {
 	return currency + " " + digits
 }
 
-func fixed(a api.Amount) string {
+func decimals(a api.Amount) string {
 	text, err := a.Fixed(2)
 	if err != nil {
 		return a.String()

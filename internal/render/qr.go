@@ -86,7 +86,7 @@ func QR(w io.Writer, s Screen, code Code, style QRStyle) error {
 				continue // the text needs the lowest level
 			}
 			if cols, rows := extent(style, c.Size, rung.quiet); !s.TTY || (cols <= s.columns() && rows <= s.rows()) {
-				return writeString(w, draw(code.Text, rung, style, s.Color))
+				return writeString(w, drawCells(code.Text, rung, style, s.Color))
 			}
 		}
 		missing = &NotDrawn{HaveCols: s.columns(), HaveRows: s.rows()}
@@ -140,7 +140,7 @@ const (
 	reset       = "\x1b[0m"
 )
 
-func draw(text string, rung step, style QRStyle, color bool) string {
+func drawCells(text string, rung step, style QRStyle, color bool) string {
 	config := qrterminal.Config{Level: rung.level, QuietZone: rung.quiet, HalfBlocks: style != Full}
 	color = color && (style == Half || style == Full || style == "")
 	before, after := "", ""

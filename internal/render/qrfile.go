@@ -6,12 +6,16 @@ import (
 	"fmt"
 	"image"
 	"image/color"
+	"image/draw"
 	"image/png"
 	"io/fs"
 	"path/filepath"
 	"strings"
 	"text/template"
 
+	"golang.org/x/image/font"
+	"golang.org/x/image/font/basicfont"
+	"golang.org/x/image/math/fixed"
 	"rsc.io/qr"
 
 	"github.com/villapay/villapay/internal/atomicfile"
@@ -79,44 +83,36 @@ func QRFile(path string, code Code) error {
 
 // Sizes of a picture, in pixels (PNG) or units (SVG).
 const (
-	module = 8 // side of one square of the code
-	quiet  = 4 // white around the code, in modules
-	dot    = 2 // side of one dot of the caption's letters
-	lead   = 11 * dot
+	module = 8  // side of one square of the code
+	quiet  = 4  // white around the code, in modules
+	letter = 7  // a letter of the caption, with the blank beside it
+	lead   = 18 // from one line of the caption to the next
+	ascent = 13 // of a letter, above its base line
 )
 
 // layout wraps a caption to a code's width and returns the picture's size: the
 // code with its white around it, and the caption below that.
 func layout(c *qr.Code, caption string) (lines []string, w, h int) {
 	w = (c.Size + 2*quiet) * module
-	lines = wrap(caption, (w-2*module)/(letterWidth*dot))
+	lines = wrap(caption, (w-2*module)/letter)
 	return lines, w, w + len(lines)*lead
 }
 
 func drawPNG(c *qr.Code, caption string) ([]byte, error) {
 	lines, w, h := layout(c, caption)
 	picture := image.NewPaletted(image.Rect(0, 0, w, h), color.Palette{color.White, color.Black})
-	square := func(x, y, side int) {
-		for dy := range side {
-			for dx := range side {
-				picture.SetColorIndex(x+dx, y+dy, 1)
-			}
-		}
-	}
 	for y := range c.Size {
 		for x := range c.Size {
 			if c.Black(x, y) {
-				square((x+quiet)*module, (y+quiet)*module, module)
+				at := image.Pt(x+quiet, y+quiet).Mul(module)
+				draw.Draw(picture, image.Rectangle{at, at.Add(image.Pt(module, module))}, image.Black, image.Point{}, draw.Src)
 			}
 		}
 	}
 	for i, line := range lines {
-		left := (w - len(line)*letterWidth*dot) / 2
-		for at := range len(line) {
-			letterDots(line[at], func(x, y int) {
-				square(left+(at*letterWidth+x)*dot, w+i*lead+y*dot, dot)
-			})
-		}
+		d := font.Drawer{Dst: picture, Src: image.Black, Face: basicfont.Face7x13}
+		d.Dot = fixed.P((w-len(line)*letter)/2, w+i*lead+ascent)
+		d.DrawString(line)
 	}
 	var out bytes.Buffer
 	err := png.Encode(&out, picture)
@@ -143,7 +139,7 @@ func drawSVG(c *qr.Code, caption string) []byte {
 	out.WriteString(`"/>` + "\n")
 	for i, line := range lines {
 		fmt.Fprintf(&out, `<text x="%d" y="%d" font-family="sans-serif" font-size="%d" text-anchor="middle">%s</text>`+"\n",
-			w/2, w+i*lead+7*dot, 7*dot, template.HTMLEscapeString(line))
+			w/2, w+i*lead+ascent, ascent, template.HTMLEscapeString(line))
 	}
 	out.WriteString("</svg>\n")
 	return out.Bytes()
