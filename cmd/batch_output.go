@@ -21,7 +21,7 @@ import (
 // one goroutine at a time.
 type batchOutput struct {
 	app    *app
-	format string
+	format config.Format
 	csv    *render.CSV
 	bar    *progressbar.ProgressBar // nil where it would be in the way
 	total  int
@@ -58,7 +58,7 @@ const (
 	narrowBar = 60 // columns below which the bar itself is left out
 )
 
-func (a *app) newBatchOutput(format string, total int) (*batchOutput, error) {
+func (a *app) newBatchOutput(format config.Format, total int) (*batchOutput, error) {
 	o := &batchOutput{app: a, format: format, total: total, start: a.Now()}
 	if format == "csv" {
 		table, err := render.NewCSV(a.writer(), render.List{})

@@ -91,7 +91,7 @@ func worst(checks []check) error {
 	return nil
 }
 
-func (c *doctor) show(ctx context.Context, format string, checks []check) error {
+func (c *doctor) show(ctx context.Context, format config.Format, checks []check) error {
 	if format != "table" {
 		return c.app.writeValue(ctx, format, checks)
 	}

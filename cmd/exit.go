@@ -209,10 +209,10 @@ func (a *app) jsonErrors() bool {
 		format = "json"
 	}
 	if format == "" {
-		format = a.Getenv("VILLAPAY_OUTPUT")
+		format = config.Format(a.Getenv("VILLAPAY_OUTPUT"))
 	}
 	if format == "" && a.config != nil {
-		format = a.config.Output.Value
+		format = config.Format(a.config.Output.Value)
 	}
 	return format == "json"
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/villapay/villapay/internal/config"
 	"github.com/villapay/villapay/internal/ledger"
 	"github.com/villapay/villapay/internal/payment"
 	"github.com/villapay/villapay/internal/render"
@@ -74,7 +75,7 @@ func (c *orderStatus) run(ctx context.Context, orderIDs []string) error {
 }
 
 // show writes what was found; one order is shown in full width.
-func (c *orderStatus) show(ctx context.Context, format string, reports []payment.Report) error {
+func (c *orderStatus) show(ctx context.Context, format config.Format, reports []payment.Report) error {
 	var found []ledger.Payment
 	for _, r := range reports {
 		if r.Found {
@@ -159,7 +160,7 @@ func values(payments []ledger.Payment) iter.Seq2[ledger.Payment, error] {
 
 // showPayments writes a list of payments in a format, streamed where that is
 // possible.
-func (a *app) showPayments(ctx context.Context, format string, list render.List, payments iter.Seq2[ledger.Payment, error]) error {
+func (a *app) showPayments(ctx context.Context, format config.Format, list render.List, payments iter.Seq2[ledger.Payment, error]) error {
 	switch format {
 	case "json", "yaml":
 		return a.writeJSONList(ctx, format, payments)

@@ -16,43 +16,56 @@ import (
 	"github.com/villapay/villapay/internal/render"
 )
 
-// format is the output format that a command writes: what the flag says, else
-// what the configuration says. A format the command lacks is refused where it
-// was asked for on the command line; a general wish for it (VILLAPAY_OUTPUT, the
-// config file) falls back to the command's own default, the first one.
-func (a *app) format(has ...string) (string, error) {
-	if a.flags.jq != "" {
-		if a.flags.output != "" && a.flags.output != "json" {
-			return "", usageError("leave -o away", "--jq works on JSON, not on %s", a.flags.output)
-		}
-		if !slices.Contains(has, "json") {
-			return "", usageError("", "this command has no JSON output for --jq to filter")
-		}
-		query, err := render.JQ(a.flags.jq)
-		if err != nil {
-			return "", usageError("see https://jqlang.org/manual", "--jq: %s", err)
-		}
-		a.query = query
-		return "json", nil
-	}
-	if asked := a.flags.output; asked != "" {
-		if !slices.Contains(has, asked) {
-			return "", usageError("choose one of "+strings.Join(has, ", "), "this command has no %s output", asked)
-		}
+// format returns the output format that a command writes: what the flag says,
+// else what the configuration says. has[0] is the command's default. A format
+// that the command lacks is a usage error if a flag asks for it; one that is
+// inherited (VILLAPAY_OUTPUT, the config file) falls back to the default.
+func (a *app) format(has ...config.Format) (config.Format, error) {
+	asked := a.flags.output
+	switch {
+	case a.flags.jq != "":
+		return config.FormatJSON, a.compileQuery(has)
+	case asked != "" && !slices.Contains(has, asked):
+		return "", usageError("choose one of "+formatNames(has), "this command has no %s output", asked)
+	case asked != "":
 		return asked, nil
 	}
 	settings, err := a.settings()
 	if err != nil {
 		return "", err
 	}
-	if wish := settings.Output.Value; slices.Contains(has, wish) {
-		return wish, nil
+	if inherited := config.Format(settings.Output.Value); slices.Contains(has, inherited) {
+		return inherited, nil
 	}
 	return has[0], nil
 }
 
+// compileQuery compiles --jq for a command that has these formats.
+func (a *app) compileQuery(has []config.Format) error {
+	if asked := a.flags.output; asked != "" && asked != config.FormatJSON {
+		return usageError("omit -o", "--jq works on JSON, not on %s", asked)
+	}
+	if !slices.Contains(has, config.FormatJSON) {
+		return usageError("", "this command has no JSON output for --jq to filter")
+	}
+	query, err := render.JQ(a.flags.jq)
+	if err != nil {
+		return usageError("see https://jqlang.org/manual", "--jq: %s", err)
+	}
+	a.query = query
+	return nil
+}
+
+func formatNames(formats []config.Format) string {
+	names := make([]string, len(formats))
+	for i, f := range formats {
+		names[i] = string(f)
+	}
+	return strings.Join(names, ", ")
+}
+
 // formatAnyway is format for commands that work with a broken configuration too.
-func (a *app) formatAnyway(has ...string) (string, error) {
+func (a *app) formatAnyway(has ...config.Format) (config.Format, error) {
 	format, err := a.format(has...)
 	if _, ok := errors.AsType[*config.Error](err); ok {
 		return has[0], nil
@@ -62,7 +75,7 @@ func (a *app) formatAnyway(has ...string) (string, error) {
 
 // showPayment writes one payment in a format, and its code to a file where that
 // was asked for. withCode also draws the code at a terminal, under the table.
-func (a *app) showPayment(ctx context.Context, format string, p ledger.Payment, code codeFlags, withCode bool) error {
+func (a *app) showPayment(ctx context.Context, format config.Format, p ledger.Payment, code codeFlags, withCode bool) error {
 	for _, w := range p.Warnings {
 		a.warn("%s", w.Message)
 	}
@@ -76,15 +89,15 @@ func (a *app) showPayment(ctx context.Context, format string, p ledger.Payment, 
 	return unwritten
 }
 
-func (a *app) showAs(ctx context.Context, format string, p ledger.Payment, code codeFlags, withCode bool) error {
+func (a *app) showAs(ctx context.Context, format config.Format, p ledger.Payment, code codeFlags, withCode bool) error {
 	switch format {
-	case "json", "yaml":
+	case config.FormatJSON, config.FormatYAML:
 		raw, err := render.PaymentJSON(a.view(p))
 		if err != nil {
 			return err
 		}
 		return a.writeJSON(ctx, format, raw)
-	case "qr":
+	case config.FormatQR:
 		return a.drawCode(p, code, a.Err)
 	}
 	if err := render.Payment(a.writer(), a.screen(), p, a.live()); err != nil {

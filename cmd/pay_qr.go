@@ -95,7 +95,7 @@ func (c *payQR) run(ctx context.Context, args []string) error {
 
 // show prints the payment and ends the command as its state asks. A live view
 // shows it by itself.
-func (c *payQR) show(ctx context.Context, service *payment.Service, format string, p ledger.Payment) error {
+func (c *payQR) show(ctx context.Context, service *payment.Service, format config.Format, p ledger.Payment) error {
 	if c.key != "" && p.State == ledger.Expired {
 		c.app.warn("the payment with this key has expired; another key, or none, makes another order")
 	}

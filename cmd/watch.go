@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/villapay/villapay/internal/config"
 	"github.com/villapay/villapay/internal/ledger"
 	"github.com/villapay/villapay/internal/payment"
 	"github.com/villapay/villapay/internal/render"
@@ -14,7 +15,7 @@ import (
 // watchOrder follows one order until it is settled: at a terminal as a live
 // view, piped as a line for each change. own is the payment that has been shown
 // already, which is then the one to follow; the zero Payment where none has.
-func (a *app) watchOrder(ctx context.Context, service *payment.Service, format, orderID string, own ledger.Payment) error {
+func (a *app) watchOrder(ctx context.Context, service *payment.Service, format config.Format, orderID string, own ledger.Payment) error {
 	if a.hasView(service, format) {
 		return a.watchLive(ctx, service, orderID, own)
 	}
@@ -58,7 +59,7 @@ func whoTells(service *payment.Service) string {
 
 // hasView tells whether watching takes the whole terminal. It does not where
 // --debug writes to the same one, nor without a ledger to know the code from.
-func (a *app) hasView(service *payment.Service, format string) bool {
+func (a *app) hasView(service *payment.Service, format config.Format) bool {
 	return format == "table" && service.Ledger != nil && a.OutTTY && a.Getenv("TERM") != "dumb" && (!a.debugging() || !a.ErrTTY)
 }
 
@@ -80,7 +81,7 @@ func (a *app) watched(service *payment.Service, report payment.Report) error {
 }
 
 // changes makes what writes one line, or document, for each change.
-func (a *app) changes(ctx context.Context, format string) (func(ledger.Payment) error, error) {
+func (a *app) changes(ctx context.Context, format config.Format) (func(ledger.Payment) error, error) {
 	switch format {
 	case "csv":
 		table, err := render.NewCSV(a.writer(), render.List{})

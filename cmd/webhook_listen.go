@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/villapay/villapay/internal/config"
 	"github.com/villapay/villapay/internal/render"
 	"github.com/villapay/villapay/internal/sanitize"
 	"github.com/villapay/villapay/internal/webhook"
@@ -95,13 +96,13 @@ func (c *webhookListen) announce(addr net.Addr, env string) {
 
 // print shows one event. It is recorded already: a write that fails is told and
 // loses nothing.
-func (c *webhookListen) print(ctx context.Context, format string, e webhook.Event) {
+func (c *webhookListen) print(ctx context.Context, format config.Format, e webhook.Event) {
 	if err := c.line(ctx, format, e); err != nil {
 		c.app.warn("%s; the event is recorded", err)
 	}
 }
 
-func (c *webhookListen) line(ctx context.Context, format string, e webhook.Event) error {
+func (c *webhookListen) line(ctx context.Context, format config.Format, e webhook.Event) error {
 	if format == "json" {
 		raw, err := json.Marshal(e)
 		if err != nil {

@@ -39,7 +39,7 @@ type key struct {
 func topKeys() []key {
 	return []key{
 		{name: "env", builtIn: Dev, check: checkName},
-		{name: "output", builtIn: "table", check: oneOf(Outputs()...)},
+		{name: "output", builtIn: string(FormatTable), check: oneOf(Formats()...)},
 		{name: "ledger", builtIn: "sqlite", check: checkLedger},
 	}
 }
@@ -76,8 +76,22 @@ func envKeys() []key {
 // ledger, which stand at the top of the file and hold for all of them.
 func Keys() []string { return append(names(envKeys()), "output", "ledger") }
 
-// Outputs lists the output formats.
-func Outputs() []string { return []string{"table", "json", "yaml", "csv", "qr"} }
+// Format is an output format.
+type Format string
+
+// The output formats.
+const (
+	FormatTable Format = "table"
+	FormatJSON  Format = "json"
+	FormatYAML  Format = "yaml"
+	FormatCSV   Format = "csv"
+	FormatQR    Format = "qr"
+)
+
+// Formats lists the output formats, in the order in which help shows them.
+func Formats() []string {
+	return []string{string(FormatTable), string(FormatJSON), string(FormatYAML), string(FormatCSV), string(FormatQR)}
+}
 
 // BuiltIns lists the built-in environments.
 func BuiltIns() []string { return []string{Dev, Prod, Sandbox} }
