@@ -221,11 +221,10 @@ func (a *app) writeCodeFile(p ledger.Payment, flags codeFlags) error {
 		return err
 	}
 	err = noCode(render.QRFile(flags.file, code))
-	var refused *failure
-	switch {
-	case errors.As(err, &refused):
+	if _, ok := errors.AsType[*failure](err); ok {
 		return err
-	case err != nil:
+	}
+	if err != nil {
 		return &outputError{err}
 	}
 	a.note("wrote %s (%s)", flags.file, code.Caption)

@@ -100,7 +100,7 @@ func TestWatchEnds(t *testing.T) {
 		code int
 		text string
 	}{
-		"short-expiry": {8, "expired, not paid"}, "failed-order": {5, "the bank refused the order"}, "paid": {0, "PAID"},
+		"short-expiry": {8, "expired, not paid"}, "failed-order": {5, "the bank rejected the order"}, "paid": {0, "PAID"},
 	} {
 		t.Run(id, func(t *testing.T) {
 			t.Parallel()

@@ -3,6 +3,7 @@ package render
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"io"
 	"iter"
 	"strconv"
@@ -37,7 +38,7 @@ func stateWord(state ledger.State) (string, style) {
 	case ledger.Expired:
 		return "expired, not paid", plainText
 	case ledger.Cancelled:
-		return "cancelled", plainText
+		return "canceled", plainText
 	case ledger.Refunded:
 		return "refunded", plainText
 	}
@@ -53,6 +54,7 @@ func StateColored(s Screen, state ledger.State) string {
 
 // meaning is what a state asks of the person who reads it.
 func meaning(p ledger.Payment) string {
+	again := fmt.Sprintf("`villapay pay qr %s --source %s -e %s`", p.OrderID, p.Source, p.Env)
 	switch p.State {
 	case ledger.Sending:
 		return "no answer yet"
@@ -60,19 +62,24 @@ func meaning(p ledger.Payment) string {
 		if p.Error != nil && p.Error.Code == "reversed" {
 			return "the bank took the payment back"
 		}
-		return "the bank refused the order"
+		return "the bank rejected the order"
 	case ledger.Rejected:
 		if p.Error != nil && p.Error.Retryable {
-			return "nothing was made; run it again"
+			return "nothing was made; run " + again + " again"
 		}
 		return "nothing was made"
 	case ledger.Unknown:
-		return "it may have been made; run it again, that is safe"
+		return "it may have been made; run " + again + " again, that is safe"
 	case ledger.Awaiting:
 		if p.ReplacedBy != "" {
 			return "replaced by a newer order, do not use this one's code"
 		}
-	case ledger.Paid, ledger.Expired, ledger.Cancelled, ledger.Refunded:
+	case ledger.Expired:
+		if p.ReplacedBy == "" {
+			return "run " + again + " for a new code"
+		}
+		return "replaced by a newer order"
+	case ledger.Paid, ledger.Cancelled, ledger.Refunded:
 	}
 	return ""
 }
@@ -128,8 +135,8 @@ func paymentRows(s Screen, p ledger.Payment, live bool) sheetRows {
 	order := orderOf(p)
 	rows.addStyled("Order", s.Text(p.OrderID), bold)
 	rows.addStyled("State", s.Text(state), color)
-	if p.State == ledger.Awaiting { // such as declined, which leaves it payable
-		rows.add("Bank state", s.Text(p.BankState))
+	if p.State == ledger.Awaiting {
+		rows.add("Bank state", s.Text(bankState(p)))
 	}
 	rows.addStyled("Amount", s.Text(TableMoney(p.Amount, p.Currency)), bold)
 	rows.add("Source", s.Text(string(p.Source)))
@@ -154,6 +161,14 @@ func paymentRows(s Screen, p ledger.Payment, live bool) sheetRows {
 	}
 	rows.add("Known", known(s, p))
 	return rows
+}
+
+// bankState is what the bank said of an attempt to pay.
+func bankState(p ledger.Payment) string {
+	if strings.EqualFold(p.BankState, "declined") {
+		return p.BankState + ": the customer can try again"
+	}
+	return p.BankState
 }
 
 // expiry is when an order that can still be paid stops being payable, or when
@@ -207,7 +222,7 @@ func orderOf(p ledger.Payment) *api.Order {
 }
 
 // failureOf is why a payment came to nothing: why there is no order, or why the
-// bank refused the one there is; nil where neither happened.
+// bank rejected the one there is; nil where neither happened.
 func failureOf(p ledger.Payment) *ledger.Failure {
 	if p.Error != nil || p.State != ledger.Failed {
 		return p.Error

@@ -128,6 +128,7 @@ func gallery(t *testing.T) []ledger.Payment {
 		with(base, func(p *ledger.Payment) { p.OrderID, p.State, p.ExpiresAt = "forever-1", ledger.Awaiting, time.Time{} }),
 		with(base, func(p *ledger.Payment) { p.OrderID, p.State = "cancelled-1", ledger.Cancelled }),
 		with(base, func(p *ledger.Payment) { p.OrderID, p.State, p.Replayed = "refunded-1", ledger.Refunded, true }),
+		with(base, func(p *ledger.Payment) { p.OrderID, p.BankState = "declined-1", "Declined" }),
 	}
 }
 
