@@ -17,8 +17,11 @@ const noBreak = "\ue000"
 const exact = "2006-01-02 15:04:05" + noBreak + "-07"
 
 // FormatTime is a time in JSON, YAML and CSV: RFC 3339 with milliseconds, in
-// Bangkok's zone.
+// Bangkok's zone; "" for the zero time.
 func FormatTime(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
 	return t.In(api.Bangkok).Format("2006-01-02T15:04:05.000-07:00")
 }
 

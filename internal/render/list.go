@@ -7,7 +7,6 @@ import (
 	"iter"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/villapay/villapay/internal/ledger"
 	"github.com/villapay/villapay/internal/sanitize"
@@ -74,17 +73,10 @@ func listValues(p ledger.Payment) []string {
 	}
 	return []string{
 		p.OrderID, string(p.Source), string(p.State), p.BankID, p.Amount.String(), p.Currency,
-		timeOrEmpty(p.CreatedAt), timeOrEmpty(p.ExpiresAt), p.Env, failure.Code, failure.Message,
-		orderOf(p).ReferenceOrder, p.ChargeID, timeOrEmpty(p.PaidAt), p.PaidBy, p.BankState,
-		timeOrEmpty(p.RecordedAt), p.ReplacedBy, strings.Join(codes, " "),
+		FormatTime(p.CreatedAt), FormatTime(p.ExpiresAt), p.Env, failure.Code, failure.Message,
+		orderOf(p).ReferenceOrder, p.ChargeID, FormatTime(p.PaidAt), p.PaidBy, p.BankState,
+		FormatTime(p.RecordedAt), p.ReplacedBy, strings.Join(codes, " "),
 	}
-}
-
-func timeOrEmpty(t time.Time) string {
-	if t.IsZero() {
-		return ""
-	}
-	return FormatTime(t)
 }
 
 // chosen returns the indexes of the list's columns, or of its format's own.

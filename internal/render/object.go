@@ -158,12 +158,7 @@ func expiresIn(v View) *int64 {
 	return &left
 }
 
-func timeOrNull(t time.Time) *string {
-	if t.IsZero() {
-		return nil
-	}
-	return textOrNull(FormatTime(t))
-}
+func timeOrNull(t time.Time) *string { return textOrNull(FormatTime(t)) }
 
 func textOrNull(text string) *string {
 	if text == "" {

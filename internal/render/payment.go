@@ -274,12 +274,9 @@ func Events(w io.Writer, s Screen, events []ledger.Event) error {
 	}
 	rows := make([][]cell, len(events))
 	for i, e := range events {
-		rows[i] = []cell{
-			s.timeCell(e.At),
-			{text: s.Text(e.Kind)},
-			{text: s.Text(e.Actor)},
-			{text: s.Text(e.Note)},
-			{text: s.Text(e.RequestID)},
+		rows[i] = []cell{s.timeCell(e.At)}
+		for _, text := range []string{e.Kind, e.Actor, e.Note, e.RequestID} {
+			rows[i] = append(rows[i], cell{text: s.Text(text)})
 		}
 	}
 	return grid(w, s, columns, all(rows))

@@ -33,8 +33,8 @@ const pictureMode = 0o666
 // knows the suffix (else [ErrFileSuffix]), the path is no directory or device,
 // and its directory takes a new file (tried, and removed again).
 func CheckQRFile(path string) error {
-	if fileSuffix(path) == "" {
-		return fmt.Errorf("%q: %w", path, ErrFileSuffix)
+	if _, err := fileSuffix(path); err != nil {
+		return err
 	}
 	probe, err := atomicfile.Create(path, pictureMode)
 	if err != nil {
@@ -46,21 +46,21 @@ func CheckQRFile(path string) error {
 	return probe.Close()
 }
 
-func fileSuffix(path string) string {
-	switch suffix := strings.ToLower(filepath.Ext(path)); suffix {
-	case ".png", ".svg":
-		return suffix
+func fileSuffix(path string) (string, error) {
+	suffix := strings.ToLower(filepath.Ext(path))
+	if suffix != ".png" && suffix != ".svg" {
+		return "", fmt.Errorf("%q: %w", path, ErrFileSuffix)
 	}
-	return ""
+	return suffix, nil
 }
 
 // QRFile writes a code as a picture with its caption under it, PNG or SVG by the
 // path's suffix. The file is there whole or not at all; an older one is
 // replaced. A text that no code holds is a [*TooLong].
 func QRFile(path string, code Code) error {
-	suffix := fileSuffix(path)
-	if suffix == "" {
-		return fmt.Errorf("%q: %w", path, ErrFileSuffix)
+	suffix, err := fileSuffix(path)
+	if err != nil {
+		return err
 	}
 	c, err := encode(code.Text, qr.M)
 	if err != nil {

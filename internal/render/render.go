@@ -10,6 +10,7 @@
 package render
 
 import (
+	"cmp"
 	"io"
 	"strings"
 	"time"
@@ -32,19 +33,9 @@ type Screen struct {
 	Local *time.Location // the machine's zone, shown beside Bangkok's where it differs; may be nil
 }
 
-func (s Screen) columns() int {
-	if s.Columns <= 0 {
-		return 80
-	}
-	return s.Columns
-}
+func (s Screen) columns() int { return cmp.Or(max(0, s.Columns), 80) }
 
-func (s Screen) rows() int {
-	if s.Rows <= 0 {
-		return 24
-	}
-	return s.Rows
-}
+func (s Screen) rows() int { return cmp.Or(max(0, s.Rows), 24) }
 
 // legacy reports whether the terminal reads bytes in another character set than
 // UTF-8. There a Thai letter's bytes hold 0x9B, which is a control sequence

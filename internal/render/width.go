@@ -20,24 +20,14 @@ func clusters(text string, yield func(cluster string, cells int)) {
 // keycaps, as terminals that know them draw them.
 func clusterWidth(cluster string) int {
 	width := 0
-	for _, r := range cluster {
+	for i, r := range cluster {
+		emoji := r == '\u200d' || r == '\ufe0f' || (r >= 0x1f1e6 && r <= 0x1f1ff) || (r >= 0x1f3fb && r <= 0x1f3ff)
+		if i > 0 && emoji {
+			return 2
+		}
 		width += displaywidth.Rune(r)
 	}
-	if emojiSequence(cluster) {
-		return 2
-	}
 	return width
-}
-
-// emojiSequence reports whether several runes make one emoji.
-func emojiSequence(cluster string) bool {
-	for i, r := range cluster {
-		joined := r == '\u200d' || r == '\ufe0f' || (r >= 0x1f1e6 && r <= 0x1f1ff) || (r >= 0x1f3fb && r <= 0x1f3ff)
-		if i > 0 && joined {
-			return true
-		}
-	}
-	return false
 }
 
 func printableASCII(text string) bool {
@@ -54,9 +44,8 @@ func width(text string) int {
 	return total
 }
 
-// widest is the width of the widest part of text, parted at any of the
-// separators: of its lines, or of its words, below which wrapping has to break
-// one.
+// widest is the width of the widest part of text, split at any of the separators:
+// of its lines, or of its words, below which wrapping has to break one.
 func widest(text, separators string) int {
 	cells := 0
 	for part := range strings.FieldsFuncSeq(text, func(r rune) bool { return strings.ContainsRune(separators, r) }) {
@@ -86,7 +75,7 @@ func wrapLine(text string, limit int) []string {
 		line.Reset()
 		used = 0
 	}
-	for i, word := range strings.Split(unglued(text, limit), " ") {
+	for i, word := range strings.Split(allowBreaks(text, limit), " ") {
 		cells := width(word)
 		if i > 0 {
 			if used > 0 && used+1+cells > limit {
@@ -113,8 +102,8 @@ func wrapLine(text string, limit int) []string {
 	return lines
 }
 
-// unglued lets go of what should stay on one line but has no room there.
-func unglued(text string, limit int) string {
+// allowBreaks breaks what should stay on one line but has no room there.
+func allowBreaks(text string, limit int) string {
 	if !strings.Contains(text, noBreak) {
 		return text
 	}
@@ -140,10 +129,10 @@ func Truncate(s Screen, text string) string {
 			kept += cluster
 		}
 	})
-	if s.legacy() {
-		return kept + "~"
+	if !s.legacy() {
+		return kept + "…"
 	}
-	return kept + "…"
+	return kept + "~"
 }
 
 // Wrap sanitizes text and breaks it, at blanks where it can, into lines that fit
