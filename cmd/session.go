@@ -9,7 +9,7 @@ import (
 	"github.com/villapay/villapay/internal/api"
 	"github.com/villapay/villapay/internal/auth"
 	"github.com/villapay/villapay/internal/config"
-	"github.com/villapay/villapay/internal/render"
+	"github.com/villapay/villapay/internal/sanitize"
 	"github.com/villapay/villapay/internal/secret"
 )
 
@@ -132,7 +132,7 @@ func (a *app) warnText(text string) {
 	first, rest, _ := strings.Cut(strings.TrimSpace(text), "\n")
 	a.warn("%s", first)
 	for line := range strings.Lines(rest) {
-		fmt.Fprintln(a.Err, render.Visible(strings.TrimRight(line, "\n")))
+		fmt.Fprintln(a.Err, sanitize.Text(strings.TrimRight(line, "\n")))
 	}
 }
 

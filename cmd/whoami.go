@@ -8,6 +8,7 @@ import (
 	"github.com/villapay/villapay/internal/auth"
 	"github.com/villapay/villapay/internal/order"
 	"github.com/villapay/villapay/internal/render"
+	"github.com/villapay/villapay/internal/sanitize"
 )
 
 // whoami reports who is signed in, where the tokens are, and until when.
@@ -86,9 +87,9 @@ func (c *whoami) rows(s auth.Status, bankKey string) [][]string {
 		"keyring":     "encrypted in " + s.Path + ", its key in the keyring",
 		"file":        "unencrypted in " + s.Path,
 	}[s.Store]
-	rows := [][]string{{"User", render.Visible(s.Username)}, {"Environment", s.Env}, {"User pool", render.Visible(s.UserPoolID)}, {"Tokens kept", kept}}
+	rows := [][]string{{"User", sanitize.Text(s.Username)}, {"Environment", s.Env}, {"User pool", sanitize.Text(s.UserPoolID)}, {"Tokens kept", kept}}
 	if !s.ExpiresAt.IsZero() {
-		until := render.Stamp(s.ExpiresAt) + " (" + render.In(c.app.Now(), s.ExpiresAt) + ")"
+		until := render.FormatTime(s.ExpiresAt) + " (" + render.In(c.app.Now(), s.ExpiresAt) + ")"
 		if s.Renewable {
 			until += ", renewed by itself"
 		}

@@ -10,7 +10,6 @@ import (
 
 	"github.com/spf13/viper"
 
-	"github.com/villapay/villapay/internal/api"
 	"github.com/villapay/villapay/internal/order"
 	"github.com/villapay/villapay/internal/secret"
 )
