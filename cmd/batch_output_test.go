@@ -22,7 +22,7 @@ func telling(t *testing.T, tty bool, format string) (*batchOutput, *bytes.Buffer
 	var stderr bytes.Buffer
 	a := &app{Program: &Program{
 		Out: &bytes.Buffer{}, Err: &stderr, ErrTTY: tty, OutTTY: tty, Now: time.Now,
-		Getenv: func(string) string { return "" }, Size: func() (int, int) { return 80, 24 },
+		LookupEnv: func(string) (string, bool) { return "", false }, Size: func() (int, int) { return 80, 24 },
 	}}
 	out, err := a.newBatchOutput(format, 100)
 	if err != nil {

@@ -57,7 +57,7 @@ func (a *app) close() error {
 // settings reads the configuration once.
 func (a *app) settings() (*config.Config, error) {
 	if a.config == nil {
-		loaded, err := config.Load(a.Getenv, config.Flags{Env: a.flags.env, Timeout: a.flags.timeout})
+		loaded, err := config.Load(a.LookupEnv, config.Flags{Env: a.flags.env, Timeout: a.flags.timeout})
 		if err != nil {
 			return nil, err
 		}
@@ -69,7 +69,7 @@ func (a *app) settings() (*config.Config, error) {
 	return a.config, nil
 }
 
-func (a *app) stateDir() (string, error) { return config.StateDir(a.Getenv) }
+func (a *app) stateDir() (string, error) { return config.StateDir(a.LookupEnv) }
 
 // log is the log in the state directory. A log that cannot be written
 // never stops a payment.
@@ -91,6 +91,9 @@ func (a *app) openLedger(ctx context.Context) (*ledger.Ledger, error) {
 	}
 	settings, err := a.settings()
 	if err != nil {
+		return nil, err
+	}
+	if err := settings.Require("ledger"); err != nil {
 		return nil, err
 	}
 	if settings.Ledger.Reveal() == "none" {

@@ -125,7 +125,7 @@ func docEnv(t *testing.T, dir string) []string {
 	t.Helper()
 	m := newMachine(t)
 	return append(m.env, "HOME="+dir, "VILLAPAY_CONFIG_DIR="+filepath.Join(dir, ".config/villapay"), "VILLAPAY_STATE_DIR="+filepath.Join(dir, ".local/state/villapay"),
-		"VILLAPAY_TOKEN=", "USER=ann", "TZ=Asia/Bangkok", "TERM=xterm-256color", "LANG=C.UTF-8", "LC_ALL=")
+		"VILLAPAY_TOKEN="+unset, "USER=ann", "TZ=Asia/Bangkok", "TERM=xterm-256color", "LANG=C.UTF-8", "LC_ALL=")
 }
 
 // serveVilla puts a stand-in in the place of the dev environment and its sign-in.

@@ -188,7 +188,7 @@ func (c *doctor) signIn(ctx context.Context, settings *config.Config) check {
 	if settings.Profile.Sandbox {
 		return ok("sign-in", "not needed")
 	}
-	session, err := c.app.openSession()
+	session, err := c.app.currentSession()
 	if err != nil {
 		return failed("sign-in", err)
 	}

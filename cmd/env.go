@@ -66,7 +66,7 @@ func newEnvUse(a *app) *cobra.Command {
 }
 
 func (c *envUse) run(ctx context.Context, args []string) error {
-	if err := config.Use(ctx, c.app.Getenv, args[0]); err != nil {
+	if err := config.Use(ctx, c.app.LookupEnv, args[0]); err != nil {
 		return err
 	}
 	if forced := c.app.Getenv("VILLAPAY_ENV"); forced != "" && forced != args[0] {
@@ -131,7 +131,7 @@ func (c *envAdd) run(ctx context.Context, args []string) error {
 	if c.baseURL == "" {
 		return usageError("add --base-url https://…", "an environment needs its base URL")
 	}
-	if err := config.Add(ctx, c.app.Getenv, args[0], c.baseURL, c.live); err != nil {
+	if err := config.Add(ctx, c.app.LookupEnv, args[0], c.baseURL, c.live); err != nil {
 		return err
 	}
 	c.app.note("added %s; select it with `villapay env use %s`", args[0], args[0])
@@ -154,7 +154,7 @@ environment. Secrets never enter the file.`,
 }
 
 func (c *envSet) run(ctx context.Context, args []string) error {
-	return config.Set(ctx, c.app.Getenv, c.app.flags.env, args[0], args[1])
+	return config.Set(ctx, c.app.LookupEnv, c.app.flags.env, args[0], args[1])
 }
 
 // envUnset takes one value back.
@@ -170,7 +170,7 @@ func newEnvUnset(a *app) *cobra.Command {
 }
 
 func (c *envUnset) run(ctx context.Context, args []string) error {
-	removed, err := config.Unset(ctx, c.app.Getenv, c.app.flags.env, args[0])
+	removed, err := config.Unset(ctx, c.app.LookupEnv, c.app.flags.env, args[0])
 	if err == nil && !removed {
 		c.app.note("%s is not set in the file", args[0])
 	}
@@ -190,7 +190,7 @@ func newEnvRemove(a *app) *cobra.Command {
 }
 
 func (c *envRemove) run(ctx context.Context, args []string) error {
-	if err := config.Remove(ctx, c.app.Getenv, args[0]); err != nil {
+	if err := config.Remove(ctx, c.app.LookupEnv, args[0]); err != nil {
 		return err
 	}
 	c.app.note("removed %s", args[0])

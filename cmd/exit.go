@@ -175,8 +175,12 @@ func explainSignIn(e *auth.Error) *failure {
 
 func explainConfig(e *config.Error) *failure {
 	f := &failure{Code: "config", Message: e.Error(), Hint: e.Hint, ExitCode: exitConfig}
-	if e.Kind == config.KindUsage {
+	switch e.Kind {
+	case config.KindUsage:
 		f.Code, f.ExitCode = "usage", exitUsage
+	case config.KindSignIn:
+		f.Code, f.ExitCode = "sign_in", exitDenied
+	case config.KindConfig:
 	}
 	return f
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/villapay/villapay/internal/auth"
+	"github.com/villapay/villapay/internal/config"
 	"github.com/villapay/villapay/internal/render"
 )
 
@@ -33,11 +34,15 @@ type Program struct {
 	viewing atomic.Bool // a live view has the terminal
 	counted atomic.Bool // a progress bar tells how far it is
 
-	Getenv func(string) string
-	Now    func() time.Time
-	Local  *time.Location // the machine's own zone
-	Build  Build
+	LookupEnv func(name string) (value string, set bool)
+	Environ   func() []string
+	Now       func() time.Time
+	Local     *time.Location // the machine's own zone
+	Build     Build
 }
+
+// Getenv returns a variable, trimmed, "" if it is not set.
+func (p *Program) Getenv(name string) string { return config.LookupEnv(p.LookupEnv).Get(name) }
 
 // window tells a live view what happens to its window. The channels may be nil.
 type window struct {

@@ -75,6 +75,9 @@ func (c *login) run(ctx context.Context, _ []string) error {
 	if settings.Profile.Sandbox {
 		return errNoSignIn()
 	}
+	if err := settings.Require("auth"); err != nil {
+		return err
+	}
 	if err := needsPool(settings.Profile); err != nil {
 		return err
 	}
@@ -124,11 +127,11 @@ func (c *login) saveBankKey(ctx context.Context, profile config.Profile) error {
 	if err != nil {
 		return err
 	}
-	key, err := secret.ParseKey(text.Reveal())
+	key, err := config.ParseSecretKey(text.Reveal())
 	if err != nil {
 		return usageError("", "%s", err)
 	}
-	if err := auth.CheckBankKey(key, profile.Live); err != nil {
+	if err := profile.CheckSecretKey(key); err != nil {
 		return &localError{err: err, hint: "give the secret key of environment " + profile.Name + ", or select another with -e"}
 	}
 	store, err := c.app.tokenStore()

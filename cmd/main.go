@@ -30,10 +30,10 @@ func Main() int {
 		In: os.Stdin, Out: os.Stdout, Err: os.Stderr,
 		InTTY: isTerminal(os.Stdin), OutTTY: isTerminal(os.Stdout), ErrTTY: isTerminal(os.Stderr),
 		Size: terminalSize, Window: watchWindow,
-		Getenv: os.Getenv,
-		Now:    time.Now,
-		Local:  time.Local, //nolint:gosmopolitan // shown beside Bangkok time where it differs
-		Build:  build(),
+		LookupEnv: os.LookupEnv, Environ: os.Environ,
+		Now:   time.Now,
+		Local: time.Local, //nolint:gosmopolitan // shown beside Bangkok time where it differs
+		Build: build(),
 	}
 	program.Heed = func() { heed(program, cancel) }
 	failWritesPlainly()

@@ -20,6 +20,7 @@ import (
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
 		"villapay": func() {
+			unsetVariables()
 			if os.Getenv(sessionVariable) != "" {
 				session()
 				return
@@ -45,6 +46,7 @@ func TestScripts(t *testing.T) {
 			"mode":    cmdMode,
 			"posts":   cmdPosts,
 			"replace": cmdReplace,
+			"unset":   cmdUnset,
 		},
 		Condition: scriptCondition,
 	})
@@ -173,4 +175,23 @@ func cmdReplace(ts *testscript.TestScript, _ bool, args []string) {
 	data, err := os.ReadFile(path)
 	ts.Check(err)
 	ts.Check(os.WriteFile(path, []byte(strings.ReplaceAll(string(data), args[0], args[1])), 0o600))
+}
+
+// unset is the value of a variable that a script has unset: testscript itself can
+// only make it empty, which villapay takes for a missing secret.
+const unset = "(unset)"
+
+// cmdUnset unsets variables for villapay: unset NAME...
+func cmdUnset(ts *testscript.TestScript, _ bool, args []string) {
+	for _, name := range args {
+		ts.Setenv(name, unset)
+	}
+}
+
+func unsetVariables() {
+	for _, variable := range os.Environ() {
+		if name, value, _ := strings.Cut(variable, "="); value == unset {
+			_ = os.Unsetenv(name)
+		}
+	}
 }

@@ -21,17 +21,36 @@ func errNoSignIn() error {
 // session is the selected environment's sign-in. Nothing is read or asked until a
 // token is needed.
 func (a *app) session() (api.Tokens, error) {
-	session, err := a.openSession()
+	session, err := a.currentSession()
 	if err != nil {
 		return nil, err
 	}
 	return session, nil
 }
 
+// currentSession is the session of VILLAPAY_TOKEN or of an earlier sign-in. A
+// token that is set and empty is an error.
+func (a *app) currentSession() (*auth.Session, error) {
+	settings, err := a.settings()
+	if err == nil {
+		_, err = settings.Token()
+	}
+	if err != nil {
+		return nil, err
+	}
+	return a.openSession()
+}
+
 func (a *app) openSession() (*auth.Session, error) {
 	settings, err := a.settings()
 	if err != nil {
 		return nil, err
+	}
+	token, _ := settings.Token()
+	if token.Empty() {
+		if err := settings.Require("auth"); err != nil {
+			return nil, err
+		}
 	}
 	client, err := a.signIn(settings, nil)
 	if err != nil {
@@ -41,7 +60,7 @@ func (a *app) openSession() (*auth.Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	return auth.NewSession(client, store, secret.New(a.Getenv("VILLAPAY_TOKEN"))), nil
+	return auth.NewSession(client, store, token), nil
 }
 
 // tokenStore is the file of sessions and bank keys. It is one for a run, so that
@@ -68,28 +87,21 @@ func (a *app) bankKey(ctx context.Context) (key secret.String, store string, err
 	if err != nil || settings.Profile.KBank.APIURL == "" {
 		return secret.String{}, "", err
 	}
-	profile, origin := settings.Profile, kbankVariable
-	if text := a.Getenv(kbankVariable); text != "" {
-		store = "environment"
-		key, err = secret.ParseKey(text)
-	} else {
-		tokens, storeErr := a.tokenStore()
-		if storeErr != nil {
-			return secret.String{}, "", storeErr
-		}
-		if key, store, err = tokens.BankKey(ctx, profile.KBank.APIURL); err != nil || store == "" {
-			return secret.String{}, store, err
-		}
-		origin = "the stored key for " + profile.KBank.APIURL
+	if _, set := a.LookupEnv(kbankVariable); set {
+		key, err = settings.KBankSecret()
+		return key, "environment", err
 	}
-	if err == nil {
-		err = auth.CheckBankKey(key, profile.Live)
-	}
+	tokens, err := a.tokenStore()
 	if err != nil {
-		return secret.String{}, store, &localError{
-			err:  fmt.Errorf("%s: %w", origin, err),
-			hint: "give the secret key of environment " + profile.Name + ": set " + kbankVariable + ", or run `villapay login --kbank-secret -e " + profile.Name + "`",
-		}
+		return secret.String{}, "", err
+	}
+	profile := settings.Profile
+	key, store, err = tokens.BankKey(ctx, profile.KBank.APIURL)
+	if err != nil || store == "" {
+		return secret.String{}, store, err
+	}
+	if err := profile.CheckSecretKey(key); err != nil { // live was changed since it was entered
+		return secret.String{}, store, &localError{err: fmt.Errorf("the key kept for %s: %w", profile.KBank.APIURL, err), hint: "run `villapay login --kbank-secret -e " + profile.Name + "`"}
 	}
 	return key, store, nil
 }

@@ -45,7 +45,7 @@ func signInMachine(t *testing.T, clientID string) (*machine, *cognito.Pool) {
 	t.Helper()
 	callback := unusedPort(t)
 	url, pool := serveSignIn(t, fmt.Sprintf("http://127.0.0.1:%d/callback", callback))
-	m := newMachine(t, "VILLAPAY_TOKEN=", "VILLAPAY_ENV=shop")
+	m := newMachine(t, "VILLAPAY_TOKEN="+unset, "VILLAPAY_ENV=shop")
 	config := "envs:\n  shop:\n    base_url: " + url + "\n    auth:\n      endpoint: " + url +
 		"\n      domain: " + url + "\n      callback_ports: [" + strconv.Itoa(callback) + "]" +
 		"\n      user_pool_id: " + cognito.PoolID + "\n      client_id: " + clientID + "\n"
@@ -197,7 +197,7 @@ func TestLoginWithoutATerminal(t *testing.T) {
 	if r := m.run(t, "login", "--web", "--with-token"); r.code != 2 {
 		t.Errorf("two ways: exit %d", r.code)
 	}
-	bare := newMachine(t, "VILLAPAY_TOKEN=")
+	bare := newMachine(t, "VILLAPAY_TOKEN="+unset)
 	if r := bare.run(t, "login"); r.code != 3 || !strings.Contains(r.stderr, "env set auth.client_id") || !strings.Contains(r.stderr, "env set auth.user_pool_id") {
 		t.Errorf("no pool: exit %d, %s", r.code, r.stderr)
 	}

@@ -148,7 +148,7 @@ func TestLiveConfirmation(t *testing.T) {
 			t.Parallel()
 			stand := serveSandbox(t, sandbox.Options{}, nil)
 			m := sandboxed(t, "VILLAPAY_ENV=shop", c.env)
-			m.with("VILLAPAY_ENV=").run(t, "env", "add", "shop", "--base-url", stand.url, "--live")
+			m.with("VILLAPAY_ENV="+unset).run(t, "env", "add", "shop", "--base-url", stand.url, "--live")
 			x := m.at(t, 100, 40, append([]string{"pay", "qr", "4925"}, strings.Fields(c.args)...)...)
 			if c.keys != "" {
 				x.see("Make a LIVE payment order for 4925 (qr) in shop? [y/N]")
@@ -170,7 +170,7 @@ func TestNoPromptWithoutATerminal(t *testing.T) {
 	t.Parallel()
 	stand := serveSandbox(t, sandbox.Options{}, nil)
 	m := sandboxed(t, "VILLAPAY_ENV=shop")
-	m.with("VILLAPAY_ENV=").run(t, "env", "add", "shop", "--base-url", stand.url, "--live")
+	m.with("VILLAPAY_ENV="+unset).run(t, "env", "add", "shop", "--base-url", stand.url, "--live")
 	c := m.with(sessionVariable+"=1").command(t, "pay", "qr", "4925")
 	c.Stdin = strings.NewReader("y\n")
 	x := startAt(t, 100, 40, c)

@@ -45,7 +45,7 @@ func (c *whoami) run(ctx context.Context, _ []string) error {
 	if settings.Profile.Sandbox {
 		return errNoSignIn()
 	}
-	session, err := c.app.openSession()
+	session, err := c.app.currentSession()
 	if err != nil {
 		return err
 	}

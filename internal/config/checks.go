@@ -12,18 +12,19 @@ import (
 	"unicode"
 
 	"github.com/villapay/villapay/internal/api"
+	"github.com/villapay/villapay/internal/pgurl"
 )
 
-// maxTimeout bounds how long one command may talk to the API.
+// maxTimeout bounds one command's conversation with the API.
 const maxTimeout = 10 * time.Minute
 
-// control tells characters that have no business in a value: they are not
-// printed, or they change how what follows is printed (bidi and the like).
+// control reports characters that are not printed, or change how what follows
+// is printed (bidi and the like).
 func control(r rune) bool {
 	return unicode.Is(unicode.C, r) || r == '\u2028' || r == '\u2029' || r == unicode.ReplacementChar
 }
 
-// only tells whether text is made of ASCII letters, digits and the extra ones.
+// only reports whether text is made of ASCII letters, digits and the extra ones.
 func only(text, extra string) bool {
 	return !strings.ContainsFunc(text, func(r rune) bool {
 		letter := 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9'
@@ -63,14 +64,14 @@ func orEmpty(check func(string) (string, error)) func(string) (string, error) {
 	}
 }
 
-// split takes the items of a list apart; an empty text is an empty list.
+// split returns the items of a list; an empty text is an empty list.
 func split(text string) []string {
-	items := []string{}
 	if text == "" {
-		return items
+		return []string{}
 	}
-	for item := range strings.SplitSeq(text, ",") {
-		items = append(items, strings.TrimSpace(item))
+	items := strings.Split(text, ",")
+	for i := range items {
+		items[i] = strings.TrimSpace(items[i])
 	}
 	return items
 }
@@ -89,7 +90,7 @@ func each(check func(string) (string, error)) func(string) (string, error) {
 	}
 }
 
-// checkBool takes true and false alone: YAML's older yes and on are words now,
+// checkBool takes true and false only: YAML's older yes and on are words now,
 // and a live that is read as false would spend money unasked.
 func checkBool(text string) (string, error) {
 	if lower := strings.ToLower(text); lower == "true" || lower == "false" {
@@ -196,8 +197,8 @@ func checkTemplate(text string) (string, error) {
 	return text, nil
 }
 
-// checkRegion keeps to letters, digits and hyphens: the region becomes part of
-// a host name.
+// checkRegion takes letters, digits and hyphens only: the region becomes part
+// of a host name.
 func checkRegion(text string) (string, error) {
 	parts := strings.Split(text, "-")
 	if len(text) > 32 || len(parts) < 3 || text != strings.ToLower(text) || !only(text, "-") || slices.Contains(parts, "") {
@@ -235,7 +236,7 @@ func checkSof(text string) (string, error) {
 	return text, nil
 }
 
-// checkPublicKey refuses the bank's secret keys (skey_…) without repeating them.
+// checkPublicKey rejects the bank's secret keys (skey_…) without repeating them.
 func checkPublicKey(text string) (string, error) {
 	switch {
 	case strings.HasPrefix(strings.ToLower(strings.TrimSpace(text)), "skey"):
@@ -251,4 +252,23 @@ func checkShopName(text string) (string, error) {
 		return "", errors.New("it is longer than 200 bytes or holds unprintable characters")
 	}
 	return text, nil
+}
+
+func checkLedger(text string) (string, error) {
+	if text == "sqlite" || text == "none" {
+		return text, nil
+	}
+	if _, err := pgurl.Parse(text); err != nil {
+		return "", fmt.Errorf("it must be sqlite, none or a postgres:// URL: %w", err)
+	}
+	return text, nil
+}
+
+// showLedger is a ledger setting without passwords.
+func showLedger(text string) (shown string, password bool) {
+	u, err := pgurl.Parse(text)
+	if err != nil { // sqlite, none, or nothing
+		return text, false
+	}
+	return u.String(), u.Password
 }

@@ -66,7 +66,7 @@ func TestChecks(t *testing.T) {
 	}
 }
 
-func TestNormaliseURL(t *testing.T) {
+func TestNormalizeURL(t *testing.T) {
 	t.Parallel()
 	for in, want := range map[string]string{
 		devURL:                            devURL,
@@ -104,24 +104,24 @@ func TestNormaliseURL(t *testing.T) {
 		"https://*.example":               "",
 		"https://x.example\n":             "",
 	} {
-		got, err := normaliseURL(in)
+		got, err := normalizeURL(in)
 		if got != want || (err == nil) != (want != "") {
 			t.Errorf("%q became %q, %v, want %q", in, got, err, want)
 		}
 	}
 }
 
-// FuzzNormaliseURL: the form is stable, on the host that was asked for, and safe.
-func FuzzNormaliseURL(f *testing.F) {
+// FuzzNormalizeURL: the form is stable, on the host that was asked for, and safe.
+func FuzzNormalizeURL(f *testing.F) {
 	for _, seed := range []string{devURL, "http://[::1]:80//a/..", "https://X.y.:443/%2e?#", "https://a:b@c", "http:\\\\x"} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		first, err := normaliseURL(text)
+		first, err := normalizeURL(text)
 		if err != nil {
 			return
 		}
-		second, err := normaliseURL(first)
+		second, err := normalizeURL(first)
 		if err != nil || second != first {
 			t.Fatalf("%q became %q, then %q, %v", text, first, second, err)
 		}

@@ -63,7 +63,7 @@ func TestBadFiles(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, test.text)
-			_, err := Load(w.getenv, Flags{})
+			_, err := Load(w.lookup, Flags{})
 			wantError(t, err, KindConfig, append(test.says, w.path())...)
 			if strings.Contains(err.Error(), "hunter22") {
 				t.Errorf("%q shows a secret", err)
@@ -132,9 +132,9 @@ func TestUnreadable(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, "")
 			prepare(t, w)
-			_, err := Load(w.getenv, Flags{})
+			_, err := Load(w.lookup, Flags{})
 			wantError(t, err, KindConfig, "read the configuration", "config.yaml", "hint: check")
-			wantError(t, Use(t.Context(), w.getenv, "prod"), KindConfig, "config.yaml")
+			wantError(t, Use(t.Context(), w.lookup, "prod"), KindConfig, "config.yaml")
 		})
 	}
 }
@@ -156,21 +156,20 @@ func TestDirectories(t *testing.T) {
 		"Windows":      {"windows", map[string]string{"AppData": home + "/Roaming", "LocalAppData": home + "/Local"}, home + "/Roaming", home + "/Local"},
 		"bare Windows": {"windows", map[string]string{"HOME": home}, "", ""},
 	} {
-		getenv := func(name string) string { return test.vars[name] }
-		config, _ := userDir(test.goos, getenv, "AppData", "XDG_CONFIG_HOME", ".config")()
-		state, _ := userDir(test.goos, getenv, "LocalAppData", "XDG_STATE_HOME", ".local/state")()
+		env := func(name string) (string, bool) { value, set := test.vars[name]; return value, set }
+		config, _ := directory(env, test.goos, "VILLAPAY_CONFIG_DIR", "AppData", "XDG_CONFIG_HOME", ".config")
+		state, _ := directory(env, test.goos, "VILLAPAY_STATE_DIR", "LocalAppData", "XDG_STATE_HOME", ".local/state")
+		config, state = strings.TrimSuffix(config, string(filepath.Separator)+"villapay"), strings.TrimSuffix(state, string(filepath.Separator)+"villapay")
 		if config != filepath.FromSlash(test.config) || state != filepath.FromSlash(test.state) {
 			t.Errorf("%s: %s and %s, want %s and %s", name, config, state, test.config, test.state)
 		}
 	}
-	none := func(string) string { return "" }
+	none := func(string) (string, bool) { return "", false }
 	_, err := Dir(none)
 	wantError(t, err, KindConfig, "set VILLAPAY_CONFIG_DIR and")
 	_, err = StateDir(none)
 	wantError(t, err, KindConfig, "VILLAPAY_STATE_DIR, or HOME")
-	_, err = Load(none, Flags{})
-	wantError(t, err, KindConfig, "set VILLAPAY_CONFIG_DIR and")
-	if dir, err := StateDir(func(name string) string { return map[string]string{"VILLAPAY_STATE_DIR": "here/.."}[name] }); err != nil || !filepath.IsAbs(dir) || strings.Contains(dir, "..") {
+	if dir, err := StateDir(func(name string) (string, bool) { return "here/..", name == "VILLAPAY_STATE_DIR" }); err != nil || !filepath.IsAbs(dir) || strings.Contains(dir, "..") {
 		t.Errorf("a relative directory became %s, %v", dir, err)
 	}
 }

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -47,7 +48,7 @@ func FuzzFile(f *testing.F) {
 			}
 		}
 		for _, name := range s.names() {
-			c, err := newLoader("config.yaml", func(string) string { return "" }, Flags{Env: name}, s).load()
+			c, err := newLoader("config.yaml", func(string) (string, bool) { return "", false }, Flags{Env: name}, s).load()
 			if name == Sandbox {
 				continue // which needs a state directory
 			}
@@ -206,4 +207,33 @@ func (l layout) env(step, name string, custom bool) string {
 		text += step + step + entry + "\n" + l.gap(step+step)
 	}
 	return text
+}
+
+// flatten lists every value of a tree under its path.
+func flatten(n *yaml.Node) []string {
+	var list []string
+	var walk func(path string, n *yaml.Node)
+	walk = func(path string, n *yaml.Node) {
+		switch {
+		case n.Kind == yaml.MappingNode || null(n):
+			list = append(list, path+" {}")
+			for i := 0; i+1 < len(n.Content); i += 2 {
+				walk(fmt.Sprintf("%s.%q", path, n.Content[i].Value), n.Content[i+1])
+			}
+		case n.Kind == yaml.SequenceNode:
+			list = append(list, path+" []")
+			for i, item := range n.Content {
+				walk(fmt.Sprintf("%s.%d", path, i), item)
+			}
+		default:
+			list = append(list, fmt.Sprintf("%s %s %q", path, n.ShortTag(), n.Value))
+		}
+	}
+	walk("", n)
+	return list
+}
+
+// holdsHash reports whether a # stands in a value.
+func holdsHash(value *yaml.Node) bool {
+	return strings.Contains(value.Value, "#") || slices.ContainsFunc(value.Content, holdsHash)
 }

@@ -23,50 +23,52 @@ const (
 	prodScript = "https://kpaymentgateway.kasikornbank.com/ui/v2/kpayment.min.js"
 )
 
-// Embedded is what stands for the sandbox's base_url where it is shown.
+// Embedded is shown as the sandbox's base_url.
 const Embedded = "(embedded)"
 
-// key is one key of the file: below an environment, or at the top.
+// key is one key of the file: of an environment, or at the top.
 type key struct {
-	name    string // with dots for nested ones: auth.region
-	builtIn string
-	tag     string // the YAML type it is written with
-	list    bool   // its text holds the items separated by commas
-	check   func(text string) (normal string, err error)
+	name     string // with dots for nested ones: auth.region
+	builtIn  string
+	tag      string // the YAML type it is written with
+	list     bool   // its text holds the items separated by commas
+	check    func(text string) (normal string, err error)
+	variable string // VILLAPAY_…, or ""
+	required bool   // set and empty, the variable is an error; otherwise it is as if not set
 }
 
 // topKeys are the keys at the top of the file that hold a value.
 func topKeys() []key {
 	return []key{
-		{name: "env", builtIn: Dev, check: checkName},
-		{name: "output", builtIn: "table", check: oneOf(Outputs()...)},
-		{name: "ledger", builtIn: "sqlite", check: checkLedger},
+		{name: "env", builtIn: Dev, check: checkName, variable: "VILLAPAY_ENV", required: true},
+		{name: "output", builtIn: "table", check: oneOf("table", "json", "yaml", "csv", "qr"), variable: "VILLAPAY_OUTPUT"},
+		{name: "ledger", builtIn: "sqlite", check: checkLedger, variable: "VILLAPAY_LEDGER", required: true},
 	}
 }
 
 // envKeys are the keys of an environment, in the order in which they are shown.
 func envKeys() []key {
 	return []key{
-		{name: "base_url", check: normaliseURL},
+		{name: "base_url", check: normalizeURL, variable: "VILLAPAY_BASE_URL", required: true},
 		{name: "live", builtIn: "false", tag: "!!bool", check: checkBool},
-		{name: "source", builtIn: "qr", check: checkSource},
-		{name: "timeout", builtIn: "30s", check: checkTimeout},
+		{name: "source", builtIn: "qr", check: checkSource, variable: "VILLAPAY_SOURCE"},
+		{name: "timeout", builtIn: "30s", check: checkTimeout, variable: "VILLAPAY_TIMEOUT"},
 		{name: "order_path", builtIn: "/qrpayment", check: checkOrderPath},
 		{name: "status_path", builtIn: "/checkstatus/{orderid}", check: checkStatusPath},
 		{name: "status_paid", list: true, check: each(checkWord)},
 		{name: "idempotency_header", builtIn: "Idempotency-Key", check: checkHeader},
 		{name: "qr_content", builtIn: "{{.id}}", check: checkTemplate},
 		{name: "auth.scheme", check: oneOf("", "Bearer")},
-		{name: "auth.region", builtIn: "ap-southeast-1", check: checkRegion},
-		{name: "auth.user_pool_id", check: checkID},
-		{name: "auth.client_id", check: checkID},
-		{name: "auth.domain", check: orEmpty(normaliseURL)},
+		{name: "auth.region", builtIn: "ap-southeast-1", check: checkRegion, variable: "VILLAPAY_AUTH_REGION", required: true},
+		{name: "auth.user_pool_id", check: checkID, variable: "VILLAPAY_AUTH_USER_POOL_ID", required: true},
+		{name: "auth.client_id", check: checkID, variable: "VILLAPAY_AUTH_CLIENT_ID", required: true},
+		{name: "auth.domain", check: orEmpty(normalizeURL)},
 		{name: "auth.callback_ports", builtIn: "8976,8977,8978", tag: "!!int", list: true, check: checkPorts},
-		{name: "auth.endpoint", check: orEmpty(normaliseURL)},
-		{name: "kbank.api_url", builtIn: devBank, check: orEmpty(normaliseURL)},
+		{name: "auth.endpoint", check: orEmpty(normalizeURL)},
+		{name: "kbank.api_url", builtIn: devBank, check: orEmpty(normalizeURL)},
 		{name: "kbank.sof_qr", builtIn: "ThaiQR", check: checkSof},
 		{name: "kbank.sof_wechat", check: checkSof},
-		{name: "kbank.script_url", builtIn: devScript, check: orEmpty(normaliseURL)},
+		{name: "kbank.script_url", builtIn: devScript, check: orEmpty(normalizeURL)},
 		{name: "kbank.public_key", check: checkPublicKey},
 		{name: "kbank.shop_name", check: checkShopName},
 	}
@@ -75,12 +77,6 @@ func envKeys() []key {
 // Keys lists what [Set] takes: the keys of an environment, then output and
 // ledger, which stand at the top of the file and hold for all of them.
 func Keys() []string { return append(names(envKeys()), "output", "ledger") }
-
-// Outputs lists the output formats.
-func Outputs() []string { return []string{"table", "json", "yaml", "csv", "qr"} }
-
-// BuiltIns lists the built-in environments.
-func BuiltIns() []string { return []string{Dev, Prod, Sandbox} }
 
 func names(keys []key) []string {
 	list := make([]string, len(keys))
@@ -106,8 +102,8 @@ func fixed(env, name string) string {
 	return ""
 }
 
-// secretVariable names the variable that carries a secret somebody wants to
-// keep in the file, or "" where the key's name is not that of a secret.
+// secretVariable names the variable for a secret that somebody wants to keep in
+// the file, or returns "" if the key's name is not that of a secret.
 func secretVariable(name string) string {
 	name = strings.ToLower(name)
 	has := func(words ...string) bool {
@@ -116,7 +112,7 @@ func secretVariable(name string) string {
 	switch {
 	case has("webhook", "checksum") && has("secret", "key"):
 		return "VILLAPAY_WEBHOOK_SECRET"
-	case has("secret_key", "secretkey", "skey", "api_key", "apikey"), has("kbank", "bank") && has("secret"):
+	case has("secret_key", "secretkey", "skey", "api_key", "apikey"), has("bank") && has("secret"):
 		return "VILLAPAY_KBANK_SECRET"
 	case has("secret"):
 		return "VILLAPAY_CLIENT_SECRET"
@@ -128,35 +124,32 @@ func secretVariable(name string) string {
 	return ""
 }
 
-// unknown describes a key that does not belong where it stands; where is the
-// mapping it stands in, "" at the top and envs.NAME… below.
-func unknown(where, name string) (message, hint string) {
-	full := strings.TrimPrefix(where+"."+name, ".")
-	inner, remove := name, "villapay env unset "+name
-	if parts := strings.SplitN(where, ".", 3); where != "" {
-		inner = strings.Join(append(parts[2:], name), ".")
-		remove = fmt.Sprintf("villapay env unset %s -e %s", inner, parts[1])
+// unknown describes a key that does not belong at path.
+func unknown(path ...string) (message, hint string) {
+	inner, remove := path[0], "villapay env unset "+path[0]
+	candidates := append(names(topKeys()), "envs")
+	if len(path) > 1 {
+		inner = strings.Join(path[2:], ".")
+		remove = fmt.Sprintf("villapay env unset %s -e %s", inner, path[1])
+		candidates = names(envKeys())
 	}
+	full, name := strings.Join(path, "."), path[len(path)-1]
 	message = fmt.Sprintf("unknown key %q", full)
 	group, rest, dotted := strings.Cut(name, ".")
 	_, ofEnv := lookup(envKeys(), inner)
 	_, ofTop := lookup(topKeys(), inner)
-	candidates := names(envKeys())
-	if where == "" {
-		candidates = append(names(topKeys()), "envs")
-	}
-	near := Nearest(inner, candidates)
+	variable, near := secretVariable(name), Suggest(inner, candidates)
 	switch {
-	case secretVariable(name) != "":
-		return fmt.Sprintf("%q: secrets never stand in this file", full), fmt.Sprintf("use the variable %s, and take the key out: %q", secretVariable(name), remove)
+	case variable != "":
+		return fmt.Sprintf("%q: secrets never stand in this file", full), fmt.Sprintf("use the variable %s, and remove the key: %q", variable, remove)
 	case dotted:
 		return message, fmt.Sprintf("write %q on a line of its own below %q", rest, group)
-	case where == "" && ofEnv:
+	case len(path) == 1 && ofEnv:
 		return message, name + " belongs to an environment: envs, then its name, then " + name
-	case where != "" && ofTop:
+	case len(path) > 1 && ofTop:
 		return message, name + " belongs at the top of the file"
 	case near != "":
 		return message, fmt.Sprintf("did you mean %q?", near)
 	}
-	return message, fmt.Sprintf("this villapay may be older than the file; to take the key out: %q", remove)
+	return message, fmt.Sprintf("this villapay may be older than the file; to remove the key: %q", remove)
 }

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"net/url"
 	"slices"
@@ -13,10 +14,12 @@ import (
 	"github.com/villapay/villapay/internal/secret"
 )
 
-// Load reads the file and the variables once. getenv is os.Getenv outside tests;
-// an empty variable counts as not set. It fails with an [*Error].
-func Load(getenv func(string) string, flags Flags) (*Config, error) {
-	path, err := file(getenv)
+// Load reads the file and the variables once. It fails with an [*Error].
+func Load(env LookupEnv, flags Flags) (*Config, error) {
+	path, err := file(env)
+	if errors.Is(err, errNoHome) { // such as a container that is set up by variables alone
+		return newLoader("", env, flags, settings{}).load()
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -28,15 +31,16 @@ func Load(getenv func(string) string, flags Flags) (*Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newLoader(path, getenv, flags, settings).load()
+	return newLoader(path, env, flags, settings).load()
 }
 
 // loader puts the layers into viper one after the other, lowest first, and
-// remembers which came last for each key. Viper reads and never writes; it is
-// given the variables because it would look them up in the process itself.
+// remembers which came last for each key. Viper reads and never writes. It gets
+// the variables from here: BindEnv would look them up in the process itself,
+// unchecked, and could not say that one is set and empty.
 type loader struct {
 	path     string
-	getenv   func(string) string
+	env      LookupEnv
 	flags    Flags
 	settings settings
 	viper    *viper.Viper
@@ -46,77 +50,81 @@ type loader struct {
 // newLoader makes a loader. Viper takes dotted keys apart, which changes nothing
 // here: no key is the parent of another. (Any of its options, such as another
 // delimiter, would put 0.3 MB of its encoders into the binary.)
-func newLoader(path string, getenv func(string) string, flags Flags, s settings) *loader {
-	return &loader{path: path, getenv: getenv, flags: flags, settings: s, viper: viper.New(), origins: map[string]string{}}
+func newLoader(path string, env LookupEnv, flags Flags, s settings) *loader {
+	return &loader{path: path, env: env, flags: flags, settings: s, viper: viper.New(), origins: map[string]string{}}
 }
 
 func (l *loader) load() (*Config, error) {
-	name, err := l.top()
+	name, err := l.layTop()
 	if err != nil {
 		return nil, err
 	}
-	if err := l.env(name); err != nil {
+	if err := l.layEnv(name); err != nil {
 		return nil, err
 	}
 	c := &Config{
-		File: l.path, Profile: l.profile(name), settings: l.settings,
+		File: l.path, Profile: l.profile(name), env: l.env, settings: l.settings,
 		Output: l.value("output"), Ledger: secret.New(l.viper.GetString("ledger")),
 	}
-	for _, k := range append(topKeys(), envKeys()...) {
+	for _, k := range slices.Concat(topKeys(), envKeys()) {
 		c.values = append(c.values, l.value(k.name))
 	}
-	if own, ok := l.settings.top["ledger"]; ok && hideLedger(own.text) != own.text {
-		c.Warnings = append(c.Warnings, fmt.Sprintf("%s, line %d: a password stands in the ledger's URL; VILLAPAY_LEDGER or ~/.pgpass is the place for it", l.path, own.line))
+	if own := l.settings.top["ledger"]; own.text != "" {
+		if _, password := showLedger(own.text); password {
+			c.Warnings = append(c.Warnings, fmt.Sprintf("%s, line %d: the ledger's URL holds a password; put it into VILLAPAY_LEDGER or ~/.pgpass", l.path, own.line))
+		}
 	}
 	if c.Profile.Sandbox {
-		c.Profile.stateDir, err = StateDir(l.getenv)
+		c.Profile.stateDir, err = StateDir(l.env)
 	}
 	return c, err
 }
 
-// top lays env, output and ledger, and returns the selected environment.
-func (l *loader) top() (string, error) {
+// layTop lays env, output and ledger, and returns the selected environment.
+func (l *loader) layTop() (string, error) {
 	l.layFile(topKeys(), l.settings.top)
-	for _, v := range []struct{ key, variable, flag string }{
-		{"env", "VILLAPAY_ENV", l.flags.Env},
-		{"output", "VILLAPAY_OUTPUT", l.flags.Output},
-		{"ledger", "VILLAPAY_LEDGER", ""},
-	} {
-		k, _ := lookup(topKeys(), v.key)
-		if err := l.layVariable(k, v.variable); err != nil {
+	for _, k := range topKeys() {
+		if k.name == "env" && l.flags.Env != "" {
+			l.override(k, l.flags.Env, "--env flag")
+		} else if err := l.layVariable(k); err != nil {
 			return "", err
 		}
-		if v.flag == "" {
-			continue
-		}
-		if _, err := k.check(v.flag); err != nil && v.key != "env" {
-			return "", usage("", "--%s: %s", v.key, err)
-		}
-		l.override(k, v.flag, "--"+v.key+" flag")
 	}
 	name := l.viper.GetString("env")
 	if slices.Contains(l.settings.names(), name) {
 		return name, nil
 	}
-	fault := usage(meant(name, l.settings.names(), "the environments are "), "%s: there is no environment %q", strings.TrimSuffix(l.origins["env"], " flag"), name)
-	if l.flags.Env == "" {
+	origin := strings.TrimSuffix(l.origins["env"], " flag")
+	fault := usage(suggestion(name, l.settings.names(), "the environments are "), "%s: there is no environment %q", origin, name)
+	switch {
+	case name == "":
+		fault = emptyVariable(KindConfig, origin)
+	case l.flags.Env == "":
 		fault.Kind = KindConfig
 	}
 	return "", fault
 }
 
-// env lays the values of the selected environment.
-func (l *loader) env(name string) error {
+// layEnv lays the values of the selected environment.
+func (l *loader) layEnv(name string) error {
+	const variable = "VILLAPAY_BASE_URL"
+	switch {
+	case name == Sandbox && l.env.Get(variable) != "":
+		return &Error{Kind: KindConfig, Message: variable + " is set, and the sandbox environment is embedded: it has no base_url", Hint: "unset the variable, or choose another environment"}
+	case name != Sandbox && l.env.isEmpty(variable):
+		return emptyVariable(KindConfig, variable)
+	}
 	l.layFile(envKeys(), l.settings.env(name).keys)
 	url, live := l.settings.address(name)
 	l.viper.SetDefault("base_url", url)
 	l.viper.SetDefault("live", strconv.FormatBool(live))
-	baseURL, _ := lookup(envKeys(), "base_url")
-	if name == Sandbox && l.getenv("VILLAPAY_BASE_URL") != "" {
-		return &Error{Kind: KindConfig, Message: "VILLAPAY_BASE_URL is set, and the sandbox environment is embedded: it has no base_url", Hint: "unset the variable, or choose another environment"}
-	}
-	if err := l.layVariable(baseURL, "VILLAPAY_BASE_URL"); err != nil {
-		return err
+	for _, k := range envKeys() {
+		if k.name == "base_url" && name == Sandbox {
+			continue
+		}
+		if err := l.layVariable(k); err != nil {
+			return err
+		}
 	}
 	if twin := l.settings.liveEnv(l.viper.GetString("base_url")); twin != "" && !live {
 		live = true
@@ -131,17 +139,13 @@ func (l *loader) env(name string) error {
 		l.viper.SetDefault("kbank.api_url", prodBank)
 		l.viper.SetDefault("kbank.script_url", prodScript)
 	}
-	if err := checkBank(name, l.viper.GetString("kbank.api_url"), l.viper.GetBool("live")); err != nil {
-		return err
-	}
 	if l.flags.Timeout != 0 {
 		if err := checkDuration(l.flags.Timeout); err != nil {
 			return usage("", "--timeout: %s", err)
 		}
-		timeout, _ := lookup(envKeys(), "timeout")
-		l.override(timeout, l.flags.Timeout.String(), "--timeout flag")
+		l.override(key{name: "timeout"}, l.flags.Timeout.String(), "--timeout flag")
 	}
-	return nil
+	return checkBank(name, l.viper.GetString("kbank.api_url"), live)
 }
 
 // checkBank rejects the bank's live API in an environment that is not live, and
@@ -172,20 +176,20 @@ func (l *loader) layFile(keys []key, own map[string]setting) {
 	_ = l.viper.MergeConfigMap(values) // it has no way to fail
 }
 
-// layVariable lays a variable that is set, after checking it.
-func (l *loader) layVariable(k key, variable string) error {
-	text := l.getenv(variable)
-	if text == "" {
+// layVariable lays a key's variable if it is set, after checking it.
+func (l *loader) layVariable(k key) error {
+	text := l.env.Get(k.variable)
+	switch {
+	case text == "" && !(k.required && l.env.isEmpty(k.variable)):
 		return nil
-	}
-	normal := text
-	if k.name != "env" { // which is looked up in the list of environments
-		var err error
-		if normal, err = k.check(text); err != nil {
-			return &Error{Kind: KindConfig, Message: fmt.Sprintf("%s: %s", variable, err)}
+	case text != "" && k.name != "env": // which is looked up among the environments
+		normal, err := k.check(text)
+		if err != nil {
+			return &Error{Kind: KindConfig, Message: fmt.Sprintf("%s: %s", k.variable, err)}
 		}
+		text = normal
 	}
-	l.override(k, normal, variable)
+	l.override(k, text, k.variable)
 	return nil
 }
 
@@ -208,7 +212,7 @@ func (l *loader) value(name string) Value {
 		text = l.viper.GetString(name)
 	}
 	if name == "ledger" {
-		text = hideLedger(text)
+		text, _ = showLedger(text)
 	}
 	return Value{Key: name, Value: text, Origin: l.origins[name]}
 }

@@ -1,223 +1,284 @@
 package config
 
 import (
+	"bytes"
+	"fmt"
 	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
 )
 
-// splice makes the change to the text, touching the lines of its entry alone;
-// want is the tree that it leads to. It answers false where it meets a layout
-// that it does not know; what it returns is checked by its caller.
-func (c change) splice(text string, root, want *yaml.Node) (string, bool) {
-	s := splicer{lines: strings.SplitAfter(text, "\n"), eol: "\n"}
-	if strings.Contains(text, "\r\n") {
-		s.eol = "\r\n"
+// change sets the value of the entry at path, or removes the entry if value is nil.
+type change struct {
+	path  []string
+	value *yaml.Node
+}
+
+// with returns the document after a change. The change is made to the tree, which
+// is what the file must mean afterwards, and to the lines of its entry alone,
+// which keeps the layout. If the two differ, the change is rejected.
+func (d *document) with(c change) (*document, error) {
+	if c.value != nil && d.count(c.path) > 1 {
+		return nil, &Error{Kind: KindConfig, Message: fmt.Sprintf("%s holds %s twice", d.path, strings.Join(c.path, ".")), Hint: "remove it with `villapay env unset` first"}
 	}
-	at, parent := root, (*yaml.Node)(nil)
+	want, err := parseYAML(d.text)
+	if err != nil {
+		return nil, fmt.Errorf("read %s again: %w", d.path, err)
+	}
+	if err := c.apply(want); err != nil {
+		return nil, &Error{Kind: KindConfig, Message: fmt.Sprintf("%s: %s", d.path, err), Hint: "repair it by hand"}
+	}
+	texts := []string{c.splice(d, want)}
+	if !strings.Contains(d.text, "#") { // such as a file of JSON: no comment to lose
+		texts = append(texts, encode(want))
+	}
+	for _, text := range texts {
+		if after, err := newDocument(d.path, text); err == nil && same(after.root, want) {
+			return after, nil
+		}
+	}
+	return nil, &Error{Kind: KindConfig, Message: fmt.Sprintf("%s is laid out in a way that cannot be edited without losing comments", d.path), Hint: "change it by hand"}
+}
+
+// without removes every entry at path: a key that stands there twice too.
+func (d *document) without(path []string) (*document, error) {
+	for d.count(path) > 0 {
+		after, err := d.with(change{path: path})
+		if err != nil {
+			return nil, err
+		}
+		d = after
+	}
+	return d, nil
+}
+
+// count returns how often the last key of path stands in its mapping.
+func (d *document) count(path []string) int {
+	at := d.root
+	for _, name := range path[:len(path)-1] {
+		if _, at = entry(at, name); at == nil {
+			return 0
+		}
+	}
+	n := 0
+	for i := 0; at.Kind == yaml.MappingNode && i+1 < len(at.Content); i += 2 {
+		if k := at.Content[i]; k.Kind == yaml.ScalarNode && k.Value == path[len(path)-1] {
+			n++
+		}
+	}
+	return n
+}
+
+// entry returns the first entry of that name in a mapping, or nil.
+func entry(mapping *yaml.Node, name string) (key, value *yaml.Node) {
+	for i := 0; mapping.Kind == yaml.MappingNode && i+1 < len(mapping.Content); i += 2 {
+		if k := mapping.Content[i]; k.Kind == yaml.ScalarNode && k.Value == name {
+			return k, mapping.Content[i+1]
+		}
+	}
+	return nil, nil
+}
+
+// apply makes the change to a tree.
+func (c change) apply(at *yaml.Node) error {
 	for i, name := range c.path {
-		if at.Style&yaml.FlowStyle != 0 && len(at.Content) > 0 {
-			return s.rewrite(text, parent, at, want)
+		if null(at) {
+			*at = yaml.Node{Kind: yaml.MappingNode, Tag: "!!map"}
+		}
+		if at.Kind != yaml.MappingNode {
+			return fmt.Errorf("%s must hold keys, not a %s", strings.Join(c.path[:i], "."), kindWord(at))
 		}
 		key, value := entry(at, name)
-		_, want = entry(want, name)
 		switch {
 		case key == nil && c.value == nil:
-			return text, true
+			return nil
 		case key == nil:
-			return s.insert(parent, at, nest(c.path[i:], c.value))
+			if len(at.Content) == 0 {
+				at.Style = 0
+			}
+			at.Content = append(at.Content, scalar("", name), nest(c.path[i+1:], c.value))
+			return nil
 		case i < len(c.path)-1:
-			parent, at = key, value
+			at = value
 		case c.value == nil:
-			first, end := s.span(key, value)
-			return s.join(first, end, "")
+			k := slices.Index(at.Content, key)
+			at.Content = slices.Delete(at.Content, k, k+2)
 		default:
-			return s.replace(key, value, c.value)
+			*value = *c.value
 		}
 	}
-	return "", false
+	return nil
 }
 
-// rewrite writes the entry anew whose value is a mapping in flow style ({…}).
-func (s splicer) rewrite(text string, key, old, want *yaml.Node) (string, bool) {
-	if key == nil || want == nil {
-		return "", false
+// splice makes the change to the text as far as it can: its caller compares what
+// it returns with want, the tree that the change leads to.
+func (c change) splice(d *document, want *yaml.Node) string {
+	s := splicer{lines: strings.SplitAfter(d.text, "\n"), eol: "\n"}
+	if strings.Contains(d.text, "\r\n") {
+		s.eol = "\r\n"
 	}
-	first, end := s.span(key, old)
-	lines, ok := s.render(key.Column-1, nest([]string{key.Value}, want))
-	joined, _ := s.join(first, end, lines)
-	return joined, ok && commentsIn(joined, text)
+	at, parent := d.root, (*yaml.Node)(nil)
+	for i, name := range c.path {
+		key, value := entry(at, name)
+		inFlow := at.Style&yaml.FlowStyle != 0 // {…}
+		switch empty := len(at.Content) == 0; {
+		case key == nil && c.value == nil:
+			return d.text
+		case parent != nil && (empty || inFlow):
+			return s.replace(parent, at, nest([]string{parent.Value}, want))
+		case inFlow:
+			return ""
+		case empty:
+			return s.join(len(s.lines), len(s.lines), s.render("", nest(c.path, c.value)))
+		case key == nil:
+			last := at.Content[len(at.Content)-2]
+			end := s.end(last, at.Content[len(at.Content)-1])
+			return s.join(end, end, s.render(s.indent(last), nest(c.path[i:], c.value)))
+		case i < len(c.path)-1:
+			at, parent = value, key
+			_, want = entry(want, name)
+		case c.value == nil:
+			return s.join(key.Line-1, s.end(key, value), nil)
+		default:
+			return s.replace(key, value, nest([]string{name}, c.value))
+		}
+	}
+	return ""
 }
 
+// splicer changes a text line by line.
 type splicer struct {
 	lines []string // with their ends
 	eol   string
 }
 
 // join replaces the lines from first to before end.
-func (s splicer) join(first, end int, text string) (string, bool) {
+func (s splicer) join(first, end int, lines []string) string {
 	head := strings.Join(s.lines[:first], "")
-	if head != "" && text != "" && !strings.HasSuffix(head, "\n") {
+	if head != "" && len(lines) > 0 && !strings.HasSuffix(head, "\n") {
 		head += s.eol
 	}
-	return head + text + strings.Join(s.lines[end:], ""), true
+	return head + strings.Join(lines, "") + strings.Join(s.lines[end:], "")
 }
 
-// span returns the lines of an entry: its key's line, and those below which are
-// indented more or close a bracket. Blank and comment lines at its end are not
-// part of it.
-func (s splicer) span(key, value *yaml.Node) (first, end int) {
-	first = key.Line - 1
-	end = first + 1
-	leaf, block := lastLeaf(key, value)
-	for i := end; i < len(s.lines); i++ {
-		line := strings.TrimLeft(s.lines[i], " ")
-		indent := len(s.lines[i]) - len(line)
-		line = strings.TrimSpace(line)
-		inBlock := block && i >= leaf.Line && indent >= leaf.Column
-		switch {
-		case line == "" || line[0] == '#' && !inBlock:
-		case indent >= key.Column || indent == key.Column-1 && (line == "-" || strings.HasPrefix(line, "- ") || strings.ContainsAny(line[:1], "]}")):
-			end = i + 1
-		default:
-			return first, end
-		}
+// end returns the line behind an entry: the first one up to which the text reads
+// as the entry. Comments and blank lines at its end are not part of it.
+func (s splicer) end(key, value *yaml.Node) int {
+	want := &yaml.Node{Kind: yaml.MappingNode, Content: []*yaml.Node{key, value}}
+	end := lastLine(value, key.Line)
+	for end < len(s.lines) && !reads(s.lines[key.Line-1:end], want) {
+		end++
 	}
-	return first, end
+	return end
 }
 
-// lastLeaf returns the key of the last value within an entry, and whether that
-// is a block of text (| or >), in which a # is no comment.
-func lastLeaf(key, value *yaml.Node) (leaf *yaml.Node, block bool) {
-	for value.Kind == yaml.MappingNode && len(value.Content) > 0 {
-		key, value = value.Content[len(value.Content)-2], value.Content[len(value.Content)-1]
-	}
-	return key, value.Style&(yaml.LiteralStyle|yaml.FoldedStyle) != 0
+// indent is the blanks before an entry.
+func (s splicer) indent(key *yaml.Node) string {
+	line := s.lines[key.Line-1]
+	return line[:len(line)-len(strings.TrimLeft(line, " "))]
 }
 
-// insert writes the entries of added as the last ones of the mapping at, which
-// parent is the key of; the file's own mapping has no parent.
-func (s splicer) insert(parent, at, added *yaml.Node) (string, bool) {
-	if n := len(at.Content); n > 0 {
-		last := at.Content[n-2]
-		_, end := s.span(last, at.Content[n-1])
-		text, ok := s.render(last.Column-1, added)
-		joined, _ := s.join(end, end, text)
-		return joined, ok
+func lastLine(n *yaml.Node, line int) int {
+	line = max(line, n.Line)
+	for _, child := range n.Content {
+		line = lastLine(child, line)
 	}
-	if parent == nil {
-		text, ok := s.render(0, added)
-		joined, _ := s.join(len(s.lines), len(s.lines), text)
-		return joined, ok
-	}
-	line := parent.Line
-	if at.Line == line && at.Style&yaml.FlowStyle != 0 { // {}
-		old := s.lines[line-1]
-		before, after, ok := strings.Cut(old[min(at.Column-1, len(old)):], "{}")
-		if !ok || before != "" {
-			return "", false
-		}
-		s.lines[line-1] = strings.TrimRight(old[:at.Column-1], " ") + after
-	}
-	text, ok := s.render(parent.Column+1, added)
-	joined, _ := s.join(line, line, text)
-	return joined, ok
+	return line
 }
 
-// replace writes a new value behind its key, and keeps a comment behind it in
-// its column where there is room.
-func (s splicer) replace(key, old, value *yaml.Node) (string, bool) {
-	first, end := s.span(key, old)
-	added := nest([]string{key.Value}, value)
-	text, ok := s.render(key.Column-1, added)
-	if !ok || end > first+1 || old.Line != key.Line {
-		comments, sure := s.comments(key, old, end)
-		joined, _ := s.join(first, end, comments+text)
-		return joined, ok && sure
-	}
-	line := s.lines[first]
-	behind := strings.TrimRight(line, "\r\n")
-	behind, found := cutValue(behind[min(old.Column-1, len(behind)):], old)
-	if !found {
-		return "", false
-	}
-	text = strings.TrimRight(text, "\r\n")
-	if comment := strings.TrimLeft(behind, " \t"); comment != "" {
-		column := len(strings.TrimRight(line, "\r\n")) - len(comment)
-		text += strings.Repeat(" ", max(1, column-len(text))) + comment
-	}
-	return s.join(first, end, text+line[len(strings.TrimRight(line, "\r\n")):])
+func reads(lines []string, want *yaml.Node) bool {
+	root, err := parseYAML(strings.Join(lines, ""))
+	return err == nil && same(root, want)
 }
 
-// comments returns those in the lines of an entry, before end, each on a line of
-// its own. It answers false where a # may be one of the value's.
-func (s splicer) comments(key, value *yaml.Node, end int) (string, bool) {
-	switch {
-	case value.Style&(yaml.LiteralStyle|yaml.FoldedStyle) != 0:
-		end = value.Line // below it every # is the text's
-	case holdsHash(value):
-		return "", false
+// replace writes a new entry over one. A comment behind the old one's only line
+// stays in its column if there is room; others are put on lines above.
+func (s splicer) replace(key, value, added *yaml.Node) string {
+	first, end := key.Line-1, s.end(key, value)
+	lines, comments := s.render(s.indent(key), added), s.comments(first, end)
+	if end == first+1 && len(comments) == 1 && len(lines) > 0 {
+		text := strings.TrimRight(lines[0], "\r\n")
+		column := strings.LastIndex(s.lines[first], comments[0])
+		lines[0] = text + strings.Repeat(" ", max(1, column-len(text))) + comments[0] + s.eol
+		comments = nil
 	}
-	var out strings.Builder
-	for _, line := range s.lines[key.Line-1 : end] {
-		if at := strings.IndexByte(line, '#'); at >= 0 {
-			out.WriteString(strings.Repeat(" ", key.Column-1) + strings.TrimSpace(line[at:]) + s.eol)
-		}
+	for i, comment := range comments {
+		comments[i] = s.indent(key) + comment + s.eol
 	}
-	return out.String(), true
+	return s.join(first, end, append(comments, lines...))
 }
 
-// holdsHash tells whether a # stands in a value.
-func holdsHash(value *yaml.Node) bool {
-	return strings.Contains(value.Value, "#") || slices.ContainsFunc(value.Content, holdsHash)
-}
-
-// cutValue returns what stands behind a value of one line that text starts with.
-func cutValue(text string, value *yaml.Node) (behind string, ok bool) {
-	switch {
-	case value.Kind == yaml.SequenceNode:
-		_, behind, ok = strings.Cut(text, "]")
-		return behind, ok
-	case value.Style&yaml.DoubleQuotedStyle != 0:
-		for i := 1; i < len(text); i++ {
-			switch text[i] {
-			case '\\':
-				i++
-			case '"':
-				return text[i+1:], true
+// comments returns the comments in some lines. A # begins one if the lines mean
+// the same without what follows.
+func (s splicer) comments(first, end int) []string {
+	lines := slices.Clone(s.lines[first:end])
+	want, err := parseYAML(strings.Join(lines, ""))
+	if err != nil {
+		return nil
+	}
+	var found []string
+	for i, line := range lines {
+		for at, r := range line {
+			if r != '#' {
+				continue
+			}
+			if lines[i] = line[:at] + s.eol; reads(lines, want) {
+				found = append(found, strings.TrimSpace(line[at:]))
+				break
 			}
 		}
-		return "", false
-	case value.Style&yaml.SingleQuotedStyle != 0:
-		closing := strings.Index(strings.ReplaceAll(text[min(1, len(text)):], "''", "  "), "'")
-		if closing < 0 {
-			return "", false
-		}
-		return text[closing+2:], true
-	default:
-		if text == "" || strings.HasPrefix(text, "#") { // nothing after the colon
-			return text, true
-		}
-		at := strings.Index(strings.ReplaceAll(text, "\t", " "), " #")
-		if at < 0 {
-			return "", true
-		}
-		return text[at:], true
+		lines[i] = line
 	}
+	return found
 }
 
-// render writes a mapping as lines, indented.
-func (s splicer) render(indent int, mapping *yaml.Node) (string, bool) {
-	text, err := encode(mapping)
-	if err != nil {
-		return "", false
+// render writes a mapping as lines, indented and without comments.
+func (s splicer) render(indent string, mapping *yaml.Node) []string {
+	var lines []string
+	for line := range strings.Lines(encode(bare(mapping))) {
+		lines = append(lines, indent+strings.TrimSuffix(line, "\n")+s.eol)
 	}
-	var out strings.Builder
-	for line := range strings.Lines(text) {
-		out.WriteString(strings.Repeat(" ", indent))
-		out.WriteString(strings.TrimSuffix(line, "\n"))
-		out.WriteString(s.eol)
+	return lines
+}
+
+// bare is a node without comments.
+func bare(n *yaml.Node) *yaml.Node {
+	n = &yaml.Node{Kind: n.Kind, Style: n.Style, Tag: n.Tag, Value: n.Value, Content: slices.Clone(n.Content)}
+	for i, child := range n.Content {
+		n.Content[i] = bare(child)
 	}
-	return out.String(), true
+	return n
+}
+
+// nest wraps a value in mappings.
+func nest(path []string, value *yaml.Node) *yaml.Node {
+	for _, name := range slices.Backward(path) {
+		value = &yaml.Node{Kind: yaml.MappingNode, Content: []*yaml.Node{scalar("", name), value}}
+	}
+	return value
+}
+
+// encode writes a tree; "" if it cannot be written, which no caller takes.
+func encode(n *yaml.Node) string {
+	var out bytes.Buffer
+	encoder := yaml.NewEncoder(&out)
+	encoder.SetIndent(2)
+	if encoder.Encode(n) != nil || encoder.Close() != nil {
+		return ""
+	}
+	return out.String()
+}
+
+// same reports whether two trees mean the same here, in the same order: scalars
+// are read as their text, and nothing after a colon is an empty mapping.
+func same(a, b *yaml.Node) bool {
+	if nothing(a) || nothing(b) {
+		return nothing(a) && nothing(b)
+	}
+	return a.Kind == b.Kind && a.Value == b.Value && slices.EqualFunc(a.Content, b.Content, same)
+}
+
+func nothing(n *yaml.Node) bool {
+	return null(n) || n.Kind == yaml.MappingNode && len(n.Content) == 0
 }

@@ -2,7 +2,6 @@ package config
 
 import (
 	"errors"
-	"fmt"
 	"net/netip"
 	"net/url"
 	"path"
@@ -10,14 +9,14 @@ import (
 	"strings"
 )
 
-// normaliseURL reads the address of a server and writes it in its one form:
+// normalizeURL reads the address of a server and writes it in its one form:
 // lower-case host without a trailing dot, no default port, cleaned path, no
 // trailing slash. Two addresses of one API are then equal as text, which is
 // what the ledger's scope and the live rule compare.
 //
 // It must be https, or http on 127.0.0.1, [::1] or localhost, without user,
 // query and fragment. Errors never repeat the text: it may hold a password.
-func normaliseURL(text string) (string, error) {
+func normalizeURL(text string) (string, error) {
 	u, err := url.Parse(text)
 	switch {
 	case err != nil:
@@ -31,14 +30,14 @@ func normaliseURL(text string) (string, error) {
 	case strings.ContainsAny(text, "?#"):
 		return "", errors.New("it must hold no query and no fragment")
 	}
-	host, err := normaliseHost(u.Hostname())
+	host, err := normalizeHost(u.Hostname())
 	if err != nil {
 		return "", err
 	}
 	if u.Scheme == "http" && host != "127.0.0.1" && host != "[::1]" && host != "localhost" {
-		return "", errors.New("it must be https; http is for 127.0.0.1, [::1] and localhost alone")
+		return "", errors.New("it must be https; http is for 127.0.0.1, [::1] and localhost only")
 	}
-	port, err := normalisePort(u.Scheme, u.Port())
+	port, err := normalizePort(u.Scheme, u.Port())
 	if err != nil {
 		return "", err
 	}
@@ -49,7 +48,7 @@ func normaliseURL(text string) (string, error) {
 	return (&url.URL{Scheme: u.Scheme, Host: host + port, Path: clean}).String(), nil
 }
 
-func normaliseHost(host string) (string, error) {
+func normalizeHost(host string) (string, error) {
 	if strings.Contains(host, ":") {
 		address, err := netip.ParseAddr(host)
 		if err != nil || address.Zone() != "" {
@@ -66,13 +65,13 @@ func normaliseHost(host string) (string, error) {
 	return host, nil
 }
 
-func normalisePort(scheme, port string) (string, error) {
+func normalizePort(scheme, port string) (string, error) {
 	if port == "" {
 		return "", nil
 	}
 	number, err := strconv.ParseUint(port, 10, 16)
 	if err != nil || number == 0 {
-		return "", fmt.Errorf("its port must be 1 to 65535")
+		return "", errors.New("its port must be 1 to 65535")
 	}
 	if scheme == "https" && number == 443 || scheme == "http" && number == 80 {
 		return "", nil
