@@ -89,13 +89,15 @@ func ParseSecretKey(text string) (secret.String, error) {
 }
 
 // CheckSecretKey returns an error if the bank's secret key is for test payments
-// and the environment is live, or the reverse.
+// and the environment is live, or the reverse, or if it is a public key.
 func (p Profile) CheckSecretKey(key secret.String) error {
 	text := strings.ToLower(key.Reveal())
 	switch {
+	case strings.HasPrefix(text, "pkey_"):
+		return errors.New("it is a public key, and the bank's API needs the secret key")
 	case p.Live && strings.Contains(text, "_test_"):
 		return errors.New("the secret key is one for tests, and environment " + p.Name + " is live")
-	case !p.Live && strings.Contains(text, "_prod_"):
+	case !p.Live && (strings.Contains(text, "_prod_") || strings.Contains(text, "_live_")):
 		return errors.New("the secret key is a live one, and environment " + p.Name + " is not live")
 	}
 	return nil
