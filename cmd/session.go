@@ -87,28 +87,21 @@ func (a *app) bankKey(ctx context.Context) (key secret.String, store string, err
 	if err != nil || settings.Profile.KBank.APIURL == "" {
 		return secret.String{}, "", err
 	}
-	profile, origin := settings.Profile, kbankVariable
-	if key, err = settings.KBankSecret(); err != nil {
+	if _, set := a.LookupEnv(kbankVariable); set {
+		key, err = settings.KBankSecret()
+		return key, "environment", err
+	}
+	tokens, err := a.tokenStore()
+	if err != nil {
 		return secret.String{}, "", err
 	}
-	if store = "environment"; key.Empty() {
-		tokens, storeErr := a.tokenStore()
-		if storeErr != nil {
-			return secret.String{}, "", storeErr
-		}
-		if key, store, err = tokens.BankKey(ctx, profile.KBank.APIURL); err != nil || store == "" {
-			return secret.String{}, store, err
-		}
-		origin = "the stored key for " + profile.KBank.APIURL
+	profile := settings.Profile
+	key, store, err = tokens.BankKey(ctx, profile.KBank.APIURL)
+	if err != nil || store == "" {
+		return secret.String{}, store, err
 	}
-	if err == nil {
-		err = auth.CheckBankKey(key, profile.Live)
-	}
-	if err != nil {
-		return secret.String{}, store, &localError{
-			err:  fmt.Errorf("%s: %w", origin, err),
-			hint: "give the secret key of environment " + profile.Name + ": set " + kbankVariable + ", or run `villapay login --kbank-secret -e " + profile.Name + "`",
-		}
+	if err := profile.CheckSecretKey(key); err != nil { // live was changed since it was entered
+		return secret.String{}, store, &localError{err: fmt.Errorf("the key kept for %s: %w", profile.KBank.APIURL, err), hint: "run `villapay login --kbank-secret -e " + profile.Name + "`"}
 	}
 	return key, store, nil
 }
