@@ -23,7 +23,7 @@ func errNoSignIn() error {
 func (a *app) session() (api.Tokens, error) {
 	session, err := a.currentSession()
 	if err != nil {
-		return nil, err
+		return nil, err // not a nil *auth.Session, which would be an api.Tokens
 	}
 	return session, nil
 }
@@ -31,20 +31,20 @@ func (a *app) session() (api.Tokens, error) {
 // currentSession is the session of VILLAPAY_TOKEN or of an earlier sign-in. A
 // token that is set and empty is an error.
 func (a *app) currentSession() (*auth.Session, error) {
-	settings, err := a.settings()
+	session, err := a.openSession()
 	if err == nil {
-		_, err = settings.Token()
+		_, err = a.config.Token()
 	}
-	if err != nil {
-		return nil, err
-	}
-	return a.openSession()
+	return session, err
 }
 
 func (a *app) openSession() (*auth.Session, error) {
 	settings, err := a.settings()
 	if err != nil {
 		return nil, err
+	}
+	if settings.Profile.Sandbox {
+		return nil, errNoSignIn()
 	}
 	token, _ := settings.Token()
 	if token.Empty() {

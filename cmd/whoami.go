@@ -39,13 +39,6 @@ func (c *whoami) run(ctx context.Context, _ []string) error {
 	if err != nil {
 		return err
 	}
-	settings, err := c.app.settings()
-	if err != nil {
-		return err
-	}
-	if settings.Profile.Sandbox {
-		return errNoSignIn()
-	}
 	session, err := c.app.currentSession()
 	if err != nil {
 		return err
@@ -57,7 +50,7 @@ func (c *whoami) run(ctx context.Context, _ []string) error {
 	status, err := session.Status(ctx)
 	if err != nil {
 		if bankKey != "" {
-			c.app.note("the bank's secret key for %s is there (%s)", settings.Profile.KBank.APIURL, bankKey)
+			c.app.note("the bank's secret key for %s is there (%s)", c.app.config.Profile.KBank.APIURL, bankKey)
 		}
 		return err
 	}
