@@ -100,7 +100,7 @@ func (c *rawCall) run(ctx context.Context, args []string) error {
 
 // call sends the request. The answer is there also beside an error that its
 // status stands for.
-func (c *rawCall) call(ctx context.Context, client *api.Client, method, path string, body []byte) (answer *api.Answer, err error) {
+func (c *rawCall) call(ctx context.Context, client *api.Client, method, path string, body []byte) (answer *api.Response, err error) {
 	once := func(ctx context.Context) error {
 		req, err := client.Request(ctx, method, path, bytes.NewReader(body))
 		if err != nil {
@@ -238,7 +238,7 @@ func readInput(ctx context.Context, r io.Reader) ([]byte, error) {
 
 // write puts the answer on stdout as it came; at a terminal its text is made
 // harmless.
-func (c *rawCall) write(ctx context.Context, answer *api.Answer) error {
+func (c *rawCall) write(ctx context.Context, answer *api.Response) error {
 	var out bytes.Buffer
 	if c.include {
 		fmt.Fprintf(&out, "HTTP %d %s\n", answer.Status, http.StatusText(answer.Status))

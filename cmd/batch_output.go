@@ -10,7 +10,7 @@ import (
 	"github.com/schollz/progressbar/v3"
 
 	"github.com/villapay/villapay/internal/config"
-	"github.com/villapay/villapay/internal/ledger"
+	"github.com/villapay/villapay/internal/order"
 	"github.com/villapay/villapay/internal/payment"
 	"github.com/villapay/villapay/internal/render"
 )
@@ -35,7 +35,7 @@ type batchOutput struct {
 
 // warned is a warning that orders of a batch came with: once for all of them.
 type warned struct {
-	ledger.Warning
+	order.Warning
 	orders int
 	first  string
 }
@@ -111,13 +111,13 @@ func (o *batchOutput) follow() (stop func()) {
 }
 
 // add shows one completed order.
-func (o *batchOutput) add(ctx context.Context, profile config.Profile, line payment.Line, p ledger.Payment, err error) error {
+func (o *batchOutput) add(ctx context.Context, profile config.Profile, line payment.Line, p order.Payment, err error) error {
 	if p.OrderID == "" { // nothing was recorded
-		p = ledger.Payment{OrderID: line.OrderID, Source: line.Source, Env: profile.Name, Scope: profile.Scope(), State: ledger.Rejected, KnownAt: o.app.Now(), KnownFrom: ledger.FromLedger}
+		p = order.Payment{OrderID: line.OrderID, Source: line.Source, Env: profile.Name, Scope: profile.Scope(), State: order.Rejected, KnownAt: o.app.Now(), KnownFrom: order.FromLedger}
 	}
 	if err != nil && p.Error == nil {
 		f := explainKind(err)
-		p.Error = &ledger.Failure{Code: f.Code, Message: f.Message, Status: f.Status, RequestID: f.RequestID, Retryable: f.Retryable}
+		p.Error = &order.Failure{Code: f.Code, Message: f.Message, Status: f.Status, RequestID: f.RequestID, Retryable: f.Retryable}
 	}
 	o.count(line, p, err)
 	o.warn(p)
@@ -137,13 +137,13 @@ func (o *batchOutput) add(ctx context.Context, profile config.Profile, line paym
 	return nil
 }
 
-func (o *batchOutput) count(line payment.Line, p ledger.Payment, err error) {
+func (o *batchOutput) count(line payment.Line, p order.Payment, err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	switch {
 	case err != nil && explainKind(err).ExitCode == exitUnknown:
 		o.unknown++
-	case err != nil || p.State == ledger.Failed: // which always has an error
+	case err != nil || p.State == order.Failed: // which always has an error
 		o.failed++
 	case p.Replayed:
 		o.replayed++
@@ -157,7 +157,7 @@ func (o *batchOutput) count(line payment.Line, p ledger.Payment, err error) {
 	}
 }
 
-func (o *batchOutput) warn(p ledger.Payment) {
+func (o *batchOutput) warn(p order.Payment) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for _, w := range p.Warnings {

@@ -12,7 +12,7 @@ import (
 
 	"github.com/villapay/villapay/internal/api"
 	"github.com/villapay/villapay/internal/config"
-	"github.com/villapay/villapay/internal/ledger"
+	"github.com/villapay/villapay/internal/order"
 	"github.com/villapay/villapay/internal/payment"
 )
 
@@ -38,10 +38,10 @@ func (o *batchOutput) complete(t *testing.T, orders int) {
 		time.Sleep(time.Second)
 		var err error
 		if i%10 == 9 {
-			err = &api.Error{Kind: api.Refused, Code: "no", Message: "no"}
+			err = &api.Error{Kind: api.Rejected, Code: "no", Message: "no"}
 		}
-		line := payment.Line{Number: i, OrderID: fmt.Sprint(i), Source: api.QR}
-		if err := o.add(t.Context(), config.Profile{Name: "dev"}, line, ledger.Payment{}, err); err != nil {
+		line := payment.Line{Number: i, OrderID: fmt.Sprint(i), Source: order.QR}
+		if err := o.add(t.Context(), config.Profile{Name: "dev"}, line, order.Payment{}, err); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -17,6 +17,7 @@ import (
 
 	"github.com/villapay/villapay/internal/api"
 	"github.com/villapay/villapay/internal/applog"
+	"github.com/villapay/villapay/internal/auth"
 	"github.com/villapay/villapay/internal/config"
 	"github.com/villapay/villapay/internal/ledger"
 	"github.com/villapay/villapay/internal/payment"
@@ -29,18 +30,13 @@ type lazy struct {
 	ledger  *ledger.Ledger
 	sandbox *sandbox.Sandbox
 	applog  *applog.Log
-
-	leaves bool // the ledger is left as it is, instead of being tidied up
+	store   *auth.Store
 }
 
 // close lets go of what was opened. It returns the first error.
 func (a *app) close() error {
 	var all []error
-	switch {
-	case a.ledger == nil:
-	case a.leaves:
-		all = append(all, a.ledger.Leave())
-	default:
+	if a.ledger != nil {
 		all = append(all, a.ledger.Close())
 	}
 	if a.sandbox != nil {
@@ -82,7 +78,7 @@ func (a *app) log() *slog.Logger {
 	return a.lazy.applog.Logger().With("pid", os.Getpid(), "version", a.Build.Version)
 }
 
-// openLedger opens the ledger that the configuration names; nil for "none".
+// openLedger opens the ledger that the configuration names.
 func (a *app) openLedger(ctx context.Context) (*ledger.Ledger, error) {
 	if a.ledger != nil {
 		return a.ledger, nil
@@ -94,12 +90,11 @@ func (a *app) openLedger(ctx context.Context) (*ledger.Ledger, error) {
 	if err := settings.Require("ledger"); err != nil {
 		return nil, err
 	}
-	if settings.Ledger.Reveal() == "none" {
-		return nil, nil //nolint:nilnil // no ledger is a choice, not an error
-	}
-	dir, err := a.stateDir()
-	if err != nil {
-		return nil, err
+	dir := ""
+	if settings.Ledger.Reveal() != "none" {
+		if dir, err = a.stateDir(); err != nil {
+			return nil, err
+		}
 	}
 	defer a.waiting("the ledger")()
 	a.ledger, err = ledger.Open(ctx, settings.Ledger, dir, a.actor(), a.Now)
@@ -108,14 +103,17 @@ func (a *app) openLedger(ctx context.Context) (*ledger.Ledger, error) {
 
 // requireLedger opens the ledger for a command that is about nothing else.
 func (a *app) requireLedger(ctx context.Context) (*ledger.Ledger, error) {
-	opened, err := a.openLedger(ctx)
-	if err == nil && opened == nil {
-		err = &localError{
+	settings, err := a.settings()
+	if err != nil {
+		return nil, err
+	}
+	if settings.Ledger.Reveal() == "none" {
+		return nil, &localError{
 			err:  errors.New("this needs the ledger, and the ledger is set to none"),
 			hint: "set `ledger` in the config file, or VILLAPAY_LEDGER, to sqlite or postgres://…",
 		}
 	}
-	return opened, err
+	return a.openLedger(ctx)
 }
 
 // actor names this process in the ledger's events.
@@ -143,12 +141,12 @@ func (a *app) client(idle int) (*api.Client, error) {
 	}
 	profile := settings.Profile
 	c := &api.Client{
-		BaseURL:   profile.BaseURL,
-		Scheme:    profile.Auth.Scheme,
-		KeyHeader: profile.IdempotencyHeader,
-		UserAgent: a.userAgent(),
-		Log:       a.log().With("env", profile.Name),
-		Waits:     a.tellWait,
+		BaseURL:           profile.BaseURL,
+		Scheme:            profile.Auth.Scheme,
+		IdempotencyHeader: profile.IdempotencyHeader,
+		UserAgent:         a.userAgent(),
+		Log:               a.log().With("env", profile.Name),
+		OnRetry:           a.tellWait,
 	}
 	if profile.Sandbox {
 		stand, err := a.openSandbox()
@@ -242,7 +240,7 @@ func (a *app) payments(ctx context.Context, idle int) (*payment.Service, error) 
 	if err != nil {
 		return nil, err
 	}
-	if opened == nil {
+	if opened.Kind() == "none" {
 		a.warn("there is no ledger: nothing is remembered, and two runs can make two orders")
 	}
 	profile := settings.Profile

@@ -225,7 +225,7 @@ func (c *doctor) givenToken(status auth.Status) check {
 	case status.ExpiresAt.IsZero():
 		return ok("sign-in", "%s; it does not say until when", text)
 	case !c.app.Now().Before(status.ExpiresAt):
-		return check{Name: "sign-in", Status: "fail", Message: "the token in VILLAPAY_TOKEN has expired", Hint: auth.GivenHint, code: exitDenied}
+		return check{Name: "sign-in", Status: "fail", Message: "the token in VILLAPAY_TOKEN has expired", Hint: auth.EnvHint, code: exitDenied}
 	}
 	return ok("sign-in", "%s, ends %s", text, render.In(c.app.Now(), status.ExpiresAt))
 }
@@ -240,7 +240,7 @@ func (c *doctor) connection(ctx context.Context, settings *config.Config) []chec
 	if err != nil {
 		return []check{failed("API", err)}
 	}
-	client.Tokens, client.Waits = nil, nil // reaching it needs no sign-in
+	client.Tokens, client.OnRetry = nil, nil // reaching it needs no sign-in
 	ctx, cancel := context.WithTimeout(ctx, min(settings.Profile.Timeout, 10*time.Second))
 	defer cancel()
 	req, err := client.Request(ctx, http.MethodGet, "/", nil)

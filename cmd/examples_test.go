@@ -93,6 +93,7 @@ func newExampleMachine(t *testing.T) *exampleMachine {
 		"config/config.yaml":             strings.Replace(string(config), "  shop:", "  dev:", 1),
 		"orders.csv":                     "orderid,source\n492500004633,qr\n492500004634,wechat\n",
 		"webhook.key":                    "skey_test_1\n",
+		"kbank.key":                      "skey_test_1\n",
 		".config/fish/completions/.keep": "",
 	} {
 		if err := os.MkdirAll(filepath.Dir(filepath.Join(m.dir, name)), 0o700); err != nil {

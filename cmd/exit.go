@@ -151,7 +151,7 @@ func explainCall(e *api.Error) *failure {
 		if errors.Is(e, api.ErrNoRoute) {
 			f.Hint = "check base_url: run `villapay env show`"
 		}
-	case api.Refused:
+	case api.Rejected:
 		f.ExitCode = exitRefused
 	case api.Unknown:
 		f.ExitCode, f.Hint = exitUnknown, hintRunAgain

@@ -8,7 +8,7 @@ import (
 	"iter"
 	"time"
 
-	"github.com/villapay/villapay/internal/ledger"
+	"github.com/villapay/villapay/internal/order"
 	"github.com/villapay/villapay/internal/render"
 )
 
@@ -50,7 +50,7 @@ func (a *app) writeValue(ctx context.Context, format string, value any) error {
 
 // writeJSONList writes payments as one array, streamed unless --jq needs it
 // whole.
-func (a *app) writeJSONList(ctx context.Context, format string, payments iter.Seq2[ledger.Payment, error]) error {
+func (a *app) writeJSONList(ctx context.Context, format string, payments iter.Seq2[order.Payment, error]) error {
 	objects := func(yield func([]byte, error) bool) {
 		for p, err := range payments {
 			var raw []byte

@@ -10,14 +10,14 @@ import (
 	"sync"
 	"time"
 
-	"github.com/villapay/villapay/internal/ledger"
+	"github.com/villapay/villapay/internal/order"
 	"github.com/villapay/villapay/internal/payment"
 	"github.com/villapay/villapay/internal/render"
 )
 
 // watchLive follows one order on the whole terminal and leaves its last state
 // behind when it ends. own is the payment to follow; the zero Payment is none.
-func (a *app) watchLive(ctx context.Context, service *payment.Service, orderID string, own ledger.Payment) error {
+func (a *app) watchLive(ctx context.Context, service *payment.Service, orderID string, own order.Payment) error {
 	service.Note = nil // the view itself says what is going on
 	view := &liveView{app: a, tells: whoTells(service)}
 	report, err := service.Watch(ctx, orderID, own, func(r payment.Report) error {
@@ -168,7 +168,7 @@ func (v *liveView) frame(screen render.Screen) []string {
 	narrow.Columns = max(1, screen.Columns-1)
 	facts, rest := v.facts(narrow), v.rest(narrow)
 	all := slices.Concat(facts, rest)
-	if whyNoCode(v.now.Payment) != "" {
+	if v.now.Payment.Payable(v.app.Now()) != nil {
 		return all
 	}
 	code, err := v.app.code(v.now.Payment)
@@ -235,9 +235,9 @@ func (v *liveView) rest(screen render.Screen) []string {
 }
 
 // countdown says how long the order can still be paid, to the second.
-func countdown(now time.Time, p ledger.Payment) string {
+func countdown(now time.Time, p order.Payment) string {
 	left := int(p.ExpiresAt.Sub(now) / time.Second)
-	if p.State != ledger.Awaiting || p.ExpiresAt.IsZero() || left < 0 {
+	if p.State != order.Awaiting || p.ExpiresAt.IsZero() || left < 0 {
 		return ""
 	}
 	if left < 3600 {

@@ -8,8 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/villapay/villapay/internal/api"
-	"github.com/villapay/villapay/internal/ledger"
+	"github.com/villapay/villapay/internal/order"
 )
 
 func newOrder(a *app) *cobra.Command {
@@ -24,7 +23,7 @@ func oneOrMore(cmd *cobra.Command, args []string) error {
 		return usageError("usage: "+cmd.UseLine(), "%s needs an order ID", cmd.CommandPath())
 	}
 	for _, id := range args {
-		if err := api.CheckOrderID(id); err != nil {
+		if err := order.CheckID(id); err != nil {
 			return usageError("usage: "+cmd.UseLine(), "%s", err)
 		}
 	}
@@ -66,11 +65,11 @@ func (a *app) completeOrderID(cmd *cobra.Command, given []string, typed string) 
 const offered = 50
 
 func (a *app) orderIDs(ctx context.Context, prefix string) ([]string, error) {
-	opened, err := a.openLedger(ctx)
-	if err != nil || opened == nil {
+	settings, err := a.settings()
+	if err != nil {
 		return nil, err
 	}
-	settings, err := a.settings()
+	opened, err := a.requireLedger(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -85,13 +84,14 @@ func noPayment(orderID, env string) error {
 	}
 }
 
-// notPaid is how --exit-status and --watch end where no payment came.
-func notPaid(p ledger.Payment) error {
-	if p.State == ledger.Paid {
+// notPaid is how --watch ends if no payment came.
+func notPaid(p order.Payment) error {
+	switch p.State {
+	case order.Paid:
 		return nil
-	}
-	if p.State == ledger.Failed {
+	case order.Failed, order.Cancelled, order.Refunded, order.Rejected:
 		return exitWith(exitRefused)
+	case order.Sending, order.Awaiting, order.Unknown, order.Expired:
 	}
 	return exitWith(exitNotPaid)
 }

@@ -9,10 +9,10 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/villapay/villapay/internal/api"
+	"github.com/villapay/villapay/internal/backoff"
 	"github.com/villapay/villapay/internal/checkout"
 	"github.com/villapay/villapay/internal/config"
-	"github.com/villapay/villapay/internal/ledger"
+	"github.com/villapay/villapay/internal/order"
 	"github.com/villapay/villapay/internal/payment"
 	"github.com/villapay/villapay/internal/render"
 )
@@ -78,7 +78,7 @@ func (c *orderCheckout) run(ctx context.Context, args []string) error {
 	go func() { done <- c.app.serve(serving, listener, server) }()
 	report, err := c.follow(ctx, service, server, listener.Addr(), open)
 	if err == nil {
-		_ = api.Sleep(ctx, checkout.Linger) // so that every open page sees the end
+		_ = backoff.Sleep(ctx, checkout.Linger) // so that every open page sees the end
 	}
 	stop()
 	if served := <-done; err == nil {
@@ -102,22 +102,22 @@ func needsWidget(profile config.Profile) error {
 }
 
 // open finds the payment that can be paid now.
-func (c *orderCheckout) open(ctx context.Context, settings *config.Config, orderID string) (ledger.Payment, error) {
+func (c *orderCheckout) open(ctx context.Context, settings *config.Config, orderID string) (order.Payment, error) {
 	opened, err := c.app.requireLedger(ctx)
 	if err != nil {
-		return ledger.Payment{}, err
+		return order.Payment{}, err
 	}
 	payments, err := opened.Payments(ctx, settings.Profile.Scope(), orderID)
 	if err != nil {
-		return ledger.Payment{}, err
+		return order.Payment{}, err
 	}
 	if len(payments) == 0 {
-		return ledger.Payment{}, noPayment(orderID, settings.Profile.Name)
+		return order.Payment{}, noPayment(orderID, settings.Profile.Name)
 	}
-	open, _ := payment.Open(payments)
-	if why := whyNoCode(open); why != "" {
+	open, _ := order.Open(payments, c.app.Now())
+	if why := open.Payable(c.app.Now()); why != nil {
 		f := &failure{Code: "not_open", Message: fmt.Sprintf("order %s cannot be paid: %s", orderID, why), ExitCode: exitRefused}
-		if open.State != ledger.Paid {
+		if open.State != order.Paid {
 			f.Hint = "make a payment order first: villapay pay qr " + orderID
 		}
 		return open, f
@@ -125,7 +125,7 @@ func (c *orderCheckout) open(ctx context.Context, settings *config.Config, order
 	return open, nil
 }
 
-func (c *orderCheckout) page(settings *config.Config, service *payment.Service, open ledger.Payment, addr net.Addr) (*checkout.Server, error) {
+func (c *orderCheckout) page(settings *config.Config, service *payment.Service, open order.Payment, addr net.Addr) (*checkout.Server, error) {
 	hosts, err := checkout.Hosts(addr)
 	if err != nil {
 		return nil, err
@@ -141,7 +141,7 @@ func (c *orderCheckout) page(settings *config.Config, service *payment.Service, 
 			return nil, err
 		}
 		page.Pay = func(ctx context.Context) error {
-			if _, err := stand.Pay(ctx, open.BankID, "Authorized"); err != nil {
+			if _, err := stand.Pay(ctx, open.BankOrderID, "Authorized"); err != nil {
 				return err
 			}
 			_, err := service.Status(ctx, open.OrderID, true) // so that the page need not wait for the next poll
@@ -152,7 +152,7 @@ func (c *orderCheckout) page(settings *config.Config, service *payment.Service, 
 }
 
 // follow shows the page's address and tells the page what becomes of its payment.
-func (c *orderCheckout) follow(ctx context.Context, service *payment.Service, server *checkout.Server, addr net.Addr, open ledger.Payment) (payment.Report, error) {
+func (c *orderCheckout) follow(ctx context.Context, service *payment.Service, server *checkout.Server, addr net.Addr, open order.Payment) (payment.Report, error) {
 	if err := c.app.write([]byte(server.URL() + "\n")); err != nil {
 		return payment.Report{}, err
 	}

@@ -8,8 +8,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/villapay/villapay/internal/api"
 	"github.com/villapay/villapay/internal/ledger"
+	"github.com/villapay/villapay/internal/order"
 )
 
 // orderList lists payments of the ledger.
@@ -38,17 +38,17 @@ without a zone is Bangkok's.`,
 	f := cmd.Flags()
 	f.StringVar(&c.since, "since", "", "only payments recorded since `WHEN`: 24h or 7d ago, or a date (2026-11-22)")
 	f.StringSliceVar(&c.states, "state", nil, "only these `STATES`, such as awaiting,unknown")
-	f.Var(&choiceFlag{&c.source, api.Sources()}, "source", "only this source")
+	f.Var(&choiceFlag{&c.source, order.Sources()}, "source", "only this source")
 	f.Var(&countFlag{value: &c.limit}, "limit", "list at most `N`; 0 = all")
 	f.BoolVar(&c.allEnvs, "all-envs", false, "the payments of every environment")
 	complete(cmd, "state", stateNames()...)
-	complete(cmd, "source", api.Sources()...)
+	complete(cmd, "source", order.Sources()...)
 	return cmd
 }
 
 func stateNames() []string {
 	var names []string
-	for _, s := range ledger.States() {
+	for _, s := range order.States() {
 		names = append(names, string(s))
 	}
 	return names
@@ -79,7 +79,7 @@ func (c *orderList) run(ctx context.Context, _ []string) error {
 		filter.Limit++ // one more, to know whether there are more
 	}
 	list := opened.List(ctx, filter)
-	err = c.app.showPayments(ctx, format, func(yield func(ledger.Payment, error) bool) {
+	err = c.app.showPayments(ctx, format, func(yield func(order.Payment, error) bool) {
 		for p, err := range list {
 			if more = err == nil && c.limit > 0 && shown == c.limit; more || !yield(p, err) {
 				return
@@ -99,13 +99,13 @@ func (c *orderList) run(ctx context.Context, _ []string) error {
 }
 
 func (c *orderList) filter() (ledger.Filter, error) {
-	filter := ledger.Filter{Source: api.Source(c.source), Limit: c.limit}
+	filter := ledger.Filter{Source: order.Source(c.source), Limit: c.limit}
 	for _, name := range c.states {
 		state, err := oneOf("state", name, stateNames())
 		if err != nil {
 			return filter, err
 		}
-		filter.States = append(filter.States, ledger.State(state))
+		filter.States = append(filter.States, order.State(state))
 	}
 	since, err := c.sinceTime()
 	filter.Since = since
@@ -128,7 +128,7 @@ func (c *orderList) sinceTime() (time.Time, error) {
 		return c.app.Now().Add(-d), nil
 	}
 	for _, layout := range []string{time.DateOnly, "2006-01-02T15:04", "2006-01-02 15:04", time.DateTime, time.RFC3339} {
-		if at, err := time.ParseInLocation(layout, text, api.Bangkok); err == nil {
+		if at, err := time.ParseInLocation(layout, text, order.Bangkok); err == nil {
 			return at, nil
 		}
 	}

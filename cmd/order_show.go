@@ -7,7 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/villapay/villapay/internal/ledger"
-	"github.com/villapay/villapay/internal/payment"
+	"github.com/villapay/villapay/internal/order"
 	"github.com/villapay/villapay/internal/render"
 )
 
@@ -58,7 +58,7 @@ func (c *orderShow) run(ctx context.Context, args []string) error {
 		return noPayment(args[0], settings.Profile.Name)
 	}
 	if format == "qr" || c.code.file != "" {
-		open, _ := payment.Open(payments)
+		open, _ := order.Open(payments, c.app.Now())
 		if c.code.file != "" {
 			if err := c.app.writeCodeFile(open, c.code); err != nil {
 				return err
@@ -71,7 +71,7 @@ func (c *orderShow) run(ctx context.Context, args []string) error {
 	return c.show(ctx, opened, format, payments)
 }
 
-func (c *orderShow) show(ctx context.Context, opened *ledger.Ledger, format string, payments []ledger.Payment) error {
+func (c *orderShow) show(ctx context.Context, opened *ledger.Ledger, format string, payments []order.Payment) error {
 	var objects []byte
 	for i, p := range payments {
 		events, err := opened.Events(ctx, p.ID)
@@ -99,7 +99,7 @@ func (c *orderShow) show(ctx context.Context, opened *ledger.Ledger, format stri
 	return c.app.writeJSON(ctx, format, fmt.Appendf(nil, "[%s]", objects))
 }
 
-func (c *orderShow) table(p ledger.Payment, events []ledger.Event, index int) error {
+func (c *orderShow) table(p order.Payment, events []ledger.Event, index int) error {
 	if index > 0 {
 		if err := c.app.write([]byte("\n")); err != nil {
 			return err

@@ -8,7 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/villapay/villapay/internal/ledger"
+	"github.com/villapay/villapay/internal/order"
 	"github.com/villapay/villapay/internal/payment"
 	"github.com/villapay/villapay/internal/render"
 )
@@ -61,7 +61,7 @@ func (c *orderStatus) run(ctx context.Context, orderIDs []string) error {
 		return err
 	}
 	if c.watch {
-		return c.app.watchOrder(ctx, service, format, orderIDs[0], ledger.Payment{})
+		return c.app.watchOrder(ctx, service, format, orderIDs[0], order.Payment{})
 	}
 	reports, err := service.Statuses(ctx, orderIDs, !c.offline)
 	if err != nil {
@@ -75,7 +75,7 @@ func (c *orderStatus) run(ctx context.Context, orderIDs []string) error {
 
 // show writes what was found; one order is shown in full width.
 func (c *orderStatus) show(ctx context.Context, format string, reports []payment.Report) error {
-	var found []ledger.Payment
+	var found []order.Payment
 	for _, r := range reports {
 		if r.Found {
 			found = append(found, r.Payment)
@@ -106,8 +106,8 @@ func (c *orderStatus) verdict(service *payment.Service, reports []payment.Report
 			failed = cmp.Or(failed, unanswered(r.Err))
 		case !r.Found:
 			missing++
-			if r.OnlyWord != "" {
-				c.app.warn("order %s: the API says only %q, which does not show that there is a payment", r.OrderID, r.OnlyWord)
+			if r.Word != "" {
+				c.app.warn("order %s: the API says only %q, which does not show that there is a payment", r.OrderID, r.Word)
 			}
 			if len(reports) > 1 {
 				c.app.warn("no payment of order %s is known in %s", r.OrderID, service.Env)
@@ -129,7 +129,7 @@ func (c *orderStatus) verdict(service *payment.Service, reports []payment.Report
 		return nil
 	}
 	for _, r := range reports {
-		if r.Payment.State != ledger.Paid {
+		if r.Payment.State != order.Paid {
 			return exitWith(exitNotPaid)
 		}
 	}
@@ -147,8 +147,8 @@ func unanswered(err error) error {
 }
 
 // values makes a sequence of payments that cannot fail.
-func values(payments []ledger.Payment) iter.Seq2[ledger.Payment, error] {
-	return func(yield func(ledger.Payment, error) bool) {
+func values(payments []order.Payment) iter.Seq2[order.Payment, error] {
+	return func(yield func(order.Payment, error) bool) {
 		for _, p := range payments {
 			if !yield(p, nil) {
 				return
@@ -159,7 +159,7 @@ func values(payments []ledger.Payment) iter.Seq2[ledger.Payment, error] {
 
 // showPayments writes a list of payments in a format, streamed where that is
 // possible.
-func (a *app) showPayments(ctx context.Context, format string, payments iter.Seq2[ledger.Payment, error]) error {
+func (a *app) showPayments(ctx context.Context, format string, payments iter.Seq2[order.Payment, error]) error {
 	switch format {
 	case "json", "yaml":
 		return a.writeJSONList(ctx, format, payments)
@@ -169,7 +169,7 @@ func (a *app) showPayments(ctx context.Context, format string, payments iter.Seq
 	return render.Payments(a.writer(), a.screen(), payments)
 }
 
-func (a *app) writeCSV(payments iter.Seq2[ledger.Payment, error]) error {
+func (a *app) writeCSV(payments iter.Seq2[order.Payment, error]) error {
 	table, err := render.NewCSV(a.writer())
 	if err != nil {
 		return err

@@ -12,7 +12,7 @@ import (
 
 	"github.com/villapay/villapay/internal/api"
 	"github.com/villapay/villapay/internal/config"
-	"github.com/villapay/villapay/internal/ledger"
+	"github.com/villapay/villapay/internal/order"
 	"github.com/villapay/villapay/internal/render"
 )
 
@@ -62,7 +62,7 @@ func (a *app) formatAnyway(has ...string) (string, error) {
 
 // showPayment writes one payment in a format, and its code to a file where that
 // was asked for. withCode also draws the code at a terminal, under the table.
-func (a *app) showPayment(ctx context.Context, format string, p ledger.Payment, code codeFlags, withCode bool) error {
+func (a *app) showPayment(ctx context.Context, format string, p order.Payment, code codeFlags, withCode bool) error {
 	for _, w := range p.Warnings {
 		a.warn("%s", w.Message)
 	}
@@ -76,7 +76,7 @@ func (a *app) showPayment(ctx context.Context, format string, p ledger.Payment, 
 	return unwritten
 }
 
-func (a *app) showAs(ctx context.Context, format string, p ledger.Payment, code codeFlags, withCode bool) error {
+func (a *app) showAs(ctx context.Context, format string, p order.Payment, code codeFlags, withCode bool) error {
 	switch format {
 	case "json", "yaml":
 		raw, err := render.PaymentJSON(p)
@@ -90,7 +90,7 @@ func (a *app) showAs(ctx context.Context, format string, p ledger.Payment, code 
 	if err := render.Payment(a.writer(), a.screen(), p, a.live()); err != nil {
 		return err
 	}
-	if !withCode || !a.OutTTY || whyNoCode(p) != "" {
+	if !withCode || !a.OutTTY || p.Payable(a.Now()) != nil {
 		return nil
 	}
 	err := a.drawCode(p, code, a.Out)
@@ -101,25 +101,11 @@ func (a *app) showAs(ctx context.Context, format string, p ledger.Payment, code 
 	return err
 }
 
-// whyNoCode says why a payment's code may not be shown, "" where it may: it
-// awaits payment, has not expired and is not replaced by another.
-func whyNoCode(p ledger.Payment) string {
-	switch {
-	case p.State == ledger.Paid:
-		return "it is already paid"
-	case p.ReplacedBy != "":
-		return "it was replaced by a newer payment"
-	case p.State == ledger.Awaiting:
-		return ""
-	}
-	return "it is " + string(p.State)
-}
-
 // drawCode draws a payment's code, its caption above it: below, it could push
 // the code's first row off the screen. Where no code can be drawn, its text is
 // written instead, and the error says why.
-func (a *app) drawCode(p ledger.Payment, flags codeFlags, caption io.Writer) error {
-	if why := whyNoCode(p); why != "" {
+func (a *app) drawCode(p order.Payment, flags codeFlags, caption io.Writer) error {
+	if why := p.Payable(a.Now()); why != nil {
 		return &failure{Code: "no_code", Message: fmt.Sprintf("no code is drawn for order %s: %s", p.OrderID, why), ExitCode: exitRefused}
 	}
 	code, err := a.code(p)
@@ -161,20 +147,24 @@ func (a *app) draw(code render.Code, style render.Style) ([]byte, error) {
 	return drawn.Bytes(), err
 }
 
-func (a *app) code(p ledger.Payment) (render.Code, error) {
+func (a *app) code(p order.Payment) (render.Code, error) {
 	settings, err := a.settings()
 	if err != nil {
 		return render.Code{}, err
 	}
-	code, err := render.Content(settings.Profile.QRContent, p)
+	content, err := order.ParseContent(settings.Profile.QRContent)
 	if err != nil {
-		return code, &failure{Code: "bad_code", Message: fmt.Sprintf("no code is drawn for order %s: %s", p.OrderID, err), ExitCode: exitRefused}
+		return render.Code{}, err
 	}
-	return code, nil
+	code, err := content.Code(&p)
+	if err != nil {
+		return render.Code{}, &failure{Code: "bad_code", Message: fmt.Sprintf("no code is drawn for order %s: %s", p.OrderID, err), ExitCode: exitRefused}
+	}
+	return render.NewCode(code, p, p.ExpiresAt), nil
 }
 
-func (a *app) writeCodeFile(p ledger.Payment, flags codeFlags) error {
-	if why := whyNoCode(p); why != "" {
+func (a *app) writeCodeFile(p order.Payment, flags codeFlags) error {
+	if why := p.Payable(a.Now()); why != nil {
 		return &failure{Code: "no_code", Message: fmt.Sprintf("no code is written for order %s: %s", p.OrderID, why), ExitCode: exitRefused}
 	}
 	code, err := a.code(p)
@@ -195,13 +185,13 @@ func (a *app) writeCodeFile(p ledger.Payment, flags codeFlags) error {
 
 // dryRequest is the text of the request that would make an order. It needs no
 // sign-in and opens no connection.
-func (a *app) dryRequest(ctx context.Context, orderID string, source api.Source, key string) ([]byte, error) {
+func (a *app) dryRequest(ctx context.Context, orderID string, source order.Source, key string) ([]byte, error) {
 	settings, err := a.settings()
 	if err != nil {
 		return nil, err
 	}
 	profile := settings.Profile
-	client := &api.Client{BaseURL: profile.BaseURL, KeyHeader: profile.IdempotencyHeader, UserAgent: a.userAgent()}
+	client := &api.Client{BaseURL: profile.BaseURL, IdempotencyHeader: profile.IdempotencyHeader, UserAgent: a.userAgent()}
 	if profile.Sandbox {
 		client.BaseURL = sandboxURL
 	}

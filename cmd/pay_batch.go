@@ -13,7 +13,7 @@ import (
 	"github.com/villapay/villapay/internal/api"
 	"github.com/villapay/villapay/internal/auth"
 	"github.com/villapay/villapay/internal/config"
-	"github.com/villapay/villapay/internal/ledger"
+	"github.com/villapay/villapay/internal/order"
 	"github.com/villapay/villapay/internal/payment"
 )
 
@@ -51,12 +51,12 @@ shows what failed and a summary.`,
 		Args: exactArgs("a file, or - for stdin"), RunE: a.run(c.run),
 	}
 	f := cmd.Flags()
-	f.Var(&choiceFlag{&c.source, api.Sources()}, "source", "how the payers pay, where a line does not say")
+	f.Var(&choiceFlag{&c.source, order.Sources()}, "source", "how the payers pay, where a line does not say")
 	f.Var(&countFlag{&c.concurrency}, "concurrency", "orders in flight at once")
 	f.Var(&countFlag{&c.rate}, "rate", "orders started a second at most; 0 = no limit")
 	f.BoolVar(&c.dryRun, "dry-run", false, "check the file; send and record nothing")
 	f.BoolVar(&c.skipInvalid, "skip-invalid", false, "leave out lines that are no order, and exit 9")
-	complete(cmd, "source", api.Sources()...)
+	complete(cmd, "source", order.Sources()...)
 	return cmd
 }
 
@@ -117,7 +117,7 @@ func (c *payBatch) read(ctx context.Context, profile config.Profile, name string
 	}
 	source := profile.Source
 	if c.source != "" {
-		source = api.Source(c.source)
+		source = order.Source(c.source)
 	}
 	in, err := payment.ReadInput(obedient(ctx, from), source, "", func(bad payment.BadLine) {
 		c.invalid++
@@ -160,7 +160,7 @@ func (c *payBatch) pay(ctx context.Context, format string, profile config.Profil
 	finishing := context.WithoutCancel(ctx) // orders in flight are shown after Ctrl-C too
 	batch := payment.Batch{
 		Service: service, Concurrency: c.concurrency, Rate: float64(c.rate),
-		Done: func(line payment.Line, p ledger.Payment, err error) error {
+		Done: func(line payment.Line, p order.Payment, err error) error {
 			return out.add(finishing, profile, line, p, err)
 		},
 		Stops: stopsBatch,

@@ -7,9 +7,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/villapay/villapay/internal/api"
 	"github.com/villapay/villapay/internal/config"
-	"github.com/villapay/villapay/internal/ledger"
+	"github.com/villapay/villapay/internal/order"
 	"github.com/villapay/villapay/internal/payment"
 	"github.com/villapay/villapay/internal/render"
 )
@@ -48,19 +47,19 @@ In a live environment it asks first; without a terminal it needs --yes.`,
 		RunE:              a.run(c.run),
 	}
 	f := cmd.Flags()
-	f.Var(&choiceFlag{&c.source, api.Sources()}, "source", "how the payer pays (default: as the environment says)")
+	f.Var(&choiceFlag{&c.source, order.Sources()}, "source", "how the payer pays (default: as the environment says)")
 	f.Var(&keyFlag{&c.key}, "idempotency-key", "send `KEY` instead of a fresh one; the same key never makes two orders")
 	f.BoolVar(&c.fresh, "new", false, "make another order though one is still open")
 	f.BoolVar(&c.watch, "watch", false, "stay until the order is paid, failed or expired")
 	f.BoolVar(&c.dryRun, "dry-run", false, "write the request of a new order; send and record nothing")
 	c.code.register(cmd)
-	complete(cmd, "source", api.Sources()...)
+	complete(cmd, "source", order.Sources()...)
 	return cmd
 }
 
 func (c *payQR) run(ctx context.Context, args []string) error {
 	orderID := args[0]
-	if err := errors.Join(api.CheckOrderID(orderID), c.code.check()); err != nil {
+	if err := errors.Join(order.CheckID(orderID), c.code.check()); err != nil {
 		return usageError("run `villapay pay qr --help`", "%s", err)
 	}
 	format, err := c.app.format("table", "json", "yaml", "qr")
@@ -73,7 +72,7 @@ func (c *payQR) run(ctx context.Context, args []string) error {
 	}
 	source := settings.Profile.Source
 	if c.source != "" {
-		source = api.Source(c.source)
+		source = order.Source(c.source)
 	}
 	if c.dryRun {
 		return c.printRequest(ctx, orderID, source)
@@ -81,7 +80,6 @@ func (c *payQR) run(ctx context.Context, args []string) error {
 	if err := c.mayPay(ctx, settings, orderID, source); err != nil {
 		return err
 	}
-	c.app.leaves = true // a payment is waited for; whatever comes next may tidy up
 	service, err := c.app.payments(ctx, 1)
 	if err != nil {
 		return err
@@ -95,11 +93,8 @@ func (c *payQR) run(ctx context.Context, args []string) error {
 
 // show prints the payment and ends the command as its state asks. A live view
 // shows it by itself.
-func (c *payQR) show(ctx context.Context, service *payment.Service, format string, p ledger.Payment) error {
-	if c.key != "" && p.State == ledger.Expired {
-		c.app.warn("the payment with this key has expired; another key, or none, makes another order")
-	}
-	if c.watch && whyNoCode(p) == "" && c.app.hasView(service, format) {
+func (c *payQR) show(ctx context.Context, service *payment.Service, format string, p order.Payment) error {
+	if c.watch && p.Payable(c.app.Now()) == nil && c.app.hasView(service, format) {
 		if c.code.file != "" {
 			if err := c.app.writeCodeFile(p, c.code); err != nil {
 				return err
@@ -110,11 +105,8 @@ func (c *payQR) show(ctx context.Context, service *payment.Service, format strin
 	if err := c.app.showPayment(ctx, format, p, c.code, true); err != nil {
 		return err
 	}
-	if p.State == ledger.Failed {
-		return &failure{
-			Code: p.Error.Code, Message: "order " + p.OrderID + " failed: " + p.Error.Message,
-			RequestID: p.RequestID, ExitCode: exitRefused,
-		}
+	if err := c.unpayable(p); err != nil {
+		return err
 	}
 	if c.watch {
 		return c.app.watchOrder(ctx, service, format, p.OrderID, p)
@@ -122,9 +114,37 @@ func (c *payQR) show(ctx context.Context, service *payment.Service, format strin
 	return nil
 }
 
+// unpayable is how the command ends if the order it shows can be paid no more, and
+// is not paid. It stands in the way of another one until --new.
+func (c *payQR) unpayable(p order.Payment) error {
+	again := "make another order: villapay pay qr " + p.OrderID + " --new"
+	f := &failure{Code: string(p.State), RequestID: p.RequestID, Hint: again, ExitCode: exitRefused}
+	switch p.State {
+	case order.Failed:
+		f.Code, f.Message = p.Error.Code, "order "+p.OrderID+" failed: "+p.Error.Message
+		if p.ChargeID == "" {
+			f.Hint = "" // at birth; running it again makes another
+		}
+	case order.Cancelled, order.Refunded:
+		f.Message = "order " + p.OrderID + " was " + render.StateWord(p.State) + ": its payment was taken back"
+	case order.Expired:
+		f.Message = "order " + p.OrderID + " has expired"
+		if now := c.app.Now(); !p.Lapsed(now) {
+			f.Message += ", and may still be paid until " + render.Stamp(p.HeldUntil)
+			f.Hint = "run it again then, or " + again
+		}
+		if c.key != "" {
+			f.Hint = "use another key, or none, to make another order"
+		}
+	case order.Sending, order.Awaiting, order.Paid, order.Rejected, order.Unknown:
+		return nil
+	}
+	return f
+}
+
 // explain adds to an unknown outcome what a person without a ledger needs: the
 // key to repeat with.
-func (c *payQR) explain(settings *config.Config, p ledger.Payment, err error) error {
+func (c *payQR) explain(settings *config.Config, p order.Payment, err error) error {
 	f := explainKind(err)
 	if f.ExitCode == exitUnknown && settings.Ledger.Reveal() == "none" {
 		f.Hint = "the order may have been made; run it again with --idempotency-key " + p.Key
@@ -133,7 +153,7 @@ func (c *payQR) explain(settings *config.Config, p ledger.Payment, err error) er
 }
 
 // mayPay asks before live money moves, and refuses where nobody can be asked.
-func (c *payQR) mayPay(ctx context.Context, settings *config.Config, orderID string, source api.Source) error {
+func (c *payQR) mayPay(ctx context.Context, settings *config.Config, orderID string, source order.Source) error {
 	if !settings.Profile.Live {
 		return nil
 	}
@@ -160,7 +180,7 @@ func (a *app) confirmLive(ctx context.Context, question string) error {
 }
 
 // printRequest shows what would be sent, the token hidden.
-func (c *payQR) printRequest(ctx context.Context, orderID string, source api.Source) error {
+func (c *payQR) printRequest(ctx context.Context, orderID string, source order.Source) error {
 	request, err := c.app.dryRequest(ctx, orderID, source, c.key)
 	if err != nil {
 		return err

@@ -12,15 +12,15 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/villapay/villapay/internal/api"
 	"github.com/villapay/villapay/internal/httpserver"
+	"github.com/villapay/villapay/internal/order"
 	"github.com/villapay/villapay/internal/render"
 	"github.com/villapay/villapay/internal/sandbox"
 	"github.com/villapay/villapay/internal/sandbox/cognito"
 )
 
 func newSandbox(a *app) *cobra.Command {
-	return withSandboxPage(group("sandbox", "The embedded stand-in for the API and its sign-in",
+	return withSandboxPage(group("sandbox", "The embedded stand-in for the API, its sign-in and the bank",
 		"  villapay pay qr 492500004632 --env sandbox\n  villapay sandbox pay 492500004632",
 		newSandboxServe(a), newSandboxPay(a), newSandboxReset(a)))
 }
@@ -39,8 +39,9 @@ func newSandboxServe(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Serve the sandbox on a loopback port, for any client",
-		Long: `Serves the sandbox's API and sign-in on a loopback port until Ctrl-C. It shares
-its orders with --env sandbox. Its URL is the one line on stdout.`,
+		Long: `Serves the sandbox's API, sign-in and bank on a loopback port until Ctrl-C. It
+shares its orders with --env sandbox. Its URL is the one line on stdout; the
+bank's is the same with ` + sandbox.BankPath + ` behind it.`,
 		Example: `  villapay sandbox serve --addr 127.0.0.1:8080
   villapay sandbox serve --latency 200ms --fail 503=10%,lost=5%
   VILLAPAY_BASE_URL=http://127.0.0.1:8080 VILLAPAY_TOKEN=any villapay pay qr 492500004632`,
@@ -50,7 +51,7 @@ its orders with --env sandbox. Its URL is the one line on stdout.`,
 	f.StringVar(&c.addr, "addr", "127.0.0.1:0", "listen on `ADDRESS`; port 0 picks a free one")
 	f.DurationVar(&c.latency, "latency", 0, "add `TIME` to every answer, such as 200ms")
 	f.StringVar(&c.fail, "fail", "", "draw `FAULTS` at random, such as 503=10%,lost=5%")
-	f.BoolVar(&c.requireAuth, "require-auth", false, "refuse calls without a token of the sandbox's own sign-in")
+	f.BoolVar(&c.requireAuth, "require-auth", false, "require a token of the sandbox's sign-in, and the bank's key")
 	return cmd
 }
 
@@ -72,10 +73,14 @@ func (c *sandboxServe) run(ctx context.Context, _ []string) error {
 	if err != nil {
 		return &localError{err: err}
 	}
-	stand := sandbox.New(sandbox.Options{
+	options := sandbox.Options{
 		Dir: dir, Now: c.app.Now, Latency: c.latency, Fail: fail,
 		RequireAuth: c.requireAuth, Authorizer: pool, SignIn: pool,
-	})
+	}
+	if c.requireAuth {
+		options.BankKey = sandbox.BankKey
+	}
+	stand := sandbox.New(options)
 	defer stand.Close()
 	if err := c.app.write([]byte(url + "\n")); err != nil {
 		return err
@@ -157,7 +162,7 @@ func (c *sandboxPay) run(ctx context.Context, args []string) error {
 	if format != "table" {
 		return c.app.writeValue(ctx, format, notification)
 	}
-	amount, err := api.ParseAmount(notification.Amount.String())
+	amount, err := order.ParseAmount(notification.Amount.String())
 	if err != nil {
 		return err
 	}

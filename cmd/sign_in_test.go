@@ -244,9 +244,9 @@ func TestDoctorLooksAtTheGivenToken(t *testing.T) {
 	t.Parallel()
 	m, _ := signInMachine(t, cognito.ClientID)
 	for name, test := range map[string]struct{ token, status, says, hint string }{
-		"a word in front":  {"Bearer abc", "fail", "VILLAPAY_TOKEN is not a token: there is white space", auth.GivenHint},
-		"an access token":  {unsignedToken(`{"token_use":"access","exp":32503680000}`), "fail", "VILLAPAY_TOKEN is an access token", auth.GivenHint},
-		"expired":          {unsignedToken(`{"token_use":"id","exp":1700000000}`), "fail", "the token in VILLAPAY_TOKEN has expired", auth.GivenHint},
+		"a word in front":  {"Bearer abc", "fail", "VILLAPAY_TOKEN is not a token: there is white space", auth.EnvHint},
+		"an access token":  {unsignedToken(`{"token_use":"access","exp":32503680000}`), "fail", "VILLAPAY_TOKEN is an access token", auth.EnvHint},
+		"expired":          {unsignedToken(`{"token_use":"id","exp":1700000000}`), "fail", "the token in VILLAPAY_TOKEN has expired", auth.EnvHint},
 		"nobody's":         {unsignedToken(`{"token_use":"id","exp":32503680000}`), "ok", "VILLAPAY_TOKEN, ends in ", ""},
 		"somebody's":       {unsignedToken(`{"token_use":"id","exp":32503680000,"email":"ann@example.com"}`), "ok", "VILLAPAY_TOKEN of ann@example.com, ends in ", ""},
 		"without an end":   {unsignedToken(`{"token_use":"id"}`), "ok", "VILLAPAY_TOKEN; it does not say until when", ""},

@@ -116,17 +116,17 @@ func withSandboxPage(group *cobra.Command) *cobra.Command {
 
 func sandboxPage() string {
 	var page bytes.Buffer
-	page.WriteString(`The environment "sandbox" is a stand-in for the API inside villapay: no network,
-no sign-in, no money. It remembers its orders between commands.
+	page.WriteString(`The environment "sandbox" is a stand-in inside villapay for the API and the bank:
+no network, no sign-in, no money. It remembers its orders between commands.
 
-` + "`villapay sandbox pay ORDERID` pays one. `villapay sandbox serve` offers it to" + `
-any client on a port, with a sign-in of its own. What qr_payload holds is drawn
-after
+` + "`villapay sandbox pay ORDERID` pays one, as scanning its code would. `villapay" + `
+` + "sandbox serve` offers it to any client on a port, with a sign-in of its own." + `
+To draw what qr_payload holds:
 
   villapay env set qr_content '{{.qr_payload}}' --env sandbox
 
-Any order ID makes an order. These make trouble instead; a suffix such as .7
-gives as many distinct ones as needed:
+Any order ID makes an order. These have a fixed outcome; add a suffix such as .7
+for more of the same kind:
 
 `)
 	var rows [][2]string
@@ -136,17 +136,19 @@ gives as many distinct ones as needed:
 	twoColumns(&page, rows)
 	users := cognito.Users()
 	fmt.Fprintf(&page, `
-Its sign-in, where `+"`villapay sandbox serve --addr 127.0.0.1:8080`"+` runs:
+To use it as another environment while `+"`villapay sandbox serve --addr\n127.0.0.1:8080`"+` runs:
 
   villapay env add stand --base-url http://127.0.0.1:8080
   villapay env set auth.endpoint http://127.0.0.1:8080 --env stand
   villapay env set auth.user_pool_id %s --env stand
   villapay env set auth.client_id %s --env stand
+  villapay env set kbank.api_url http://127.0.0.1:8080%s --env stand
   villapay login --env stand
 
+With --require-auth the bank's secret key is %s.
 The password of its users is %s, and signing in asks for:
 
-`, cognito.PoolID, cognito.ClientID, users[0].Password)
+`, cognito.PoolID, cognito.ClientID, sandbox.BankPath, sandbox.BankKey, users[0].Password)
 	rows = nil
 	for _, u := range users {
 		rows = append(rows, [2]string{u.Name, u.Note})

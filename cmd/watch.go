@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/villapay/villapay/internal/ledger"
+	"github.com/villapay/villapay/internal/order"
 	"github.com/villapay/villapay/internal/payment"
 	"github.com/villapay/villapay/internal/render"
 )
@@ -13,7 +13,7 @@ import (
 // watchOrder follows one order until it is settled: at a terminal as a live
 // view, piped as a line for each change. own is the payment that has been shown
 // already, which is then the one to follow; the zero Payment where none has.
-func (a *app) watchOrder(ctx context.Context, service *payment.Service, format, orderID string, own ledger.Payment) error {
+func (a *app) watchOrder(ctx context.Context, service *payment.Service, format, orderID string, own order.Payment) error {
 	if a.hasView(service, format) {
 		return a.watchLive(ctx, service, orderID, own)
 	}
@@ -43,29 +43,29 @@ func (a *app) watchOrder(ctx context.Context, service *payment.Service, format, 
 }
 
 // sameLine tells whether there is nothing to write of what became of a payment.
-func sameLine(before, now ledger.Payment) bool {
+func sameLine(before, now order.Payment) bool {
 	return before.State == now.State && before.BankState == now.BankState && before.Key == now.Key
 }
 
 // whoTells says whence news can come where the API has no status endpoint.
 func whoTells(service *payment.Service) string {
-	if service.Ledger == nil {
+	if service.Ledger.Kind() == "none" {
 		return "the API has no status endpoint, and there is no ledger for notifications: nothing here will tell of a payment"
 	}
 	return "the API has no status endpoint: a notification will tell"
 }
 
 // hasView tells whether watching takes the whole terminal. It does not where
-// --debug writes to the same one, nor without a ledger to know the code from.
+// --debug writes to the same one.
 func (a *app) hasView(service *payment.Service, format string) bool {
-	return format == "table" && service.Ledger != nil && a.OutTTY && a.Getenv("TERM") != "dumb" && (!a.debugging() || !a.ErrTTY)
+	return format == "table" && a.OutTTY && a.Getenv("TERM") != "dumb" && (!a.debugging() || !a.ErrTTY)
 }
 
 // watched is how watching ends: 0 paid, 8 expired or replaced, 5 failed.
 func (a *app) watched(service *payment.Service, report payment.Report) error {
 	p := report.Payment
 	switch {
-	case report.Found && p.ReplacedBy != "" && !p.State.Settled():
+	case report.Found && p.ReplacedBy != "" && !p.State.Final():
 		return &failure{
 			Code: "replaced", Message: "order " + p.OrderID + ": a newer payment has replaced the one that was watched, whose code must not be paid any more",
 			Hint: "to watch the newer one: villapay order status " + p.OrderID + " --watch", ExitCode: exitNotPaid,
@@ -79,7 +79,7 @@ func (a *app) watched(service *payment.Service, report payment.Report) error {
 }
 
 // changes makes what writes one line, or document, for each change.
-func (a *app) changes(ctx context.Context, format string) (func(ledger.Payment) error, error) {
+func (a *app) changes(ctx context.Context, format string) (func(order.Payment) error, error) {
 	switch format {
 	case "csv":
 		table, err := render.NewCSV(a.writer())
@@ -88,7 +88,7 @@ func (a *app) changes(ctx context.Context, format string) (func(ledger.Payment) 
 		}
 		return table.Row, nil
 	case "json", "yaml":
-		return func(p ledger.Payment) error {
+		return func(p order.Payment) error {
 			raw, err := render.PaymentJSON(p)
 			if err != nil {
 				return err
@@ -101,10 +101,10 @@ func (a *app) changes(ctx context.Context, format string) (func(ledger.Payment) 
 			return a.writeJSON(ctx, format, raw)
 		}, nil
 	}
-	return func(p ledger.Payment) error { return a.write([]byte(changeLine(a.Now(), p) + "\n")) }, nil
+	return func(p order.Payment) error { return a.write([]byte(changeLine(a.Now(), p) + "\n")) }, nil
 }
 
-func changeLine(now time.Time, p ledger.Payment) string {
+func changeLine(now time.Time, p order.Payment) string {
 	line := fmt.Sprintf("%s  %s  %s  %s", render.Stamp(now), p.OrderID, render.StateWord(p.State), render.Money(p.Amount, p.Currency))
 	if p.BankState != "" {
 		line += "  " + p.BankState

@@ -45,7 +45,7 @@ func TestWatchUntilPaid(t *testing.T) {
 	if got, want := x.code(), m.bankID(t, "4925"); got != want {
 		t.Errorf("the code says %q, want %q", got, want)
 	}
-	if text := x.text(); !strings.HasPrefix(text, "order reference, not a payment code\n") || !strings.Contains(text, "Order 4925   THB ") || !strings.Contains(text, "Ctrl-C") {
+	if text := x.text(); !strings.HasPrefix(text, "Order reference, not a payment code: 4925, ") || !strings.Contains(text, "Order 4925   THB ") || !strings.Contains(text, "Ctrl-C") {
 		t.Errorf("the view:\n%s", text)
 	}
 	first := countdown(x.screen)

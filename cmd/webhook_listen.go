@@ -112,17 +112,17 @@ func (c *webhookListen) line(ctx context.Context, format string, e webhook.Event
 		return render.JSONLine(c.app.writer(), raw)
 	}
 	n := e.Notification
-	order := e.Applied.Payment.OrderID
-	state := render.StateWord(e.Applied.Payment.State)
+	order := e.Recorded.Payment.OrderID
+	state := render.StateWord(e.Recorded.Payment.State)
 	switch {
-	case e.Applied.Unknown:
+	case e.Recorded.Unknown:
 		order, state = "unknown order", "kept"
-	case e.Applied.Repeat:
+	case e.Recorded.Repeat:
 		state += " (repeat)"
 	}
 	var text strings.Builder
 	fmt.Fprintf(&text, "%s  %s  %s  %s  %s  %s", render.Stamp(e.At), order, state, render.Money(n.Amount, n.Currency), n.TransactionState, n.ID)
-	for _, w := range e.Applied.Warnings {
+	for _, w := range e.Recorded.Warnings {
 		text.WriteString("  warning: " + w.Message)
 	}
 	return c.app.write([]byte(render.Visible(text.String()) + "\n"))

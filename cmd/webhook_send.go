@@ -12,7 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/villapay/villapay/internal/api"
-	"github.com/villapay/villapay/internal/payment"
+	"github.com/villapay/villapay/internal/order"
 	"github.com/villapay/villapay/internal/sandbox"
 	"github.com/villapay/villapay/internal/webhook"
 )
@@ -78,7 +78,7 @@ func (c *webhookSend) run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	chosen, found := payment.Chosen(payments)
+	chosen, found := order.Answering(payments)
 	if !found {
 		return noPayment(args[0], settings.Profile.Name)
 	}

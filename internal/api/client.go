@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -13,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/villapay/villapay/internal/order"
 	"github.com/villapay/villapay/internal/secret"
 )
 
@@ -20,7 +22,7 @@ import (
 const MaxBody = 1 << 20
 
 // Tokens gives the sign-in's ID token. Refresh is called after a 401 with the
-// token that was refused.
+// token that was denied.
 type Tokens interface {
 	Token(ctx context.Context) (secret.String, error)
 	Refresh(ctx context.Context, used secret.String) (secret.String, error)
@@ -29,82 +31,106 @@ type Tokens interface {
 // Client calls one environment's API. Its fields are set once, before the first
 // call; it is then safe for concurrent use.
 type Client struct {
-	BaseURL   string // https://host/path, no slash at its end
-	Scheme    string // before the token in Authorization; "" sends it raw, as the seed shows
-	KeyHeader string // the header that carries the idempotency key
-	UserAgent string
-	Tokens    Tokens // nil where the environment needs no sign-in
-	Transport http.RoundTripper
+	BaseURL           string // https://host/path, no slash at its end
+	OrderPath         string // of the call that makes an order; "" = /qrpayment
+	Scheme            string // before the token in Authorization; "" sends it raw
+	IdempotencyHeader string // the header that carries the idempotency key
+	UserAgent         string
+	Tokens            Tokens        // nil if the server needs no sign-in
+	Key               secret.String // sent as x-api-key, which is the bank's way; the zero value sends none
+	Transport         http.RoundTripper
 
-	Log    *slog.Logger   // a record a call; nil logs nothing
-	Waits  func(Wait)     // told before a pause; nil tells nobody
-	jitter func() float64 // 0 ≤ x < 1; nil is random
+	Log     *slog.Logger   // one record per call; nil logs nothing
+	OnRetry func(Wait)     // called before a pause; may be nil
+	jitter  func() float64 // 0 ≤ x < 1; nil is random
 }
 
-// Answer is a whole answer to a call.
-type Answer struct {
-	Status    int
-	Header    http.Header
-	Body      []byte // at most MaxBody bytes, wrappers and all
-	RequestID string
-	token     secret.String
-}
-
-// OrderRequest builds the request that makes a payment order, exactly as the
-// seed shows it, without a token: POST {base}/qrpayment {"orderid","source"}.
-func (c *Client) OrderRequest(ctx context.Context, orderID string, source Source, key string) (*http.Request, error) {
+// OrderRequest builds the request that makes a payment order, without a token:
+// POST {base}{order path} {"orderid","source"} and nothing else.
+func (c *Client) OrderRequest(ctx context.Context, orderID string, source order.Source, key string) (*http.Request, error) {
 	body, err := json.Marshal(struct {
-		OrderID string `json:"orderid"`
-		Source  Source `json:"source"`
+		OrderID string       `json:"orderid"`
+		Source  order.Source `json:"source"`
 	}{orderID, source})
 	if err != nil {
 		return nil, err
 	}
-	req, err := c.Request(ctx, http.MethodPost, "/qrpayment", bytes.NewReader(body))
+	req, err := c.Request(ctx, http.MethodPost, cmp.Or(c.OrderPath, "/qrpayment"), bytes.NewReader(body))
 	if err != nil {
 		return nil, err
 	}
 	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set(c.KeyHeader, key)
+	req.Header.Set(c.IdempotencyHeader, key)
 	return req, nil
 }
 
 // CreateOrder asks once for a payment order. Errors are *Error, or come from
 // Tokens or the context.
-func (c *Client) CreateOrder(ctx context.Context, orderID string, source Source, key string) (*Order, string, error) {
+func (c *Client) CreateOrder(ctx context.Context, orderID string, source order.Source, key string) (*order.Order, *Response, error) {
 	req, err := c.OrderRequest(ctx, orderID, source, key)
 	if err != nil {
-		return nil, "", err
+		return nil, nil, err
 	}
-	var order *Order
-	answer, err := c.do(req, orderID, func(answer *Answer, err error) error {
+	var made *order.Order
+	response, err := c.do(req, orderID, func(response *Response, err error) error {
 		if err == nil {
-			order, err = answer.order()
+			made, err = response.order()
 		}
 		return err
 	})
-	if err != nil {
-		return nil, "", err
-	}
-	return order, answer.RequestID, nil
+	return made, response, err
 }
 
-// order reads the order in an answer, or says what it is instead.
-func (a *Answer) order() (*Order, error) {
-	body, ok := a.success()
-	if !ok {
-		return nil, a.failure()
-	}
-	order, err := decodeOrder(body)
+// ErrNoOrder says that the status endpoint does not know the order.
+var ErrNoOrder = errors.New("the API does not know this order")
+
+// Status asks once what became of a Villa order. path is the environment's
+// status_path, such as /checkstatus/{orderid}; statusPaid are its bare words that
+// mean paid. It fails with ErrNoRoute if the API has no such endpoint and with
+// ErrNoOrder if it does not know the order. Asking changes nothing, so no failure
+// is Unknown.
+func (c *Client) Status(ctx context.Context, path, orderID string, statusPaid []string) (status order.Status, requestID string, _ error) {
+	req, err := c.Request(ctx, http.MethodGet, strings.ReplaceAll(path, "{orderid}", url.PathEscape(orderID)), nil)
 	if err != nil {
-		failure := a.failure()
-		failure.Err = err
-		return nil, failure
+		return order.Status{}, "", err
 	}
-	return order, nil
+	response, err := c.do(req, orderID, func(response *Response, err error) error {
+		if err == nil {
+			err = response.Failure()
+		}
+		if err == nil {
+			_, body := unwrap(0, response.Body)
+			if status, err = order.ParseStatus(body, orderID, statusPaid); err != nil {
+				failure := response.failure()
+				failure.Kind, failure.Again, failure.Message, failure.Err = Unavailable, false, "the status answer cannot be read", err
+				err = failure
+			}
+		}
+		return asQuestion(err)
+	})
+	if err != nil {
+		return order.Status{}, "", err
+	}
+	return status, response.RequestID, nil
 }
 
-// Request builds a request for a path below the base URL, and refuses one that
+// asQuestion corrects the kind of a failed question: unlike a failed order, it
+// cannot have made anything.
+func asQuestion(err error) error {
+	var failure *Error
+	if !errors.As(err, &failure) {
+		return err
+	}
+	if failure.Status == http.StatusNotFound && !errors.Is(failure, ErrNoRoute) {
+		failure.Err = ErrNoOrder
+	}
+	if failure.Kind == Unknown {
+		failure.Kind = Unavailable
+	}
+	return failure
+}
+
+// Request builds a request for a path below the base URL. It fails for one that
 // would leave for another host.
 func (c *Client) Request(ctx context.Context, method, path string, body io.Reader) (*http.Request, error) {
 	base, err := url.Parse(c.BaseURL)
@@ -127,38 +153,32 @@ func (c *Client) Request(ctx context.Context, method, path string, body io.Reade
 }
 
 // Do signs req with the token, sends it once and reads the whole answer,
-// whatever its status. Redirects are not followed. Where the answer repeats the
+// whatever its status. Redirects are not followed. If the answer repeats the
 // token, that is hidden.
-func (c *Client) Do(req *http.Request) (*Answer, error) {
-	answer, err := c.do(req, "", func(_ *Answer, err error) error { return err })
-	if answer != nil {
-		answer.Body = []byte(secret.Redact(string(answer.Body), answer.token))
-		for _, values := range answer.Header {
-			for i := range values {
-				values[i] = secret.Redact(values[i], answer.token)
-			}
-		}
-	}
-	return answer, err
+func (c *Client) Do(req *http.Request) (*Response, error) {
+	return c.do(req, "", func(_ *Response, err error) error { return err })
 }
 
 // do is Do for a call about a Villa order, "" for none. judge has the last word
 // on what the answer, or the lack of one, means; that goes into the log.
-func (c *Client) do(req *http.Request, orderID string, judge func(*Answer, error) error) (*Answer, error) {
+func (c *Client) do(req *http.Request, orderID string, judge func(*Response, error) error) (*Response, error) {
 	start := time.Now()
-	var answer *Answer
+	var response *Response
 	token, err := c.authorize(req)
 	if err == nil {
-		answer, err = c.send(req, token)
+		response, err = c.send(req, token)
 	}
-	err = judge(answer, err)
-	c.record(req, orderID, answer, err, time.Since(start))
-	return answer, err
+	err = judge(response, err)
+	c.record(req, orderID, response, err, time.Since(start))
+	return response, err
 }
 
 func (c *Client) authorize(req *http.Request) (secret.String, error) {
 	if c.Tokens == nil {
-		return secret.String{}, nil
+		if !c.Key.Empty() {
+			req.Header.Set("X-Api-Key", c.Key.Reveal())
+		}
+		return c.Key, nil
 	}
 	token, err := c.Tokens.Token(req.Context())
 	if err != nil {
@@ -168,7 +188,7 @@ func (c *Client) authorize(req *http.Request) (secret.String, error) {
 	return token, nil
 }
 
-func (c *Client) send(req *http.Request, token secret.String) (*Answer, error) {
+func (c *Client) send(req *http.Request, token secret.String) (*Response, error) {
 	trace := &progress{}
 	client := http.Client{
 		Transport:     c.Transport,
@@ -179,50 +199,32 @@ func (c *Client) send(req *http.Request, token secret.String) (*Answer, error) {
 		return nil, trace.failure(req, err)
 	}
 	defer resp.Body.Close()
-	answer := &Answer{Status: resp.StatusCode, Header: resp.Header, RequestID: requestID(resp.Header), token: token}
-	answer.Body, err = io.ReadAll(io.LimitReader(resp.Body, MaxBody+1))
+	response := &Response{Status: resp.StatusCode, Header: resp.Header, RequestID: requestID(resp.Header)}
+	if resp.StatusCode == http.StatusSwitchingProtocols { // its body is a connection that no context ends
+		return nil, &Error{
+			Kind: Unknown, Again: true, Status: resp.StatusCode, Code: "http_101",
+			Message: "the server switched protocols instead of answering", RequestID: response.RequestID,
+		}
+	}
+	response.Body, err = io.ReadAll(io.LimitReader(resp.Body, MaxBody+1))
+	response.redact(token)
 	if err != nil {
 		failure := trace.failure(req, err)
-		failure.Status, failure.RequestID = resp.StatusCode, answer.RequestID
+		failure.Status, failure.RequestID = resp.StatusCode, response.RequestID
 		return nil, failure
 	}
-	if len(answer.Body) > MaxBody {
+	if len(response.Body) > MaxBody {
 		rule := classify(resp.StatusCode)
 		return nil, &Error{
 			Kind: rule.kind, Again: rule.again, Status: resp.StatusCode, Code: "answer_too_large",
-			Message: "the server's answer is larger than 1 MiB", RequestID: answer.RequestID,
+			Message: "the server's answer is larger than 1 MiB", RequestID: response.RequestID,
 		}
 	}
-	return answer, nil
-}
-
-// failure makes the error that an answer stands for, without the token in it:
-// some servers echo what they were sent.
-func (a *Answer) failure() *Error {
-	e := statusError(a.Status, a.Header, a.Body)
-	e.Message = secret.Redact(e.Message, a.token)
-	e.Code = secret.Redact(e.Code, a.token)
-	e.token = a.token
-	return e
-}
-
-// Failure returns the error that a status other than 2xx stands for, nil for 2xx.
-func (a *Answer) Failure() error {
-	if _, ok := a.success(); ok {
-		return nil
-	}
-	return a.failure()
-}
-
-// success returns the body without its wrappers, and whether the answer and each
-// wrapper says 2xx.
-func (a *Answer) success() (body []byte, ok bool) {
-	status, body := unwrap(a.Status, a.Body)
-	return body, a.Status/100 == 2 && status/100 == 2
+	return response, nil
 }
 
 // record writes one call to the log, with its outcome.
-func (c *Client) record(req *http.Request, orderID string, answer *Answer, err error, took time.Duration) {
+func (c *Client) record(req *http.Request, orderID string, response *Response, err error, took time.Duration) {
 	if c.Log == nil {
 		return
 	}
@@ -230,22 +232,22 @@ func (c *Client) record(req *http.Request, orderID string, answer *Answer, err e
 	if orderID != "" {
 		attrs = append(attrs, slog.String("order", orderID))
 	}
-	if key := req.Header.Get(c.KeyHeader); key != "" {
+	if key := req.Header.Get(c.IdempotencyHeader); key != "" {
 		attrs = append(attrs, slog.String("key", key))
 	}
-	if answer != nil {
-		attrs = append(attrs, slog.Int("status", answer.Status), slog.String("request_id", answer.RequestID))
+	if response != nil {
+		attrs = append(attrs, slog.Int("status", response.Status), slog.String("request_id", response.RequestID))
 	}
 	outcome, level := "ok", slog.LevelInfo
-	if err == nil && orderID == "" && answer.Failure() != nil { // a raw call takes any answer
-		outcome, level = "refused", slog.LevelWarn
+	if err == nil && orderID == "" && response.Failure() != nil { // a raw call takes any answer
+		outcome, level = "rejected", slog.LevelWarn
 	}
 	if err != nil {
 		outcome, level = "not sent", slog.LevelError
 		attrs = append(attrs, slog.String("error", err.Error()))
 		if failure, ok := errors.AsType[*Error](err); ok {
 			outcome = failure.Kind.String()
-			if failure.Kind == Refused {
+			if failure.Kind == Rejected {
 				level = slog.LevelWarn // by a server that works as it should
 			}
 			attrs = append(attrs, slog.String("code", failure.Code))

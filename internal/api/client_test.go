@@ -17,6 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"github.com/villapay/villapay/internal/order"
 	"github.com/villapay/villapay/internal/secret"
 )
 
@@ -50,7 +51,7 @@ func serve(t *testing.T, handler http.HandlerFunc) *Client {
 		t.Fatal(err)
 	}
 	t.Cleanup(transport.CloseIdleConnections)
-	return &Client{BaseURL: server.URL + "/api", KeyHeader: "Idempotency-Key", UserAgent: "villapay/test (linux/amd64)", Transport: transport}
+	return &Client{BaseURL: server.URL + "/api", IdempotencyHeader: "Idempotency-Key", UserAgent: "villapay/test (linux/amd64)", Transport: transport}
 }
 
 func TestCreateOrderSendsExactlyWhatTheSeedShows(t *testing.T) {
@@ -194,7 +195,7 @@ func TestSilentServerEndsWithTheContext(t *testing.T) {
 			go func() { _, _ = io.Copy(io.Discard, there) }() // it takes the request and says nothing
 			return here, nil
 		}
-		client := &Client{BaseURL: "http://silent.example", KeyHeader: "Idempotency-Key", Transport: transport}
+		client := &Client{BaseURL: "http://silent.example", IdempotencyHeader: "Idempotency-Key", Transport: transport}
 		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 		defer cancel()
 		start := time.Now()
@@ -240,7 +241,7 @@ func TestUnreachableServersMadeNothing(t *testing.T) {
 			if name == "no such host" {
 				transport.DialContext = dialNowhere
 			}
-			client := &Client{BaseURL: base, KeyHeader: "Idempotency-Key", Transport: transport}
+			client := &Client{BaseURL: base, IdempotencyHeader: "Idempotency-Key", Transport: transport}
 			_, _, err = client.CreateOrder(t.Context(), "1", QR, "k")
 			var got *Error
 			if !errors.As(err, &got) || got.Kind != Unavailable || !got.Again || got.Code != "unreachable" {
@@ -328,7 +329,7 @@ func script(statuses ...int) (*Client, *[]time.Time) {
 		}
 		return &http.Response{StatusCode: status, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(body))}, nil
 	})
-	return &Client{BaseURL: "https://api.example", KeyHeader: "Idempotency-Key", Transport: transport, jitter: func() float64 { return 1 }}, &at
+	return &Client{BaseURL: "https://api.example", IdempotencyHeader: "Idempotency-Key", Transport: transport, jitter: func() float64 { return 1 }}, &at
 }
 
 func create(c *Client) func(context.Context) error {
@@ -440,7 +441,7 @@ func TestRetryHonoursRetryAfter(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var at []time.Time
-		client := &Client{BaseURL: "https://api.example", KeyHeader: "k", jitter: func() float64 { return 0 }}
+		client := &Client{BaseURL: "https://api.example", IdempotencyHeader: "k", jitter: func() float64 { return 0 }}
 		client.Transport = transportFunc(func(*http.Request) (*http.Response, error) {
 			at = append(at, time.Now())
 			header := http.Header{"Retry-After": {"7"}}
@@ -502,8 +503,8 @@ func TestARefreshThatMayWorkLater(t *testing.T) {
 // later is a failure that passes.
 type later struct{}
 
-func (later) Error() string { return "the sign-in is away" }
-func (later) Passing() bool { return true }
+func (later) Error() string   { return "the sign-in is away" }
+func (later) Transient() bool { return true }
 
 // What must not be repeated is sent again after a 401 alone.
 func TestOnceSendsAgainOnlyAfterARefresh(t *testing.T) {
@@ -551,7 +552,7 @@ func TestStatus(t *testing.T) {
 	}{
 		{
 			"wrapped charge", 200, `{"statusCode":200,"body":{"order_id":"order_test_1","id":"chrg_1","object":"charge","amount":"74.00","currency":"THB","status":"success","transaction_state":"Authorized","livemode":"true"}}`,
-			StatusAnswer{BankID: "order_test_1", ChargeID: "chrg_1", Amount: Amount{"74.00"}, Currency: "THB", Status: "success", TransactionState: "Authorized", Livemode: &yes},
+			StatusAnswer{BankOrderID: "order_test_1", ChargeID: "chrg_1", Amount: Amount{"74.00"}, Currency: "THB", Status: "success", TransactionState: "Authorized", Livemode: &yes},
 			nil,
 		},
 		{
@@ -561,12 +562,12 @@ func TestStatus(t *testing.T) {
 		},
 		{
 			"a charge in its order", 200, `{"id":"order_test_1","object":"order","status":"success","charge":{"id":"chrg_1","transaction_state":"Settled","status":"success"}}`,
-			StatusAnswer{BankID: "order_test_1", ChargeID: "chrg_1", Status: "success", TransactionState: "Settled"},
+			StatusAnswer{BankOrderID: "order_test_1", ChargeID: "chrg_1", Status: "success", TransactionState: "Settled"},
 			nil,
 		},
 		{"bare word", 200, `"success"`, StatusAnswer{Status: "success"}, nil},
 		{"bare status", 200, `{"status":"success"}`, StatusAnswer{Status: "success"}, nil},
-		{"an order", 200, `{"id":"order_test_1","object":"order","status":"success"}`, StatusAnswer{BankID: "order_test_1", Status: "success"}, nil},
+		{"an order", 200, `{"id":"order_test_1","object":"order","status":"success"}`, StatusAnswer{BankOrderID: "order_test_1", Status: "success"}, nil},
 		{"no such order", 404, `{"statusCode":404,"body":{"error":"none","code":"ORDER_NOT_FOUND"}}`, StatusAnswer{}, ErrNoOrder},
 		{"no such route", 403, `{"message":"Missing Authentication Token"}`, StatusAnswer{}, ErrNoRoute},
 		{"no such route, HTTP API", 404, `{"message":"Not Found"}`, StatusAnswer{}, ErrNoRoute},

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/villapay/villapay/internal/order"
 	"github.com/villapay/villapay/internal/secret"
 )
 
@@ -18,7 +19,7 @@ type Kind int
 
 // The kinds of failure, from harmless to worst.
 const (
-	Refused     Kind = iota + 1 // the API said no; nothing was made
+	Rejected    Kind = iota + 1 // the API said no; nothing was made
 	Denied                      // not signed in, or not allowed; nothing was made
 	Unavailable                 // never reached, or throttled; nothing was made
 	Unknown                     // sent, and the outcome is not known: it may have been made
@@ -27,8 +28,8 @@ const (
 // String is the kind's word in the log.
 func (k Kind) String() string {
 	switch k {
-	case Refused:
-		return "refused"
+	case Rejected:
+		return "rejected"
 	case Denied:
 		return "denied"
 	case Unavailable:
@@ -46,12 +47,12 @@ type Error struct {
 	Again      bool          // asking again with the same key may help
 	Status     int           // HTTP status; 0 where none arrived
 	Code       string        // the API's own code, or one of ours such as http_502
-	Message    string        // for people; server text, so not harmless until shown by render
+	Message    string        // for people; server text, so not to be shown unsanitized
 	RequestID  string        // x-amzn-RequestId
 	RetryAfter time.Duration // what the server asked to wait; 0 where it did not
 	Err        error         // the transport's error, if any
 
-	token secret.String // that the refused request carried, for one refresh
+	token secret.String // that the denied request carried, for one refresh
 }
 
 func (e *Error) Error() string {
@@ -99,7 +100,7 @@ func classify(status int) rule {
 		return r
 	}
 	if status >= 400 && status < 500 {
-		return rule{Refused, false}
+		return rule{Rejected, false}
 	}
 	return rule{Unknown, false} // 2xx that is no order, 3xx, odd 5xx
 }
@@ -110,31 +111,21 @@ func classify(status int) rule {
 // not there.
 func DecodeError(body []byte) (code, message string) {
 	_, body = unwrap(0, body)
-	var envelope struct {
-		Error   json.RawMessage `json:"error"`
-		Code    looseString     `json:"code"`
-		Message looseString     `json:"message"`
-	}
-	if json.Unmarshal(body, &envelope) != nil {
+	fields, err := order.ParseObject(body)
+	if err != nil {
 		return "", ""
 	}
-	code, message = string(envelope.Code), string(envelope.Message)
-	var inner struct {
-		Code    looseString `json:"code"`
-		Message looseString `json:"message"`
+	if inner, err := order.ParseObject(fields["error"]); err == nil {
+		return inner.Text("code"), inner.Text("message")
 	}
-	var text string
-	switch {
-	case envelope.Error == nil:
-	case json.Unmarshal(envelope.Error, &text) == nil:
+	code, message = fields.Text("code"), fields.Text("message")
+	if text := fields.Text("error"); text != "" {
 		message = text
-	case json.Unmarshal(envelope.Error, &inner) == nil:
-		code, message = string(inner.Code), string(inner.Message)
 	}
 	return code, message
 }
 
-// statusError makes the error for a whole answer that is not what was hoped.
+// statusError makes the error for a whole answer that is not a success.
 func statusError(status int, header http.Header, body []byte) *Error {
 	// A wrapper's status counts in a 2xx, and wherever it alone says that the
 	// request may have been carried out.
@@ -163,8 +154,7 @@ func statusError(status int, header http.Header, body []byte) *Error {
 	return e
 }
 
-// noRoute recognises API Gateway's answers for a path it does not have
-// (villa-api.md): 403 "Missing Authentication Token", despite its words, and a
+// noRoute recognizes API Gateway's answers for a path it does not have: 403 "Missing Authentication Token", despite its words, and a
 // 404 that is not the vendor's own.
 func noRoute(status int, code, message string, body []byte) bool {
 	switch status {

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/villapay/villapay/internal/order"
 )
 
 func TestDecodeOrderReadsTheSeed(t *testing.T) {

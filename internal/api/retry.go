@@ -5,9 +5,11 @@ import (
 	"errors"
 	"math/rand/v2"
 	"time"
+
+	"github.com/villapay/villapay/internal/backoff"
 )
 
-// The limits of asking again (DESIGN 4).
+// The limits of asking again.
 const (
 	maxAttempts  = 5
 	firstBackoff = 250 * time.Millisecond
@@ -28,9 +30,9 @@ type Attempts struct {
 }
 
 // Retry calls ask until it succeeds or asking again cannot help: at most five
-// times, with exponential backoff and full jitter, Retry-After honoured, all
-// within ctx. After a 401 it refreshes the sign-in once; where that fails for
-// good, the refusal wraps the reason. Once an attempt was ambiguous, every failure
+// times, with exponential backoff and full jitter, Retry-After honored, all
+// within ctx. After a 401 it refreshes the sign-in once; if that fails for
+// good, the error wraps the reason. Once an attempt was ambiguous, every failure
 // ends as Unknown: only an answer resolves it. ask must send the same bytes with
 // the same key each time.
 func (c *Client) Retry(ctx context.Context, ask func(context.Context) error) (Attempts, error) {
@@ -61,13 +63,13 @@ func (c *Client) asking(ctx context.Context, ask func(context.Context) error, ag
 		switch {
 		case failure.Status == 401 && c.Tokens != nil && !refreshed && made.Sent < maxAttempts:
 			refreshed = true
-			if _, err := c.Tokens.Refresh(ctx, failure.token); passing(err) {
+			if _, err := c.Tokens.Refresh(ctx, failure.token); isTransient(err) {
 				return made, made.settle(err)
 			} else if err != nil {
-				refused := *failure
-				refused.Message += "; " + err.Error()
-				refused.Err = err
-				return made, made.settle(&refused)
+				denied := *failure
+				denied.Message += "; " + err.Error()
+				denied.Err = err
+				return made, made.settle(&denied)
 			}
 		case !again || !failure.Again || made.Sent >= maxAttempts || !c.pause(ctx, made.Sent, failure):
 			return made, made.settle(failure)
@@ -75,11 +77,11 @@ func (c *Client) asking(ctx context.Context, ask func(context.Context) error, ag
 	}
 }
 
-// passing tells of a sign-in that failed whether it may work later: then the
-// refusal that it was to mend is not the last word.
-func passing(err error) bool {
-	var later interface{ Passing() bool }
-	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) || errors.As(err, &later) && later.Passing()
+// isTransient reports whether a failed refresh may work later: then the 401 is
+// not the last word.
+func isTransient(err error) bool {
+	var later interface{ Transient() bool }
+	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) || errors.As(err, &later) && later.Transient()
 }
 
 // settle turns a last failure into Unknown where an earlier attempt may have
@@ -102,43 +104,25 @@ func (a Attempts) settle(err error) error {
 // pause waits before the next attempt. It returns false where the time left
 // does not allow it.
 func (c *Client) pause(ctx context.Context, attempt int, failure *Error) bool {
-	wait := max(c.backoff(attempt), failure.RetryAfter)
+	wait := max(c.delay(attempt), failure.RetryAfter)
 	if ctx.Err() != nil {
 		return false
 	}
 	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= wait {
 		return false
 	}
-	if c.Waits != nil {
-		c.Waits(Wait{For: wait, Attempt: attempt, Err: failure})
+	if c.OnRetry != nil {
+		c.OnRetry(Wait{For: wait, Attempt: attempt, Err: failure})
 	}
-	return Sleep(ctx, wait) == nil
+	return backoff.Sleep(ctx, wait) == nil
 }
 
-// backoff is exponential with full jitter: anything up to the bound.
-func (c *Client) backoff(attempt int) time.Duration {
+// delay is exponential with full jitter: anything up to the bound.
+func (c *Client) delay(attempt int) time.Duration {
 	jitter := rand.Float64
 	if c.jitter != nil {
 		jitter = c.jitter
 	}
 	bound := min(firstBackoff<<(attempt-1), maxBackoff)
 	return time.Duration(jitter() * float64(bound))
-}
-
-// Sleep waits for d or until ctx ends, whose error it then returns.
-func Sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-// Jitter spreads a polling interval over 80 to 120 % of d, so that many pollers
-// do not fall into step.
-func Jitter(d time.Duration) time.Duration {
-	return d*4/5 + time.Duration(rand.Float64()*float64(d)*2/5) //nolint:gosec // not a secret
 }

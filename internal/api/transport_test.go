@@ -34,7 +34,7 @@ func tlsServer(t *testing.T, newest uint16) (*Client, *int) {
 	t.Cleanup(transport.CloseIdleConnections)
 	transport.TLSClientConfig.RootCAs = x509.NewCertPool()
 	transport.TLSClientConfig.RootCAs.AddCert(server.Certificate())
-	return &Client{BaseURL: server.URL, KeyHeader: "Idempotency-Key", Transport: transport}, &major
+	return &Client{BaseURL: server.URL, IdempotencyHeader: "Idempotency-Key", Transport: transport}, &major
 }
 
 func TestHTTP2IsUsedWhereOffered(t *testing.T) {

@@ -37,7 +37,7 @@ func TestOnlyRegularFiles(t *testing.T) {
 	} {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
-			dir, err := os.MkdirTemp("", "af") // short: a socket's path has a limit
+			dir, err := os.MkdirTemp("", "af") //nolint:usetesting // short: a socket's path has a limit
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/villapay/villapay/internal/ledger"
+	"github.com/villapay/villapay/internal/order"
 	"github.com/villapay/villapay/internal/testchrome"
 )
 
@@ -43,7 +43,7 @@ func TestAPayerClicksThroughToPaid(t *testing.T) {
 	var s *Server
 	s = serveIt(t, sandboxPage(t, func(context.Context) error {
 		p := open(t)
-		p.State, p.PaidAt = ledger.Paid, noon
+		p.State, p.PaidAt = order.Paid, noon
 		s.Show(p)
 		return nil
 	}))
@@ -139,7 +139,7 @@ func TestTheBanksWidgetWorksAndStaysAlone(t *testing.T) {
 	payer.Click("#bank")
 	payer.WaitFor("#popup", "")
 	p := open(t)
-	p.State = ledger.Paid
+	p.State = order.Paid
 	s.Show(p)
 	payer.WaitFor("#state", "ชำระเงินเรียบร้อยแล้ว")
 	if payer.Visible("#bank") || payer.Visible("#popup") {
@@ -189,7 +189,7 @@ func TestThePageFitsEveryScreen(t *testing.T) {
 	page := sandboxPage(t, func(context.Context) error { return nil })
 	page.ShopName = strings.Repeat("Villa", 9)
 	page.Payment.OrderID = strings.Repeat("4925000046", 6)
-	page.Payment.BankID = "order_prod_" + strings.Repeat("0123456789abcdef", 3)
+	page.Payment.BankOrderID = "order_prod_" + strings.Repeat("0123456789abcdef", 3)
 	s := serveIt(t, page)
 	for _, view := range []testchrome.View{phone, counter, {Width: 360, Height: 640, Mobile: true}, {Width: 1024, Height: 768}, {Width: 3840, Height: 2160}} {
 		tab := browser.Open(s.URL(), view)

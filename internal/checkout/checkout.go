@@ -16,7 +16,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/villapay/villapay/internal/ledger"
+	"github.com/villapay/villapay/internal/order"
 )
 
 // Linger is how long to go on serving after the last state was shown, so that
@@ -26,7 +26,7 @@ const Linger = 3 * time.Second
 // Page is what a payer sees. The order, its amount and its expiry are those of
 // the payment that is open when the page is made.
 type Page struct {
-	Payment  ledger.Payment
+	Payment  order.Payment
 	ShopName string // may be empty
 
 	// The bank's widget: the address of kpayment.min.js and the merchant's
@@ -53,7 +53,7 @@ type Server struct {
 	html   *template.Template
 
 	mu   sync.Mutex
-	last ledger.Payment
+	last order.Payment
 }
 
 // New makes the server of one page, to be reached under the given hosts
@@ -62,7 +62,7 @@ type Server struct {
 func New(page Page, hosts []string) (*Server, error) {
 	s := &Server{page: page, hosts: hosts, path: "/" + rand.Text() + "/", form: rand.Text(), last: page.Payment}
 	p := page.Payment
-	if p.BankID == "" || !p.Amount.Known() || len(hosts) == 0 {
+	if p.BankOrderID == "" || !p.Amount.Known() || len(hosts) == 0 {
 		return nil, fmt.Errorf("serve checkout: order %s has no bank order to pay", p.OrderID)
 	}
 	var err error
@@ -157,9 +157,9 @@ func (s *Server) URL() string { return "http://" + s.hosts[0] + s.path }
 // payment of the order than the page's, it counts if it is paid, or if it is of
 // the same source: then a newer one stands in this one's place, and the page
 // must not be paid any more. Of another source, both can be paid.
-func (s *Server) Show(p ledger.Payment) {
+func (s *Server) Show(p order.Payment) {
 	own := s.page.Payment
-	if p.BankID != own.BankID && p.Source != own.Source && p.State != ledger.Paid {
+	if p.BankOrderID != own.BankOrderID && p.Source != own.Source && p.State != order.Paid {
 		return
 	}
 	s.mu.Lock()
@@ -167,17 +167,17 @@ func (s *Server) Show(p ledger.Payment) {
 	s.last = p
 }
 
-func (s *Server) known() (ledger.Payment, state) {
+func (s *Server) known() (order.Payment, state) {
 	s.mu.Lock()
 	p := s.last
 	s.mu.Unlock()
-	if p.BankID != s.page.Payment.BankID && p.State != ledger.Paid || p.ReplacedBy != "" && p.State == ledger.Awaiting {
+	if p.BankOrderID != s.page.Payment.BankOrderID && p.State != order.Paid || p.ReplacedBy != "" && p.State == order.Awaiting {
 		return p, replaced
 	}
 	// The ledger tells of an expiry when it is next read; the page must not
 	// wait for that.
-	if p.State == ledger.Awaiting && !p.ExpiresAt.IsZero() && !s.page.Now().Before(p.ExpiresAt) {
-		return p, state(ledger.Expired)
+	if p.State == order.Awaiting && !p.ExpiresAt.IsZero() && !s.page.Now().Before(p.ExpiresAt) {
+		return p, state(order.Expired)
 	}
 	return p, state(p.State)
 }

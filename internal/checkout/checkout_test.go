@@ -18,22 +18,21 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/villapay/villapay/internal/api"
-	"github.com/villapay/villapay/internal/ledger"
+	"github.com/villapay/villapay/internal/order"
 )
 
-var noon = time.Date(2025, 5, 30, 12, 0, 0, 0, api.Bangkok)
+var noon = time.Date(2025, 5, 30, 12, 0, 0, 0, order.Bangkok)
 
 // open is a payment that can be paid until an hour after noon.
-func open(t *testing.T) ledger.Payment {
+func open(t *testing.T) order.Payment {
 	t.Helper()
-	amount, err := api.ParseAmount("1300.0")
+	amount, err := order.ParseAmount("1300.0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	return ledger.Payment{
-		OrderID: "492500004632", BankID: "order_test_1", Amount: amount, Currency: "THB", Source: api.QR,
-		State: ledger.Awaiting, ExpiresAt: noon.Add(time.Hour),
+	return order.Payment{
+		OrderID: "492500004632", BankOrderID: "order_test_1", Amount: amount, Currency: "THB", Source: order.QR,
+		State: order.Awaiting, ExpiresAt: noon.Add(time.Hour),
 	}
 }
 
@@ -187,8 +186,8 @@ func TestThePageHoldsTheWidgetAndEscapesEverything(t *testing.T) {
 	t.Parallel()
 	page := bankPage(t)
 	page.ShopName = `"><script>alert(1)</script>`
-	page.Payment.BankID = `order_"onload="x`
-	page.Payment.Source = api.WeChat
+	page.Payment.BankOrderID = `order_"onload="x`
+	page.Payment.Source = order.WeChat
 	s := newServer(t, page)
 	body := text(t, ask(s, "GET", s.path, nil))
 	for _, want := range []string{
@@ -208,9 +207,9 @@ func TestThePageHoldsTheWidgetAndEscapesEverything(t *testing.T) {
 func TestNewRefuses(t *testing.T) {
 	t.Parallel()
 	for name, spoil := range map[string]func(*Page){
-		"no order":           func(p *Page) { p.Payment.BankID = "" },
-		"no amount":          func(p *Page) { p.Payment.Amount = api.Amount{} },
-		"too many decimals":  func(p *Page) { p.Payment.Amount, _ = api.ParseAmount("1.001") },
+		"no order":           func(p *Page) { p.Payment.BankOrderID = "" },
+		"no amount":          func(p *Page) { p.Payment.Amount = order.Amount{} },
+		"too many decimals":  func(p *Page) { p.Payment.Amount, _ = order.ParseAmount("1.001") },
 		"no script":          func(p *Page) { p.ScriptURL = "" },
 		"script over http":   func(p *Page) { p.ScriptURL = "http://bank.example/k.js" },
 		"script with a user": func(p *Page) { p.ScriptURL = "https://127.0.0.1@bank.example/k.js" },
@@ -235,28 +234,28 @@ func TestNewRefuses(t *testing.T) {
 func TestStatesAsAPayerSeesThem(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
-		change func(*ledger.Payment)
+		change func(*order.Payment)
 		after  time.Duration
 		state  state
 		final  bool
 	}{
-		"awaiting":              {func(*ledger.Payment) {}, 0, "awaiting", false},
-		"just before expiry":    {func(*ledger.Payment) {}, time.Hour - 1, "awaiting", false},
-		"expired by the clock":  {func(*ledger.Payment) {}, time.Hour, "expired", true},
-		"never expires":         {func(p *ledger.Payment) { p.ExpiresAt = time.Time{} }, 9999 * time.Hour, "awaiting", false},
-		"paid":                  {func(p *ledger.Payment) { p.State = ledger.Paid }, 0, "paid", true},
-		"paid after expiry":     {func(p *ledger.Payment) { p.State = ledger.Paid }, 2 * time.Hour, "paid", true},
-		"another order is paid": {func(p *ledger.Payment) { p.State, p.BankID = ledger.Paid, "order_test_2" }, 0, "paid", true},
-		"another order is open": {func(p *ledger.Payment) { p.BankID = "order_test_2" }, 0, "replaced", true},
-		"of another source":     {func(p *ledger.Payment) { p.BankID, p.Source = "order_test_2", api.WeChat }, 0, "awaiting", false},
-		"expired, of another":   {func(p *ledger.Payment) { p.BankID, p.Source, p.State = "order_test_2", api.WeChat, ledger.Expired }, 0, "awaiting", false},
-		"paid, of another":      {func(p *ledger.Payment) { p.BankID, p.Source, p.State = "order_test_2", api.WeChat, ledger.Paid }, 0, "paid", true},
-		"one is being made":     {func(p *ledger.Payment) { p.BankID, p.State = "", ledger.Sending }, 0, "replaced", true},
-		"replaced":              {func(p *ledger.Payment) { p.ReplacedBy = "key" }, 0, "replaced", true},
-		"replaced, yet paid":    {func(p *ledger.Payment) { p.ReplacedBy, p.State = "key", ledger.Paid }, 0, "paid", true},
-		"cancelled":             {func(p *ledger.Payment) { p.State = ledger.Cancelled }, 0, "cancelled", true},
-		"refunded":              {func(p *ledger.Payment) { p.State = ledger.Refunded }, 0, "refunded", true},
-		"failed":                {func(p *ledger.Payment) { p.State = ledger.Failed }, 0, "failed", true},
+		"awaiting":              {func(*order.Payment) {}, 0, "awaiting", false},
+		"just before expiry":    {func(*order.Payment) {}, time.Hour - 1, "awaiting", false},
+		"expired by the clock":  {func(*order.Payment) {}, time.Hour, "expired", true},
+		"never expires":         {func(p *order.Payment) { p.ExpiresAt = time.Time{} }, 9999 * time.Hour, "awaiting", false},
+		"paid":                  {func(p *order.Payment) { p.State = order.Paid }, 0, "paid", true},
+		"paid after expiry":     {func(p *order.Payment) { p.State = order.Paid }, 2 * time.Hour, "paid", true},
+		"another order is paid": {func(p *order.Payment) { p.State, p.BankOrderID = order.Paid, "order_test_2" }, 0, "paid", true},
+		"another order is open": {func(p *order.Payment) { p.BankOrderID = "order_test_2" }, 0, "replaced", true},
+		"of another source":     {func(p *order.Payment) { p.BankOrderID, p.Source = "order_test_2", order.WeChat }, 0, "awaiting", false},
+		"expired, of another":   {func(p *order.Payment) { p.BankOrderID, p.Source, p.State = "order_test_2", order.WeChat, order.Expired }, 0, "awaiting", false},
+		"paid, of another":      {func(p *order.Payment) { p.BankOrderID, p.Source, p.State = "order_test_2", order.WeChat, order.Paid }, 0, "paid", true},
+		"one is being made":     {func(p *order.Payment) { p.BankOrderID, p.State = "", order.Sending }, 0, "replaced", true},
+		"replaced":              {func(p *order.Payment) { p.ReplacedBy = "key" }, 0, "replaced", true},
+		"replaced, yet paid":    {func(p *order.Payment) { p.ReplacedBy, p.State = "key", order.Paid }, 0, "paid", true},
+		"cancelled":             {func(p *order.Payment) { p.State = order.Cancelled }, 0, "cancelled", true},
+		"refunded":              {func(p *order.Payment) { p.State = order.Refunded }, 0, "refunded", true},
+		"failed":                {func(p *order.Payment) { p.State = order.Failed }, 0, "failed", true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -282,7 +281,7 @@ func TestStatesAsAPayerSeesThem(t *testing.T) {
 			}
 		})
 	}
-	for _, s := range ledger.States() {
+	for _, s := range order.States() {
 		if w := state(s).words(); w == replaced.words() || w.thai == "" {
 			t.Errorf("no words for %s", s)
 		}
@@ -317,7 +316,7 @@ func TestTheSandboxPaysOnlyFromThePage(t *testing.T) {
 		t.Errorf("%s, %d payments", resp.Status, paid)
 	}
 	p := open(t)
-	p.State = ledger.Paid
+	p.State = order.Paid
 	s.Show(p)
 	if resp := ask(s, "POST", s.path+"pay", good); resp.StatusCode != 303 || paid != 2 {
 		t.Errorf("%s: paid twice", resp.Status)

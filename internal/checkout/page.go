@@ -14,8 +14,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/villapay/villapay/internal/api"
-	"github.com/villapay/villapay/internal/ledger"
+	"github.com/villapay/villapay/internal/order"
 )
 
 //go:embed page.html
@@ -54,7 +53,7 @@ func (s *Server) only(handler http.HandlerFunc, methods ...string) http.HandlerF
 type view struct {
 	Lang, OtherLang, OtherName string
 	Nonce, Form                string
-	Shop, OrderID, BankID      string
+	Shop, OrderID, BankOrderID string
 	Amount, Currency           string // Amount with thousands' separators
 	Plain                      string // the amount as the widget takes it
 	Method                     string
@@ -69,7 +68,7 @@ type view struct {
 func (s *Server) show(w http.ResponseWriter, r *http.Request) {
 	p := s.page.Payment
 	v := view{
-		Nonce: rand.Text(), Form: s.form, Shop: s.page.ShopName, OrderID: p.OrderID, BankID: p.BankID,
+		Nonce: rand.Text(), Form: s.form, Shop: s.page.ShopName, OrderID: p.OrderID, BankOrderID: p.BankOrderID,
 		Amount: grouped(s.amount), Currency: p.Currency, Plain: s.amount, Method: string(p.Source),
 		State: s.told(), Script: s.page.ScriptURL, PublicKey: s.page.PublicKey, Sandbox: s.page.Pay != nil,
 	}
@@ -80,7 +79,7 @@ func (s *Server) show(w http.ResponseWriter, r *http.Request) {
 	v.Now = v.State.Now.UTC().Format(time.RFC3339Nano)
 	if !p.ExpiresAt.IsZero() {
 		v.ExpiresAt = p.ExpiresAt.UTC().Format(time.RFC3339Nano)
-		v.Expires = p.ExpiresAt.In(api.Bangkok).Format("15:04:05")
+		v.Expires = p.ExpiresAt.In(order.Bangkok).Format("15:04:05")
 	}
 	var out bytes.Buffer
 	if err := s.html.Execute(&out, v); err != nil {
@@ -152,7 +151,7 @@ func (s *Server) pay(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, http.StatusForbidden)
 		return
 	}
-	if _, now := s.known(); now != state(ledger.Awaiting) {
+	if _, now := s.known(); now != state(order.Awaiting) {
 		s.back(w, r)
 		return
 	}

@@ -1,6 +1,6 @@
 package checkout
 
-import "github.com/villapay/villapay/internal/ledger"
+import "github.com/villapay/villapay/internal/order"
 
 // state is a payment's state as a payer sees it: the ledger's, or replaced.
 type state string
@@ -15,20 +15,20 @@ type words struct {
 }
 
 func (s state) words() words {
-	switch ledger.State(s) {
-	case ledger.Awaiting:
+	switch order.State(s) {
+	case order.Awaiting:
 		return words{"รอการชำระเงิน", "Waiting for payment", false}
-	case ledger.Paid:
+	case order.Paid:
 		return words{"ชำระเงินเรียบร้อยแล้ว ขอบคุณ", "Paid. Thank you.", true}
-	case ledger.Expired:
+	case order.Expired:
 		return words{"หมดเวลาชำระเงิน กรุณาแจ้งพนักงาน", "Expired. Please ask the staff for a new one.", true}
-	case ledger.Failed, ledger.Rejected:
+	case order.Failed, order.Rejected:
 		return words{"รายการไม่สำเร็จ กรุณาแจ้งพนักงาน", "Failed. Please ask the staff.", true}
-	case ledger.Cancelled:
+	case order.Cancelled:
 		return words{"ยกเลิกรายการแล้ว", "Cancelled.", true}
-	case ledger.Refunded:
+	case order.Refunded:
 		return words{"คืนเงินแล้ว", "Refunded.", true}
-	case ledger.Sending, ledger.Unknown:
+	case order.Sending, order.Unknown:
 		return words{"กำลังเตรียมรายการ", "Being prepared", false}
 	}
 	return words{"มีรายการใหม่แทนรายการนี้แล้ว กรุณาอย่าชำระ", "Replaced by a newer one. Please do not pay here.", true}

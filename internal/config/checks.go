@@ -7,10 +7,10 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"text/template/parse"
 	"time"
 	"unicode"
 
+	"github.com/villapay/villapay/internal/order"
 	"github.com/villapay/villapay/internal/pgurl"
 )
 
@@ -156,24 +156,10 @@ func checkHeader(text string) (string, error) {
 	return only(64, "!#$%&'*+-.^_`|~", "the name of a header")(text)
 }
 
-// checkTemplate parses a text/template with the functions every template has;
-// it is executed over the order's JSON where the code is drawn.
-func checkTemplate(text string) (string, error) {
-	functions := map[string]any{}
-	for name := range strings.FieldsSeq("and call html index slice js len not or print printf println urlquery eq ge gt le lt ne") {
-		functions[name] = true
-	}
-	if strings.TrimSpace(text) == "" {
-		return "", errors.New("it is empty: there would be no code to draw")
-	}
-	trees, err := parse.Parse("qr_content", text, "", "", functions)
-	if err != nil {
-		return "", fmt.Errorf("it is not a template: %s", strings.TrimPrefix(err.Error(), "template: "))
-	}
-	if trees["qr_content"] == nil || parse.IsEmptyTree(trees["qr_content"].Root) {
-		return "", errors.New("it is empty: there would be no code to draw")
-	}
-	return text, nil
+// checkContent takes what a code can be made of.
+func checkContent(text string) (string, error) {
+	_, err := order.ParseContent(text)
+	return text, err
 }
 
 func checkPorts(text string) (string, error) {

@@ -28,7 +28,7 @@ func TestChecks(t *testing.T) {
 		"status_path":        {good: map[string]string{"": "", "/a/{orderid}": "", "/{orderid}/x?o={orderid}": "", "/{orderid}?q=%2e": ""}, bad: []string{"/a", "a/{orderid}", "//evil.example/{orderid}", "/../{orderid}", "/%2e%2E/{orderid}", "/{orderid}/{x}", "/{orderid}#", "/ {orderid}", "https://x/{orderid}"}},
 		"status_paid":        {good: map[string]string{"": "", "PAID": "", "a, b": "a,b", "จ่ายแล้ว": ""}, bad: []string{"a b", "a,,b", ",", `"a"`, "a\u202e"}},
 		"idempotency_header": {good: map[string]string{"Idempotency-Key": "", "x-key": ""}, bad: []string{"", "authorization", "Content-Type", "HOST", "a b", "a:b", "é", "Transfer-Encoding"}},
-		"qr_content":         {good: map[string]string{"{{.id}}": "", "https://x/?o={{.id | urlquery}}": "", "{{if .a}}{{.a}}{{end}}": ""}, bad: []string{"", " ", "{{", "{{.id", "{{nosuch .id}}", "{{end}}", `{{define "x"}}y{{end}}`}},
+		"qr_content":         {good: map[string]string{"{{.id}}": "", "https://x/?o={{.id}}": "", "{{ .a.b }}": ""}, bad: []string{"", " ", "{{", "{{.id", "{{nosuch .id}}", "{{end}}", `{{define "x"}}y{{end}}`, "{{.id | urlquery}}", "{{if .a}}{{.a}}{{end}}"}},
 		"auth.scheme":        {good: map[string]string{"": "", "Bearer": ""}, bad: []string{"bearer", "Basic"}},
 		"auth.region":        {good: map[string]string{"ap-southeast-1": "", "us-iso-east-1": ""}, bad: []string{"", "evil.example/", "US-EAST-1", "us--1", "us", "a-b-c.d"}},
 		"auth.user_pool_id":  {good: map[string]string{"": "", "ap-southeast-1_AbC": "", "00123": ""}, bad: []string{"a/b", "a b", "é", strings.Repeat("a", 129)}},

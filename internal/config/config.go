@@ -4,7 +4,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/villapay/villapay/internal/api"
+	"github.com/villapay/villapay/internal/order"
 	"github.com/villapay/villapay/internal/secret"
 )
 
@@ -37,13 +37,13 @@ type Profile struct {
 	Live    bool   // payments are real money
 	Sandbox bool   // the embedded stand-in
 
-	Source            api.Source    // unless the command names one
+	Source            order.Source  // unless the command names one
 	Timeout           time.Duration // of one command's whole conversation with API and bank, and of opening the ledger
 	OrderPath         string        // below BaseURL
 	StatusPath        string        // below BaseURL, with {orderid}; "" = there is no such endpoint
 	StatusPaid        []string      // that endpoint's words that mean paid
 	IdempotencyHeader string
-	QRContent         string // a template over the order's JSON
+	QRContent         string // as order.ParseContent reads it
 
 	Auth  Auth
 	KBank KBank

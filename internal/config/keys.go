@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/villapay/villapay/internal/api"
+	"github.com/villapay/villapay/internal/order"
 )
 
 // The names of the built-in environments.
@@ -56,13 +56,13 @@ func envKeys() []key {
 	return []key{
 		{name: "base_url", check: normalizeURL, variable: "VILLAPAY_BASE_URL", required: true},
 		{name: "live", builtIn: "false", tag: "!!bool", check: checkBool},
-		{name: "source", builtIn: "qr", check: oneOf(api.Sources()...), variable: "VILLAPAY_SOURCE"},
+		{name: "source", builtIn: "qr", check: oneOf(order.Sources()...), variable: "VILLAPAY_SOURCE"},
 		{name: "timeout", builtIn: "30s", check: checkTimeout, variable: "VILLAPAY_TIMEOUT"},
 		{name: "order_path", builtIn: "/qrpayment", check: checkOrderPath},
 		{name: "status_path", builtIn: "/checkstatus/{orderid}", check: checkStatusPath},
 		{name: "status_paid", list: true, check: each(checkWord)},
 		{name: "idempotency_header", builtIn: "Idempotency-Key", check: checkHeader},
-		{name: "qr_content", builtIn: "{{.id}}", check: checkTemplate},
+		{name: "qr_content", builtIn: "{{.id}}", check: checkContent},
 		{name: "auth.scheme", check: oneOf("", "Bearer")},
 		{name: "auth.region", builtIn: "ap-southeast-1", check: checkRegion, variable: "VILLAPAY_AUTH_REGION", required: true},
 		{name: "auth.user_pool_id", check: id, variable: "VILLAPAY_AUTH_USER_POOL_ID", required: true},

@@ -10,7 +10,7 @@ import (
 
 	"github.com/spf13/viper"
 
-	"github.com/villapay/villapay/internal/api"
+	"github.com/villapay/villapay/internal/order"
 	"github.com/villapay/villapay/internal/secret"
 )
 
@@ -216,7 +216,7 @@ func (l *loader) profile(name string) Profile {
 	v := l.viper
 	p := Profile{
 		Name: name, BaseURL: v.GetString("base_url"), Live: v.GetBool("live"), Sandbox: name == Sandbox,
-		Source: api.Source(v.GetString("source")), Timeout: v.GetDuration("timeout"),
+		Source: order.Source(v.GetString("source")), Timeout: v.GetDuration("timeout"),
 		OrderPath: v.GetString("order_path"), StatusPath: v.GetString("status_path"), StatusPaid: v.GetStringSlice("status_paid"),
 		IdempotencyHeader: v.GetString("idempotency_header"), QRContent: v.GetString("qr_content"),
 		Auth: Auth{

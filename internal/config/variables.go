@@ -1,10 +1,8 @@
 package config
 
 import (
-	"errors"
 	"slices"
 	"strings"
-	"unicode"
 
 	"github.com/villapay/villapay/internal/secret"
 )
@@ -63,42 +61,14 @@ func (c *Config) KBankSecret() (secret.String, error) {
 	if c.env.isEmpty(name) {
 		return secret.String{}, emptyVariable(KindConfig, name)
 	}
-	key, err := ParseSecretKey(text)
-	if err == nil {
-		err = c.Profile.CheckSecretKey(key)
+	if text == "" {
+		return secret.String{}, nil
 	}
-	if err != nil && text != "" {
+	key, err := secret.ParseKey(text)
+	if err != nil {
 		return secret.String{}, &Error{Kind: KindConfig, Message: name + ": " + err.Error(), Err: err}
 	}
 	return key, nil
-}
-
-// ParseSecretKey reads a merchant's secret key from the text of a variable, a
-// file or stdin. Blanks and line ends around it are not part of it.
-func ParseSecretKey(text string) (secret.String, error) {
-	text = strings.TrimSpace(text)
-	switch {
-	case text == "":
-		return secret.String{}, errors.New("the secret key is empty")
-	case strings.ContainsAny(text, "\x00\ufeff\ufffd"): // U+FFFD is also what is not UTF-8
-		return secret.String{}, errors.New("the secret key holds a byte order mark, NUL or UTF-16: save it as plain text")
-	case strings.ContainsFunc(text, func(r rune) bool { return unicode.IsSpace(r) || !unicode.IsPrint(r) }):
-		return secret.String{}, errors.New("the secret key holds blanks or unprintable characters")
-	}
-	return secret.New(text), nil
-}
-
-// CheckSecretKey returns an error if the bank's secret key is for test payments
-// and the environment is live, or the reverse.
-func (p Profile) CheckSecretKey(key secret.String) error {
-	text := strings.ToLower(key.Reveal())
-	switch {
-	case p.Live && strings.Contains(text, "_test_"):
-		return errors.New("the secret key is one for tests, and environment " + p.Name + " is live")
-	case !p.Live && strings.Contains(text, "_prod_"):
-		return errors.New("the secret key is a live one, and environment " + p.Name + " is not live")
-	}
-	return nil
 }
 
 // UnknownVariables returns the names among variables, as os.Environ lists them,

@@ -10,7 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/villapay/villapay/internal/api"
+	"github.com/villapay/villapay/internal/order"
 )
 
 // What is returned is what is stored, whatever an answer holds.
@@ -39,7 +39,7 @@ func TestRecordOrderReturnsWhatIsStored(t *testing.T) {
 			if err != nil || len(stored) != 1 {
 				t.Fatal(name, stored, err)
 			}
-			sameAmount := cmp.Comparer(func(a, b api.Amount) bool { return a.String() == b.String() })
+			sameAmount := cmp.Comparer(func(a, b order.Amount) bool { return a.String() == b.String() })
 			if diff := cmp.Diff(stored[0], got, sameAmount); diff != "" {
 				t.Error(name, diff)
 			}
@@ -58,13 +58,13 @@ func TestRecordOrderKeepsEverything(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		created := time.Date(2025, 5, 30, 20, 56, 58, 833e6, api.Bangkok)
+		created := time.Date(2025, 5, 30, 20, 56, 58, 833e6, order.Bangkok)
 		want := Payment{
-			ID: c.Payment.ID, Scope: scope, Env: "dev", OrderID: "1", Source: api.QR, Key: c.Payment.Key, State: Expired, Attempts: 3,
-			Order: order.Raw, BankID: "o1", Amount: order.Amount, Currency: "THB", CreatedAt: created, ExpiresAt: created.Add(time.Hour),
+			ID: c.Payment.ID, Scope: scope, Env: "dev", OrderID: "1", Source: order.QR, Key: c.Payment.Key, State: Expired, Attempts: 3,
+			Order: order.Raw, BankOrderID: "o1", Amount: order.Amount, Currency: "THB", CreatedAt: created, ExpiresAt: created.Add(time.Hour),
 			RecordedAt: c.Payment.RecordedAt, KnownAt: p.KnownAt, KnownFrom: FromAPI, RequestID: "r1", Warnings: warnings,
 		}
-		sameAmount := cmp.Comparer(func(a, b api.Amount) bool { return a.String() == b.String() })
+		sameAmount := cmp.Comparer(func(a, b order.Amount) bool { return a.String() == b.String() })
 		if diff := cmp.Diff(want, p, sameAmount); diff != "" {
 			t.Error(diff)
 		}
@@ -102,11 +102,11 @@ func TestTheFirstDurableAnswerWins(t *testing.T) {
 		}
 		l.mustRecord(t, quick, testOrder(t, "quick"))
 		late, err = l.RecordOrder(t.Context(), slow, testOrder(t, "slower"), RecordedAnswer{})
-		if !errors.Is(err, ErrClaimLost) || late.BankID != "quick" || late.State != Awaiting {
+		if !errors.Is(err, ErrClaimLost) || late.BankOrderID != "quick" || late.State != Awaiting {
 			t.Errorf("after the answer: %+v, %v", late, err)
 		}
 		other, err := l.RecordOrder(t.Context(), quick, testOrder(t, "another"), RecordedAnswer{})
-		if !errors.Is(err, ErrClaimLost) || other.BankID != "quick" {
+		if !errors.Is(err, ErrClaimLost) || other.BankOrderID != "quick" {
 			t.Errorf("a second answer under one claim: %+v, %v", other, err)
 		}
 		var kept []string
@@ -119,7 +119,7 @@ func TestTheFirstDurableAnswerWins(t *testing.T) {
 		if diff := cmp.Diff([]string{"slow r-slow", "slower ", "another "}, kept); diff != "" {
 			t.Error("late answers are kept as events:", diff)
 		}
-		if all, err := l.Payments(t.Context(), scope, "1"); err != nil || len(all) != 1 || all[0].BankID != "quick" {
+		if all, err := l.Payments(t.Context(), scope, "1"); err != nil || len(all) != 1 || all[0].BankOrderID != "quick" {
 			t.Errorf("%+v, %v", all, err)
 		}
 	})
@@ -209,7 +209,7 @@ func TestTheDatabaseItselfKeepsTheSlot(t *testing.T) {
 		insert := func(key, orderID string) error {
 			return l.store.write(t.Context(), toSend, func(x *txn) error {
 				c := &claiming{l: l, t: x}
-				return c.insert(&row{Payment: Payment{Scope: scope, OrderID: orderID, Source: api.QR, Key: key, State: Sending}})
+				return c.insert(&row{Payment: Payment{Scope: scope, OrderID: orderID, Source: order.QR, Key: key, State: Sending}})
 			})
 		}
 		if err := insert("one more", "1"); err == nil {

@@ -6,7 +6,7 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/villapay/villapay/internal/api"
+	"github.com/villapay/villapay/internal/order"
 )
 
 func TestPaidTwiceOverTwoPayments(t *testing.T) {
@@ -46,7 +46,7 @@ func threeOpen(t *testing.T, l *Ledger, orderID string) {
 	req.New = true
 	l.mustRecord(t, l.mustClaim(t, req, Claimed), testOrder(t, "o"+orderID+"b"))
 	req = ask(orderID)
-	req.Source = api.WeChat
+	req.Source = order.WeChat
 	l.mustRecord(t, l.mustClaim(t, req, Claimed), testOrder(t, "o"+orderID+"c"))
 }
 
@@ -73,7 +73,7 @@ func TestPaidAfterTheEnd(t *testing.T) {
 	t.Parallel()
 	both(t, func(t *testing.T, at *place) {
 		l := at.open(t)
-		for name, order := range map[string]*api.Order{
+		for name, order := range map[string]*order.Order{
 			"expired": testOrder(t, "oexpired", `"created":"20200101000000000"`),
 			"failed":  testOrder(t, "ofailed", `"failure_code":"x"`),
 		} {
@@ -158,7 +158,7 @@ func TestAskingAgainRefreshesWhatIsKnown(t *testing.T) {
 	l := at.open(t)
 	p := awaiting(t, l, "1")
 	wechat := ask("1")
-	wechat.Source = api.WeChat
+	wechat.Source = order.WeChat
 	other := l.mustRecord(t, l.mustClaim(t, wechat, Claimed), testOrder(t, "other"))
 	polled := charge("c1", "o1", "Initialize")
 	polled.From, polled.RequestID = FromAPI, "q1"

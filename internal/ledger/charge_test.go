@@ -11,15 +11,15 @@ import (
 	"testing"
 	"time"
 
-	"github.com/villapay/villapay/internal/api"
+	"github.com/villapay/villapay/internal/order"
 )
 
 // charge is a notification that fits testOrder.
 func charge(id, bankID, state string) Charge {
-	amount, _ := api.ParseAmount("300.00")
+	amount, _ := order.ParseAmount("300.00")
 	test := false
 	return Charge{
-		ID: id, BankID: bankID, Amount: amount, Currency: "THB", Status: "success", TransactionState: state,
+		ID: id, BankOrderID: bankID, Amount: amount, Currency: "THB", Status: "success", TransactionState: state,
 		Livemode: &test, From: FromWebhook, Raw: json.RawMessage(`{"id":"` + id + `"}`),
 	}
 }
@@ -50,7 +50,7 @@ func codes(warnings []Warning) string {
 func TestWhatChargesMakeOfAPayment(t *testing.T) {
 	t.Parallel()
 	amount := func(text string) func(*Charge) {
-		return func(c *Charge) { c.Amount, _ = api.ParseAmount(text) }
+		return func(c *Charge) { c.Amount, _ = order.ParseAmount(text) }
 	}
 	status := func(text string) func(*Charge) { return func(c *Charge) { c.Status = text } }
 	live := true
@@ -84,7 +84,7 @@ func TestWhatChargesMakeOfAPayment(t *testing.T) {
 		"unknown after paid":              {[]said{{"c1", "Authorized", nil}, {"c1", "Pondering", nil}}, Paid, "", "c1", "Authorized"},
 		"status not success":              {[]said{{"c1", "Authorized", status("pending")}}, Awaiting, "charge_status", "", ""},
 		"another amount":                  {[]said{{"c1", "Authorized", amount("299.99")}}, Awaiting, "charge_amount", "", ""},
-		"no amount":                       {[]said{{"c1", "Authorized", func(c *Charge) { c.Amount = api.Amount{} }}}, Awaiting, "charge_amount", "", ""},
+		"no amount":                       {[]said{{"c1", "Authorized", func(c *Charge) { c.Amount = order.Amount{} }}}, Awaiting, "charge_amount", "", ""},
 		"another currency":                {[]said{{"c1", "Authorized", func(c *Charge) { c.Currency = "USD" }}}, Awaiting, "charge_currency", "", ""},
 		"live money":                      {[]said{{"c1", "Authorized", func(c *Charge) { c.Livemode = &live }}}, Awaiting, "charge_livemode", "", ""},
 		"livemode not said":               {[]said{{"c1", "Authorized", func(c *Charge) { c.Livemode = nil }}}, Paid, "", "c1", "Authorized"},
@@ -310,7 +310,7 @@ func TestAChecksumIsBoundToItsFirstCharge(t *testing.T) {
 		l := at.open(t)
 		awaiting(t, l, "1")
 		seen := charge("c", "o9", "Authorized")
-		seen.Amount, _ = api.ParseAmount("1300.00")
+		seen.Amount, _ = order.ParseAmount("1300.00")
 		seen.Checksum = "2b5cd42677ed"
 		apply(t, l, seen)
 		moved := charge("c1", "o1", "Authorized")
@@ -486,14 +486,14 @@ func TestAGuessAfterTheEndOfAnotherCharge(t *testing.T) {
 		at := sqlitePlace(t)
 		l := at.open(t)
 		first := awaiting(t, l, "1")
-		apply(t, l, charge("c1", first.BankID, "Settled"))
-		apply(t, l, charge("c1", first.BankID, end))
+		apply(t, l, charge("c1", first.BankOrderID, "Settled"))
+		apply(t, l, charge("c1", first.BankOrderID, end))
 		second := secondOrder(t, l)
 		at.clock.add(time.Second)
-		if p := apply(t, l, guess(second.BankID, "Settled")).Payment; p.State != Paid || len(p.Warnings) > 0 {
+		if p := apply(t, l, guess(second.BankOrderID, "Settled")).Payment; p.State != Paid || len(p.Warnings) > 0 {
 			t.Errorf("%s: %s, %v", end, p.State, codes(p.Warnings))
 		}
-		if again := apply(t, l, guess(second.BankID, "Settled")); !again.Repeat || again.Payment.State != Paid {
+		if again := apply(t, l, guess(second.BankOrderID, "Settled")); !again.Repeat || again.Payment.State != Paid {
 			t.Errorf("%s, again: %+v", end, again)
 		}
 		if c := l.mustClaim(t, ask("1"), Replay); c.Payment.State != Paid {
@@ -508,15 +508,15 @@ func TestAGuessHeardAgainAfterTheEnd(t *testing.T) {
 	l := at.open(t)
 	first := awaiting(t, l, "1")
 	second := secondOrder(t, l)
-	apply(t, l, guess(second.BankID, "Settled"))
-	apply(t, l, charge("c1", first.BankID, "Settled"))
+	apply(t, l, guess(second.BankOrderID, "Settled"))
+	apply(t, l, charge("c1", first.BankOrderID, "Settled"))
 	at.clock.add(time.Second)
-	apply(t, l, charge("c1", first.BankID, "Voided"))
+	apply(t, l, charge("c1", first.BankOrderID, "Voided"))
 	if all, err := l.Payments(t.Context(), scope, "1"); err != nil || all[0].State != Awaiting {
 		t.Fatalf("the guess still counts: %+v, %v", all, err)
 	}
 	at.clock.add(time.Second)
-	if p := apply(t, l, guess(second.BankID, "Settled")).Payment; p.State != Paid {
+	if p := apply(t, l, guess(second.BankOrderID, "Settled")).Payment; p.State != Paid {
 		t.Errorf("it is about the second one now: %s", p.State)
 	}
 }
@@ -529,9 +529,9 @@ func TestAnOpenPaymentWithoutItsSlotIsReplayed(t *testing.T) {
 		l := at.open(t)
 		first := awaiting(t, l, "1")
 		second := secondOrder(t, l)
-		apply(t, l, guess(second.BankID, "Voided"))
-		apply(t, l, charge("c1", first.BankID, "Settled"))
-		apply(t, l, charge("c1", first.BankID, "Voided"))
+		apply(t, l, guess(second.BankOrderID, "Voided"))
+		apply(t, l, charge("c1", first.BankOrderID, "Settled"))
+		apply(t, l, charge("c1", first.BankOrderID, "Voided"))
 		if c := l.mustClaim(t, ask("1"), Replay); c.Payment.ID != second.ID || c.Payment.State != Awaiting {
 			t.Errorf("%+v", c.Payment)
 		}

@@ -4,16 +4,17 @@ import (
 	"context"
 	"slices"
 
-	"github.com/villapay/villapay/internal/api"
+	"github.com/villapay/villapay/internal/order"
 )
 
 // ClaimRequest asks what may be done for an order.
 type ClaimRequest struct {
 	Scope, Env, OrderID string
-	Source              api.Source
+	Source              order.Source
 	Key                 string // for a payment that has to be made: fresh, or the user's
 	KeyGiven            bool   // it is the user's
-	New                 bool   // make another payment though one is open or paid
+	New                 bool   // make another payment though one is open
+	Asked               bool   // what became of earlier payments was asked just now
 }
 
 // Verdict says what may be done.
@@ -21,59 +22,56 @@ type Verdict int
 
 // The verdicts.
 const (
-	Claimed Verdict = iota + 1 // send, with Payment.Key, and record what comes
-	Replay                     // send nothing: Payment is the answer
-	Busy                       // somebody else is sending: wait, and claim again
+	Claimed  Verdict = iota + 1 // send, with Payment.Key, and record what comes
+	Replay                      // send nothing: Payment is the answer
+	Busy                        // somebody else is sending: wait, and claim again
+	AskFirst                    // ask what became of the earlier payments, and claim again with Asked
 )
 
 // Claim is the ledger's decision about a request.
 type Claim struct {
 	Verdict Verdict
-	Payment Payment
+	Payment order.Payment
 	Number  int64 // of the claim on the payment, from 1; answers need it
 	// Resumed says of Claimed that an earlier attempt may have been carried
 	// out, so that only an order resolves the payment.
 	Resumed bool
 	Holder  string // of Busy: who is sending, such as "user@host pid 123"
 
-	// Others are the order's other payments that are paid, or that could be: of
-	// another source, or replaced. Replaced is the one that this claim has
-	// replaced, as it stood.
-	Others   []Payment
-	Replaced *Payment
+	// Others are the order's other payments that could be paid, now or soon.
+	// Replaced is the one that this claim has replaced, as it stood.
+	Others   []order.Payment
+	Replaced *order.Payment
 }
 
 // Claim decides, in one transaction, what may be done for an order. What it
 // decides is durable when it returns: after Claimed, a process that dies leaves
 // a payment that the next one takes over with the same key.
 //
-// Without New, an order that is paid, or that can still be paid from this
-// source, is replayed. A user's key always finds its payment again: one with an
-// order is replayed, whatever became of it, except that an order which is paid
-// through another payment is never shown for paying once more; one without is
-// sent again. A user's key that belongs to anything else, or that is known and
-// comes with New, is a *KeyUsedError.
-//
-// With New, a payment that is being sent is waited for and then replaced, as is
-// one that is open or paid: it keeps counting charges and is never drawn again.
+// A Villa order that is known to be paid is replayed, whatever is asked. So is
+// the payment that holds the slot of its order and source, unless New replaces
+// it: an open one, and one whose charge the bank took back. A user's key always
+// finds its payment again: one with an order is replayed, one without is sent
+// again. A user's key that belongs to anything else, or that is known and comes
+// with New, is a *KeyUsedError.
 //
 // Errors of the ledger are an *Error; nothing may be sent then.
 func (l *Ledger) Claim(ctx context.Context, req ClaimRequest) (Claim, error) {
 	var c *claiming
-	owner := l.mine.own()
-	err := l.store.write(ctx, toSend, func(t *txn) error {
+	owner := l.lock.own()
+	err := l.store.write(ctx, claimTx, func(t *txn) error {
 		c = &claiming{l: l, t: t, req: req, owner: owner}
 		return c.decide()
 	})
 	if err != nil {
-		l.mine.stay() // it may be recorded all the same
+		l.lock.keep() // it may be recorded all the same
 		return Claim{}, l.wrap(err, "claim order %s", req.OrderID)
 	}
-	if c.refused != nil {
-		return Claim{}, c.refused
+	if c.keyUsed != nil {
+		return Claim{}, c.keyUsed
 	}
 	if c.result.Verdict != Busy {
-		l.watch.forget(c.result.Payment.ID)
+		l.sightings.forget(c.result.Payment.ID)
 	}
 	return c.result, nil
 }
@@ -85,48 +83,56 @@ type claiming struct {
 	req   ClaimRequest
 	owner string // this process's lock
 
-	live  []*row // the order's payments that are in flight, open or paid, newest first
-	given *row   // the payment of the user's key
+	existing  []*row         // the order's payments but for rejected ones, newest first
+	elsewhere *order.Payment // paid through another tool
+	given     *row           // the payment of the user's key
 
 	result  Claim
-	refused *KeyUsedError
+	keyUsed *KeyUsedError
 }
 
 func (c *claiming) decide() error {
-	if err := c.look(); err != nil || c.refused != nil {
+	if err := c.load(); err != nil || c.keyUsed != nil {
 		return err
 	}
-	paid := c.find(func(r *row) bool { return r.State == Paid })
+	paid := c.find(func(r *row) bool { return r.State == order.Paid })
+	if paid == nil && c.elsewhere != nil && c.elsewhere.State == order.Paid {
+		paid = &row{Payment: *c.elsewhere}
+	}
 	switch {
-	case c.given != nil && c.given.Order != nil && (paid == nil || !c.open(c.given)):
-		return c.replay(c.given)
-	case paid != nil && !c.req.New:
+	case paid != nil && (c.given == nil || c.given.State != order.Paid):
 		return c.replay(paid)
+	case c.given != nil && c.given.Order != nil:
+		return c.replay(c.given)
 	}
 	holder := c.find(func(r *row) bool { return r.slot && r.Source == c.req.Source })
-	if c.given != nil && !c.given.slot && c.given.State != Rejected {
+	if c.given != nil && !c.given.slot && c.given.State != order.Rejected {
 		return c.resume(c.given) // --new has replaced it, and it never got its answer
 	}
-	if holder == nil {
-		// A charge that was guessed can have taken the slot and been found wrong.
-		if open := c.find(func(r *row) bool { return c.open(r) && r.Source == c.req.Source }); open != nil && !c.req.New {
-			return c.replay(open)
-		}
-		return c.send()
+	switch {
+	case holder == nil:
+		return c.send(nil, event{})
+	case holder.Lapsed(c.t.now):
+		return c.send(holder, event{kind: "lapsed", note: "expired; its place was given to another payment"})
+	case holder.Order == nil && c.l.alive(holder, c.t.now):
+		return c.busy(holder)
+	case c.req.New:
+		return c.send(holder, event{kind: "replaced", note: "by the payment with key " + c.req.Key})
+	case holder.Order != nil:
+		return c.replay(holder)
 	}
-	return c.meet(holder)
+	return c.takeOver(holder)
 }
 
-// look reads what there is of the order, and of the user's key.
-func (c *claiming) look() (err error) {
+// load reads the order's existing payments, and that of the user's key.
+func (c *claiming) load() (err error) {
 	if err := c.t.lock(orderKey(c.req.Scope, c.req.OrderID)); err != nil {
 		return err
 	}
-	// Of an order that is new there is nothing to read, which is soon told.
-	known, err := scalar[bool](c.t.query(`SELECT EXISTS (SELECT 1 FROM villapay_payment WHERE scope = ? AND orderid = ?)`, c.req.Scope, c.req.OrderID))
-	if err == nil && known {
-		c.live, err = scanned(c.t.query(`SELECT `+columns+` FROM villapay_payment
-			WHERE scope = ? AND orderid = ? AND state IN ('sending', 'unknown', 'awaiting', 'paid') ORDER BY id DESC`, c.req.Scope, c.req.OrderID))
+	c.existing, err = scanned(c.t.query(`SELECT `+columns+` FROM villapay_payment
+		WHERE scope = ? AND orderid = ? AND state <> 'rejected' ORDER BY id DESC`, c.req.Scope, c.req.OrderID))
+	if err == nil {
+		c.elsewhere, err = c.l.elsewhere(c.t, c.req.Scope, c.req.OrderID)
 	}
 	if err != nil || !c.req.KeyGiven {
 		return err
@@ -135,46 +141,17 @@ func (c *claiming) look() (err error) {
 	if g := c.given; g != nil {
 		same := g.OrderID == c.req.OrderID && g.Source == c.req.Source
 		if !same || c.req.New {
-			c.refused = &KeyUsedError{Key: g.Key, OrderID: g.OrderID, Source: g.Source, New: same}
+			c.keyUsed = &KeyUsedError{Key: g.Key, OrderID: g.OrderID, Source: g.Source, New: same}
 		}
 	}
 	return err
 }
 
 func (c *claiming) find(matches func(*row) bool) *row {
-	if i := slices.IndexFunc(c.live, matches); i >= 0 {
-		return c.live[i]
+	if i := slices.IndexFunc(c.existing, matches); i >= 0 {
+		return c.existing[i]
 	}
 	return nil
-}
-
-// open tells whether a payment's code could be shown and paid.
-func (c *claiming) open(r *row) bool {
-	return r.State == Awaiting && r.ReplacedBy == "" && !r.Lapsed(c.t.now)
-}
-
-// meet decides about the payment that holds the order's slot.
-func (c *claiming) meet(holder *row) error {
-	switch {
-	case holder.Lapsed(c.t.now):
-		if err := c.free(holder, "", event{kind: "lapsed", note: "expired; its place was given to another payment"}); err != nil {
-			return err
-		}
-		return c.send()
-	case holder.State != Awaiting && holder.State != Paid && c.l.alive(holder, c.t.now):
-		return c.busy(holder)
-	case c.req.New:
-		replaced := holder.at(c.t.now)
-		replaced.ReplacedBy = c.req.Key
-		c.result.Replaced = &replaced
-		if err := c.free(holder, c.req.Key, event{kind: "replaced", note: "by the payment with key " + c.req.Key}); err != nil {
-			return err
-		}
-		return c.send()
-	case holder.State == Awaiting:
-		return c.replay(holder)
-	}
-	return c.takeOver(holder)
 }
 
 // resume goes on with a payment that has no order.
@@ -191,56 +168,71 @@ func (c *claiming) busy(r *row) error {
 }
 
 func (c *claiming) replay(r *row) error {
-	c.result = Claim{Verdict: Replay, Payment: r.at(c.t.now), Number: r.claim}
-	if r.State != Paid {
+	c.result = Claim{Verdict: Replay, Payment: r.At(c.t.now), Number: r.claim}
+	if r.State != order.Paid {
 		c.result.Others = c.others(r)
 	}
 	return nil
 }
 
-// others are the order's other payments that are paid, or could be, or soon.
-func (c *claiming) others(but *row) (others []Payment) {
-	for _, r := range c.live {
-		replacedNow := c.result.Replaced != nil && c.result.Replaced.ID == r.ID
-		if r.ID == but.ID || replacedNow {
+// others are the order's other payments that could be paid, now or soon.
+func (c *claiming) others(but *row) (others []order.Payment) {
+	for _, r := range c.existing {
+		if r.ID == but.ID || c.result.Replaced != nil && c.result.Replaced.ID == r.ID {
 			continue
 		}
-		if r.State == Paid || r.State == Awaiting && !r.Lapsed(c.t.now) || r.State == Sending && r.Source != c.req.Source {
-			others = append(others, r.Payment)
+		if r.State == order.Awaiting && !r.Lapsed(c.t.now) || r.State == order.Sending && r.Source != c.req.Source {
+			others = append(others, r.At(c.t.now))
 		}
 	}
 	return others
 }
 
-// free takes the slot from a payment.
-func (c *claiming) free(r *row, replacedBy string, e event) error {
-	_, err := c.t.exec(`UPDATE villapay_payment SET slot = 0, replaced_by = ? WHERE id = ?`, replacedBy, r.ID)
-	if err != nil {
-		return err
-	}
-	return c.l.note(c.t, r.ID, e)
-}
-
 // send makes a new payment, or tries a rejected one again whose key was given.
-func (c *claiming) send() error {
+// It takes the slot from its holder, if there is one. Before another order is made
+// for a Villa order that has an earlier one, what became of that has to be asked.
+func (c *claiming) send(holder *row, why event) error {
+	earlier := c.find(func(r *row) bool {
+		return r.Order != nil && (r == holder || r.ReplacedBy != "" || r.State != order.Awaiting || r.Lapsed(c.t.now))
+	})
+	if earlier != nil && !c.req.Asked {
+		if holder != nil {
+			earlier = holder
+		}
+		c.result = Claim{Verdict: AskFirst, Payment: earlier.At(c.t.now)}
+		return nil
+	}
+	if holder != nil {
+		replacedBy := ""
+		if why.kind == "replaced" {
+			replaced := holder.At(c.t.now)
+			replaced.ReplacedBy, replacedBy = c.req.Key, c.req.Key
+			c.result.Replaced = &replaced
+		}
+		if _, err := c.t.exec(`UPDATE villapay_payment SET slot = 0, replaced_by = ? WHERE id = ?`, replacedBy, holder.ID); err != nil {
+			return err
+		}
+		if err := c.l.note(c.t, holder.ID, why); err != nil {
+			return err
+		}
+	}
 	if c.given != nil {
 		c.given.slot = true
 		return c.claim(c.given, event{kind: "claimed", note: "again, after it was rejected"})
 	}
-	r := &row{Payment: Payment{
+	return c.claim(&row{Payment: order.Payment{
 		Scope: c.req.Scope, Env: c.req.Env, OrderID: c.req.OrderID, Source: c.req.Source, Key: c.req.Key,
 		RecordedAt: c.t.now,
-	}, slot: true}
-	return c.claim(r, event{kind: "claimed"})
+	}, slot: true}, event{kind: "claimed"})
 }
 
 // takeOver claims a payment whose claim has ended without an order. Whoever
 // held it may have sent the request.
 func (c *claiming) takeOver(r *row) error {
 	note := "after an unknown outcome"
-	if r.State == Sending {
-		note = "from " + r.holder + ", which has gone silent"
-		if c.l.mine.died(r.owner) {
+	if r.State == order.Sending {
+		note = "from " + r.holder + ", which stopped renewing its claim"
+		if c.l.lock.died(r.owner) {
 			note = "from " + r.holder + ", which has ended"
 		}
 	}
@@ -250,9 +242,9 @@ func (c *claiming) takeOver(r *row) error {
 
 // claim writes the next claim on a payment.
 func (c *claiming) claim(r *row, e event) error {
-	r.State, r.Error = Sending, nil
+	r.State, r.Error = order.Sending, nil
 	r.claim, r.owner, r.holder, r.lease = r.claim+1, c.owner, c.l.actor, toMillis(c.t.now.Add(leaseFor))
-	r.KnownAt, r.KnownFrom = c.t.now, FromLedger
+	r.KnownAt, r.KnownFrom = c.t.now, order.FromLedger
 	write := c.update
 	if r.ID == 0 {
 		write = c.insert

@@ -6,7 +6,7 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/villapay/villapay/internal/api"
+	"github.com/villapay/villapay/internal/order"
 )
 
 func TestClaimThenReplay(t *testing.T) {
@@ -24,7 +24,7 @@ func TestClaimThenReplay(t *testing.T) {
 			t.Errorf("replayed %+v, made %+v", again.Payment, made)
 		}
 		other := ask("1")
-		other.Source = api.WeChat
+		other.Source = order.WeChat
 		c = l.mustClaim(t, other, Claimed)
 		if len(c.Others) != 1 || c.Others[0].ID != made.ID {
 			t.Errorf("another source is claimed beside %+v", c.Others)
@@ -125,7 +125,7 @@ func TestAPaidOrderIsReplayedFromAnySource(t *testing.T) {
 		paid := l.mustRecord(t, l.mustClaim(t, ask("1"), Claimed), testOrder(t, "o1", `"created":"20200101000000000"`))
 		open := l.mustRecord(t, l.mustClaim(t, ask("1"), Claimed), testOrder(t, "o2"))
 		apply(t, l, charge("c1", "o1", "Authorized"))
-		for _, source := range []api.Source{api.QR, api.WeChat} {
+		for _, source := range []order.Source{order.QR, order.WeChat} {
 			req := ask("1")
 			req.Source = source
 			if c := l.mustClaim(t, req, Replay); c.Payment.ID != paid.ID || c.Payment.State != Paid || c.Others != nil {
@@ -213,21 +213,21 @@ func TestIdempotencyKeyGiven(t *testing.T) {
 	t.Parallel()
 	both(t, func(t *testing.T, at *place) {
 		l := at.open(t)
-		given := func(orderID string, source api.Source, isNew bool) ClaimRequest {
+		given := func(orderID string, source order.Source, isNew bool) ClaimRequest {
 			return ClaimRequest{Scope: scope, OrderID: orderID, Source: source, Key: "mine", KeyGiven: true, New: isNew}
 		}
-		c := l.mustClaim(t, given("1", api.QR, false), Claimed)
-		l.mustClaim(t, given("1", api.QR, false), Busy)
+		c := l.mustClaim(t, given("1", order.QR, false), Claimed)
+		l.mustClaim(t, given("1", order.QR, false), Busy)
 		if p := fail(t, l, c, Rejected); p.State != Rejected || p.Error.Code != "boom" || p.Attempts != 2 {
 			t.Errorf("%+v", p)
 		}
 
-		c = l.mustClaim(t, given("1", api.QR, false), Claimed) // rejected: sent again with it
+		c = l.mustClaim(t, given("1", order.QR, false), Claimed) // rejected: sent again with it
 		if c.Payment.Key != "mine" || c.Number != 2 || c.Resumed {
 			t.Errorf("again: %+v", c)
 		}
 		fail(t, l, c, Unknown)
-		c = l.mustClaim(t, given("1", api.QR, false), Claimed)
+		c = l.mustClaim(t, given("1", order.QR, false), Claimed)
 		if !c.Resumed || c.Number != 3 {
 			t.Errorf("resumed: %+v", c)
 		}
@@ -235,13 +235,13 @@ func TestIdempotencyKeyGiven(t *testing.T) {
 		if made.Attempts != 5 {
 			t.Errorf("%d attempts over all runs", made.Attempts)
 		}
-		if c := l.mustClaim(t, given("1", api.QR, false), Replay); c.Payment.ID != made.ID || c.Payment.State != Expired {
+		if c := l.mustClaim(t, given("1", order.QR, false), Replay); c.Payment.ID != made.ID || c.Payment.State != Expired {
 			t.Errorf("its payment, though expired: %+v", c.Payment)
 		}
 		for name, req := range map[string]ClaimRequest{
-			"another order":  given("2", api.QR, false),
-			"another source": given("1", api.WeChat, false),
-			"with --new":     given("1", api.QR, true),
+			"another order":  given("2", order.QR, false),
+			"another source": given("1", order.WeChat, false),
+			"with --new":     given("1", order.QR, true),
 		} {
 			_, err := l.Claim(t.Context(), req)
 			var used *KeyUsedError
@@ -249,7 +249,7 @@ func TestIdempotencyKeyGiven(t *testing.T) {
 				t.Errorf("%s: %v", name, err)
 			}
 		}
-		elsewhere := given("2", api.QR, false)
+		elsewhere := given("2", order.QR, false)
 		elsewhere.Scope = "https://other.example"
 		l.mustClaim(t, elsewhere, Claimed)
 	})

@@ -16,8 +16,8 @@ import (
 // claimLock is a file that this process keeps locked while its ledger is open.
 // The system releases the lock when the process ends, however it ends, so
 // another process on this machine sees at once that a claim's owner has died.
-// Where no lock can be had (a read-only directory, another machine), the lease
-// alone decides.
+// If no lock can be had (a read-only directory, another machine), the lease alone
+// decides.
 type claimLock struct {
 	dir string
 	now func() time.Time
@@ -25,11 +25,11 @@ type claimLock struct {
 	mu    sync.Mutex
 	tried bool
 	held  *flock.Flock
-	stays bool // the file outlives the lock
+	kept  bool // the file outlives the lock
 }
 
 // own returns the name of this process's lock, made when first asked for; ""
-// where none can be had.
+// if none can be had.
 func (c *claimLock) own() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -48,7 +48,7 @@ const lockSuffix = ".lock"
 func (c *claimLock) path(name string) string { return filepath.Join(c.dir, name+lockSuffix) }
 
 func (c *claimLock) take() *flock.Flock {
-	if os.MkdirAll(c.dir, 0o700) != nil {
+	if c.dir == "" || os.MkdirAll(c.dir, 0o700) != nil {
 		return nil
 	}
 	c.sweep()
@@ -59,9 +59,9 @@ func (c *claimLock) take() *flock.Flock {
 	return held
 }
 
-// forgotten is the age from which the lock file of a dead process is removed;
+// staleAfter is the age from which the lock file of a dead process is removed;
 // its claims have lapsed by then.
-const forgotten = time.Hour
+const staleAfter = time.Hour
 
 // sweep removes what processes that were killed have left behind.
 func (c *claimLock) sweep() {
@@ -69,13 +69,13 @@ func (c *claimLock) sweep() {
 	for _, entry := range entries {
 		name, ok := strings.CutSuffix(entry.Name(), lockSuffix)
 		info, err := entry.Info()
-		if ok && err == nil && c.now().Sub(info.ModTime()) > forgotten && c.died(name) {
+		if ok && err == nil && c.now().Sub(info.ModTime()) > staleAfter && c.died(name) {
 			_ = os.Remove(c.path(name))
 		}
 	}
 }
 
-// died tells whether the process that owns a lock is known to have ended. A
+// died reports whether the process that owns a lock is known to have ended. A
 // lock that is not in this directory is another machine's: nothing is known.
 func (c *claimLock) died(name string) bool {
 	if name == "" || strings.Trim(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567") != "" { // not one of rand.Text's
@@ -90,12 +90,12 @@ func (c *claimLock) died(name string) bool {
 	return free && err == nil
 }
 
-// stay makes the file outlive the lock, as that of a process that died: the end
+// keep makes the file outlive the lock, as that of a process that died: the end
 // of a claim could not be recorded, and others need not wait for its lease.
-func (c *claimLock) stay() {
+func (c *claimLock) keep() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.stays = true
+	c.kept = true
 }
 
 func (c *claimLock) release() {
@@ -105,7 +105,7 @@ func (c *claimLock) release() {
 		return
 	}
 	_ = c.held.Close()
-	if !c.stays {
+	if !c.kept {
 		_ = os.Remove(c.held.Path()) //nolint:gosec // a file that this process made
 	}
 	c.held = nil

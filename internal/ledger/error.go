@@ -9,7 +9,7 @@ import (
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
 
-	"github.com/villapay/villapay/internal/api"
+	"github.com/villapay/villapay/internal/order"
 )
 
 // Error says that the ledger itself failed: it cannot be opened, read or
@@ -31,7 +31,7 @@ func (e *Error) Unwrap() error { return e.err }
 type KeyUsedError struct {
 	Key     string
 	OrderID string // what the key belongs to
-	Source  api.Source
+	Source  order.Source
 	New     bool // it belongs to what was asked, but --new needs a fresh key
 }
 
@@ -46,11 +46,6 @@ func (e *KeyUsedError) Error() string {
 // order is recorded already: what came with it was kept as an event only.
 var ErrClaimLost = errors.New("the claim was taken over")
 
-// ErrRebound says that a charge was reported for another bank order than the
-// one that its id was first seen with, or with a checksum that was first seen
-// with another charge. Nothing was recorded.
-var ErrRebound = errors.New("the charge belongs to another order")
-
 // ErrNewerSchema says that the ledger was written by a newer version of the
 // tool, which this one must not touch. It is wrapped in an *Error.
 var ErrNewerSchema = errors.New("it was written by a newer version of villapay; update this one")
@@ -58,6 +53,8 @@ var ErrNewerSchema = errors.New("it was written by a newer version of villapay; 
 var (
 	errReadOnly     = errors.New("the PostgreSQL server takes no writes (a standby, or read-only): the ledger needs a writable primary")
 	errCommitUnsure = errors.New("the connection was lost while committing, so it is not known whether this was recorded")
+	errMoved        = errors.New("the file was moved, replaced or removed while it was open; restart to use the new one")
+	errEncoding     = errors.New("the PostgreSQL database's encoding is not UTF8, so it cannot hold Thai; create one with ENCODING 'UTF8'")
 	errGone         = errors.New("the payment is not in the ledger")
 )
 
@@ -86,20 +83,20 @@ func oneLine(text string) string {
 // explainSQLite knows the result codes of https://sqlite.org/rescode.html that
 // a person can do something about.
 func explainSQLite(err *sqlite.Error) string {
-	said := ""
+	text := ""
 	switch err.Code() & 0xff {
 	case sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT:
-		said = "the file is damaged or is not a ledger; it was left as it is (move it away, or restore a backup)"
+		text = "the file is damaged or is not a ledger; it was left as it is (move it away, or restore a backup)"
 	case sqlite3.SQLITE_FULL:
-		said = "the disk is full"
+		text = "the disk is full"
 	case sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_CANTOPEN:
-		said = "the file or its directory cannot be written"
+		text = "the file or its directory cannot be written"
 	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
-		said = "another process kept it locked for too long"
+		text = "another process kept it locked for too long"
 	case sqlite3.SQLITE_IOERR:
-		said = "the disk failed"
+		text = "the disk failed"
 	default:
 		return err.Error()
 	}
-	return said + ": " + err.Error()
+	return text + ": " + err.Error()
 }

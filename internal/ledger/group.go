@@ -10,14 +10,12 @@ import (
 
 // Group commit. A durable commit waits for the disk, and the disk takes as long
 // for one payment as for hundreds. So callers that want to write queue up; one
-// of them leads: it runs the work of the next group in one transaction, commits
-// once, and only then tells them. A caller alone is its own leader and pays
-// nothing for it. The API waits for claims and for nothing else, so they go
-// first, and whoever finds its own work left for a later group leads again.
+// of them leads: it runs the work of all in one transaction, commits once, and
+// only then lets them go on. A caller alone is its own leader and pays nothing
+// for it.
 
 // job is one caller's part of a transaction.
 type job struct {
-	why  purpose
 	fn   func(*txn) error
 	err  error         // valid once done is closed
 	done chan struct{} // closed when the work is durable, or has failed
@@ -41,12 +39,7 @@ func (j *job) finish(err error) {
 type queue struct {
 	mu      sync.Mutex
 	waiting []*job
-	passed  int // groups in a row that have left jobs waiting
 }
-
-// passAtMost bounds for how many groups what is to keep waits for what is to
-// send, so that neither holds up the other for ever.
-const passAtMost = 8
 
 func (q *queue) add(j *job) {
 	q.mu.Lock()
@@ -66,33 +59,20 @@ func (q *queue) remove(j *job) bool {
 	return true
 }
 
-// take returns the next group: what is to send, if there is any and the rest has
-// not been passed over too often; else all.
+// take returns all waiting jobs.
 func (q *queue) take() []*job {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	var first, rest []*job
-	for _, j := range q.waiting {
-		if j.why == toSend {
-			first = append(first, j)
-		} else {
-			rest = append(rest, j)
-		}
-	}
-	if len(first) > 0 && len(rest) > 0 && q.passed < passAtMost {
-		q.waiting, q.passed = rest, q.passed+1
-		return first
-	}
 	taken := q.waiting
-	q.waiting, q.passed = nil, 0
+	q.waiting = nil
 	return taken
 }
 
-func (s *sqliteStore) write(ctx context.Context, why purpose, fn func(*txn) error) error {
+func (s *sqliteStore) write(ctx context.Context, _ purpose, fn func(*txn) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	j := &job{why: why, fn: fn, done: make(chan struct{})}
+	j := &job{fn: fn, done: make(chan struct{})}
 	s.add(j)
 	for {
 		select {
@@ -113,10 +93,9 @@ func (s *sqliteStore) write(ctx context.Context, why purpose, fn func(*txn) erro
 	}
 }
 
-// leadWrite begins a transaction and runs the next group in it, which need not
-// hold the leader's own work. Only the wait for the database's lock ends with
-// the leader's own ctx; if there is none to be had, the others try for
-// themselves.
+// leadWrite begins a transaction and runs all waiting jobs in it. Only the wait
+// for the database's lock ends with the leader's own ctx; if it gets none, the
+// others try for themselves.
 func (s *sqliteStore) leadWrite(ctx context.Context, own *job) {
 	if err := s.begin(ctx); err != nil {
 		s.remove(own)
@@ -135,7 +114,7 @@ func (s *sqliteStore) leadWrite(ctx context.Context, own *job) {
 }
 
 // oneByOne gives every job a transaction of its own after a group has failed,
-// so that one caller's failure is no other's.
+// so that no caller fails for another.
 func (s *sqliteStore) oneByOne(jobs []*job) {
 	var locked error // nobody waits for a lock as often as there are jobs
 	for _, j := range jobs {
@@ -161,8 +140,8 @@ func (s *sqliteStore) begin(ctx context.Context) error {
 		return err
 	}
 	if _, err = begin.ExecContext(ctx); err != nil {
-		// It may have begun all the same, where ctx ended just then. Nothing
-		// else could begin after it.
+		// It may have begun all the same, if ctx ended just then. Nothing else
+		// could begin after it.
 		_ = s.writer.run(context.WithoutCancel(ctx), "ROLLBACK")
 	}
 	return err
@@ -179,10 +158,13 @@ func (s *sqliteStore) transact(jobs []*job) (err error) {
 		}
 	}
 	if err == nil {
+		err = s.checkPlace()
+	}
+	if err == nil {
 		_, err = t.exec("COMMIT")
 	}
 	if err != nil {
-		// Fails harmlessly where SQLite has rolled back by itself.
+		// It does nothing if SQLite has rolled back by itself.
 		_ = w.run(ctx, "ROLLBACK")
 	}
 	return err

@@ -177,7 +177,7 @@ func TestNothingConfirmedIsLost(t *testing.T) {
 		for _, id := range confirmed {
 			if id, ok := strings.CutPrefix(id, "made "); ok {
 				all, err := l.Payments(t.Context(), scope, id)
-				if err != nil || len(all) != 1 || all[0].State != Awaiting || all[0].BankID != "o"+id {
+				if err != nil || len(all) != 1 || all[0].State != Awaiting || all[0].BankOrderID != "o"+id {
 					t.Fatalf("order %s was confirmed, and now %+v, %v", id, all, err)
 				}
 			}

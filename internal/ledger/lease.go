@@ -13,35 +13,39 @@ const leaseFor = 10 * time.Second
 // that two lost renewals do not lose the claim.
 const RenewEvery = 3 * time.Second
 
-// Renew extends a claim's lease. It returns ErrClaimLost where another process
+// Renew extends a claim's lease. It returns ErrClaimLost if another process
 // has taken the claim over, or its answer is recorded.
 func (l *Ledger) Renew(ctx context.Context, c Claim) error {
+	return l.renew(ctx, `UPDATE villapay_payment SET lease = ? WHERE id = ? AND claim = ? AND state = 'sending' AND order_json IS NULL`, c.Payment.ID, c.Number)
+}
+
+// renew runs an update whose first argument is the new end of a lease.
+func (l *Ledger) renew(ctx context.Context, update string, args ...any) error {
 	kept := false
-	err := l.store.write(ctx, toKeep, func(t *txn) error {
-		changed, err := t.exec(`UPDATE villapay_payment SET lease = ? WHERE id = ? AND claim = ? AND state = ? AND order_json IS NULL`,
-			toMillis(t.now.Add(leaseFor)), c.Payment.ID, c.Number, string(Sending))
+	err := l.store.write(ctx, recordTx, func(t *txn) error {
+		changed, err := t.exec(update, append([]any{toMillis(t.now.Add(leaseFor))}, args...)...)
 		kept = changed > 0
 		return err
 	})
 	if err == nil && !kept {
 		return ErrClaimLost
 	}
-	return l.wrap(err, "renew the claim on order %s", c.Payment.OrderID)
+	return l.wrap(err, "renew a claim")
 }
 
-// alive tells whether somebody may still be sending under a payment's claim. A
-// clock that was set back makes a lease look longer than any lease is; the watch
-// ends it then.
+// alive reports whether somebody may still be sending under a payment's claim. A
+// clock that was set back makes a lease look longer than any lease is; the
+// sightings end it then.
 func (l *Ledger) alive(r *row, now time.Time) bool {
-	if r.lease == 0 || l.mine.died(r.owner) || l.watch.silent(r) {
+	if r.lease == 0 || l.lock.died(r.owner) || l.sightings.silent(r) {
 		return false
 	}
 	return now.UnixMilli() < r.lease
 }
 
-// watch remembers since when a claim has not been renewed, by this process's
-// own monotonic clock. It ends claims whose leases no clock can be trusted with.
-type watch struct {
+// sightings remember since when a claim has not been renewed, by this process's
+// own monotonic clock. They end claims whose leases no clock can be trusted with.
+type sightings struct {
 	now func() time.Time
 
 	mu   sync.Mutex
@@ -53,9 +57,9 @@ type sighting struct {
 	since        time.Time
 }
 
-// silent tells whether this process has seen the claim unrenewed for longer than
+// silent reports whether this process has seen the claim unrenewed for longer than
 // a lease.
-func (w *watch) silent(r *row) bool {
+func (w *sightings) silent(r *row) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	now := w.now()
@@ -67,7 +71,7 @@ func (w *watch) silent(r *row) bool {
 	return now.Sub(last.since) > leaseFor
 }
 
-func (w *watch) forget(id int64) {
+func (w *sightings) forget(id int64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	delete(w.seen, id)

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/villapay/villapay/internal/api"
+	"github.com/villapay/villapay/internal/order"
 )
 
 // lapse lets a payment's lease run out.
@@ -151,7 +151,7 @@ func TestOneKeyForTwoOrdersAtTheSameMoment(t *testing.T) {
 			var errs [2]error
 			for i, l := range []*Ledger{one, two} {
 				group.Go(func() {
-					_, errs[i] = l.Claim(context.Background(), ClaimRequest{Scope: scope, OrderID: fmt.Sprint(n, "-", i), Source: api.QR, Key: fmt.Sprint("k", n), KeyGiven: true})
+					_, errs[i] = l.Claim(context.Background(), ClaimRequest{Scope: scope, OrderID: fmt.Sprint(n, "-", i), Source: order.QR, Key: fmt.Sprint("k", n), KeyGiven: true})
 				})
 			}
 			group.Wait()

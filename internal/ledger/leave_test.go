@@ -21,7 +21,7 @@ func TestLeftForTheNext(t *testing.T) {
 			t.Fatal(err)
 		}
 
-		if c := at.open(t).mustClaim(t, ask("1"), Replay); c.Payment.BankID != "bank-1" {
+		if c := at.open(t).mustClaim(t, ask("1"), Replay); c.Payment.BankOrderID != "bank-1" {
 			t.Errorf("order 1 is now %+v", c.Payment)
 		}
 	})

@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/villapay/villapay/internal/api"
+	"github.com/villapay/villapay/internal/order"
 	"github.com/villapay/villapay/internal/secret"
 )
 
@@ -120,7 +120,7 @@ var keys atomic.Int64
 
 // ask is a request with a fresh key.
 func ask(orderID string) ClaimRequest {
-	return ClaimRequest{Scope: scope, Env: "dev", OrderID: orderID, Source: api.QR, Key: fmt.Sprintf("key-%d", keys.Add(1))}
+	return ClaimRequest{Scope: scope, Env: "dev", OrderID: orderID, Source: order.QR, Key: fmt.Sprintf("key-%d", keys.Add(1))}
 }
 
 func (l *Ledger) mustClaim(t testing.TB, req ClaimRequest, want Verdict) Claim {
@@ -136,7 +136,7 @@ func (l *Ledger) mustClaim(t testing.TB, req ClaimRequest, want Verdict) Claim {
 }
 
 // testOrder is an order as the API sends it; fields override.
-func testOrder(t testing.TB, id string, fields ...string) *api.Order {
+func testOrder(t testing.TB, id string, fields ...string) *order.Order {
 	t.Helper()
 	order := orderFor(id, fields...)
 	if order == nil {
@@ -145,14 +145,14 @@ func testOrder(t testing.TB, id string, fields ...string) *api.Order {
 	return order
 }
 
-func orderFor(id string, fields ...string) *api.Order {
+func orderFor(id string, fields ...string) *order.Order {
 	body := `{"id":"` + id + `","object":"order","amount":300.0,"currency":"THB","status":"success","livemode":false,"expire_time_seconds":3600` +
 		strings.Join(append([]string{""}, fields...), ",") + `}`
-	order, _ := api.DecodeOrder([]byte(body))
+	order, _ := order.Decode([]byte(body))
 	return order
 }
 
-func (l *Ledger) mustRecord(t testing.TB, c Claim, order *api.Order) Payment {
+func (l *Ledger) mustRecord(t testing.TB, c Claim, order *order.Order) Payment {
 	t.Helper()
 	p, err := l.RecordOrder(context.Background(), c, order, RecordedAnswer{Attempts: 1, RequestID: "req-" + order.ID})
 	if err != nil {

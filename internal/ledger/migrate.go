@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"embed"
+	"errors"
 	"fmt"
 	"strings"
 )
@@ -13,16 +14,28 @@ var migrations embed.FS
 
 // schemaVersion is the version that this program reads and writes: the number
 // of files in migrations, named 0001.sql and up.
-const schemaVersion = 2
+const schemaVersion = 3
 
-// migration returns the SQL that leads to a version, in a database's dialect:
-// what an automatic id is declared as, and the collation that sorts by bytes.
-func migration(version int, id, bytes string) (string, error) {
+// dialect is what a database writes its own way in a migration.
+type dialect struct {
+	id        string // what an automatic id is declared as
+	bytes     string // the collation that sorts by bytes
+	dot       string // where the dot is in an amount; 0 = nowhere
+	reference string // the reference_order in an order's JSON
+}
+
+var (
+	sqliteDialect   = dialect{"INTEGER PRIMARY KEY", "", "instr(c.amount, '.')", "json_extract(order_json, '$.reference_order')"}
+	postgresDialect = dialect{"BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY", `COLLATE "C"`, "strpos(c.amount, '.')", "order_json::json->>'reference_order'"}
+)
+
+// migration returns the SQL that leads to a version.
+func migration(version int, d dialect) (string, error) {
 	text, err := migrations.ReadFile(fmt.Sprintf("migrations/%04d.sql", version))
 	if err != nil {
 		return "", err
 	}
-	return strings.NewReplacer("{{id}}", id, "{{bytes}}", bytes).Replace(string(text)), nil
+	return strings.NewReplacer("{{id}}", d.id, "{{bytes}}", d.bytes, "{{dot}}", d.dot, "{{reference}}", d.reference).Replace(string(text)), nil
 }
 
 // execer is a connection or transaction that runs statements.
@@ -30,10 +43,11 @@ type execer interface {
 	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
 }
 
-// migrate runs the migrations after version, inside the caller's transaction.
-func migrate(ctx context.Context, on execer, version int, id, bytes string) error {
+// migrate runs the migrations after version, inside the caller's transaction t.
+func migrate(ctx context.Context, t *txn, on execer, version int, d dialect) error {
+	first := version + 1
 	for version++; version <= schemaVersion; version++ {
-		text, err := migration(version, id, bytes)
+		text, err := migration(version, d)
 		if err != nil {
 			return err
 		}
@@ -46,10 +60,52 @@ func migrate(ctx context.Context, on execer, version int, id, bytes string) erro
 			}
 		}
 	}
+	if first == 2 || first == 3 {
+		return resolveAnew(t)
+	}
 	return nil
 }
 
-// checkVersion refuses a schema that this program does not know.
+// resolveAnew applies the rules of today to the payments that those of schema
+// versions 1 and 2 could see differently: whose charges are not simply paid.
+func resolveAnew(t *txn) error {
+	const simple = `lower(r.transaction_state) IN ('authorized', 'auhtorized', 'settled') AND r.origin = 'webhook'`
+	rows, err := t.query(`SELECT DISTINCT p.scope, p.orderid FROM villapay_payment p JOIN villapay_report r ON r.scope = p.scope AND r.bank_id = p.bank_id
+			WHERE p.bank_id <> '' AND NOT (` + simple + `)
+		UNION SELECT r.scope, r.orderid FROM villapay_report r WHERE r.orderid <> ''
+		UNION SELECT p.scope, p.orderid FROM villapay_payment p JOIN villapay_payment q ON q.scope = p.scope AND q.orderid = p.orderid AND q.id <> p.id AND q.bank_state <> ''
+			WHERE p.bank_id <> ''
+		UNION SELECT p.scope, p.orderid FROM villapay_payment p JOIN villapay_report r ON r.scope = p.scope AND r.bank_id = p.bank_id
+			WHERE p.bank_id <> '' GROUP BY p.scope, p.orderid HAVING count(DISTINCT r.charge_id) > 1
+		UNION SELECT p.scope, p.orderid FROM villapay_payment p JOIN villapay_payment q ON q.scope = p.scope AND q.bank_id = p.bank_id AND q.orderid <> p.orderid
+			WHERE p.bank_id <> ''`)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = rows.Close() }()
+	villas := map[string]set{}
+	for rows.Next() {
+		var scope, orderID string
+		if err := rows.Scan(&scope, &orderID); err != nil {
+			return err
+		}
+		if villas[scope] == nil {
+			villas[scope] = set{}
+		}
+		villas[scope].add(orderID)
+	}
+	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+		return err
+	}
+	for scope, orders := range villas {
+		if _, err := (&Ledger{actor: "villapay"}).resolveAll(t, scope, orders, source{}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkVersion fails for a schema that this program does not know.
 func checkVersion(version int) error {
 	if version > schemaVersion {
 		return fmt.Errorf("its schema is version %d, this program knows %d: %w", version, schemaVersion, ErrNewerSchema)

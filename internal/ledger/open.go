@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/villapay/villapay/internal/api"
+	"github.com/villapay/villapay/internal/order"
 	"github.com/villapay/villapay/internal/secret"
 )
 
@@ -18,8 +18,9 @@ type Ledger struct {
 	store store
 	actor string
 	now   func() time.Time // this machine's clock
-	mine  *claimLock
-	watch *watch
+	lock  *claimLock
+
+	sightings *sightings
 
 	rowWithin time.Duration // see there
 }
@@ -29,7 +30,7 @@ type store interface {
 	// write runs fn in one transaction and returns when it is durable. fn may
 	// run several times; only the last run counts.
 	write(ctx context.Context, why purpose, fn func(*txn) error) error
-	// reader returns what reads run on, nil where nothing was ever written.
+	// reader returns what reads run on, nil if nothing was ever written.
 	reader(ctx context.Context) (*sql.DB, error)
 	bind(query string) string // turns ? into the database's placeholders
 	clock() time.Time         // the ledger's clock
@@ -48,11 +49,11 @@ type store interface {
 type purpose int
 
 const (
-	// toSend lets a request leave. SQLite's queue takes it first; PostgreSQL
-	// never runs it again where it is not known whether it was committed.
-	toSend purpose = iota
-	// toKeep records what is known, and may be run again.
-	toKeep
+	// claimTx lets a request leave. PostgreSQL never runs it again if it is not
+	// known whether it was committed.
+	claimTx purpose = iota
+	// recordTx records what is known, and may be run again.
+	recordTx
 )
 
 // txn is a running write transaction.
@@ -74,8 +75,8 @@ func bankOrderKey(scope, id string) lockKey { return lockKey("bank order\x00" + 
 func orderKey(scope, id string) lockKey     { return lockKey("order\x00" + scope + "\x00" + id) }
 
 // Open opens the ledger that dsn names: "sqlite", the file ledger.db in
-// stateDir, or a postgres:// (postgresql://) URL. Claims are locked by files in
-// stateDir either way. actor says who writes events, such as "user@host pid
+// stateDir, a postgres:// (postgresql://) URL, or "none", a memory that ends with
+// the process and needs no stateDir. Claims are locked by files in stateDir. actor says who writes events, such as "user@host pid
 // 123". now is this machine's clock, best with Go's monotonic reading.
 //
 // SQLite's file is made, 0600 in a directory 0700, when something is first
@@ -83,13 +84,17 @@ func orderKey(scope, id string) lockKey     { return lockKey("order\x00" + scope
 func Open(ctx context.Context, dsn secret.String, stateDir, actor string, now func() time.Time) (*Ledger, error) {
 	l := &Ledger{
 		actor: actor, now: now,
-		mine:  &claimLock{dir: filepath.Join(stateDir, "claims"), now: now},
-		watch: &watch{now: now, seen: map[int64]sighting{}},
-
+		lock: &claimLock{now: now}, sightings: &sightings{now: now, seen: map[int64]sighting{}},
 		rowWithin: rowWithin,
 	}
 	var err error
-	switch text := dsn.Reveal(); {
+	text := dsn.Reveal()
+	if text != "none" {
+		l.lock.dir = filepath.Join(stateDir, "claims")
+	}
+	switch {
+	case text == "none":
+		l.store, err = openSQLite("", now)
 	case text == "sqlite":
 		l.store, err = openSQLite(filepath.Join(stateDir, "ledger.db"), now)
 	case strings.HasPrefix(text, "postgres://"), strings.HasPrefix(text, "postgresql://"):
@@ -106,21 +111,11 @@ func Open(ctx context.Context, dsn secret.String, stateDir, actor string, now fu
 // Close lets go of the database and of this process's claims.
 func (l *Ledger) Close() error {
 	err := l.store.close()
-	l.mine.release()
+	l.lock.release()
 	return l.wrap(err, "close")
 }
 
-// Leave is Close for a process that ends now, and quicker: SQLite's log, while it
-// is small, stays beside the file for a later Close to move in, as after a kill.
-func (l *Ledger) Leave() error {
-	if lite, ok := l.store.(*sqliteStore); !ok || lite.logSize() > leaveUpTo {
-		return l.Close()
-	}
-	l.mine.release()
-	return nil
-}
-
-// Kind is "sqlite" or "postgres".
+// Kind is "sqlite", "postgres", or "none" for a memory.
 func (l *Ledger) Kind() string { return l.store.kind() }
 
 // Where is the SQLite file's path or the PostgreSQL server's URL, of which only
@@ -135,10 +130,10 @@ type Health struct {
 	Integrity string // "ok", or what the database's own check found
 }
 
-// Writable tries whether the ledger can be written, by writing to it what it
-// holds, and makes the SQLite file where there is none.
+// Writable checks that the ledger can be written, by writing to it what it holds,
+// and makes the SQLite file if there is none.
 func (l *Ledger) Writable(ctx context.Context) error {
-	return l.wrap(l.store.write(ctx, toKeep, func(t *txn) error {
+	return l.wrap(l.store.write(ctx, recordTx, func(t *txn) error {
 		query, statements := l.store.probe()
 		version, err := scalar[int](t.query(query))
 		if err == nil {
@@ -199,5 +194,5 @@ func fromMillis(ms int64) time.Time {
 	if ms == 0 {
 		return time.Time{}
 	}
-	return time.UnixMilli(ms).In(api.Bangkok)
+	return time.UnixMilli(ms).In(order.Bangkok)
 }

@@ -18,7 +18,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/stdlib"
 
-	"github.com/villapay/villapay/internal/api"
+	"github.com/villapay/villapay/internal/backoff"
 	"github.com/villapay/villapay/internal/secret"
 )
 
@@ -113,6 +113,8 @@ const (
 	pgShuttingDown = "57P0"  // 57P01 to 57P03: shutting down, or just starting
 	pgConnection   = "08"    // class: connection exceptions
 	pgCrowded      = "53300" // as many connections as there may be
+	pgLockTimeout  = "55P03" // a lock was not to be had in time
+	pgCanceled     = "57014" // a statement took too long
 )
 
 const clockSQL = `(extract(epoch FROM clock_timestamp()) * 1000)::bigint`
@@ -138,11 +140,16 @@ func (s *postgresStore) prepare(ctx context.Context) error {
 
 func (s *postgresStore) look(ctx context.Context) (version int, err error) {
 	var readOnly bool
+	var encoding string
 	var clock int64
-	err = s.db.QueryRowContext(ctx, `SELECT coalesce(max(version), 0), pg_is_in_recovery() OR current_setting('transaction_read_only') = 'on', `+clockSQL+` FROM villapay_schema`).
-		Scan(&version, &readOnly, &clock)
-	if err == nil && readOnly {
+	err = s.db.QueryRowContext(ctx, `SELECT coalesce(max(version), 0), pg_is_in_recovery() OR current_setting('transaction_read_only') = 'on', current_setting('server_encoding'), `+clockSQL+` FROM villapay_schema`).
+		Scan(&version, &readOnly, &encoding, &clock)
+	switch {
+	case err != nil:
+	case readOnly:
 		err = errReadOnly
+	case encoding != "UTF8":
+		err = errEncoding
 	}
 	s.asked, s.server = s.now(), time.UnixMilli(clock)
 	return version, err
@@ -173,7 +180,9 @@ func (s *postgresStore) migrate(ctx context.Context) error {
 	if err := checkVersion(version); err != nil {
 		return err
 	}
-	if err := migrate(ctx, tx, version, "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY", `COLLATE "C"`); err != nil {
+	t := s.txn(ctx, tx)
+	t.now = fromMillis(toMillis(s.now()))
+	if err := migrate(ctx, t, tx, version, postgresDialect); err != nil {
 		return err
 	}
 	for _, statement := range []string{"DELETE FROM villapay_schema", fmt.Sprintf("INSERT INTO villapay_schema (version) VALUES (%d)", schemaVersion)} {
@@ -191,26 +200,28 @@ func lockID(key lockKey) string {
 	return strconv.FormatInt(int64(sum.Sum64()), 10) //nolint:gosec // any 64 bits will do
 }
 
-// tries is how often a transaction is run at most, where it failed for reasons
-// that pass: conflicts, and connections lost before the commit.
+// tries is how often a claim's transaction is run at most if it fails for transient
+// reasons: conflicts, and connections lost before the commit. What is recorded is
+// tried until its deadline.
 const tries = 5
 
 func (s *postgresStore) write(ctx context.Context, why purpose, fn func(*txn) error) error {
 	for try := 1; ; try++ {
 		err := s.transact(ctx, fn)
-		worth := passing(err) || why == toKeep && errors.Is(err, errCommitUnsure)
-		if err == nil || !worth || try == tries || ctx.Err() != nil {
+		again := isTransient(err) || why == recordTx && (errors.Is(err, errCommitUnsure) || code(err) == pgLockTimeout || code(err) == pgCanceled)
+		_, bounded := ctx.Deadline()
+		if err == nil || !again || try >= tries && (why == claimTx || !bounded) || ctx.Err() != nil {
 			return err
 		}
-		if api.Sleep(ctx, time.Duration(try*try)*20*time.Millisecond) != nil {
+		if backoff.Sleep(ctx, time.Duration(min(try*try, 50))*20*time.Millisecond) != nil {
 			return err
 		}
 	}
 }
 
-// passing tells of an error of an uncommitted transaction whether it may go
-// away by itself.
-func passing(err error) bool {
+// isTransient reports whether an error of an uncommitted transaction may go away
+// by itself.
+func isTransient(err error) bool {
 	if errors.Is(err, errCommitUnsure) {
 		return false
 	}
@@ -223,13 +234,13 @@ func passing(err error) bool {
 	return lost(err)
 }
 
-// ending tells of an error code whether a server, or the pooler before it, ends
-// the connection with it. Of a commit that was under way it says nothing.
+// ending reports whether a server, or the pooler before it, ends the connection
+// with an error code. It says nothing about a commit that was under way.
 func ending(sqlstate string) bool {
 	return strings.HasPrefix(sqlstate, pgShuttingDown) || strings.HasPrefix(sqlstate, pgConnection)
 }
 
-// lost tells whether the connection broke.
+// lost reports whether the connection broke.
 func lost(err error) bool {
 	_, network := errors.AsType[net.Error](err)
 	return network || errors.Is(err, driver.ErrBadConn) || errors.Is(err, pgconn.ErrConnClosed) ||
@@ -311,7 +322,7 @@ func (*postgresStore) probe() (version string, statements []string) {
 	return "SELECT version FROM villapay_schema", []string{
 		"UPDATE villapay_payment SET state = state WHERE false",
 		"INSERT INTO villapay_payment OVERRIDING SYSTEM VALUE SELECT * FROM villapay_payment WHERE false",
-		"INSERT INTO villapay_charge OVERRIDING SYSTEM VALUE SELECT * FROM villapay_charge WHERE false",
+		"INSERT INTO villapay_report OVERRIDING SYSTEM VALUE SELECT * FROM villapay_report WHERE false",
 		"INSERT INTO villapay_event OVERRIDING SYSTEM VALUE SELECT * FROM villapay_event WHERE false",
 	}
 }
@@ -322,7 +333,7 @@ func (s *postgresStore) where() string                           { return s.url 
 func (s *postgresStore) explain(err error) string                { return secret.Redact(explain(err), s.secrets...) }
 func (s *postgresStore) close() error                            { return s.db.Close() }
 
-// clock reckons on from the moment when the server was asked.
+// clock extrapolates the server's clock from when it was asked.
 func (s *postgresStore) clock() time.Time { return s.server.Add(s.now().Sub(s.asked)) }
 
 // bind turns ? into $1, $2, …; no query here holds a ? that means anything else.
@@ -340,7 +351,7 @@ func (*postgresStore) bind(query string) string {
 }
 
 func (s *postgresStore) size(ctx context.Context) (size int64, err error) {
-	err = s.db.QueryRowContext(ctx, `SELECT pg_total_relation_size('villapay_payment') + pg_total_relation_size('villapay_charge') + pg_total_relation_size('villapay_event')`).Scan(&size)
+	err = s.db.QueryRowContext(ctx, `SELECT pg_total_relation_size('villapay_payment') + pg_total_relation_size('villapay_report') + pg_total_relation_size('villapay_event')`).Scan(&size)
 	return size, err
 }
 

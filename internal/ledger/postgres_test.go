@@ -364,7 +364,7 @@ func TestTextThatPostgresCannotHold(t *testing.T) {
 		c := l.mustClaim(t, ask("1"), Claimed)
 		order := testOrder(t, "o\\u0000x", `"description":"`+"\xff\xfe"+`"`)
 		p, err := l.RecordOrder(t.Context(), c, order, RecordedAnswer{RequestID: "a\x00b"})
-		if err != nil || p.BankID != "o\uFFFDx" || p.RequestID != "a\uFFFDb" {
+		if err != nil || p.BankOrderID != "o\uFFFDx" || p.RequestID != "a\uFFFDb" {
 			t.Errorf("%+v, %v", p, err)
 		}
 		if done := apply(t, l, charge("c\x00", "o\x00x", "Authorized")); done.Payment.State != Paid {

@@ -9,34 +9,54 @@ import (
 	"strings"
 	"time"
 
-	"github.com/villapay/villapay/internal/api"
+	"github.com/villapay/villapay/internal/order"
 )
 
-// Payments returns all payments of an order, newest first.
-func (l *Ledger) Payments(ctx context.Context, scope, orderID string) (all []Payment, _ error) {
+// Payments returns what is known about a Villa order: all its payments, newest
+// first. Before them stands what other tools' charges make of it, a payment
+// without a key, if that is paid or nothing else is recorded.
+func (l *Ledger) Payments(ctx context.Context, scope, orderID string) (all []order.Payment, _ error) {
 	for p, err := range l.payments(ctx, `WHERE scope = ? AND orderid = ? ORDER BY id DESC`, scope, orderID) {
 		if err != nil {
 			return nil, l.wrap(err, "read order %s", orderID)
 		}
 		all = append(all, p)
 	}
+	elsewhere, err := l.heardElsewhere(ctx, scope, orderID)
+	if err != nil {
+		return nil, l.wrap(err, "read order %s", orderID)
+	}
+	if elsewhere != nil && (len(all) == 0 || elsewhere.State == order.Paid) {
+		all = append([]order.Payment{*elsewhere}, all...)
+	}
 	return all, nil
+}
+
+// heardElsewhere is elsewhere outside of write transactions.
+func (l *Ledger) heardElsewhere(ctx context.Context, scope, orderID string) (*order.Payment, error) {
+	db, err := l.store.reader(ctx)
+	if err != nil || db == nil {
+		return nil, err
+	}
+	return l.elsewhere(&txn{query: func(query string, args ...any) (*sql.Rows, error) {
+		return db.QueryContext(ctx, l.store.bind(query), clean(args)...)
+	}}, scope, orderID)
 }
 
 // Filter chooses payments; zero fields choose all.
 type Filter struct {
 	Scope  string
-	States []State // as shown: Awaiting leaves expired ones out
-	Source api.Source
+	States []order.State // as shown: Awaiting leaves expired ones out
+	Source order.Source
 	Since  time.Time // recorded at or after
 	Limit  int
 }
 
 // List streams the payments that a filter chooses, newest first. The sequence
 // ends after its first error, an *Error.
-func (l *Ledger) List(ctx context.Context, f Filter) iter.Seq2[Payment, error] {
+func (l *Ledger) List(ctx context.Context, f Filter) iter.Seq2[order.Payment, error] {
 	where, args := f.where(l.store.clock())
-	return func(yield func(Payment, error) bool) {
+	return func(yield func(order.Payment, error) bool) {
 		for p, err := range l.payments(ctx, where, args...) {
 			if !yield(p, l.wrap(err, "list payments")) {
 				return
@@ -65,9 +85,9 @@ func (f *Filter) where(now time.Time) (string, []any) {
 		var any []string
 		for _, state := range f.States {
 			switch state {
-			case Expired:
+			case order.Expired:
 				any, args = append(any, "(state = 'awaiting' AND expires_at <> 0 AND expires_at <= ?)"), append(args, toMillis(now))
-			case Awaiting:
+			case order.Awaiting:
 				any, args = append(any, "(state = 'awaiting' AND (expires_at = 0 OR expires_at > ?))"), append(args, toMillis(now))
 			default:
 				any, args = append(any, "state = ?"), append(args, string(state))
@@ -96,8 +116,8 @@ func (e errSilent) Error() string { return "no answer within " + time.Duration(e
 
 // payments streams payments as they stand now. Only the ledger's own time counts
 // against its limit, not what is done with each payment.
-func (l *Ledger) payments(ctx context.Context, where string, args ...any) iter.Seq2[Payment, error] {
-	return func(yield func(Payment, error) bool) {
+func (l *Ledger) payments(ctx context.Context, where string, args ...any) iter.Seq2[order.Payment, error] {
+	return func(yield func(order.Payment, error) bool) {
 		ctx, cancel := context.WithCancelCause(ctx)
 		defer cancel(nil)
 		limit := time.AfterFunc(l.rowWithin, func() { cancel(errSilent(l.rowWithin)) })
@@ -106,7 +126,7 @@ func (l *Ledger) payments(ctx context.Context, where string, args ...any) iter.S
 			if silent, ok := errors.AsType[errSilent](context.Cause(ctx)); ok {
 				err = silent
 			}
-			yield(Payment{}, err)
+			yield(order.Payment{}, err)
 		}
 		rows, err := l.read(ctx, `SELECT `+columns+` FROM villapay_payment `+where, args...)
 		if err != nil {
@@ -123,7 +143,7 @@ func (l *Ledger) payments(ctx context.Context, where string, args ...any) iter.S
 				break
 			}
 			limit.Stop()
-			if !yield(r.at(l.store.clock()), nil) {
+			if !yield(r.At(l.store.clock()), nil) {
 				return
 			}
 			limit.Reset(l.rowWithin)
@@ -174,7 +194,7 @@ func (l *Ledger) Events(ctx context.Context, paymentID int64) ([]Event, error) {
 // OrderIDs returns up to limit order IDs that begin with prefix, sorted, for
 // completion.
 func (l *Ledger) OrderIDs(ctx context.Context, scope, prefix string, limit int) ([]string, error) {
-	// Order IDs are ASCII (api.CheckOrderID), so DEL comes after all of them.
+	// Order IDs are ASCII (order.CheckID), so DEL comes after all of them.
 	rows, err := l.read(ctx, `SELECT DISTINCT orderid FROM villapay_payment WHERE scope = ? AND orderid >= ? AND orderid < ? ORDER BY orderid LIMIT ?`,
 		scope, prefix, prefix+"\x7f", int64(limit))
 	if err != nil || rows == nil {
@@ -183,43 +203,3 @@ func (l *Ledger) OrderIDs(ctx context.Context, scope, prefix string, limit int) 
 	ids, err := texts(rows)
 	return ids, l.wrap(err, "read order IDs")
 }
-
-// NoteStatus records that a payment's status was asked and what the answer was
-// where that tells of no charge: when that was, in what words, and a warning
-// about it, which replaces the one of an earlier answer (codes that begin with
-// "status_"). It changes no state. Equal answers in a row make one event.
-func (l *Ledger) NoteStatus(ctx context.Context, paymentID int64, status, requestID string, warning *Warning, raw json.RawMessage) error {
-	err := l.store.write(ctx, toKeep, func(t *txn) error {
-		r, err := t.byID(paymentID)
-		if err == nil {
-			err = t.lock(orderKey(r.Scope, r.OrderID))
-		}
-		if err == nil {
-			r, err = t.byID(paymentID)
-		}
-		if err != nil {
-			return err
-		}
-		r.Warnings = filter(r.Warnings, func(w Warning) bool { return !aboutStatus(w) })
-		if warning != nil && !r.State.Settled() {
-			r.Warnings = append(r.Warnings, *warning)
-		}
-		_, err = t.exec(`UPDATE villapay_payment SET known_at = ?, known_from = ?, request_id = ?, warnings = ? WHERE id = ?`,
-			toMillis(t.now), string(FromAPI), requestID, r.encodedWarnings(), r.ID)
-		if err != nil {
-			return err
-		}
-		last, err := t.query(`SELECT note FROM villapay_event WHERE payment = ? AND kind = 'status' ORDER BY id DESC LIMIT 1`, r.ID)
-		if err != nil {
-			return err
-		}
-		notes, err := texts(last)
-		if err != nil || len(notes) > 0 && notes[0] == status {
-			return err
-		}
-		return l.note(t, r.ID, event{kind: "status", requestID: requestID, note: status, data: raw})
-	})
-	return l.wrap(err, "record the status of payment %d", paymentID)
-}
-
-func aboutStatus(w Warning) bool { return strings.HasPrefix(w.Code, "status_") }

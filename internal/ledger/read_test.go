@@ -10,7 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/villapay/villapay/internal/api"
+	"github.com/villapay/villapay/internal/order"
 )
 
 // listed are the order IDs that a filter chooses.
@@ -36,7 +36,7 @@ func TestList(t *testing.T) {
 		awaiting(t, l, "paid")
 		apply(t, l, charge("c", "opaid", "Settled"))
 		wechat := ask("wechat")
-		wechat.Source = api.WeChat
+		wechat.Source = order.WeChat
 		l.mustClaim(t, wechat, Claimed)
 		elsewhere := ask("elsewhere")
 		elsewhere.Scope = "https://other.example"
@@ -53,7 +53,7 @@ func TestList(t *testing.T) {
 			{"awaiting leaves expired out", Filter{States: []State{Awaiting}}, "endless open"},
 			{"expired", Filter{States: []State{Expired}}, "expired"},
 			{"several states", Filter{States: []State{Paid, Expired, Sending}, Scope: scope}, "wechat paid expired"},
-			{"a source", Filter{Source: api.WeChat}, "wechat"},
+			{"a source", Filter{Source: order.WeChat}, "wechat"},
 			{"since the future", Filter{Since: time.Now().Add(time.Hour)}, ""},
 			{"since the past", Filter{Since: time.Now().Add(-time.Hour), Scope: "https://other.example"}, "elsewhere"},
 			{"nothing like it", Filter{Scope: "nowhere"}, ""},

@@ -8,12 +8,12 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/villapay/villapay/internal/api"
+	"github.com/villapay/villapay/internal/order"
 )
 
 // row is a payment as it is stored, with what only the ledger needs to know.
 type row struct {
-	Payment
+	order.Payment
 
 	slot      bool   // it holds the place of its order and source
 	claim     int64  // the number of its latest claim
@@ -25,64 +25,36 @@ type row struct {
 
 // columns are a payment's, in the order in which scan reads them.
 const columns = `id, scope, env, orderid, source, idem_key, state, attempts, order_json, bank_id, amount, currency,
-	created_at, expires_at, recorded_at, known_at, known_from, request_id, bank_state, charge_id, paid_at, paid_by,
-	replaced_by, warnings, error, slot, claim, owner, holder, lease, ambiguous`
+	created_at, expires_at, recorded_at, known_at, known_from, request_id, bank_state, charge_id, paid_at, paid_at_from, paid_by,
+	reference, held_until, code_id, code_kind, code_text, code_shown_until, code_held_until, code_canceled, canceled, replaced_by, warnings, error, slot, claim, owner, holder, lease, ambiguous`
 
 func (r *row) scan(rows *sql.Rows) error {
-	var order sql.NullString
+	var answer sql.NullString
 	var amount, warnings, failure string
-	var created, expires, recorded, known, paid, slot, ambiguous int64
-	err := rows.Scan(&r.ID, &r.Scope, &r.Env, &r.OrderID, &r.Source, &r.Key, &r.State, &r.Attempts, &order, &r.BankID, &amount, &r.Currency,
-		&created, &expires, &recorded, &known, &r.KnownFrom, &r.RequestID, &r.BankState, &r.ChargeID, &paid, &r.PaidBy,
-		&r.ReplacedBy, &warnings, &failure, &slot, &r.claim, &r.owner, &r.holder, &r.lease, &ambiguous)
+	var created, expires, recorded, known, paid, held, slot, ambiguous, codeShown, codeHeld, codeCanceled, canceled int64
+	var code order.Held
+	err := rows.Scan(&r.ID, &r.Scope, &r.Env, &r.OrderID, &r.Source, &r.Key, &r.State, &r.Attempts, &answer, &r.BankOrderID, &amount, &r.Currency,
+		&created, &expires, &recorded, &known, &r.KnownFrom, &r.RequestID, &r.BankState, &r.ChargeID, &paid, &r.PaidAtFrom, &r.PaidBy,
+		&r.Reference, &held, &code.ID, &code.Kind, &code.Text, &codeShown, &codeHeld, &codeCanceled, &canceled, &r.ReplacedBy, &warnings, &failure, &slot, &r.claim, &r.owner, &r.holder, &r.lease, &ambiguous)
 	if err != nil {
 		return err
 	}
 	r.CreatedAt, r.ExpiresAt, r.RecordedAt = fromMillis(created), fromMillis(expires), fromMillis(recorded)
-	r.KnownAt, r.PaidAt = fromMillis(known), fromMillis(paid)
-	r.slot, r.ambiguous = slot == 1, ambiguous == 1
-	if order.Valid {
-		r.Order = json.RawMessage(order.String)
+	r.KnownAt, r.PaidAt, r.HeldUntil = fromMillis(known), fromMillis(paid), fromMillis(held)
+	r.slot, r.ambiguous, r.Canceled = slot == 1, ambiguous == 1, canceled == 1
+	if code.Kind != "" {
+		code.ShownUntil, code.HeldUntil, code.Canceled = fromMillis(codeShown), fromMillis(codeHeld), codeCanceled == 1
+		r.Held = &code
+	}
+	if answer.Valid {
+		r.Order = json.RawMessage(answer.String)
 	}
 	if amount != "" {
-		if r.Amount, err = api.ParseAmount(amount); err != nil {
+		if r.Amount, err = order.ParseAmount(amount); err != nil {
 			return err
 		}
 	}
-	err = errors.Join(decode(warnings, &r.Warnings), decode(failure, &r.Error))
-	r.giveReason()
-	return err
-}
-
-// giveReason keeps a payment's error true to its state where a charge has
-// decided about it: a reversal is why it failed, and what had failed before is
-// nothing any more once it was paid.
-func (r *row) giveReason() {
-	switch r.State {
-	case Failed:
-		if state, _ := StateOf(r.BankState); state == Failed {
-			r.Error = (&Charge{ID: r.ChargeID}).Reversal()
-		}
-	case Paid, Cancelled, Refunded:
-		r.Error = nil
-	case Sending, Awaiting, Rejected, Unknown, Expired:
-	}
-}
-
-// at is the payment as it stands at a moment: awaiting past its expiry is
-// expired.
-func (r *row) at(now time.Time) Payment {
-	p := r.Payment
-	if p.Lapsed(now) {
-		p.State = Expired
-	}
-	return p
-}
-
-// Lapsed tells whether the order of a payment that is awaiting can no longer be
-// paid. An order without an expiry never lapses by itself.
-func (p *Payment) Lapsed(now time.Time) bool {
-	return p.State == Awaiting && !p.ExpiresAt.IsZero() && !now.Before(p.ExpiresAt)
+	return errors.Join(decode(warnings, &r.Warnings), decode(failure, &r.Error))
 }
 
 // scanned reads all rows of a query, and closes it.
@@ -101,7 +73,7 @@ func scanned(rows *sql.Rows, err error) (all []*row, _ error) {
 	return all, rows.Err()
 }
 
-// one reads the only row of a query; nil where there is none.
+// one reads the only row of a query; nil if there is none.
 func one(rows *sql.Rows, err error) (*row, error) {
 	all, err := scanned(rows, err)
 	if err != nil || len(all) == 0 {
@@ -123,15 +95,24 @@ func texts(rows *sql.Rows) (all []string, _ error) {
 	return all, rows.Err()
 }
 
-// encode writes a value as JSON, nothing as "".
-func encode[T any](value T, nothing bool) string {
-	if nothing {
+// encodeList writes warnings as JSON, none as "".
+func encodeList(all []order.Warning) string {
+	if len(all) == 0 {
 		return ""
 	}
-	text, err := json.Marshal(value)
-	if err != nil {
-		return "" // only plain structs come here, which always marshal
+	return encode(all)
+}
+
+// encodeError writes a failure as JSON, nil as "".
+func encodeError(f *order.Failure) string {
+	if f == nil {
+		return ""
 	}
+	return encode(f)
+}
+
+func encode(value any) string {
+	text, _ := json.Marshal(value) // only plain structs come here, which always marshal
 	return string(text)
 }
 
@@ -142,10 +123,7 @@ func decode[T any](text string, into *T) error {
 	return json.Unmarshal([]byte(text), into)
 }
 
-func (p *Payment) encodedWarnings() string { return encode(p.Warnings, len(p.Warnings) == 0) }
-func (p *Payment) encodedError() string    { return encode(p.Error, p.Error == nil) }
-
-// number is how the ledger writes a truth value.
+// number is how the ledger writes a boolean.
 func number(yes bool) int64 {
 	if yes {
 		return 1
@@ -153,8 +131,8 @@ func number(yes bool) int64 {
 	return 0
 }
 
-// clean replaces in arguments what PostgreSQL's text cannot hold: text from a
-// server must never keep its answer from being recorded.
+// clean replaces in arguments what PostgreSQL's text cannot hold, so that no text
+// from a server keeps its answer from being recorded.
 func clean(args []any) []any {
 	for i, arg := range args {
 		if text, ok := arg.(string); ok {
@@ -170,6 +148,17 @@ func storable(text string) string {
 		return text
 	}
 	return strings.ReplaceAll(strings.ToValidUTF8(text, "\uFFFD"), "\x00", "\uFFFD")
+}
+
+// Event is one line of a payment's history. Events are appended, never
+// rewritten.
+type Event struct {
+	At        time.Time       `json:"at"`
+	Kind      string          `json:"kind"` // claimed, taken over, order, failed, rejected, unknown, late answer, charge, status, warning, replaced, lapsed
+	Actor     string          `json:"actor"`
+	RequestID string          `json:"request_id,omitempty"`
+	Note      string          `json:"note,omitempty"`
+	Data      json.RawMessage `json:"data,omitempty"` // what was received, if it is kept
 }
 
 // event is what an Event is made of.

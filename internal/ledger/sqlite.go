@@ -1,7 +1,9 @@
 package ledger
 
 import (
+	"cmp"
 	"context"
+	"crypto/rand"
 	"database/sql"
 	"errors"
 	"fmt"
@@ -17,18 +19,20 @@ import (
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
 
-	"github.com/villapay/villapay/internal/api"
+	"github.com/villapay/villapay/internal/backoff"
 )
 
-// sqliteStore is a file. It is written through one connection, by groups of
-// callers (group.go), and read through others.
+// sqliteStore is a file, or a memory that ends with the process. It is written
+// through one connection, by groups of callers (group.go), and read through others.
 type sqliteStore struct {
-	path string
-	now  func() time.Time
+	path   string // "" for a memory
+	memory string // its name
+	now    func() time.Time
 	queue
 
 	lead   chan struct{} // who put the token in may use the writer
 	writer *writer       // nil until something is first written
+	opened fs.FileInfo   // of the file that it writes
 
 	mu   sync.Mutex // of read
 	read *sql.DB    // nil until something is first read
@@ -36,12 +40,16 @@ type sqliteStore struct {
 
 func openSQLite(path string, now func() time.Time) (*sqliteStore, error) {
 	s := &sqliteStore{path: path, now: now, lead: make(chan struct{}, 1)}
-	return s, wrap(s, s.tighten(), "open")
+	if path == "" {
+		s.memory = rand.Text()
+		return s, nil
+	}
+	return s, wrap(s, s.fixPermissions(), "open")
 }
 
-// tighten takes others' permissions off the files, which older tools or a
+// fixPermissions takes others' permissions off the files, which older tools or a
 // restored backup may have left.
-func (s *sqliteStore) tighten() error {
+func (s *sqliteStore) fixPermissions() error {
 	if runtime.GOOS == "windows" {
 		return nil
 	}
@@ -65,6 +73,10 @@ func (s *sqliteStore) tighten() error {
 // dsn is the file as a SQLite URI (https://sqlite.org/uri.html), so that a path
 // may hold any character; mode=rw never makes a file.
 func (s *sqliteStore) dsn(pragmas ...string) string {
+	if s.memory != "" {
+		pragmas = append(pragmas, "read_uncommitted(1)") // readers of a shared memory must not lock out its writer
+		return "file:" + s.memory + "?" + url.Values{"mode": {"memory"}, "cache": {"shared"}, "_pragma": pragmas}.Encode()
+	}
 	path := filepath.ToSlash(s.path)
 	if !strings.HasPrefix(path, "/") && filepath.VolumeName(s.path) != "" {
 		path = "/" + path
@@ -80,22 +92,41 @@ type writer struct {
 	statements map[string]*sql.Stmt
 }
 
-// openWriter makes the file where there is none, and brings its schema up to
-// date.
+// openWriter makes the file if there is none, and brings its schema up to date.
 func (s *sqliteStore) openWriter(ctx context.Context) error {
+	if s.memory != "" {
+		return s.connectWriter(ctx)
+	}
 	if err := s.create(); err != nil {
 		return err
 	}
-	return patiently(ctx, s.connectWriter)
+	err := retryBusy(ctx, s.connectWriter)
+	if err == nil {
+		s.opened, err = os.Stat(s.path)
+	}
+	return err
+}
+
+// checkPlace fails if the file that is being written is not found at its path any
+// more: what is written to it then, nobody would ever read.
+func (s *sqliteStore) checkPlace() error {
+	if s.memory != "" || runtime.GOOS == "windows" { // which does not let an open file be moved
+		return nil
+	}
+	info, err := os.Stat(s.path)
+	if err != nil || !os.SameFile(info, s.opened) {
+		return errMoved
+	}
+	return nil
 }
 
 // busyFor is how long to wait for a lock that another process holds.
 const busyFor = 10 * time.Second
 
-// patiently opens a connection. SQLite's own waiting (busy_timeout) does not
-// cover the moments in which other processes turn on the write-ahead log, or
-// tidy it away with their last connection.
-func patiently(ctx context.Context, open func(context.Context) error) error {
+// retryBusy opens a connection. SQLite's own waiting (busy_timeout) does not cover
+// the moments in which other processes turn on the write-ahead log, or remove it
+// with their last connection.
+func retryBusy(ctx context.Context, open func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, busyFor)
 	defer cancel()
 	for {
@@ -103,7 +134,7 @@ func patiently(ctx context.Context, open func(context.Context) error) error {
 		if lite, ok := errors.AsType[*sqlite.Error](err); !ok || lite.Code()&0xff != sqlite3.SQLITE_BUSY {
 			return err
 		}
-		if api.Sleep(ctx, api.Jitter(10*time.Millisecond)) != nil {
+		if backoff.Sleep(ctx, backoff.Jitter(10*time.Millisecond)) != nil {
 			return err
 		}
 	}
@@ -117,7 +148,7 @@ func (s *sqliteStore) connectWriter(ctx context.Context) error {
 	db.SetMaxOpenConns(1)
 	w := &writer{db: db, statements: map[string]*sql.Stmt{}}
 	if w.conn, err = db.Conn(ctx); err == nil {
-		err = w.migrate(ctx)
+		err = s.migrate(ctx, w)
 	}
 	if err != nil {
 		return errors.Join(err, w.close())
@@ -149,7 +180,7 @@ func (s *sqliteStore) create() error {
 // syncDir makes a new file's name survive a power cut.
 func syncDir(dir string) error {
 	if runtime.GOOS == "windows" {
-		return nil // it has no such call, and journals names by itself
+		return nil // it has no such call, and keeps names by itself
 	}
 	d, err := os.Open(dir)
 	if err != nil {
@@ -158,7 +189,7 @@ func syncDir(dir string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-func (w *writer) migrate(ctx context.Context) error {
+func (s *sqliteStore) migrate(ctx context.Context, w *writer) error {
 	version, err := w.version(ctx)
 	if err != nil || version == schemaVersion {
 		return err
@@ -170,7 +201,7 @@ func (w *writer) migrate(ctx context.Context) error {
 		return err
 	}
 	if version, err = w.version(ctx); err == nil { // another process may have been quicker
-		err = errors.Join(checkVersion(version), migrate(ctx, w.conn, version, "INTEGER PRIMARY KEY", ""))
+		err = errors.Join(checkVersion(version), migrate(ctx, w.txn(ctx, s.now()), w.conn, version, sqliteDialect))
 	}
 	if err == nil {
 		err = w.run(ctx, fmt.Sprintf("PRAGMA user_version = %d", schemaVersion)) // PRAGMA takes no parameters
@@ -226,7 +257,11 @@ func (s *sqliteStore) reader(ctx context.Context) (*sql.DB, error) {
 	if s.read != nil {
 		return s.read, nil
 	}
-	if _, err := os.Stat(s.path); errors.Is(err, fs.ErrNotExist) {
+	if s.memory != "" {
+		if s.writer == nil {
+			return nil, nil //nolint:nilnil // documented: nothing was ever written
+		}
+	} else if _, err := os.Stat(s.path); errors.Is(err, fs.ErrNotExist) {
 		return nil, nil //nolint:nilnil // documented: nothing was ever written
 	}
 	db, err := sql.Open("sqlite", s.dsn("query_only(1)"))
@@ -236,14 +271,14 @@ func (s *sqliteStore) reader(ctx context.Context) (*sql.DB, error) {
 	db.SetMaxOpenConns(readers)
 	db.SetMaxIdleConns(readers)
 	var version int
-	err = patiently(ctx, func(ctx context.Context) error {
+	err = retryBusy(ctx, func(ctx context.Context) error {
 		return db.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version)
 	})
 	if err == nil {
 		err = checkVersion(version)
 	}
 	if err == nil && version > 0 && version < schemaVersion {
-		err = s.write(ctx, toKeep, func(*txn) error { return nil }) // brings it up to date
+		err = s.write(ctx, recordTx, func(*txn) error { return nil }) // brings it up to date
 	}
 	if err != nil || version == 0 {
 		return nil, errors.Join(err, db.Close())
@@ -256,12 +291,18 @@ func (s *sqliteStore) reader(ctx context.Context) (*sql.DB, error) {
 const readers = 4
 
 func (*sqliteStore) bind(query string) string { return query }
-func (*sqliteStore) kind() string             { return "sqlite" }
-func (s *sqliteStore) where() string          { return s.path }
+func (s *sqliteStore) kind() string {
+	if s.memory != "" {
+		return "none"
+	}
+	return "sqlite"
+}
+
+func (s *sqliteStore) where() string          { return cmp.Or(s.path, "none") }
 func (s *sqliteStore) clock() time.Time       { return s.now() }
 func (*sqliteStore) explain(err error) string { return explain(err) }
 
-// probe writes a page, with what stands there: villapay has no use for this
+// probe writes a page with what is there already: villapay has no use for this
 // number.
 func (*sqliteStore) probe() (version string, statements []string) {
 	return "PRAGMA user_version", []string{"PRAGMA application_id = 0"}
@@ -276,21 +317,9 @@ func (s *sqliteStore) size(context.Context) (size int64, err error) {
 	return size, nil
 }
 
-// The write-ahead log is moved into the file whenever a commit finds this many
-// pages in it, a mebibyte. More than leaveUpTo bytes, which a long-lived reader
-// can cause, are left to nobody.
-const (
-	logPages  = 256
-	leaveUpTo = 2 << 20
-)
-
-func (s *sqliteStore) logSize() int64 {
-	info, err := os.Stat(s.path + "-wal")
-	if err != nil {
-		return 0
-	}
-	return info.Size()
-}
+// logPages is how many pages a commit leaves in the write-ahead log, at most,
+// before they are moved into the file: a mebibyte.
+const logPages = 256
 
 func (s *sqliteStore) verify(ctx context.Context) (found string, err error) {
 	db, err := s.reader(ctx)

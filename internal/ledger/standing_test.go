@@ -9,7 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
-	"github.com/villapay/villapay/internal/api"
+	"github.com/villapay/villapay/internal/order"
 )
 
 // anyCharge is something a webhook or status endpoint might say of order o1.
@@ -18,7 +18,7 @@ var anyCharge = rapid.Custom(func(t *rapid.T) Charge {
 		rapid.SampledFrom([]string{"", "c1", "c2", "c3"}).Draw(t, "id"), "o1",
 		rapid.SampledFrom([]string{"", "Initialize", "Pre-Authorized", "Declined", "Authorized", "Auhtorized", "Settled", "Reversed", "Voided", "VOID", "Refund Sent", "Pondering"}).Draw(t, "state"),
 	)
-	c.Amount, _ = api.ParseAmount(rapid.SampledFrom([]string{"300", "300.0", "300", "100"}).Draw(t, "amount"))
+	c.Amount, _ = order.ParseAmount(rapid.SampledFrom([]string{"300", "300.0", "300", "100"}).Draw(t, "amount"))
 	c.Status = rapid.SampledFrom([]string{"success", "success", "fail"}).Draw(t, "status")
 	if c.TransactionState == "" && rapid.Bool().Draw(t, "status_paid") {
 		c.PaidBy = ByStatusPaid
@@ -45,8 +45,8 @@ func TestArrivalOrderDecidesNothing(t *testing.T) {
 
 // weighed is an awaiting payment after charges came, a second apart.
 func weighed(said []Charge) *row {
-	r := &row{Payment: Payment{State: Awaiting, Currency: "THB", BankID: "o1"}, slot: true}
-	r.Amount, _ = api.ParseAmount("300.0")
+	r := &row{Payment: Payment{State: Awaiting, Currency: "THB", BankOrderID: "o1"}, slot: true}
+	r.Amount, _ = order.ParseAmount("300.0")
 	var reports []*report
 	for i, c := range said {
 		if c.PaidBy == "" {
@@ -80,7 +80,7 @@ func TestArrivalOrderDecidesNothingInTheLedger(t *testing.T) {
 				if i == len(arrival) {
 					break
 				}
-				c.BankID = "o" + id
+				c.BankOrderID = "o" + id
 				if c.ID != "" {
 					c.ID += "-" + id
 				}
@@ -100,16 +100,16 @@ func TestArrivalOrderDecidesNothingInTheLedger(t *testing.T) {
 
 func TestExpiryIsTheEarlier(t *testing.T) {
 	t.Parallel()
-	received := time.Date(2025, 5, 30, 21, 0, 0, 0, api.Bangkok)
+	received := time.Date(2025, 5, 30, 21, 0, 0, 0, order.Bangkok)
 	for name, test := range map[string]struct {
-		order api.Order
+		order order.Order
 		want  time.Time
 	}{
-		"made just before": {api.Order{Created: received.Add(-time.Minute), Expiry: time.Hour}, received.Add(59 * time.Minute)},
-		"made in future":   {api.Order{Created: received.Add(7 * time.Hour), Expiry: time.Hour}, received.Add(time.Hour)},
-		"made long ago":    {api.Order{Created: received.Add(-7 * time.Hour), Expiry: time.Hour}, received.Add(-6 * time.Hour)},
-		"created unknown":  {api.Order{Expiry: time.Hour}, received.Add(time.Hour)},
-		"no expiry":        {api.Order{Created: received}, time.Time{}},
+		"made just before": {order.Order{Created: received.Add(-time.Minute), Expiry: time.Hour}, received.Add(59 * time.Minute)},
+		"made in future":   {order.Order{Created: received.Add(7 * time.Hour), Expiry: time.Hour}, received.Add(time.Hour)},
+		"made long ago":    {order.Order{Created: received.Add(-7 * time.Hour), Expiry: time.Hour}, received.Add(-6 * time.Hour)},
+		"created unknown":  {order.Order{Expiry: time.Hour}, received.Add(time.Hour)},
+		"no expiry":        {order.Order{Created: received}, time.Time{}},
 	} {
 		var p Payment
 		p.Answered(&test.order, received)
@@ -122,11 +122,11 @@ func TestExpiryIsTheEarlier(t *testing.T) {
 func TestAnsweredSaysWhyItFailed(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
-		order api.Order
+		order order.Order
 		want  Failure
 	}{
-		{api.Order{Status: "success", FailureCode: "a", FailureMessage: "b"}, Failure{Code: "a", Message: "b"}},
-		{api.Order{Status: "error"}, Failure{Code: "order_failed", Message: `the bank refused the order (status "error")`}},
+		{order.Order{Status: "success", FailureCode: "a", FailureMessage: "b"}, Failure{Code: "a", Message: "b"}},
+		{order.Order{Status: "error"}, Failure{Code: "order_failed", Message: `the bank refused the order (status "error")`}},
 	} {
 		var p Payment
 		p.Answered(&test.order, time.Now())

@@ -14,8 +14,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/villapay/villapay/internal/api"
-	"github.com/villapay/villapay/internal/ledger"
+	"github.com/villapay/villapay/internal/backoff"
+	"github.com/villapay/villapay/internal/order"
 	"github.com/villapay/villapay/internal/sandbox"
 	"github.com/villapay/villapay/internal/secret"
 )
@@ -23,7 +23,7 @@ import (
 // input is a checked list of order IDs.
 func input(t *testing.T, ids ...string) *Input {
 	t.Helper()
-	in, err := ReadInput(strings.NewReader(strings.Join(ids, "\n")), api.QR, t.TempDir(), func(b BadLine) { t.Error(b) })
+	in, err := ReadInput(strings.NewReader(strings.Join(ids, "\n")), order.QR, t.TempDir(), func(b BadLine) { t.Error(b) })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -40,14 +40,14 @@ func numbered(n int) (ids []string) {
 
 // outcomes collects what a batch tells of its orders.
 type outcomes struct {
-	states map[ledger.State]int
+	states map[order.State]int
 	lines  []int
 	errs   []error
 }
 
-func (o *outcomes) add(line Line, p ledger.Payment, err error) error {
+func (o *outcomes) add(line Line, p order.Payment, err error) error {
 	if o.states == nil {
-		o.states = map[ledger.State]int{}
+		o.states = map[order.State]int{}
 	}
 	o.states[p.State]++
 	o.lines = append(o.lines, line.Number)
@@ -81,7 +81,7 @@ func (a *arrivals) RoundTrip(req *http.Request, next http.RoundTripper) (*http.R
 	}()
 	if a.takes > 0 {
 		gotConn(req)
-		if err := api.Sleep(req.Context(), a.takes); err != nil {
+		if err := backoff.Sleep(req.Context(), a.takes); err != nil {
 			return nil, err
 		}
 	}
@@ -117,7 +117,7 @@ func TestBatchKeepsItsPace(t *testing.T) {
 				if took := time.Since(start); took < test.took || took > test.took+time.Second {
 					t.Errorf("it took %s, want %s", took, test.took)
 				}
-				if out.states[ledger.Awaiting] != 60 || seen.most > test.concurrency {
+				if out.states[order.Awaiting] != 60 || seen.most > test.concurrency {
 					t.Errorf("%v, %d at once", out.states, seen.most)
 				}
 				for i := 1; i < len(seen.at) && test.rate > 0; i++ {
@@ -151,7 +151,7 @@ func TestBatchReplaysAtOnce(t *testing.T) {
 		if took := time.Since(start); took > 4*time.Second {
 			t.Errorf("it took %s", took)
 		}
-		if diff := cmp.Diff(map[ledger.State]int{ledger.Awaiting: 52, ledger.Paid: 1}, out.states); diff != "" {
+		if diff := cmp.Diff(map[order.State]int{order.Awaiting: 52, order.Paid: 1}, out.states); diff != "" {
 			t.Error(diff)
 		}
 		w.counts(t, "new", 1, 1)
@@ -205,7 +205,7 @@ func TestBatchSlowsDownAndRecovers(t *testing.T) {
 				if err := b.Run(t.Context(), input(t, numbered(400)...)); err != nil {
 					t.Fatal(err)
 				}
-				if out.states[ledger.Awaiting] != 400 {
+				if out.states[order.Awaiting] != 400 {
 					t.Errorf("%v, %v", out.states, out.errs)
 				}
 				orders := func(from, to time.Duration) (n int) { // begun between two moments after the first refusal
@@ -253,7 +253,7 @@ func TestBatchHeedsALongRetryAfter(t *testing.T) {
 		if err := b.Run(t.Context(), input(t, numbered(3)...)); err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff(map[ledger.State]int{ledger.Awaiting: 2, ledger.Rejected: 1}, out.states); diff != "" {
+		if diff := cmp.Diff(map[order.State]int{order.Awaiting: 2, order.Rejected: 1}, out.states); diff != "" {
 			t.Error(diff)
 		}
 		if pause := posts[1].Sub(posts[0]); pause < 45*time.Second || pause > 48*time.Second {
@@ -296,7 +296,7 @@ func TestBatchStops(t *testing.T) {
 			if err := b.Run(t.Context(), input(t, numbered(100)...)); !errors.Is(err, ended) {
 				t.Errorf("it ends with %v", err)
 			}
-			if made, rejected := out.states[ledger.Awaiting], out.states[ledger.Rejected]; made != 40 || rejected < 1 || rejected > 4 {
+			if made, rejected := out.states[order.Awaiting], out.states[order.Rejected]; made != 40 || rejected < 1 || rejected > 4 {
 				t.Errorf("%v", out.states)
 			}
 			if later := p.stored(t, "o-50"); len(later) > 0 {
@@ -311,7 +311,7 @@ func TestBatchStops(t *testing.T) {
 			p := w.start(t, 0)
 			w.between((&arrivals{takes: time.Second}).RoundTrip)
 			told := 0
-			b := Batch{Service: p.Service, Concurrency: 4, Stops: never, Done: func(Line, ledger.Payment, error) error {
+			b := Batch{Service: p.Service, Concurrency: 4, Stops: never, Done: func(Line, order.Payment, error) error {
 				if told++; told >= 10 {
 					return full
 				}
@@ -333,10 +333,10 @@ func TestBatchIsInterrupted(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		takes, ends time.Duration
-		state       ledger.State
+		state       order.State
 	}{
-		"those in flight finish": {3 * time.Second, 3 * time.Second, ledger.Awaiting},
-		"those that hang do not": {time.Minute, 11 * time.Second, ledger.Unknown},
+		"those in flight finish": {3 * time.Second, 3 * time.Second, order.Awaiting},
+		"those that hang do not": {time.Minute, 11 * time.Second, order.Unknown},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -355,7 +355,7 @@ func TestBatchIsInterrupted(t *testing.T) {
 				if took := time.Since(start).Round(time.Second); took != test.ends {
 					t.Errorf("it ends after %s", took)
 				}
-				if diff := cmp.Diff(map[ledger.State]int{test.state: 4}, out.states); diff != "" {
+				if diff := cmp.Diff(map[order.State]int{test.state: 4}, out.states); diff != "" {
 					t.Error(out.errs)
 					t.Error(diff)
 				}
@@ -379,7 +379,7 @@ func TestBatchIsInterrupted(t *testing.T) {
 			start := time.Now()
 			b := Batch{Service: p.Service, Concurrency: 4, Rate: 1.0 / 60, Done: out.add, Stops: never}
 			err := b.Run(ctx, input(t, numbered(100)...))
-			if took := time.Since(start); !errors.Is(err, context.DeadlineExceeded) || took != 90*time.Second || out.states[ledger.Awaiting] != 2 {
+			if took := time.Since(start); !errors.Is(err, context.DeadlineExceeded) || took != 90*time.Second || out.states[order.Awaiting] != 2 {
 				t.Errorf("after %s: %v, %v", took, err, out.states)
 			}
 		})
@@ -398,7 +398,7 @@ func TestBatchGoesOn(t *testing.T) {
 		if err := b.Run(t.Context(), input(t, ids...)); err != nil {
 			t.Fatal(err)
 		}
-		want := map[ledger.State]int{ledger.Awaiting: 3, ledger.Rejected: 1, ledger.Unknown: 1, ledger.Failed: 1}
+		want := map[order.State]int{order.Awaiting: 3, order.Rejected: 1, order.Unknown: 1, order.Failed: 1}
 		if diff := cmp.Diff(want, out.states); diff != "" || len(out.errs) != 2 {
 			t.Error(diff, out.errs)
 		}

@@ -12,7 +12,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/villapay/villapay/internal/api"
+	"github.com/villapay/villapay/internal/order"
 )
 
 // Input is a checked list of orders to pay, kept in a private temporary file:
@@ -24,9 +24,9 @@ type Input struct {
 
 // Line is one order of an input.
 type Line struct {
-	Number  int        `json:"n"` // in the file it came from, from 1
-	OrderID string     `json:"o"`
-	Source  api.Source `json:"s"`
+	Number  int          `json:"n"` // in the file it came from, from 1
+	OrderID string       `json:"o"`
+	Source  order.Source `json:"s"`
 }
 
 // BadLine is a line that is no order.
@@ -44,7 +44,7 @@ const longestRecord = 64 << 10
 // apart by their content, and checks each. bad is told of every line that is no
 // order; such lines are left out. source is for orders that name none. The
 // caller closes the Input.
-func ReadInput(r io.Reader, source api.Source, tempDir string, bad func(BadLine)) (*Input, error) {
+func ReadInput(r io.Reader, source order.Source, tempDir string, bad func(BadLine)) (*Input, error) {
 	file, err := os.CreateTemp(tempDir, "villapay-batch-*")
 	if err != nil {
 		return nil, err
@@ -64,7 +64,7 @@ func (in *Input) Close() {
 	_ = os.Remove(in.file.Name())
 }
 
-func (in *Input) fill(r io.Reader, source api.Source, bad func(BadLine)) error {
+func (in *Input) fill(r io.Reader, source order.Source, bad func(BadLine)) error {
 	spool := bufio.NewWriter(in.file)
 	encoder := json.NewEncoder(spool)
 	var failed error
@@ -90,13 +90,13 @@ func (in *Input) fill(r io.Reader, source api.Source, bad func(BadLine)) error {
 
 // check completes the line with the source it names, if it names one.
 func (l *Line) check(named string) error {
-	if err := api.CheckOrderID(l.OrderID); err != nil {
+	if err := order.CheckID(l.OrderID); err != nil {
 		return err
 	}
-	switch api.Source(named) {
+	switch order.Source(named) {
 	case "":
-	case api.QR, api.WeChat:
-		l.Source = api.Source(named)
+	case order.QR, order.WeChat:
+		l.Source = order.Source(named)
 	default:
 		return fmt.Errorf("%q is not a source: qr or wechat", named)
 	}

@@ -13,6 +13,8 @@ import (
 
 	"github.com/villapay/villapay/internal/api"
 	"github.com/villapay/villapay/internal/ledger"
+	"github.com/villapay/villapay/internal/order"
+	"github.com/villapay/villapay/internal/payment"
 	"github.com/villapay/villapay/internal/sandbox"
 	"github.com/villapay/villapay/internal/secret"
 )
@@ -77,7 +79,7 @@ func (w *world) start(t *testing.T, ahead time.Duration) *process {
 	}
 	p := &process{}
 	p.Service = &Service{
-		API:    &api.Client{BaseURL: scope, KeyHeader: "Idempotency-Key", UserAgent: "villapay/test", Transport: w},
+		API:    &api.Client{BaseURL: scope, IdempotencyHeader: "Idempotency-Key", UserAgent: "villapay/test", Transport: w},
 		Ledger: opened, Env: "dev", Scope: scope, Timeout: 30 * time.Second, StatusPath: "/checkstatus/{orderid}",
 		Now:    now,
 		NewKey: func() string { return fmt.Sprintf("key-%d", w.keys.Add(1)) },
@@ -88,15 +90,15 @@ func (w *world) start(t *testing.T, ahead time.Duration) *process {
 }
 
 // make pays an order by qr.
-func (p *process) make(t *testing.T, orderID string) (ledger.Payment, error) {
+func (p *process) make(t *testing.T, orderID string) (order.Payment, error) {
 	t.Helper()
-	return p.Make(t.Context(), Request{OrderID: orderID, Source: api.QR})
+	return p.Make(t.Context(), Request{OrderID: orderID, Source: order.QR})
 }
 
-func (p *process) mustMake(t *testing.T, req Request) ledger.Payment {
+func (p *process) mustMake(t *testing.T, req Request) order.Payment {
 	t.Helper()
 	if req.Source == "" {
-		req.Source = api.QR
+		req.Source = order.QR
 	}
 	made, err := p.Make(t.Context(), req)
 	if err != nil {
@@ -106,7 +108,7 @@ func (p *process) mustMake(t *testing.T, req Request) ledger.Payment {
 }
 
 // stored is what the ledger knows of an order, newest first.
-func (p *process) stored(t *testing.T, orderID string) []ledger.Payment {
+func (p *process) stored(t *testing.T, orderID string) []order.Payment {
 	t.Helper()
 	all, err := p.Ledger.Payments(t.Context(), scope, orderID)
 	if err != nil {
@@ -115,7 +117,7 @@ func (p *process) stored(t *testing.T, orderID string) []ledger.Payment {
 	return all
 }
 
-func (p *process) events(t *testing.T, payment ledger.Payment) (kinds []string) {
+func (p *process) events(t *testing.T, payment order.Payment) (kinds []string) {
 	t.Helper()
 	all, err := p.Ledger.Events(t.Context(), payment.ID)
 	if err != nil {

@@ -10,14 +10,18 @@ import (
 	"time"
 
 	"github.com/villapay/villapay/internal/api"
+	"github.com/villapay/villapay/internal/backoff"
+	"github.com/villapay/villapay/internal/kbank"
 	"github.com/villapay/villapay/internal/ledger"
+	"github.com/villapay/villapay/internal/order"
 )
 
-// Service makes payments in one environment and tells what became of them. Its
+// Service makes payments in one environment and reports what became of them. Its
 // fields are set once; it is then safe for concurrent use.
 type Service struct {
 	API    *api.Client
-	Ledger *ledger.Ledger // nil: nothing is remembered (ledger: none)
+	Ledger *ledger.Ledger
+	Bank   *kbank.Client // nil without the bank's key
 
 	Env     string        // the environment's name, a label on what is recorded
 	Scope   string        // what keys and orders are unique in
@@ -29,24 +33,20 @@ type Service struct {
 
 	Now    func() time.Time
 	NewKey func() string     // a fresh idempotency key
-	Note   func(text string) // told what a person should know; may be nil
-	Warn   func(text string) // told what a person must know; may be nil
-
-	// turn waits until a request may be repeated, beyond its own backoff; nil
-	// does not.
-	turn func(context.Context) error
+	Note   func(text string) // what a person should know; may be nil
+	Warn   func(text string) // what a person must know; may be nil
 }
 
 // Request asks for one payment order.
 type Request struct {
 	OrderID string
-	Source  api.Source
+	Source  order.Source
 	Key     string // the user's own idempotency key; "" = a fresh one
 	New     bool   // another order though one is still open
 
-	// answered is told what the API had to say, nil for an order, before that is
-	// recorded; it may be nil.
-	answered func(error)
+	// answered is called when the API has answered, before that is recorded; it
+	// may be nil.
+	answered func()
 }
 
 // NotRecordedError says that the API answered and the answer could not be
@@ -76,60 +76,59 @@ const pollClaim = 100 * time.Millisecond
 // recordWithin bounds the recording of an outcome, which goes on after Ctrl-C.
 const recordWithin = 10 * time.Second
 
-// Make returns the order's payment: the open or paid one where there is one,
-// else a new one. The payment is meaningful also beside an *api.Error: it then
-// says what was recorded. Errors of the ledger before anything was sent are
-// returned as they are.
-func (s *Service) Make(ctx context.Context, req Request) (ledger.Payment, error) {
+// Make returns the order's payment: the open or paid one if there is one, else a
+// new one. The payment is meaningful also beside an *api.Error: it then says what
+// was recorded. Errors of the ledger before anything was sent are returned as they
+// are.
+func (s *Service) Make(ctx context.Context, req Request) (order.Payment, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.Timeout)
 	defer cancel()
-	key := req.Key
-	if key == "" {
-		key = s.NewKey()
-	}
-	if s.Ledger == nil {
-		return s.makeUnrecorded(ctx, req, key)
-	}
-	wish := ledger.ClaimRequest{
+	request := ledger.ClaimRequest{
 		Scope: s.Scope, Env: s.Env, OrderID: req.OrderID, Source: req.Source,
-		Key: key, KeyGiven: req.Key != "", New: req.New,
+		Key: req.Key, KeyGiven: req.Key != "", New: req.New,
 	}
-	p, err := s.makeRecorded(ctx, wish, req.answered)
+	if !request.KeyGiven {
+		request.Key = s.NewKey()
+	}
+	p, err := s.make(ctx, request, req.answered)
 	for errors.Is(err, ledger.ErrClaimLost) {
-		p, err = s.follow(ctx, wish, p)
+		p, err = s.resolveHolder(ctx, request, p)
 	}
 	return p, err
 }
 
-// makeRecorded claims the order and sends, where there is something to send. It
-// returns ledger.ErrClaimLost beside the payment as it now stands where another
-// process took it over meanwhile.
-func (s *Service) makeRecorded(ctx context.Context, wish ledger.ClaimRequest, answered func(error)) (ledger.Payment, error) {
-	claim, err := s.claim(ctx, wish)
+// make claims the order and sends, if there is something to send. It returns
+// ledger.ErrClaimLost beside the payment as it now stands if another process took
+// it over meanwhile.
+func (s *Service) make(ctx context.Context, request ledger.ClaimRequest, answered func()) (order.Payment, error) {
+	claim, err := s.claim(ctx, request)
 	if err != nil {
 		return claim.Payment, err
 	}
-	s.tellOthers(claim)
+	s.warnOthers(claim)
 	if claim.Verdict == ledger.Replay {
+		if request.New {
+			notify(s.Warn, "order %s is PAID already: no other order is made", request.OrderID)
+		}
 		claim.Payment.Replayed = len(claim.Payment.Order) > 0
 		return claim.Payment, nil
 	}
 	return s.send(ctx, claim, answered)
 }
 
-// follow goes on after a claim was lost: what this process was told is never
-// shown, and whatever the one that took over records is the answer. Something
-// was sent by now, so that not getting through is no failure of the ledger.
-func (s *Service) follow(ctx context.Context, wish ledger.ClaimRequest, lost ledger.Payment) (ledger.Payment, error) {
-	wish.New = false
+// resolveHolder goes on after a claim was lost: the answer to this process is
+// never shown, and whatever the one that took over records is the answer.
+// Something was sent by now, so not getting through is no failure of the ledger.
+func (s *Service) resolveHolder(ctx context.Context, request ledger.ClaimRequest, lost order.Payment) (order.Payment, error) {
+	request.New = false
 	switch {
-	case wish.KeyGiven:
+	case request.KeyGiven:
 	case lost.ReplacedBy == "":
-		wish.Key, wish.KeyGiven = lost.Key, true
+		request.Key, request.KeyGiven = lost.Key, true
 	default: // by --new: the newer one is the answer
-		wish.Key = s.NewKey()
+		request.Key = s.NewKey()
 	}
-	p, err := s.makeRecorded(ctx, wish, nil)
+	p, err := s.make(ctx, request, nil)
 	_, failed := errors.AsType[*ledger.Error](err)
 	switch {
 	case !failed:
@@ -140,112 +139,99 @@ func (s *Service) follow(ctx context.Context, wish ledger.ClaimRequest, lost led
 	return lost, &NotRecordedError{lost.Key, err}
 }
 
-// claim asks the ledger what may be done, and waits while another process is
-// making the order; its payment comes beside a *BusyError.
-func (s *Service) claim(ctx context.Context, wish ledger.ClaimRequest) (ledger.Claim, error) {
+// claim asks the ledger what may be done, asks what became of earlier payments if
+// it has to, and waits while another process is making the order; its payment
+// comes beside a *BusyError.
+func (s *Service) claim(ctx context.Context, request ledger.ClaimRequest) (ledger.Claim, error) {
 	var busy ledger.Claim
 	for {
-		claim, err := s.Ledger.Claim(ctx, wish)
+		claim, err := s.Ledger.Claim(ctx, request)
 		waiting := busy.Verdict == ledger.Busy
 		switch {
 		case err != nil && waiting && ctx.Err() != nil:
-			return busy, &BusyError{wish.OrderID}
-		case err != nil || claim.Verdict != ledger.Busy:
+			return busy, &BusyError{request.OrderID}
+		case err != nil:
 			return claim, err
+		case claim.Verdict == ledger.AskFirst:
+			if err := s.askEarlier(ctx, claim.Payment); err != nil {
+				return claim, err
+			}
+			request.Asked = true
+			continue
+		case claim.Verdict != ledger.Busy:
+			return claim, nil
 		case !waiting:
-			tell(s.Note, "another process (%s) is making the payment order for %s; waiting for it", claim.Holder, wish.OrderID)
+			notify(s.Note, "another process (%s) is making the payment order for %s; waiting for it", claim.Holder, request.OrderID)
 		}
 		busy = claim
-		if api.Sleep(ctx, pollClaim) != nil {
-			return busy, &BusyError{wish.OrderID}
+		if backoff.Sleep(ctx, pollClaim) != nil {
+			return busy, &BusyError{request.OrderID}
 		}
 	}
 }
 
-// tellOthers says that the order was paid already, and which other codes of it
-// are still alive: each could be paid.
-func (s *Service) tellOthers(claim ledger.Claim) {
-	others := claim.Others
+// warnOthers says which other codes of the order are still alive: each could be
+// paid.
+func (s *Service) warnOthers(claim ledger.Claim) {
 	if old := claim.Replaced; old != nil {
-		if old.State == ledger.Paid {
-			others = append(others, *old)
-		} else {
-			tell(s.Warn, "the earlier payment of order %s (%s) is replaced; its code may still be payable until it expires", old.OrderID, shown(*old))
-		}
+		notify(s.Warn, "the earlier payment of order %s (%s) is replaced; its code may still be payable until it expires", old.OrderID, shown(*old))
 	}
-	for _, other := range others {
-		if other.State == ledger.Paid {
-			tell(s.Warn, "order %s is PAID already (%s)", other.OrderID, shown(other))
-		} else {
-			tell(s.Warn, "order %s also has an open %s payment (%s); both could be paid", other.OrderID, other.Source, shown(other))
-		}
+	for _, other := range claim.Others {
+		notify(s.Warn, "order %s also has an open %s payment (%s); both could be paid", other.OrderID, other.Source, shown(other))
 	}
 }
 
-func shown(p ledger.Payment) string {
-	if p.BankID != "" {
-		return p.BankID
+func shown(p order.Payment) string {
+	if p.BankOrderID != "" {
+		return p.BankOrderID
 	}
 	return "key " + p.Key
 }
 
 // send asks the API under a claim, keeping its lease, and records the outcome.
-func (s *Service) send(ctx context.Context, claim ledger.Claim, answered func(error)) (ledger.Payment, error) {
-	asking, release := s.keepLease(ctx, claim)
-	order, requestID, made, failure := s.ask(asking, claim.Payment)
+func (s *Service) send(ctx context.Context, claim ledger.Claim, answered func()) (order.Payment, error) {
+	asking, release := s.keepLease(ctx, func(ctx context.Context) error { return s.Ledger.Renew(ctx, claim) })
+	var made *order.Order
+	var response *api.Response
+	attempts, failure := s.API.Retry(asking, func(ctx context.Context) (err error) {
+		made, response, err = s.API.CreateOrder(ctx, claim.Payment.OrderID, claim.Payment.Source, claim.Payment.Key)
+		return err
+	})
 	release()
 	if answered != nil {
-		answered(failure)
+		answered()
 	}
 
 	recording, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordWithin)
 	defer cancel()
 	if failure != nil {
-		return s.recordFailure(recording, claim, made, failure)
+		return s.recordFailure(recording, claim, attempts, failure)
 	}
-	payment, err := s.Ledger.RecordOrder(recording, claim, order, ledger.RecordedAnswer{
-		Attempts: made.Sent, RequestID: requestID, Warnings: s.warnings(claim.Payment.Source, order),
+	p, err := s.Ledger.RecordOrder(recording, claim, made, ledger.Answer{
+		Attempts: attempts.Sent, RequestID: response.RequestID, Date: response.Date(),
+		Warnings: order.Mismatches(made, claim.Payment.Source, s.Env, s.Live),
 	})
 	switch {
 	case errors.Is(err, ledger.ErrClaimLost):
-		return payment, err
+		return p, err
 	case err != nil:
 		return claim.Payment, &NotRecordedError{claim.Payment.Key, err}
-	case payment.ReplacedBy != "":
-		return payment, ledger.ErrClaimLost // --new gave its place away while this process slept
+	case p.ReplacedBy != "":
+		return p, ledger.ErrClaimLost // --new gave its place away while this process slept
 	}
-	return payment, nil
-}
-
-// ask makes the order with the payment's own key, asking again as the retry
-// table allows.
-func (s *Service) ask(ctx context.Context, p ledger.Payment) (order *api.Order, requestID string, made api.Attempts, err error) {
-	var failed, late error
-	made, err = s.API.Retry(ctx, func(ctx context.Context) error {
-		if failed != nil && s.turn != nil {
-			if late = s.turn(ctx); late != nil {
-				return late
-			}
-		}
-		order, requestID, failed = s.API.CreateOrder(ctx, p.OrderID, p.Source, p.Key)
-		return failed
-	})
-	if late != nil && !made.Ambiguous {
-		err = failed // its turn did not come in time: what it was told before counts
-	}
-	return order, requestID, made, err
+	return p, nil
 }
 
 // keepLease renews the claim until the returned function is called. The context
 // it returns ends where the claim was taken over: an answer would count for
 // nothing then, and asking on could make another order.
-func (s *Service) keepLease(ctx context.Context, claim ledger.Claim) (asking context.Context, release func()) {
+func (s *Service) keepLease(ctx context.Context, renew func(context.Context) error) (asking context.Context, release func()) {
 	asking, cancel := context.WithCancel(ctx)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		for api.Sleep(asking, ledger.RenewEvery) == nil {
-			if errors.Is(s.Ledger.Renew(asking, claim), ledger.ErrClaimLost) {
+		for backoff.Sleep(asking, ledger.RenewEvery) == nil {
+			if errors.Is(renew(asking), ledger.ErrClaimLost) {
 				cancel()
 			}
 		}
@@ -258,23 +244,23 @@ func (s *Service) keepLease(ctx context.Context, claim ledger.Claim) (asking con
 
 // recordFailure records why there is no order. The ledger keeps a payment
 // unknown once any attempt of it was ambiguous, also in an earlier run.
-func (s *Service) recordFailure(ctx context.Context, claim ledger.Claim, made api.Attempts, cause error) (ledger.Payment, error) {
+func (s *Service) recordFailure(ctx context.Context, claim ledger.Claim, made api.Attempts, cause error) (order.Payment, error) {
 	state, failure := outcome(made, cause)
-	payment, err := s.Ledger.RecordFailure(ctx, claim, state, failure, made.Sent)
+	p, err := s.Ledger.RecordFailure(ctx, claim, state, failure, made.Sent)
 	switch {
 	case errors.Is(err, ledger.ErrClaimLost):
-		return payment, err
-	case err != nil && state == ledger.Rejected && !claim.Resumed:
-		refused := claim.Payment
-		refused.State, refused.Error = state, &failure
-		return refused, errors.Join(cause, err)
+		return p, err
+	case err != nil && state == order.Rejected && !claim.Resumed:
+		rejected := claim.Payment
+		rejected.State, rejected.Error = state, &failure
+		return rejected, errors.Join(cause, err)
 	case err != nil:
 		return claim.Payment, &NotRecordedError{claim.Payment.Key, errors.Join(err, cause)}
 	}
-	if payment.State == ledger.Unknown && state != ledger.Unknown {
+	if p.State == order.Unknown && state != order.Unknown {
 		cause = stillUnknown(cause)
 	}
-	return payment, cause
+	return p, cause
 }
 
 // stillUnknown says of a failure that an earlier run's attempt may have been
@@ -290,64 +276,24 @@ func stillUnknown(cause error) error {
 }
 
 // outcome says what a failed series of attempts leaves behind.
-func outcome(made api.Attempts, cause error) (ledger.State, ledger.Failure) {
+func outcome(made api.Attempts, cause error) (order.State, order.Failure) {
 	var failure *api.Error
 	if !errors.As(cause, &failure) {
 		failure = &api.Error{Code: "not_sent", Message: cause.Error(), Kind: api.Unavailable}
 	}
-	state := ledger.Rejected
+	state := order.Rejected
 	if failure.Kind == api.Unknown || made.Ambiguous {
-		state = ledger.Unknown
+		state = order.Unknown
 	}
-	return state, ledger.Failure{
+	return state, order.Failure{
 		Code: failure.Code, Message: failure.Message, Status: failure.Status,
 		RequestID: failure.RequestID, Retryable: failure.Retryable(),
 	}
 }
 
-// makeUnrecorded makes an order without a ledger: no replay, no exclusion.
-func (s *Service) makeUnrecorded(ctx context.Context, req Request, key string) (ledger.Payment, error) {
-	p := ledger.Payment{
-		Scope: s.Scope, Env: s.Env, OrderID: req.OrderID, Source: req.Source, Key: key,
-		State: ledger.Sending, RecordedAt: s.Now(), KnownFrom: ledger.FromAPI,
-	}
-	order, requestID, made, err := s.ask(ctx, p)
-	p.Attempts, p.KnownAt, p.RequestID = made.Sent, s.Now(), requestID
-	if err != nil {
-		state, failure := outcome(made, err)
-		p.State, p.Error, p.RequestID = state, &failure, failure.RequestID
-		return p, err
-	}
-	p.Answered(order, s.Now())
-	p.Warnings = s.warnings(req.Source, order)
-	return p, nil
-}
-
-// warnings tells what in an order contradicts what was asked for.
-func (s *Service) warnings(asked api.Source, order *api.Order) []ledger.Warning {
-	var all []ledger.Warning
-	if order.SourceType != "" && order.SourceType != string(asked) {
-		all = append(all, ledger.Warning{Code: "source_type", Message: fmt.Sprintf("asked for source %s, the order says %s", asked, order.SourceType)})
-	}
-	if order.OddExpiry != "" {
-		all = append(all, ledger.Warning{Code: "expiry", Message: fmt.Sprintf("the order's expire_time_seconds is %q: when it expires is not known", order.OddExpiry)})
-	}
-	if order.Livemode != nil && *order.Livemode != s.Live {
-		all = append(all, ledger.Warning{Code: "livemode", Message: livemodeText(s.Env, *order.Livemode)})
-	}
-	return all
-}
-
-func livemodeText(env string, livemode bool) string {
-	if livemode {
-		return fmt.Sprintf("this order is LIVE and takes real money, but environment %s is not live", env)
-	}
-	return fmt.Sprintf("this order is a test order, but environment %s is live: no money will arrive", env)
-}
-
-// tell tells somebody, if there is anybody to tell.
-func tell(who func(string), format string, args ...any) {
-	if who != nil {
-		who(fmt.Sprintf(format, args...))
+// notify passes a text on, if there is anybody to get it.
+func notify(to func(string), format string, args ...any) {
+	if to != nil {
+		to(fmt.Sprintf(format, args...))
 	}
 }

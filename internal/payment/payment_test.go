@@ -16,6 +16,8 @@ import (
 
 	"github.com/villapay/villapay/internal/api"
 	"github.com/villapay/villapay/internal/ledger"
+	"github.com/villapay/villapay/internal/order"
+	"github.com/villapay/villapay/internal/payment"
 	"github.com/villapay/villapay/internal/sandbox"
 	"github.com/villapay/villapay/internal/secret"
 )
@@ -26,14 +28,14 @@ func TestTheIntentIsCommittedBeforeTheRequestLeaves(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, sandbox.Options{})
 		p, other := w.start(t, 0), w.start(t, 0)
-		var seen []ledger.Payment
+		var seen []order.Payment
 		var sent string
 		w.between(func(req *http.Request, next http.RoundTripper) (*http.Response, error) {
 			seen, sent = other.stored(t, "4925"), req.Header.Get("Idempotency-Key")
 			return next.RoundTrip(req)
 		})
 		made := p.mustMake(t, Request{OrderID: "4925"})
-		if len(seen) != 1 || seen[0].State != ledger.Sending || seen[0].Key != sent || sent != made.Key {
+		if len(seen) != 1 || seen[0].State != order.Sending || seen[0].Key != sent || sent != made.Key {
 			t.Errorf("while the request with key %q was under way, the ledger held %+v", sent, seen)
 		}
 	})
@@ -46,15 +48,15 @@ func TestOpenAndPaidOrdersAreReplayed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, sandbox.Options{})
 		p, other := w.start(t, 0), w.start(t, 0)
-		first := p.mustMake(t, Request{OrderID: "4925", Source: api.WeChat})
-		again := other.mustMake(t, Request{OrderID: "4925", Source: api.WeChat})
-		if first.Replayed || !again.Replayed || again.BankID != first.BankID {
+		first := p.mustMake(t, Request{OrderID: "4925", Source: order.WeChat})
+		again := other.mustMake(t, Request{OrderID: "4925", Source: order.WeChat})
+		if first.Replayed || !again.Replayed || again.BankOrderID != first.BankOrderID {
 			t.Errorf("first %+v, again %+v", first, again)
 		}
 		w.counts(t, "4925", 1, 1)
 		pay(t, p, first)
-		paid := other.mustMake(t, Request{OrderID: "4925", Source: api.QR})
-		if paid.State != ledger.Paid || paid.BankID != first.BankID || !paid.Replayed {
+		paid := other.mustMake(t, Request{OrderID: "4925", Source: order.QR})
+		if paid.State != order.Paid || paid.BankOrderID != first.BankOrderID || !paid.Replayed {
 			t.Errorf("asked for another source, it gives %+v", paid)
 		}
 		w.counts(t, "4925", 1, 1)
@@ -62,11 +64,11 @@ func TestOpenAndPaidOrdersAreReplayed(t *testing.T) {
 }
 
 // pay records the charge that pays a payment.
-func pay(t *testing.T, p *process, payment ledger.Payment) {
+func pay(t *testing.T, p *process, payment order.Payment) {
 	t.Helper()
 	_, err := p.Ledger.ApplyCharge(t.Context(), scope, ledger.Charge{
-		ID: "chrg_" + payment.BankID, BankID: payment.BankID, Amount: payment.Amount, Currency: payment.Currency,
-		Status: "success", TransactionState: "Authorized", From: ledger.FromWebhook,
+		ID: "chrg_" + payment.BankOrderID, BankOrderID: payment.BankOrderID, Amount: payment.Amount, Currency: payment.Currency,
+		Status: "success", TransactionState: "Authorized", From: order.FromWebhook,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -82,16 +84,16 @@ func TestALapsedOrderGivesItsPlaceAway(t *testing.T) {
 		p := w.start(t, 0)
 		first, endless := p.mustMake(t, Request{OrderID: "4925"}), p.mustMake(t, Request{OrderID: "no-expiry"})
 		time.Sleep(59 * time.Minute)
-		if again := p.mustMake(t, Request{OrderID: "4925"}); again.BankID != first.BankID {
-			t.Errorf("a minute early: %s after %s", again.BankID, first.BankID)
+		if again := p.mustMake(t, Request{OrderID: "4925"}); again.BankOrderID != first.BankOrderID {
+			t.Errorf("a minute early: %s after %s", again.BankOrderID, first.BankOrderID)
 		}
 		time.Sleep(time.Minute)
 		second := p.mustMake(t, Request{OrderID: "4925"})
-		if second.BankID == first.BankID || second.Key == first.Key || second.Replayed {
+		if second.BankOrderID == first.BankOrderID || second.Key == first.Key || second.Replayed {
 			t.Errorf("%+v after %+v", second, first)
 		}
 		time.Sleep(365 * 24 * time.Hour)
-		if again := p.mustMake(t, Request{OrderID: "no-expiry"}); again.BankID != endless.BankID || !again.Replayed {
+		if again := p.mustMake(t, Request{OrderID: "no-expiry"}); again.BankOrderID != endless.BankOrderID || !again.Replayed {
 			t.Errorf("%+v after %+v", again, endless)
 		}
 	})
@@ -105,16 +107,16 @@ func TestClockSetBack(t *testing.T) {
 		w := newWorld(t, sandbox.Options{})
 		p, early, late := w.start(t, 0), w.start(t, -5*time.Hour), w.start(t, 2*time.Hour)
 		first := p.mustMake(t, Request{OrderID: "4925"})
-		if again := early.mustMake(t, Request{OrderID: "4925"}); again.BankID != first.BankID || again.State != ledger.Awaiting {
+		if again := early.mustMake(t, Request{OrderID: "4925"}); again.BankOrderID != first.BankOrderID || again.State != order.Awaiting {
 			t.Errorf("five hours back: %+v after %+v", again, first)
 		}
 		w.counts(t, "4925", 1, 1)
 		second := late.mustMake(t, Request{OrderID: "4925"})
-		if second.BankID == first.BankID {
+		if second.BankOrderID == first.BankOrderID {
 			t.Errorf("two hours on, the lapsed order came again")
 		}
-		if again := early.mustMake(t, Request{OrderID: "4925"}); again.BankID != second.BankID {
-			t.Errorf("set back again: %s, want the newer %s", again.BankID, second.BankID)
+		if again := early.mustMake(t, Request{OrderID: "4925"}); again.BankOrderID != second.BankOrderID {
+			t.Errorf("set back again: %s, want the newer %s", again.BankOrderID, second.BankOrderID)
 		}
 		w.counts(t, "4925", 2, 2)
 	})
@@ -127,8 +129,8 @@ func TestNewMakesAnother(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, sandbox.Options{Latency: 5 * time.Second})
 		p, other := w.start(t, 0), w.start(t, 0)
-		other.mustMake(t, Request{OrderID: "4925", Source: api.WeChat})
-		first := make(chan ledger.Payment, 1)
+		other.mustMake(t, Request{OrderID: "4925", Source: order.WeChat})
+		first := make(chan order.Payment, 1)
 		go func() {
 			made, err := p.make(t, "4925")
 			if err != nil {
@@ -143,20 +145,20 @@ func TestNewMakesAnother(t *testing.T) {
 		if took := time.Since(start); took < 10*time.Second {
 			t.Errorf("it was made after %s, while the other was in flight", took)
 		}
-		if second.BankID == old.BankID || second.Replayed {
+		if second.BankOrderID == old.BankOrderID || second.Replayed {
 			t.Errorf("%+v after %+v", second, old)
 		}
-		if stored := p.stored(t, "4925"); stored[1].BankID != old.BankID || stored[1].ReplacedBy != second.Key {
+		if stored := p.stored(t, "4925"); stored[1].BankOrderID != old.BankOrderID || stored[1].ReplacedBy != second.Key {
 			t.Errorf("the older one: %+v", stored[1])
 		}
 		notes := strings.Join(other.notes, "\n")
-		for _, want := range []string{"waiting for it", old.BankID + ") is replaced", "also has an open wechat payment"} {
+		for _, want := range []string{"waiting for it", old.BankOrderID + ") is replaced", "also has an open wechat payment"} {
 			if !strings.Contains(notes, want) {
 				t.Errorf("nothing says %q in %q", want, notes)
 			}
 		}
 		pay(t, p, old)
-		if paid := p.mustMake(t, Request{OrderID: "4925"}); paid.State != ledger.Paid || paid.BankID != old.BankID {
+		if paid := p.mustMake(t, Request{OrderID: "4925"}); paid.State != order.Paid || paid.BankOrderID != old.BankOrderID {
 			t.Errorf("a charge on the replaced order does not count: %+v", paid)
 		}
 	})
@@ -186,17 +188,17 @@ func TestOnlyAnOrderResolvesTheUnknown(t *testing.T) {
 				p := w.start(t, 0)
 				w.answers(lost, lost, lost, lost, lost)
 				first, err := p.make(t, "4925")
-				if kind(err) != api.Unknown || first.State != ledger.Unknown || first.Attempts != 5 {
+				if kind(err) != api.Unknown || first.State != order.Unknown || first.Attempts != 5 {
 					t.Fatalf("first run: %+v, %v", first, err)
 				}
 				w.answers(second...)
 				again, err := p.make(t, "4925")
-				if kind(err) != api.Unknown || again.State != ledger.Unknown || again.Key != first.Key || again.Attempts != 5+len(second) {
+				if kind(err) != api.Unknown || again.State != order.Unknown || again.Key != first.Key || again.Attempts != 5+len(second) {
 					t.Errorf("second run: %+v, %v", again, err)
 				}
 				w.between(nil)
 				third := p.mustMake(t, Request{OrderID: "4925"})
-				if third.State != ledger.Awaiting || third.Key != first.Key || third.Attempts != 5+len(second)+1 {
+				if third.State != order.Awaiting || third.Key != first.Key || third.Attempts != 5+len(second)+1 {
 					t.Errorf("third run: %+v", third)
 				}
 				w.counts(t, "4925", 1, 1)
@@ -223,7 +225,7 @@ func TestAFailedSignInLeavesTheUnknownUnknown(t *testing.T) {
 		ended := errors.New("the sign-in has ended")
 		p.API.Tokens = signedOut{ended}
 		fresh, err := p.make(t, "4926")
-		if !errors.Is(err, ended) || kind(err) != 0 || fresh.State != ledger.Rejected || fresh.Attempts != 0 {
+		if !errors.Is(err, ended) || kind(err) != 0 || fresh.State != order.Rejected || fresh.Attempts != 0 {
 			t.Errorf("a fresh order: %+v, %v", fresh, err)
 		}
 		p.API.Tokens = nil
@@ -231,7 +233,7 @@ func TestAFailedSignInLeavesTheUnknownUnknown(t *testing.T) {
 		first, _ := p.make(t, "4925")
 		p.API.Tokens = signedOut{ended}
 		again, err := p.make(t, "4925")
-		if !errors.Is(err, ended) || kind(err) != api.Unknown || again.State != ledger.Unknown || again.Key != first.Key {
+		if !errors.Is(err, ended) || kind(err) != api.Unknown || again.State != order.Unknown || again.Key != first.Key {
 			t.Errorf("%+v, %v", again, err)
 		}
 	})
@@ -259,7 +261,7 @@ func TestARefusalThatCannotBeRecorded(t *testing.T) {
 				made, err := p.make(t, "4925")
 				unlock()
 				_, unrecorded := errors.AsType[*NotRecordedError](err)
-				if unrecorded != ambiguous || kind(err) != api.Refused || made.OrderID != "4925" || !ambiguous && made.State != ledger.Rejected {
+				if unrecorded != ambiguous || kind(err) != api.Rejected || made.OrderID != "4925" || !ambiguous && made.State != order.Rejected {
 					t.Errorf("%+v, %v", made, err)
 				}
 			})
@@ -295,7 +297,7 @@ func TestARefusedTokenThatCannotBeRenewed(t *testing.T) {
 		if !errors.Is(err, ended) || kind(err) != api.Denied {
 			t.Errorf("%v", err)
 		}
-		if e := made.Error; made.State != ledger.Rejected || made.Attempts != 1 || e == nil || e.Status != 401 || !strings.Contains(e.Message, ended.Error()) {
+		if e := made.Error; made.State != order.Rejected || made.Attempts != 1 || e == nil || e.Status != 401 || !strings.Contains(e.Message, ended.Error()) {
 			t.Errorf("%+v, %+v", made, made.Error)
 		}
 	})
@@ -315,7 +317,7 @@ func (s unrenewable) Refresh(context.Context, secret.String) (secret.String, err
 // Whoever makes another payment of an order that is paid is told so, loudly.
 func TestNewSaysThatTheOrderIsPaid(t *testing.T) {
 	t.Parallel()
-	for _, source := range api.Sources() {
+	for _, source := range order.Sources() {
 		t.Run(source, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
@@ -325,8 +327,8 @@ func TestNewSaysThatTheOrderIsPaid(t *testing.T) {
 				p.Warn = func(text string) { warned = append(warned, text) }
 				paid := p.mustMake(t, Request{OrderID: "4925"})
 				pay(t, p, paid)
-				p.mustMake(t, Request{OrderID: "4925", Source: api.Source(source), New: true})
-				if len(warned) != 1 || !strings.Contains(warned[0], "4925 is PAID already ("+paid.BankID+")") || len(p.notes) != 0 {
+				p.mustMake(t, Request{OrderID: "4925", Source: order.Source(source), New: true})
+				if len(warned) != 1 || !strings.Contains(warned[0], "4925 is PAID already ("+paid.BankOrderID+")") || len(p.notes) != 0 {
 					t.Errorf("warned %q, noted %q", warned, p.notes)
 				}
 			})
@@ -337,7 +339,7 @@ func TestNewSaysThatTheOrderIsPaid(t *testing.T) {
 // rejected and failed free the slot: the next run takes a new key.
 func TestRejectedAndFailedFreeTheSlot(t *testing.T) {
 	t.Parallel()
-	for id, want := range map[string]ledger.State{"refused-amount": ledger.Rejected, "failed-order": ledger.Failed, "throttled-always": ledger.Rejected} {
+	for id, want := range map[string]order.State{"refused-amount": order.Rejected, "failed-order": order.Failed, "throttled-always": order.Rejected} {
 		t.Run(id, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
@@ -385,7 +387,7 @@ func TestAnAnswerThatCannotBeRecorded(t *testing.T) {
 		}
 		_ = p.Ledger.Close() // as the process ends
 		made := next.mustMake(t, Request{OrderID: "4925"})
-		if made.Key != got.Key || made.State != ledger.Awaiting {
+		if made.Key != got.Key || made.State != order.Awaiting {
 			t.Errorf("%+v after key %s", made, got.Key)
 		}
 		w.counts(t, "4925", 2, 1)
@@ -400,11 +402,11 @@ func TestWithoutALedger(t *testing.T) {
 		p := w.start(t, 0)
 		p.Ledger = nil
 		first, again := p.mustMake(t, Request{OrderID: "4925"}), p.mustMake(t, Request{OrderID: "4925"})
-		if first.BankID == again.BankID || again.Replayed || first.State != ledger.Awaiting || first.Attempts != 1 || first.ExpiresAt.IsZero() {
+		if first.BankOrderID == again.BankOrderID || again.Replayed || first.State != order.Awaiting || first.Attempts != 1 || first.ExpiresAt.IsZero() {
 			t.Errorf("%+v, then %+v", first, again)
 		}
-		lost, err := p.Make(t.Context(), Request{OrderID: "lost-always", Source: api.QR, Key: "mine"})
-		if kind(err) != api.Unknown || lost.State != ledger.Unknown || lost.Key != "mine" {
+		lost, err := p.Make(t.Context(), Request{OrderID: "lost-always", Source: order.QR, Key: "mine"})
+		if kind(err) != api.Unknown || lost.State != order.Unknown || lost.Key != "mine" {
 			t.Errorf("%+v, %v", lost, err)
 		}
 	})
@@ -423,7 +425,7 @@ func TestContradictionsAreWarnings(t *testing.T) {
 				for _, w := range made.Warnings {
 					codes = append(codes, w.Code)
 				}
-				if diff := cmp.Diff(want, codes); diff != "" || made.State != ledger.Awaiting {
+				if diff := cmp.Diff(want, codes); diff != "" || made.State != order.Awaiting {
 					t.Error(made.State, diff)
 				}
 			})

@@ -15,6 +15,7 @@ import (
 
 	"github.com/villapay/villapay/internal/api"
 	"github.com/villapay/villapay/internal/ledger"
+	"github.com/villapay/villapay/internal/order"
 	"github.com/villapay/villapay/internal/sandbox"
 )
 
@@ -44,11 +45,11 @@ func (w *world) says(status int, body string) {
 // for; a bare "success" proves nothing.
 func TestWhatAStatusAnswerMeans(t *testing.T) {
 	t.Parallel()
-	const awaiting, paid = ledger.Awaiting, ledger.Paid
+	const awaiting, paid = order.Awaiting, order.Paid
 	for name, test := range map[string]struct {
 		status  int
 		body    string
-		state   ledger.State
+		state   order.State
 		paidBy  string
 		warning string
 	}{
@@ -60,9 +61,9 @@ func TestWhatAStatusAnswerMeans(t *testing.T) {
 		"authorized in another money":  {200, `{"id":"chrg_1","currency":"USD","status":"success","transaction_state":"Authorized"}`, awaiting, "", "charge_currency"},
 		"authorized, but live":         {200, `{"id":"chrg_1","livemode":true,"status":"success","transaction_state":"Authorized"}`, awaiting, "", "charge_livemode"},
 		"declined":                     {200, `{"id":"chrg_1","status":"fail","transaction_state":"Declined"}`, awaiting, "", ""},
-		"voided":                       {200, `{"id":"chrg_1","status":"success","transaction_state":"VOID"}`, ledger.Cancelled, "", ""},
-		"reversed":                     {200, `{"id":"chrg_1","status":"success","transaction_state":"Reversed"}`, ledger.Failed, "", ""},
-		"refunded":                     {200, `{"id":"chrg_1","status":"success","transaction_state":"Refund Sent"}`, ledger.Refunded, "", ""},
+		"voided":                       {200, `{"id":"chrg_1","status":"success","transaction_state":"VOID"}`, order.Cancelled, "", ""},
+		"reversed":                     {200, `{"id":"chrg_1","status":"success","transaction_state":"Reversed"}`, order.Failed, "", ""},
+		"refunded":                     {200, `{"id":"chrg_1","status":"success","transaction_state":"Refund Sent"}`, order.Refunded, "", ""},
 		"an unknown transaction_state": {200, `{"id":"chrg_1","status":"success","transaction_state":"Under Review"}`, awaiting, "", ""},
 		"a bare success":               {200, `{"status":"success"}`, awaiting, "", "status_ambiguous"},
 		"a bare word":                  {200, `"pending"`, awaiting, "", ""},
@@ -79,7 +80,7 @@ func TestWhatAStatusAnswerMeans(t *testing.T) {
 				p.StatusPaid = []string{"completed"}
 				made := p.mustMake(t, Request{OrderID: "4925"})
 				time.Sleep(time.Minute)
-				w.says(test.status, strings.NewReplacer("BANK", made.BankID, "AMOUNT", made.Amount.String()).Replace(test.body))
+				w.says(test.status, strings.NewReplacer("BANK", made.BankOrderID, "AMOUNT", made.Amount.String()).Replace(test.body))
 				got := p.status(t, "4925", true).Payment
 				var warnings []string
 				for _, w := range got.Warnings {
@@ -88,7 +89,7 @@ func TestWhatAStatusAnswerMeans(t *testing.T) {
 				if got.State != test.state || got.PaidBy != test.paidBy || strings.Join(warnings, " ") != test.warning {
 					t.Errorf("%s by %q, warnings %v", got.State, got.PaidBy, warnings)
 				}
-				if age := time.Since(got.KnownAt); age > time.Second || got.KnownFrom != ledger.FromAPI {
+				if age := time.Since(got.KnownAt); age > time.Second || got.KnownFrom != order.FromAPI {
 					t.Errorf("known for %s from %s", age, got.KnownFrom)
 				}
 				if again := p.status(t, "4925", false); again.Payment.State != test.state {
@@ -103,10 +104,10 @@ func TestWhatAStatusAnswerMeans(t *testing.T) {
 // hold it against, and the rules are the same.
 func TestWhatAStatusAnswerMeansForAnOrderMadeElsewhere(t *testing.T) {
 	t.Parallel()
-	const awaiting, paid, none = ledger.Awaiting, ledger.Paid, ledger.State("")
+	const awaiting, paid, none = order.Awaiting, order.Paid, order.State("")
 	for name, test := range map[string]struct {
 		body     string
-		state    ledger.State
+		state    order.State
 		paidBy   string
 		warnings string
 	}{
@@ -117,8 +118,8 @@ func TestWhatAStatusAnswerMeansForAnOrderMadeElsewhere(t *testing.T) {
 		"the word alone":          {`{"status":"completed"}`, paid, "status_paid", ""},
 		"the word, begun":         {`{"order_id":"order_x","status":"completed","transaction_state":"Initialize"}`, awaiting, "", ""},
 		"the word, declined":      {`{"order_id":"order_x","status":"completed","transaction_state":"Declined"}`, awaiting, "", ""},
-		"the word, voided":        {`{"order_id":"order_x","status":"completed","transaction_state":"Voided"}`, ledger.Cancelled, "", ""},
-		"the word, refunded":      {`{"order_id":"order_x","status":"completed","transaction_state":"Refund Sent"}`, ledger.Refunded, "", ""},
+		"the word, voided":        {`{"order_id":"order_x","status":"completed","transaction_state":"Voided"}`, order.Cancelled, "", ""},
+		"the word, refunded":      {`{"order_id":"order_x","status":"completed","transaction_state":"Refund Sent"}`, order.Refunded, "", ""},
 		"the word, unknown state": {`{"order_id":"order_x","status":"completed","transaction_state":"Under Review"}`, awaiting, "", ""},
 		"an order, not yet paid":  {`{"order_id":"order_x","status":"pending"}`, awaiting, "", ""},
 		"a bare success":          {`{"status":"success"}`, none, "", ""},
@@ -179,7 +180,7 @@ func TestWhereTheAPIDoesNotTell(t *testing.T) {
 				if got.NoEndpoint != test.want.NoEndpoint || got.NoOrder != test.want.NoOrder || (got.Err != nil) != (test.want.Err != nil) {
 					t.Errorf("%+v", got)
 				}
-				if !got.Found || got.Payment.BankID != made.BankID || !got.Payment.KnownAt.Equal(made.KnownAt) {
+				if !got.Found || got.Payment.BankOrderID != made.BankOrderID || !got.Payment.KnownAt.Equal(made.KnownAt) {
 					t.Errorf("it tells %+v", got.Payment)
 				}
 				if got.Err != nil && kind(got.Err) == api.Unknown {
@@ -221,7 +222,7 @@ func TestPaidWhileTheAPIIsAsked(t *testing.T) {
 					pay(t, p, made)
 					return answers(req)
 				})
-				if got := p.status(t, "4925", true); got.Payment.State != ledger.Paid || got.Err == nil && !got.NoEndpoint {
+				if got := p.status(t, "4925", true); got.Payment.State != order.Paid || got.Err == nil && !got.NoEndpoint {
 					t.Errorf("%s, %v", got.Payment.State, got.Err)
 				}
 			})
@@ -242,7 +243,7 @@ func TestAStatusAboutAnotherBankOrder(t *testing.T) {
 			w.says(200, paid)
 			for range 2 {
 				got := p.status(t, "4925", true)
-				if !got.Found || got.Payment.State != ledger.Paid || got.Payment.BankID != "order_test_elsewhere" || got.Payment.Warnings[0].Code != "not_recorded" || got.Others != 0 {
+				if !got.Found || got.Payment.State != order.Paid || got.Payment.BankOrderID != "order_test_elsewhere" || got.Payment.Warnings[0].Code != "not_recorded" || got.Others != 0 {
 					t.Errorf("%+v", got)
 				}
 			}
@@ -256,18 +257,18 @@ func TestAStatusAboutAnotherBankOrder(t *testing.T) {
 			w.answers(0, 0, 0, 0, 0)
 			lost, _ := p.make(t, "4925")
 			w.between(nil)
-			bank, _, err := p.API.CreateOrder(t.Context(), "4925", api.QR, lost.Key) // which is what was made
+			bank, _, err := p.API.CreateOrder(t.Context(), "4925", order.QR, lost.Key) // which is what was made
 			if err != nil {
 				t.Fatal(err)
 			}
 			w.says(200, fmt.Sprintf(`{"order_id":%q,"id":"chrg_1","amount":%s,"currency":"THB","status":"success","transaction_state":"Settled"}`, bank.ID, bank.Amount))
 			got := p.status(t, "4925", true)
-			if got.Payment.State != ledger.Paid || got.Others != 1 {
+			if got.Payment.State != order.Paid || got.Others != 1 {
 				t.Errorf("%+v", got)
 			}
 			w.between(nil)
 			made := p.mustMake(t, Request{OrderID: "4925"})
-			if made.State != ledger.Paid || made.Key != lost.Key {
+			if made.State != order.Paid || made.Key != lost.Key {
 				t.Errorf("once recorded it is %+v", made)
 			}
 		})
@@ -279,11 +280,11 @@ func TestAStatusAboutAnotherBankOrder(t *testing.T) {
 			p := w.start(t, 0)
 			made := p.mustMake(t, Request{OrderID: "4925"})
 			w.says(200, `{"order_id":"order_test_elsewhere","status":"success"}`)
-			if got := p.status(t, "4925", true); got.Payment.BankID != made.BankID || got.Others != 0 {
+			if got := p.status(t, "4925", true); got.Payment.BankOrderID != made.BankOrderID || got.Others != 0 {
 				t.Errorf("unpaid, it tells %+v", got)
 			}
 			w.says(200, paid)
-			if got := p.status(t, "4925", true); got.Payment.State != ledger.Paid || got.Others != 1 {
+			if got := p.status(t, "4925", true); got.Payment.State != order.Paid || got.Others != 1 {
 				t.Errorf("paid, it tells %+v", got)
 			}
 		})
@@ -295,21 +296,21 @@ func TestAStatusAboutAnotherBankOrder(t *testing.T) {
 func TestAStatusThatNamesNoBankOrder(t *testing.T) {
 	t.Parallel()
 	const authorized = `{"charge_id":"chrg_1","status":"success","transaction_state":"Authorized"}`
-	notify := func(t *testing.T, p *process, id string, about ledger.Payment, state string) {
+	notify := func(t *testing.T, p *process, id string, about order.Payment, state string) {
 		t.Helper()
 		_, err := p.Ledger.ApplyCharge(t.Context(), scope, ledger.Charge{
-			ID: id, BankID: about.BankID, Amount: about.Amount, Currency: about.Currency,
-			Status: "success", TransactionState: state, From: ledger.FromWebhook, Checksum: id + state,
+			ID: id, BankOrderID: about.BankOrderID, Amount: about.Amount, Currency: about.Currency,
+			Status: "success", TransactionState: state, From: order.FromWebhook, Checksum: id + state,
 		})
 		if err != nil {
-			t.Errorf("the notification that %s on %s is %s: %v", id, about.BankID, state, err)
+			t.Errorf("the notification that %s on %s is %s: %v", id, about.BankOrderID, state, err)
 		}
 	}
-	states := func(t *testing.T, p *process, want ...ledger.State) {
+	states := func(t *testing.T, p *process, want ...order.State) {
 		t.Helper()
 		for i, s := range p.stored(t, "4925") {
 			if s.State != want[i] || len(s.Warnings) > 0 {
-				t.Errorf("%s is %s, not %s; warnings %v", s.BankID, s.State, want[i], s.Warnings)
+				t.Errorf("%s is %s, not %s; warnings %v", s.BankOrderID, s.State, want[i], s.Warnings)
 			}
 		}
 	}
@@ -326,20 +327,20 @@ func TestAStatusThatNamesNoBankOrder(t *testing.T) {
 		older := p.mustMake(t, Request{OrderID: "4925"})
 		newer := p.mustMake(t, Request{OrderID: "4925", New: true})
 		w.says(200, authorized)
-		if got := p.status(t, "4925", true).Payment; got.State != ledger.Paid || got.BankID != newer.BankID {
-			t.Errorf("the order is %s, by %s", got.State, got.BankID)
+		if got := p.status(t, "4925", true).Payment; got.State != order.Paid || got.BankOrderID != newer.BankOrderID {
+			t.Errorf("the order is %s, by %s", got.State, got.BankOrderID)
 		}
 		notify(t, p, "chrg_1", older, "Authorized")
-		states(t, p, ledger.Awaiting, ledger.Paid)
-		if got := p.status(t, "4925", true).Payment; got.BankID != older.BankID || got.ChargeID != "chrg_1" {
-			t.Errorf("the order is %s, by %s", got.State, got.BankID)
+		states(t, p, order.Awaiting, order.Paid)
+		if got := p.status(t, "4925", true).Payment; got.BankOrderID != older.BankOrderID || got.ChargeID != "chrg_1" {
+			t.Errorf("the order is %s, by %s", got.State, got.BankOrderID)
 		}
-		states(t, p, ledger.Awaiting, ledger.Paid)
+		states(t, p, order.Awaiting, order.Paid)
 		notify(t, p, "chrg_1", older, "Voided")
-		states(t, p, ledger.Awaiting, ledger.Cancelled)
+		states(t, p, order.Awaiting, order.Cancelled)
 		w.says(200, `{"charge_id":"chrg_1","status":"success","transaction_state":"Voided"}`)
 		p.status(t, "4925", true)
-		states(t, p, ledger.Awaiting, ledger.Cancelled)
+		states(t, p, order.Awaiting, order.Cancelled)
 	})
 	inWorld("its id is not a charge's", func(t *testing.T, w *world, p *process) {
 		p.mustMake(t, Request{OrderID: "4925"})
@@ -348,14 +349,14 @@ func TestAStatusThatNamesNoBankOrder(t *testing.T) {
 		w.between(nil)
 		newer := p.mustMake(t, Request{OrderID: "4925", New: true})
 		w.says(200, `{"id":"4925","status":"success","transaction_state":"Authorized"}`)
-		if got := p.status(t, "4925", true).Payment; got.State != ledger.Paid || got.BankID != newer.BankID {
+		if got := p.status(t, "4925", true).Payment; got.State != order.Paid || got.BankOrderID != newer.BankOrderID {
 			t.Errorf("%+v", got)
 		}
 	})
 	inWorld("it names the Villa order instead", func(t *testing.T, w *world, p *process) {
 		made := p.mustMake(t, Request{OrderID: "4925"})
 		w.says(200, `{"order_id":"4925","status":"success","transaction_state":"Authorized"}`)
-		if got := p.status(t, "4925", true).Payment; got.State != ledger.Paid || got.BankID != made.BankID {
+		if got := p.status(t, "4925", true).Payment; got.State != order.Paid || got.BankOrderID != made.BankOrderID {
 			t.Errorf("%+v", got)
 		}
 		w.says(200, `{"order_id":"4926","status":"not_found"}`)
@@ -369,10 +370,10 @@ func TestAStatusThatNamesNoBankOrder(t *testing.T) {
 		p.status(t, "4925", true)
 		p.mustMake(t, Request{OrderID: "4925"})
 		p.status(t, "4925", true)
-		states(t, p, ledger.Awaiting, ledger.Cancelled)
+		states(t, p, order.Awaiting, order.Cancelled)
 		w.says(200, authorized)
 		p.status(t, "4925", true)
-		states(t, p, ledger.Paid, ledger.Cancelled)
+		states(t, p, order.Paid, order.Cancelled)
 	})
 }
 
@@ -384,13 +385,13 @@ func TestAStatusWithAnotherOrdersCharge(t *testing.T) {
 		p := w.start(t, 0)
 		made := p.mustMake(t, Request{OrderID: "4925"})
 		p.mustMake(t, Request{OrderID: "4926"})
-		w.says(200, `{"id":"chrg_1","order_id":"`+made.BankID+`","status":"success","transaction_state":"Authorized"}`)
-		if got := p.status(t, "4925", true); got.Payment.State != ledger.Paid {
+		w.says(200, `{"id":"chrg_1","order_id":"`+made.BankOrderID+`","status":"success","transaction_state":"Authorized"}`)
+		if got := p.status(t, "4925", true); got.Payment.State != order.Paid {
 			t.Errorf("%+v", got)
 		}
 		w.says(200, `{"id":"chrg_1","status":"success","transaction_state":"Authorized"}`)
 		got := p.status(t, "4926", true)
-		if got.Payment.State != ledger.Awaiting || len(got.Payment.Warnings) != 1 || got.Payment.Warnings[0].Code != "status_charge" {
+		if got.Payment.State != order.Awaiting || len(got.Payment.Warnings) != 1 || got.Payment.Warnings[0].Code != "status_charge" {
 			t.Errorf("%+v", got)
 		}
 	})
@@ -410,12 +411,12 @@ func TestAStatusWithAnotherOrdersChargeForAnOrderMadeElsewhere(t *testing.T) {
 				w := newWorld(t, sandbox.Options{})
 				p := w.start(t, 0)
 				w.says(200, `{"id":"chrg_1","order_id":"order_y","status":"success","transaction_state":"Authorized","amount":300.0,"currency":"THB"}`)
-				if got := p.status(t, "4924", true).Payment; got.State != ledger.Paid || got.ChargeID != "chrg_1" {
+				if got := p.status(t, "4924", true).Payment; got.State != order.Paid || got.ChargeID != "chrg_1" {
 					t.Errorf("the first order: %+v", got)
 				}
 				w.says(200, body)
 				got := p.status(t, "4925", true).Payment
-				if got.State != ledger.Awaiting || got.BankState != "" || got.ChargeID != "" || got.PaidBy != "" ||
+				if got.State != order.Awaiting || got.BankState != "" || got.ChargeID != "" || got.PaidBy != "" ||
 					len(got.Warnings) != 2 || got.Warnings[1].Code != "status_charge" {
 					t.Errorf("%+v", got)
 				}
@@ -433,11 +434,11 @@ func TestTheReportedPayment(t *testing.T) {
 		p.StatusPath = ""
 		first := p.mustMake(t, Request{OrderID: "4925"})
 		second := p.mustMake(t, Request{OrderID: "4925", New: true})
-		if got := p.status(t, "4925", true); got.Payment.BankID != second.BankID || got.Others != 1 {
+		if got := p.status(t, "4925", true); got.Payment.BankOrderID != second.BankOrderID || got.Others != 1 {
 			t.Errorf("%+v", got)
 		}
 		pay(t, p, first)
-		if got := p.status(t, "4925", true); got.Payment.BankID != first.BankID || got.Others != 1 {
+		if got := p.status(t, "4925", true); got.Payment.BankOrderID != first.BankOrderID || got.Others != 1 {
 			t.Errorf("%+v", got)
 		}
 	})

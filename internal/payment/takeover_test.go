@@ -9,8 +9,9 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/villapay/villapay/internal/api"
+	"github.com/villapay/villapay/internal/backoff"
 	"github.com/villapay/villapay/internal/ledger"
+	"github.com/villapay/villapay/internal/order"
 	"github.com/villapay/villapay/internal/sandbox"
 )
 
@@ -33,7 +34,7 @@ func TestClockSetBackUnderAClaim(t *testing.T) {
 // mustClaim claims an order as a process that then says and renews nothing.
 func mustClaim(t *testing.T, p *process, orderID string) ledger.Claim {
 	t.Helper()
-	claim, err := p.Ledger.Claim(t.Context(), ledger.ClaimRequest{Scope: scope, Env: "dev", OrderID: orderID, Source: api.QR, Key: p.NewKey()})
+	claim, err := p.Ledger.Claim(t.Context(), ledger.ClaimRequest{Scope: scope, Env: "dev", OrderID: orderID, Source: order.QR, Key: p.NewKey()})
 	if err != nil || claim.Verdict != ledger.Claimed {
 		t.Fatalf("%+v, %v", claim, err)
 	}
@@ -49,7 +50,7 @@ func TestTheFirstDurableAnswerWins(t *testing.T) {
 		w := newWorld(t, sandbox.Options{IgnoreKeys: true})
 		silent, p := w.start(t, 0), w.start(t, 0)
 		claim := mustClaim(t, silent, "4925")
-		lateOrder, requestID, err := silent.API.CreateOrder(t.Context(), "4925", api.QR, claim.Payment.Key)
+		lateOrder, requestID, err := silent.API.CreateOrder(t.Context(), "4925", order.QR, claim.Payment.Key)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -59,7 +60,7 @@ func TestTheFirstDurableAnswerWins(t *testing.T) {
 			t.Errorf("after %s: %+v", took, made)
 		}
 		stored, err := silent.Ledger.RecordOrder(t.Context(), claim, lateOrder, ledger.RecordedAnswer{Attempts: 1, RequestID: requestID})
-		if !errors.Is(err, ledger.ErrClaimLost) || stored.BankID != made.BankID {
+		if !errors.Is(err, ledger.ErrClaimLost) || stored.BankOrderID != made.BankOrderID {
 			t.Errorf("the late answer: %+v, %v", stored, err)
 		}
 		if kinds := p.events(t, made); !slices.Contains(kinds, "late answer") {
@@ -89,14 +90,14 @@ func TestALostClaimGivesTheOthersAnswer(t *testing.T) {
 					if req.Header.Get("User-Agent") == "ahead" {
 						delay = time.Second
 					}
-					if api.Sleep(req.Context(), delay) != nil {
+					if backoff.Sleep(req.Context(), delay) != nil {
 						return nil, req.Context().Err()
 					}
 					return resp, err
 				})
 				ahead.API.UserAgent = "ahead"
 				type outcome struct {
-					p   ledger.Payment
+					p   order.Payment
 					err error
 				}
 				slowly := make(chan outcome, 1)
@@ -107,10 +108,10 @@ func TestALostClaimGivesTheOthersAnswer(t *testing.T) {
 				synctest.Wait()
 				made := ahead.mustMake(t, Request{OrderID: "4925"})
 				got := <-slowly
-				if got.err != nil || got.p.BankID != made.BankID || !got.p.Replayed || got.p.Key != made.Key {
-					t.Errorf("one says %s, the other %+v, %v", made.BankID, got.p, got.err)
+				if got.err != nil || got.p.BankOrderID != made.BankOrderID || !got.p.Replayed || got.p.Key != made.Key {
+					t.Errorf("one says %s, the other %+v, %v", made.BankOrderID, got.p, got.err)
 				}
-				if stored := slow.stored(t, "4925"); len(stored) != 1 || stored[0].BankID != made.BankID {
+				if stored := slow.stored(t, "4925"); len(stored) != 1 || stored[0].BankOrderID != made.BankOrderID {
 					t.Errorf("stored: %+v", stored)
 				}
 			})
@@ -133,7 +134,7 @@ func TestAReplacedClaimGivesTheNewerOrder(t *testing.T) {
 			return resp, err
 		})
 		ahead.API.UserAgent = "ahead"
-		got := make(chan ledger.Payment, 1)
+		got := make(chan order.Payment, 1)
 		go func() {
 			p, err := slow.make(t, "4925")
 			if err != nil {
@@ -144,8 +145,8 @@ func TestAReplacedClaimGivesTheNewerOrder(t *testing.T) {
 		synctest.Wait()
 		newer := ahead.mustMake(t, Request{OrderID: "4925", New: true})
 		close(opened)
-		if p := <-got; p.BankID != newer.BankID || p.ReplacedBy != "" || !p.Replayed {
-			t.Errorf("it shows %+v, the newer one is %s", p, newer.BankID)
+		if p := <-got; p.BankOrderID != newer.BankOrderID || p.ReplacedBy != "" || !p.Replayed {
+			t.Errorf("it shows %+v, the newer one is %s", p, newer.BankOrderID)
 		}
 		w.counts(t, "4925", 2, 2)
 	})
@@ -175,9 +176,9 @@ func TestWaitingForAnotherProcessEnds(t *testing.T) {
 				ctx, cancel := end(t.Context(), p)
 				defer cancel()
 				start := time.Now()
-				made, err := p.Make(ctx, Request{OrderID: "4925", Source: api.QR})
+				made, err := p.Make(ctx, Request{OrderID: "4925", Source: order.QR})
 				var busy *BusyError
-				if took := time.Since(start); !errors.As(err, &busy) || took != 5*time.Second || made.State != ledger.Sending {
+				if took := time.Since(start); !errors.As(err, &busy) || took != 5*time.Second || made.State != order.Sending {
 					t.Errorf("after %s: %+v, %v", took, made, err)
 				}
 				w.counts(t, "4925", 0, 0)

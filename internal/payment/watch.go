@@ -6,59 +6,42 @@ import (
 	"sync"
 	"time"
 
-	"github.com/villapay/villapay/internal/api"
-	"github.com/villapay/villapay/internal/ledger"
+	"github.com/villapay/villapay/internal/backoff"
+	"github.com/villapay/villapay/internal/order"
 )
 
-// The pace of watching: the ledger is looked at often, since that costs nothing
-// and a webhook listener may write to it; the API politely.
+// The pace of watching: the ledger is read often, since that costs nothing and a
+// webhook listener may write to it; the API politely.
 const (
-	lookEvery = 500 * time.Millisecond
+	readEvery = 500 * time.Millisecond
 	firstPoll = time.Second
 	lastPoll  = 15 * time.Second
 	lastWord  = 30 * time.Second // how long an expired order waits for what the API says of it then
 )
 
-// Open picks the payment of an order that matters to who wants to pay it: the
-// paid one if any, else the one whose code may be shown, else the newest. An
-// attempt of another source that came to nothing hides no code that can be paid.
-func Open(payments []ledger.Payment) (ledger.Payment, bool) {
-	chosen, found := Chosen(payments)
-	if chosen.State == ledger.Paid {
-		return chosen, found
-	}
-	for _, p := range payments {
-		if p.State == ledger.Awaiting && p.ReplacedBy == "" {
-			return p, true
-		}
-	}
-	return chosen, found
-}
-
 // Watch reports on an order as soon as anything is known of it, and whenever
-// something about it changes, until that is settled or ctx ends. Asking the API
-// holds nothing up. But where the order is settled from the start, the API may
-// know better: it is asked once before that is final.
+// something about it changes, until its state is final or ctx ends. Asking the API
+// holds nothing up. But if the state is final from the start, the API may know
+// better: it is asked once before that counts.
 //
-// own is the payment that a payer is being shown. It is what is told of, also
-// where no ledger remembers it, until any payment of the order is paid; it is
-// settled too when --new has replaced it. Without it (the zero Payment) the one
-// is told of that Open picks.
-func (s *Service) Watch(ctx context.Context, orderID string, own ledger.Payment, each func(Report) error) (Report, error) {
+// own is the payment that a payer is being shown. It is followed until any payment
+// of the order is paid; it is final too when --new has replaced it. Without it
+// (the zero Payment), the one is followed that order.Open picks.
+func (s *Service) Watch(ctx context.Context, orderID string, own order.Payment, each func(Report) error) (Report, error) {
 	ctx, stop := context.WithCancel(ctx)
-	var asking sync.WaitGroup
-	defer asking.Wait() // it records what it hears, so it must not outlive the ledger
+	var polling sync.WaitGroup
+	defer polling.Wait() // it records what it hears, so it must not outlive the ledger
 	defer stop()
-	answers := make(chan heard)
-	said := heard{Report: Report{OrderID: orderID, NoEndpoint: s.StatusPath == ""}}
-	asked := said.NoEndpoint
+	answers := make(chan polled)
+	heard := polled{Asked: Asked{NoEndpoint: !s.CanAsk()}}
+	asked := heard.NoEndpoint
 	if !asked {
-		asking.Go(func() { s.poll(ctx, orderID, own, answers) })
+		polling.Go(func() { s.poll(ctx, orderID, answers) })
 	}
 	var last Report
-	old := false // settled from the start
+	finalFromStart := false
 	for first := true; ; first = false {
-		report, err := s.look(ctx, own, said)
+		report, err := s.read(ctx, orderID, own, heard)
 		if err != nil {
 			return last, err
 		}
@@ -68,95 +51,65 @@ func (s *Service) Watch(ctx context.Context, orderID string, own ledger.Payment,
 			}
 		}
 		last = report
-		settled := s.settled(report, own)
-		if p := report.Payment; p.State == ledger.Expired && !said.NoEndpoint && said.begun.Before(p.ExpiresAt) && s.Now().Before(p.ExpiresAt.Add(lastWord)) {
-			settled = false // it may have been paid at the last moment
+		final := report.Payment.State.Final() || own.Key != "" && report.Payment.ReplacedBy != ""
+		if p := report.Payment; p.State == order.Expired && (!heard.NoEndpoint || s.Bank != nil) && heard.begun.Before(p.ExpiresAt) && s.Now().Before(p.ExpiresAt.Add(lastWord)) {
+			final = false // it may have been paid at the last moment
 		}
-		old = old || first && settled
-		if asked && !report.Found || settled && (asked || !old) {
+		if p := report.Payment; heard.NoEndpoint && s.Bank == nil && p.ExpiresAt.IsZero() && s.Ledger.Kind() == "none" {
+			final = true // nobody can say what becomes of it
+		}
+		finalFromStart = finalFromStart || first && final
+		if asked && !report.Found || final && (asked || !finalFromStart) {
 			return report, nil
 		}
 		select {
-		case said = <-answers:
+		case heard = <-answers:
 			asked = true
-			if said.failed != nil {
-				return report, said.failed
+			if heard.failed != nil {
+				return report, heard.failed
 			}
-		case <-time.After(lookEvery):
+		case <-time.After(readEvery):
 		case <-ctx.Done():
 			return report, ctx.Err()
 		}
 	}
 }
 
-// heard is what the API had to say.
-type heard struct {
-	begun      time.Time        // when it was asked
-	Report                      // its NoEndpoint, NoOrder, OnlyWord and Err
-	unrecorded []ledger.Payment // what it told of that no ledger keeps
-	failed     error            // to record it
+// polled is what came of asking the API once.
+type polled struct {
+	Asked
+	begun  time.Time
+	failed error // to record the answer
 }
 
 // poll asks the API again and again, until ctx ends or there is nobody to ask.
-func (s *Service) poll(ctx context.Context, orderID string, own ledger.Payment, answers chan<- heard) {
-	var unrecorded []ledger.Payment
+func (s *Service) poll(ctx context.Context, orderID string, answers chan<- polled) {
 	for gap := firstPoll; ; gap = min(gap*3/2, lastPoll) {
-		begun, report := s.Now(), Report{OrderID: orderID}
-		known, err := s.askStatus(ctx, orderID, own, &report)
-		if ctx.Err() != nil {
-			return
-		}
-		if report.Err == nil {
-			unrecorded = slices.DeleteFunc(known, func(p ledger.Payment) bool { return p.ID != 0 })
-		}
+		begun := s.Now()
+		asked, err := s.ask(ctx, orderID)
 		select {
-		case answers <- heard{begun, report, unrecorded, err}:
+		case answers <- polled{asked, begun, err}:
 		case <-ctx.Done():
 			return
 		}
-		if err != nil || report.NoEndpoint || api.Sleep(ctx, min(api.Jitter(gap), lastPoll)) != nil {
+		if err != nil || asked.NoEndpoint && s.Bank == nil || backoff.Sleep(ctx, min(backoff.Jitter(gap), lastPoll)) != nil {
 			return
 		}
 	}
 }
 
-// look tells what is known now: the ledger says it, and the API said it last.
-func (s *Service) look(ctx context.Context, own ledger.Payment, said heard) (Report, error) {
-	report := said.Report
-	known, err := s.payments(ctx, report.OrderID)
-	if err != nil {
-		return report, err
+// read reports what is known now: the ledger says it, and how asking went last.
+func (s *Service) read(ctx context.Context, orderID string, own order.Payment, heard polled) (Report, error) {
+	known, err := s.payments(ctx, orderID)
+	report := Report{OrderID: orderID, Asked: heard.Asked, Others: max(0, len(known)-1)}
+	report.Payment, report.Found = order.Open(known, s.Now())
+	if own.Key != "" && report.Payment.State != order.Paid {
+		if i := slices.IndexFunc(known, func(p order.Payment) bool { return p.Key == own.Key }); i >= 0 {
+			own = known[i]
+		}
+		report.Payment, report.Found = own, true
 	}
-	if elsewhere, _ := Chosen(said.unrecorded); len(known) == 0 || elsewhere.State == ledger.Paid {
-		known = slices.Concat(said.unrecorded, known)
-	}
-	report.Payment, report.Found = followed(known, own)
-	report.Others = max(0, len(known)-1)
-	if p := &report.Payment; p.Lapsed(s.Now()) {
-		p.State = ledger.Expired // a ledger would say so
-	}
-	return report, nil
-}
-
-// followed picks the payment that watching tells of.
-func followed(known []ledger.Payment, own ledger.Payment) (ledger.Payment, bool) {
-	if own.Key == "" {
-		return Open(known)
-	}
-	if chosen, _ := Chosen(known); chosen.State == ledger.Paid {
-		return chosen, true
-	}
-	if i := slices.IndexFunc(known, func(p ledger.Payment) bool { return p.Key == own.Key }); i >= 0 {
-		own = known[i]
-	}
-	return own, true
-}
-
-// settled tells whether there is nothing to wait for: not in the course of a
-// payment that goes well, or because nobody is there who could tell of it.
-func (s *Service) settled(r Report, own ledger.Payment) bool {
-	return r.Payment.State.Settled() || own.Key != "" && r.Payment.ReplacedBy != "" ||
-		s.Ledger == nil && r.NoEndpoint && r.Payment.ExpiresAt.IsZero()
+	return report, err
 }
 
 func changed(before, after Report) bool {

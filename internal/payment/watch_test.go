@@ -12,7 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/villapay/villapay/internal/api"
-	"github.com/villapay/villapay/internal/ledger"
+	"github.com/villapay/villapay/internal/order"
 	"github.com/villapay/villapay/internal/sandbox"
 )
 
@@ -30,18 +30,18 @@ func TestWatch(t *testing.T) {
 			return next.RoundTrip(req)
 		})
 		time.AfterFunc(5*time.Minute+100*time.Millisecond, func() { pay(t, p, made) })
-		var told []ledger.State
+		var told []order.State
 		report, err := p.Watch(t.Context(), "4925", made, func(r Report) error {
 			told = append(told, r.Payment.State)
 			return nil
 		})
-		if err != nil || report.Payment.State != ledger.Paid {
+		if err != nil || report.Payment.State != order.Paid {
 			t.Errorf("%+v, %v", report, err)
 		}
 		if took := time.Since(start); took > 5*time.Minute+time.Second {
 			t.Errorf("a charge that a webhook brings is seen after %s", took)
 		}
-		if diff := cmp.Diff([]ledger.State{ledger.Awaiting, ledger.Paid}, told); diff != "" {
+		if diff := cmp.Diff([]order.State{order.Awaiting, order.Paid}, told); diff != "" {
 			t.Error(diff)
 		}
 		gap := func(i int) time.Duration { return polls[i] - polls[i-1] }
@@ -68,11 +68,11 @@ func TestWatchingAPaymentOfTheLastMoment(t *testing.T) {
 				return next.RoundTrip(req)
 			}
 			gotConn(req)
-			body := fmt.Sprintf(`{"id":"chrg_1","order_id":%q,"status":"success","transaction_state":"Authorized","amount":%s,"currency":"THB"}`, made.BankID, made.Amount)
+			body := fmt.Sprintf(`{"id":"chrg_1","order_id":%q,"status":"success","transaction_state":"Authorized","amount":%s,"currency":"THB"}`, made.BankOrderID, made.Amount)
 			return &http.Response{StatusCode: 200, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(body)), Request: req}, nil
 		})
 		report, err := p.Watch(t.Context(), "4925", made, func(Report) error { return nil })
-		if err != nil || report.Payment.State != ledger.Paid {
+		if err != nil || report.Payment.State != order.Paid {
 			t.Errorf("%+v, %v", report.Payment.State, err)
 		}
 	})
@@ -86,8 +86,8 @@ func TestWatchEnds(t *testing.T) {
 			p := newWorld(t, sandbox.Options{}).start(t, 0)
 			p.mustMake(t, Request{OrderID: "4925"})
 			start := time.Now()
-			report, err := p.Watch(t.Context(), "4925", ledger.Payment{}, func(Report) error { return nil })
-			if took := time.Since(start); err != nil || report.Payment.State != ledger.Expired || took < time.Hour || took > time.Hour+lastPoll+time.Second {
+			report, err := p.Watch(t.Context(), "4925", order.Payment{}, func(Report) error { return nil })
+			if took := time.Since(start); err != nil || report.Payment.State != order.Expired || took < time.Hour || took > time.Hour+lastPoll+time.Second {
 				t.Errorf("after %s: %+v, %v", took, report, err)
 			}
 		})
@@ -96,7 +96,7 @@ func TestWatchEnds(t *testing.T) {
 		t.Parallel()
 		synctest.Test(t, func(t *testing.T) {
 			p := newWorld(t, sandbox.Options{}).start(t, 0)
-			report, err := p.Watch(t.Context(), "4925", ledger.Payment{}, func(Report) error { return nil })
+			report, err := p.Watch(t.Context(), "4925", order.Payment{}, func(Report) error { return nil })
 			if err != nil || report.Found {
 				t.Errorf("%+v, %v", report, err)
 			}
@@ -108,8 +108,8 @@ func TestWatchEnds(t *testing.T) {
 			p := newWorld(t, sandbox.Options{}).start(t, 0)
 			_, _ = p.make(t, "refused-amount")
 			start := time.Now()
-			report, err := p.Watch(t.Context(), "refused-amount", ledger.Payment{}, func(Report) error { return nil })
-			if err != nil || report.Payment.State != ledger.Rejected || time.Since(start) != 0 {
+			report, err := p.Watch(t.Context(), "refused-amount", order.Payment{}, func(Report) error { return nil })
+			if err != nil || report.Payment.State != order.Rejected || time.Since(start) != 0 {
 				t.Errorf("%+v, %v", report, err)
 			}
 		})
@@ -125,8 +125,8 @@ func TestWatchEnds(t *testing.T) {
 			ctx, cancel := contextFor(t, time.Minute)
 			defer cancel()
 			start := time.Now()
-			report, err := p.Watch(ctx, "4925", ledger.Payment{}, func(Report) error { return nil })
-			if err == nil || report.Payment.State != ledger.Awaiting || report.Err != nil || time.Since(start) != time.Minute {
+			report, err := p.Watch(ctx, "4925", order.Payment{}, func(Report) error { return nil })
+			if err == nil || report.Payment.State != order.Awaiting || report.Err != nil || time.Since(start) != time.Minute {
 				t.Errorf("after %s: %+v, %v", time.Since(start), report, err)
 			}
 		})
@@ -146,7 +146,7 @@ func TestWatchingAnAPIThatFails(t *testing.T) {
 		ctx, cancel := contextFor(t, 10*time.Minute)
 		defer cancel()
 		var told []bool
-		_, _ = p.Watch(ctx, "4925", ledger.Payment{}, func(r Report) error {
+		_, _ = p.Watch(ctx, "4925", order.Payment{}, func(r Report) error {
 			told = append(told, r.Err != nil)
 			return nil
 		})
@@ -165,8 +165,8 @@ func TestWatchingAnAPIThatFails(t *testing.T) {
 			resp.Body = io.NopCloser(strings.NewReader(`{"message":"Missing Authentication Token"}`))
 			return resp, err
 		})
-		report, err := p.Watch(t.Context(), "4925", ledger.Payment{}, func(Report) error { return nil })
-		if err != nil || asked != 1 || !report.NoEndpoint || report.Payment.State != ledger.Expired {
+		report, err := p.Watch(t.Context(), "4925", order.Payment{}, func(Report) error { return nil })
+		if err != nil || asked != 1 || !report.NoEndpoint || report.Payment.State != order.Expired {
 			t.Errorf("asked %d times, %+v, %v", asked, report, err)
 		}
 	})
@@ -179,11 +179,11 @@ func TestWatchingAnAPIThatHangs(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		paid  time.Duration // when it is; 0 = never
-		state ledger.State
+		state order.State
 		after time.Duration
 	}{
-		"paid":    {paid: 10 * time.Second, state: ledger.Paid, after: 10 * time.Second},
-		"expired": {state: ledger.Expired, after: time.Hour + lastWord},
+		"paid":    {paid: 10 * time.Second, state: order.Paid, after: 10 * time.Second},
+		"expired": {state: order.Expired, after: time.Hour + lastWord},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -197,7 +197,7 @@ func TestWatchingAnAPIThatHangs(t *testing.T) {
 					time.AfterFunc(test.paid-100*time.Millisecond, func() { pay(t, p, made) })
 				}
 				start := time.Now()
-				var told []ledger.State
+				var told []order.State
 				report, err := p.Watch(t.Context(), "4925", made, func(r Report) error {
 					if told = append(told, r.Payment.State); len(told) == 1 && time.Since(start) != 0 {
 						t.Errorf("first told after %s", time.Since(start))
@@ -207,7 +207,7 @@ func TestWatchingAnAPIThatHangs(t *testing.T) {
 				if took := time.Since(start); err != nil || report.Payment.State != test.state || took < test.after-lookEvery || took > test.after+lookEvery {
 					t.Errorf("ended after %s: %s, %v", took, report.Payment.State, err)
 				}
-				if diff := cmp.Diff([]ledger.State{ledger.Awaiting, test.state}, told); diff != "" {
+				if diff := cmp.Diff([]order.State{order.Awaiting, test.state}, told); diff != "" {
 					t.Error(diff)
 				}
 			})
@@ -220,10 +220,10 @@ func TestWatchingWhatIsSettledAlready(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		body string
-		want ledger.State
+		want order.State
 	}{
-		"paid after all": {`{"id":"chrg_1","status":"success","transaction_state":"Authorized"}`, ledger.Paid},
-		"expired it is":  {`{"status":"pending"}`, ledger.Expired},
+		"paid after all": {`{"id":"chrg_1","status":"success","transaction_state":"Authorized"}`, order.Paid},
+		"expired it is":  {`{"status":"pending"}`, order.Expired},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -234,7 +234,7 @@ func TestWatchingWhatIsSettledAlready(t *testing.T) {
 				time.Sleep(time.Hour)
 				w.says(200, test.body)
 				start := time.Now()
-				report, err := p.Watch(t.Context(), "4925", ledger.Payment{}, func(Report) error { return nil })
+				report, err := p.Watch(t.Context(), "4925", order.Payment{}, func(Report) error { return nil })
 				if took := time.Since(start); err != nil || report.Payment.State != test.want || took > time.Second {
 					t.Errorf("after %s: %s, %v", took, report.Payment.State, err)
 				}
@@ -248,28 +248,28 @@ func TestWatchingWhatIsSettledAlready(t *testing.T) {
 // pays the order.
 func TestWatchingOneOfSeveral(t *testing.T) {
 	t.Parallel()
-	const awaiting, paid = ledger.Awaiting, ledger.Paid
-	wechat := Request{OrderID: "4925", Source: api.WeChat}
+	const awaiting, paid = order.Awaiting, order.Paid
+	wechat := Request{OrderID: "4925", Source: order.WeChat}
 	for name, test := range map[string]struct {
-		happens func(t *testing.T, w *world, other *process, own ledger.Payment)
+		happens func(t *testing.T, w *world, other *process, own order.Payment)
 		want    []string // what is told; the last is how it ends
 	}{
-		"another source is refused": {func(t *testing.T, w *world, other *process, own ledger.Payment) {
+		"another source is refused": {func(t *testing.T, w *world, other *process, own order.Payment) {
 			w.answers(400)
 			_, _ = other.Make(t.Context(), wechat)
 			time.AfterFunc(time.Minute, func() { pay(t, other, own) })
 		}, []string{"qr awaiting", "qr paid"}},
-		"another source is open": {func(t *testing.T, _ *world, other *process, own ledger.Payment) {
+		"another source is open": {func(t *testing.T, _ *world, other *process, own order.Payment) {
 			other.mustMake(t, wechat)
 			time.AfterFunc(time.Minute, func() { pay(t, other, own) })
 		}, []string{"qr awaiting", "qr paid"}},
-		"another source is paid": {func(t *testing.T, _ *world, other *process, _ ledger.Payment) {
+		"another source is paid": {func(t *testing.T, _ *world, other *process, _ order.Payment) {
 			pay(t, other, other.mustMake(t, wechat))
 		}, []string{"qr awaiting", "wechat paid"}},
-		"it is replaced": {func(t *testing.T, _ *world, other *process, _ ledger.Payment) {
+		"it is replaced": {func(t *testing.T, _ *world, other *process, _ order.Payment) {
 			other.mustMake(t, Request{OrderID: "4925", New: true})
 		}, []string{"qr awaiting", "qr awaiting replaced"}},
-		"it is replaced, and paid all the same": {func(t *testing.T, _ *world, other *process, own ledger.Payment) {
+		"it is replaced, and paid all the same": {func(t *testing.T, _ *world, other *process, own order.Payment) {
 			other.mustMake(t, Request{OrderID: "4925", New: true})
 			pay(t, other, own)
 		}, []string{"qr awaiting", "qr paid"}},
@@ -304,10 +304,10 @@ func TestWatchingOneOfSeveral(t *testing.T) {
 			p := w.start(t, 0)
 			own := p.mustMake(t, Request{OrderID: "4925"})
 			w.answers(400)
-			if _, err := p.Make(t.Context(), wechat); kind(err) != api.Refused {
+			if _, err := p.Make(t.Context(), wechat); kind(err) != api.Rejected {
 				t.Fatal(err)
 			}
-			report, err := p.Watch(t.Context(), "4925", ledger.Payment{}, func(r Report) error {
+			report, err := p.Watch(t.Context(), "4925", order.Payment{}, func(r Report) error {
 				if r.Payment.State == awaiting {
 					pay(t, p, own)
 				}
@@ -327,24 +327,24 @@ func TestWatchingOneOfSeveral(t *testing.T) {
 // the status endpoint says or fails to say.
 func TestWatchWithoutALedger(t *testing.T) {
 	t.Parallel()
-	const awaiting, paid, expired = ledger.Awaiting, ledger.Paid, ledger.Expired
+	const awaiting, paid, expired = order.Awaiting, order.Paid, order.Expired
 	for name, test := range map[string]struct {
 		order   string
 		status  int // 0: no endpoint is configured
 		body    string
-		want    []ledger.State
+		want    []order.State
 		warning string
 	}{
-		"the endpoint is down":       {order: "4925", status: 503, want: []ledger.State{awaiting, awaiting, expired}}, // the second tells why
-		"there is none":              {order: "4925", status: 403, body: `{"message":"Missing Authentication Token"}`, want: []ledger.State{awaiting, awaiting, expired}},
-		"it does not know the order": {order: "4925", status: 404, body: `{"error":{"code":"order_not_found"}}`, want: []ledger.State{awaiting, expired}},
-		"it tells of a payment":      {order: "4925", status: 200, body: `{"id":"chrg_1","status":"success","transaction_state":"Authorized"}`, want: []ledger.State{awaiting, paid}},
-		"it says success":            {order: "4925", status: 200, body: `{"status":"success"}`, want: []ledger.State{awaiting, expired}},
-		"it was paid in part":        {order: "4925", status: 200, body: `{"id":"chrg_1","status":"success","transaction_state":"Authorized","amount":3.0}`, want: []ledger.State{awaiting, awaiting, expired}, warning: "charge_amount"},
-		"another order was paid":     {order: "4925", status: 200, body: `{"order_id":"order_test_elsewhere","status":"success","transaction_state":"Settled"}`, want: []ledger.State{awaiting, paid}},
-		"another order awaits too":   {order: "4925", status: 200, body: `{"order_id":"order_test_elsewhere","status":"success"}`, want: []ledger.State{awaiting, expired}},
-		"nobody can ever tell":       {order: "no-expiry", want: []ledger.State{awaiting}},
-		"a late endpoint, no expiry": {order: "no-expiry", status: 200, body: `{"transaction_state":"Settled"}`, want: []ledger.State{awaiting, paid}},
+		"the endpoint is down":       {order: "4925", status: 503, want: []order.State{awaiting, awaiting, expired}}, // the second tells why
+		"there is none":              {order: "4925", status: 403, body: `{"message":"Missing Authentication Token"}`, want: []order.State{awaiting, awaiting, expired}},
+		"it does not know the order": {order: "4925", status: 404, body: `{"error":{"code":"order_not_found"}}`, want: []order.State{awaiting, expired}},
+		"it tells of a payment":      {order: "4925", status: 200, body: `{"id":"chrg_1","status":"success","transaction_state":"Authorized"}`, want: []order.State{awaiting, paid}},
+		"it says success":            {order: "4925", status: 200, body: `{"status":"success"}`, want: []order.State{awaiting, expired}},
+		"it was paid in part":        {order: "4925", status: 200, body: `{"id":"chrg_1","status":"success","transaction_state":"Authorized","amount":3.0}`, want: []order.State{awaiting, awaiting, expired}, warning: "charge_amount"},
+		"another order was paid":     {order: "4925", status: 200, body: `{"order_id":"order_test_elsewhere","status":"success","transaction_state":"Settled"}`, want: []order.State{awaiting, paid}},
+		"another order awaits too":   {order: "4925", status: 200, body: `{"order_id":"order_test_elsewhere","status":"success"}`, want: []order.State{awaiting, expired}},
+		"nobody can ever tell":       {order: "no-expiry", want: []order.State{awaiting}},
+		"a late endpoint, no expiry": {order: "no-expiry", status: 200, body: `{"transaction_state":"Settled"}`, want: []order.State{awaiting, paid}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -357,7 +357,7 @@ func TestWatchWithoutALedger(t *testing.T) {
 				}
 				made := p.mustMake(t, Request{OrderID: test.order})
 				w.says(test.status, test.body)
-				var told []ledger.State
+				var told []order.State
 				report, err := p.Watch(t.Context(), made.OrderID, made, func(r Report) error {
 					told = append(told, r.Payment.State)
 					return nil

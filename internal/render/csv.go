@@ -5,7 +5,7 @@ import (
 	"io"
 	"strings"
 
-	"github.com/villapay/villapay/internal/ledger"
+	"github.com/villapay/villapay/internal/order"
 )
 
 // CSV writes payments as RFC 4180 has it: a header, CRLF line ends, quotes
@@ -31,13 +31,13 @@ func csvColumns() []string {
 
 // Row writes one payment and passes it on at once, for a reader at the other
 // end of a pipe.
-func (c *CSV) Row(p ledger.Payment) error {
-	var failure ledger.Failure
-	if f := failureOf(p); f != nil {
-		failure = *f
+func (c *CSV) Row(p order.Payment) error {
+	var failure order.Failure
+	if p.Error != nil {
+		failure = *p.Error
 	}
 	row := []string{
-		p.OrderID, string(p.Source), string(p.State), p.BankID, "", p.Currency,
+		p.OrderID, string(p.Source), string(p.State), p.BankOrderID, "", p.Currency,
 		"", "", p.Env, failure.Code, failure.Message,
 	}
 	for i, text := range row {

@@ -13,7 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"go.yaml.in/yaml/v3"
 
-	"github.com/villapay/villapay/internal/ledger"
+	"github.com/villapay/villapay/internal/order"
 )
 
 func TestJSON(t *testing.T) {
@@ -238,9 +238,9 @@ func TestCSV(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	payments := append(gallery(t)[:5], ledger.Payment{
-		OrderID: "1", Currency: "@SUM(1)", BankID: `=HYPERLINK("http://x")`, Amount: sum(t, "-5.00"),
-		Error: &ledger.Failure{Code: " +1", Message: "a,\"b\"\r\n=c"},
+	payments := append(gallery(t)[:5], order.Payment{
+		OrderID: "1", Currency: "@SUM(1)", BankOrderID: `=HYPERLINK("http://x")`, Amount: sum(t, "-5.00"),
+		Error: &order.Failure{Code: " +1", Message: "a,\"b\"\r\n=c"},
 	})
 	for _, p := range payments {
 		if err := c.Row(p); err != nil {

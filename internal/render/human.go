@@ -5,7 +5,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/villapay/villapay/internal/api"
+	"github.com/villapay/villapay/internal/order"
 )
 
 // glue is a blank at which a table does not break a line: "2 minutes ago" and a
@@ -19,7 +19,7 @@ const exact = "2006-01-02 15:04:05" + glue + "-07"
 // Stamp is how a time stands in JSON, YAML and CSV: RFC 3339 with milliseconds,
 // in Bangkok's zone.
 func Stamp(t time.Time) string {
-	return t.In(api.Bangkok).Format("2006-01-02T15:04:05.000-07:00")
+	return t.In(order.Bangkok).Format("2006-01-02T15:04:05.000-07:00")
 }
 
 // Ago says how long before now t was: "just now", "42 seconds ago", "2 minutes
@@ -74,7 +74,7 @@ func (s Screen) when(t time.Time, full bool) string {
 	if t.IsZero() {
 		return ""
 	}
-	text := t.In(api.Bangkok).Format(exact)
+	text := t.In(order.Bangkok).Format(exact)
 	if !s.Now.IsZero() {
 		text += ", " + strings.ReplaceAll(In(s.Now, t), " ", glue)
 	}
@@ -90,7 +90,7 @@ func (s Screen) local(t time.Time) string {
 	if s.Local == nil {
 		return ""
 	}
-	there, here := t.In(api.Bangkok), t.In(s.Local)
+	there, here := t.In(order.Bangkok), t.In(s.Local)
 	if _, offset := here.Zone(); offset == 7*60*60 {
 		return ""
 	}
@@ -103,7 +103,7 @@ func (s Screen) local(t time.Time) string {
 
 // Money writes an amount for people: "THB 300.00". Amounts with more than two
 // decimals keep them; "" where none is known.
-func Money(a api.Amount, currency string) string {
+func Money(a order.Amount, currency string) string {
 	if !a.Known() {
 		return ""
 	}

@@ -5,12 +5,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/villapay/villapay/internal/api"
+	"github.com/villapay/villapay/internal/order"
 )
 
 func TestAgoAndIn(t *testing.T) {
 	t.Parallel()
-	now := time.Date(2025, 5, 30, 20, 0, 0, 0, api.Bangkok)
+	now := time.Date(2025, 5, 30, 20, 0, 0, 0, order.Bangkok)
 	for _, c := range []struct {
 		from time.Duration // t - now
 		ago  string
@@ -83,12 +83,12 @@ func TestMoney(t *testing.T) {
 	}
 }
 
-func sum(t *testing.T, text string) api.Amount {
+func sum(t *testing.T, text string) order.Amount {
 	t.Helper()
 	if text == "" {
-		return api.Amount{}
+		return order.Amount{}
 	}
-	amount, err := api.ParseAmount(text)
+	amount, err := order.ParseAmount(text)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/villapay/villapay/internal/ledger"
+	"github.com/villapay/villapay/internal/order"
 )
 
 // ownKey is the one key of the payment object that is the tool's, not the API's.
@@ -16,26 +17,27 @@ const ownKey = "villapay"
 // ownFields are what stands under the payment object's villapay key, in this
 // order. Names and order are a promise to scripts; a test freezes them.
 type ownFields struct {
-	OrderID        string           `json:"orderid"`
-	Env            string           `json:"env"`
-	Source         string           `json:"source"`
-	State          ledger.State     `json:"state"`
-	CreatedAt      *string          `json:"created_at"`
-	ExpiresAt      *string          `json:"expires_at"`
-	IdempotencyKey *string          `json:"idempotency_key"`
-	Replayed       bool             `json:"replayed"`
-	Attempts       int              `json:"attempts"`
-	RequestID      *string          `json:"request_id"`
-	KnownAt        *string          `json:"known_at"`
-	KnownFrom      *string          `json:"known_from"`
-	BankState      *string          `json:"bank_state"`
-	ChargeID       *string          `json:"charge_id"`
-	PaidAt         *string          `json:"paid_at"`
-	PaidBy         *string          `json:"paid_by"`
-	ReplacedBy     *string          `json:"replaced_by"`
-	Warnings       []ledger.Warning `json:"warnings"`
-	Error          *ledger.Failure  `json:"error"`
-	Events         *[]ownEvent      `json:"events,omitempty"`
+	OrderID        string          `json:"orderid"`
+	Env            string          `json:"env"`
+	Source         string          `json:"source"`
+	State          order.State     `json:"state"`
+	CreatedAt      *string         `json:"created_at"`
+	ExpiresAt      *string         `json:"expires_at"`
+	IdempotencyKey *string         `json:"idempotency_key"`
+	Replayed       bool            `json:"replayed"`
+	Attempts       int             `json:"attempts"`
+	RequestID      *string         `json:"request_id"`
+	KnownAt        *string         `json:"known_at"`
+	KnownFrom      *string         `json:"known_from"`
+	BankState      *string         `json:"bank_state"`
+	ChargeID       *string         `json:"charge_id"`
+	PaidAt         *string         `json:"paid_at"`
+	PaidAtFrom     *string         `json:"paid_at_from"`
+	PaidBy         *string         `json:"paid_by"`
+	ReplacedBy     *string         `json:"replaced_by"`
+	Warnings       []order.Warning `json:"warnings"`
+	Error          *order.Failure  `json:"error"`
+	Events         *[]ownEvent     `json:"events,omitempty"`
 }
 
 type ownEvent struct {
@@ -52,13 +54,13 @@ type ownEvent struct {
 // "villapay", null where it does not. Without an order only "villapay" stands.
 // A field of that name in the order itself gives way. Times are [Stamp]s.
 // Control and invisible characters are JSON-escaped.
-func PaymentJSON(p ledger.Payment) ([]byte, error) {
+func PaymentJSON(p order.Payment) ([]byte, error) {
 	return object(p, nil)
 }
 
 // PaymentEventsJSON is [PaymentJSON] with the payment's history as the last
 // field of "villapay": [] where there is none.
-func PaymentEventsJSON(p ledger.Payment, events []ledger.Event) ([]byte, error) {
+func PaymentEventsJSON(p order.Payment, events []ledger.Event) ([]byte, error) {
 	list := make([]ownEvent, 0, len(events))
 	for _, e := range events {
 		list = append(list, ownEvent{
@@ -69,7 +71,7 @@ func PaymentEventsJSON(p ledger.Payment, events []ledger.Event) ([]byte, error) 
 	return object(p, &list)
 }
 
-func object(p ledger.Payment, events *[]ownEvent) ([]byte, error) {
+func object(p order.Payment, events *[]ownEvent) ([]byte, error) {
 	own, err := marshal(own(p, events))
 	if err != nil {
 		return nil, fmt.Errorf("show payment of order %s: %w", Visible(p.OrderID), err)
@@ -126,10 +128,10 @@ func writeAll(out *bytes.Buffer, order json.RawMessage) error {
 	return nil
 }
 
-func own(p ledger.Payment, events *[]ownEvent) ownFields {
+func own(p order.Payment, events *[]ownEvent) ownFields {
 	warnings := p.Warnings
 	if warnings == nil {
-		warnings = []ledger.Warning{}
+		warnings = []order.Warning{}
 	}
 	return ownFields{
 		OrderID: p.OrderID, Env: p.Env, Source: string(p.Source), State: p.State,
@@ -137,7 +139,7 @@ func own(p ledger.Payment, events *[]ownEvent) ownFields {
 		IdempotencyKey: textOrNull(p.Key), Replayed: p.Replayed, Attempts: p.Attempts,
 		RequestID: textOrNull(p.RequestID), KnownAt: stamped(p.KnownAt), KnownFrom: textOrNull(string(p.KnownFrom)),
 		BankState: textOrNull(p.BankState), ChargeID: textOrNull(p.ChargeID),
-		PaidAt: stamped(p.PaidAt), PaidBy: textOrNull(p.PaidBy), ReplacedBy: textOrNull(p.ReplacedBy),
+		PaidAt: stamped(p.PaidAt), PaidAtFrom: textOrNull(p.PaidAtFrom), PaidBy: textOrNull(p.PaidBy), ReplacedBy: textOrNull(p.ReplacedBy),
 		Warnings: warnings, Error: p.Error, Events: events,
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/villapay/villapay/internal/ledger"
+	"github.com/villapay/villapay/internal/order"
 )
 
 // The names and the order of the payment object's fields are a promise to
@@ -70,7 +71,7 @@ func TestOrderFieldsPassThrough(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			got, err := PaymentJSON(ledger.Payment{Order: []byte(c.order)})
+			got, err := PaymentJSON(order.Payment{Order: []byte(c.order)})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -85,7 +86,7 @@ func TestOrderFieldsPassThrough(t *testing.T) {
 func TestOrderThatIsNoObject(t *testing.T) {
 	t.Parallel()
 	for _, order := range []string{`null`, `[]`, `"x"`, `{`, `{"a":1}{}`, `{"a":01}`} {
-		if got, err := PaymentJSON(ledger.Payment{OrderID: "o\x1b", Order: []byte(order)}); err == nil {
+		if got, err := PaymentJSON(order.Payment{OrderID: "o\x1b", Order: []byte(order)}); err == nil {
 			t.Errorf("%s became %s", order, got)
 		} else {
 			harmless(t, err.Error())
@@ -95,7 +96,7 @@ func TestOrderThatIsNoObject(t *testing.T) {
 
 func TestEventData(t *testing.T) {
 	t.Parallel()
-	got, err := PaymentEventsJSON(ledger.Payment{}, []ledger.Event{{Data: []byte("<html>\x1b")}, {Data: nil}})
+	got, err := PaymentEventsJSON(order.Payment{}, []ledger.Event{{Data: []byte("<html>\x1b")}, {Data: nil}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,7 +105,7 @@ func TestEventData(t *testing.T) {
 			t.Errorf("%s lacks %s", got, want)
 		}
 	}
-	if got, _ := PaymentEventsJSON(ledger.Payment{}, nil); !bytes.Contains(got, []byte(`"events":[]`)) {
+	if got, _ := PaymentEventsJSON(order.Payment{}, nil); !bytes.Contains(got, []byte(`"events":[]`)) {
 		t.Errorf("no events: %s", got)
 	}
 }
@@ -114,7 +115,7 @@ func FuzzPaymentJSON(f *testing.F) {
 	f.Add([]byte(`{"villapay":1,"a":"\u202e"}`), "\x1b\x9b\u202e")
 	f.Add([]byte(`{"a":{"villapay":2},"\ud800":1}`), "<>&")
 	f.Fuzz(func(t *testing.T, order []byte, note string) {
-		got, err := PaymentJSON(ledger.Payment{OrderID: "o", Order: order, RequestID: note})
+		got, err := PaymentJSON(order.Payment{OrderID: "o", Order: order, RequestID: note})
 		var wanted map[string]json.RawMessage
 		if valid := json.Unmarshal(order, &wanted) == nil && wanted != nil; len(bytes.TrimSpace(order)) > 0 && valid != (err == nil) {
 			t.Fatalf("%q: valid %v, error %v", order, valid, err)

@@ -8,82 +8,82 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/villapay/villapay/internal/api"
 	"github.com/villapay/villapay/internal/ledger"
+	"github.com/villapay/villapay/internal/order"
 )
 
 // StateWord says a state in words for people. An order that was made reads
 // "awaiting payment": the API's own "success" never stands for it.
-func StateWord(state ledger.State) string {
+func StateWord(state order.State) string {
 	word, _ := stateWord(state)
 	return word
 }
 
-func stateWord(state ledger.State) (string, paint) {
+func stateWord(state order.State) (string, paint) {
 	switch state {
-	case ledger.Sending:
+	case order.Sending:
 		return "sending", yellow
-	case ledger.Awaiting:
+	case order.Awaiting:
 		return "awaiting payment", yellow
-	case ledger.Paid:
+	case order.Paid:
 		return "PAID", green
-	case ledger.Failed:
+	case order.Failed:
 		return "failed", red
-	case ledger.Rejected:
+	case order.Rejected:
 		return "rejected", red
-	case ledger.Unknown:
+	case order.Unknown:
 		return "outcome unknown", red
-	case ledger.Expired:
+	case order.Expired:
 		return "expired, not paid", plainText
-	case ledger.Cancelled:
+	case order.Cancelled:
 		return "cancelled", plainText
-	case ledger.Refunded:
+	case order.Refunded:
 		return "refunded", plainText
 	}
 	return string(state), plainText
 }
 
 // meaning is what a state asks of the person who reads it.
-func meaning(p ledger.Payment) string {
+func meaning(p order.Payment) string {
 	switch p.State {
-	case ledger.Sending:
+	case order.Sending:
 		return "no answer yet"
-	case ledger.Failed:
+	case order.Failed:
 		if p.Error != nil && p.Error.Code == "reversed" {
 			return "the bank took the payment back"
 		}
-		return "the bank refused the order"
-	case ledger.Rejected:
+		return "the bank rejected the order"
+	case order.Rejected:
 		if p.Error != nil && p.Error.Retryable {
 			return "nothing was made; run it again"
 		}
 		return "nothing was made"
-	case ledger.Unknown:
+	case order.Unknown:
 		return "it may have been made; run it again, that is safe"
-	case ledger.Awaiting:
+	case order.Awaiting:
 		if p.ReplacedBy != "" {
 			return "replaced by a newer order, do not use this one's code"
 		}
-	case ledger.Paid, ledger.Expired, ledger.Cancelled, ledger.Refunded:
+	case order.Paid, order.Expired, order.Cancelled, order.Refunded:
 	}
 	return ""
 }
 
 // Payment writes one payment as a table for an operator. live says that its
 // environment takes real money, which is shown loudly.
-func Payment(w io.Writer, s Screen, p ledger.Payment, live bool) error {
+func Payment(w io.Writer, s Screen, p order.Payment, live bool) error {
 	return sheet(w, s, paymentRows(s, p, live))
 }
 
 // PaymentFull writes one payment with all that is recorded about it: the operator's
 // table, what support asks for, and every other field that the order holds.
-func PaymentFull(w io.Writer, s Screen, p ledger.Payment, live bool) error {
+func PaymentFull(w io.Writer, s Screen, p order.Payment, live bool) error {
 	rows := paymentRows(s, p, live)
 	rows.add("Key", s.Text(p.Key))
 	rows.add("Attempts", strconv.Itoa(p.Attempts))
 	rows.add("Request ID", s.Text(p.RequestID))
 	rows.add("Charge", s.Text(p.ChargeID))
-	if p.State != ledger.Awaiting {
+	if p.State != order.Awaiting {
 		rows.add("Bank state", s.Text(p.BankState))
 	}
 	rows.add("Proved by", s.Text(p.PaidBy))
@@ -117,31 +117,35 @@ func sheet(w io.Writer, s Screen, rows sheetRows) error {
 	})
 }
 
-func paymentRows(s Screen, p ledger.Payment, live bool) sheetRows {
+func paymentRows(s Screen, p order.Payment, live bool) sheetRows {
 	var rows sheetRows
 	state, color := stateWord(p.State)
 	if more := meaning(p); more != "" {
 		state += ": " + more
 	}
-	order := orderOf(p)
+	made := orderOf(p)
 	rows.paint("Order", s.Text(p.OrderID), strong)
 	rows.paint("State", s.Text(state), color)
-	if p.State == ledger.Awaiting { // such as declined, which leaves it payable
+	if p.State == order.Awaiting { // such as declined, which leaves it payable
 		rows.add("Bank state", s.Text(p.BankState))
 	}
 	rows.paint("Amount", s.Text(Money(p.Amount, p.Currency)), strong)
 	rows.add("Source", s.Text(string(p.Source)))
-	rows.add("Bank order", s.Text(p.BankID))
+	rows.add("Bank order", s.Text(p.BankOrderID))
 	rows.add("Created", s.when(p.CreatedAt, true))
 	rows.add("Order expires", expiry(s, p, true))
-	rows.paint("Paid", s.when(p.PaidAt, true), green)
-	if live || (order.Livemode != nil && *order.Livemode) {
+	paid := "Paid"
+	if p.PaidAtFrom == order.AtKnown {
+		paid = "Known paid since"
+	}
+	rows.paint(paid, s.when(p.PaidAt, true), green)
+	if live || (made.Livemode != nil && *made.Livemode) {
 		rows.paint("Environment", s.Text(p.Env)+", LIVE: real money", red)
 	} else {
 		rows.add("Environment", s.Text(p.Env))
 	}
-	rows.add("Description", s.Text(order.Description))
-	if failure := failureOf(p); failure != nil {
+	rows.add("Description", s.Text(made.Description))
+	if failure := p.Error; failure != nil {
 		rows.paint("Failure", s.Text(sentence(failure.Code, failure.Message)), red)
 	}
 	for _, warning := range p.Warnings {
@@ -157,8 +161,8 @@ func paymentRows(s Screen, p ledger.Payment, live bool) sheetRows {
 // expiry is when an order that can still be paid stops being payable, or when
 // an expired one did. An order without an expiry never lapses by itself; of one
 // that is not at hand, it is not known.
-func expiry(s Screen, p ledger.Payment, full bool) string {
-	if p.State != ledger.Awaiting && p.State != ledger.Expired {
+func expiry(s Screen, p order.Payment, full bool) string {
+	if p.State != order.Awaiting && p.State != order.Expired {
 		return ""
 	}
 	if p.ExpiresAt.IsZero() && len(p.Order) > 0 {
@@ -168,14 +172,15 @@ func expiry(s Screen, p ledger.Payment, full bool) string {
 }
 
 // known says how old the knowledge is and who gave it.
-func known(s Screen, p ledger.Payment) string {
+func known(s Screen, p order.Payment) string {
 	if p.KnownAt.IsZero() {
 		return ""
 	}
-	from := map[ledger.Origin]string{
-		ledger.FromAPI:     "from the API",
-		ledger.FromWebhook: "from a notification",
-		ledger.FromLedger:  "from the ledger",
+	from := map[order.Origin]string{
+		order.FromAPI:     "from the API",
+		order.FromBank:    "from the bank",
+		order.FromWebhook: "from a notification",
+		order.FromLedger:  "from the ledger",
 	}[p.KnownFrom]
 	if s.Now.IsZero() {
 		return strings.TrimSpace(s.when(p.KnownAt, false) + " " + from)
@@ -195,27 +200,13 @@ func sentence(code, message string) string {
 
 // orderOf reads the order again for the fields that a payment does not carry.
 // A payment without a readable order gives an empty one.
-func orderOf(p ledger.Payment) *api.Order {
+func orderOf(p order.Payment) *order.Order {
 	if len(p.Order) > 0 {
-		if order, err := api.DecodeOrder(p.Order); err == nil {
-			return order
+		if made, err := order.Decode(p.Order); err == nil {
+			return made
 		}
 	}
-	return &api.Order{}
-}
-
-// failureOf is why a payment came to nothing: why there is no order, or why the
-// bank refused the one there is; nil where neither happened.
-func failureOf(p ledger.Payment) *ledger.Failure {
-	if p.Error != nil || p.State != ledger.Failed {
-		return p.Error
-	}
-	order := orderOf(p)
-	failure := &ledger.Failure{Code: order.FailureCode, Message: order.FailureMessage}
-	if failure.Code == "" && failure.Message == "" {
-		failure.Code = order.Status
-	}
-	return failure
+	return &order.Order{}
 }
 
 // orderFields yields the order's fields that no other row of a table shows, in
@@ -254,7 +245,7 @@ func orderFields(raw json.RawMessage) iter.Seq2[string, string] {
 // long list needs no memory. At a narrow terminal the least needed columns are
 // left out and the others wrapped; a pipe gets all of it. It ends at the first
 // error of the sequence and returns that. An empty list is a header alone.
-func Payments(w io.Writer, s Screen, payments iter.Seq2[ledger.Payment, error]) error {
+func Payments(w io.Writer, s Screen, payments iter.Seq2[order.Payment, error]) error {
 	columns := []column{
 		{title: "Order"},
 		{title: "State"},
@@ -274,9 +265,9 @@ func Payments(w io.Writer, s Screen, payments iter.Seq2[ledger.Payment, error]) 
 	})
 }
 
-func listRow(s Screen, p ledger.Payment) []cell {
+func listRow(s Screen, p order.Payment) []cell {
 	state, color := stateWord(p.State)
-	if p.ReplacedBy != "" && p.State == ledger.Awaiting {
+	if p.ReplacedBy != "" && p.State == order.Awaiting {
 		state += " (replaced)"
 	}
 	if len(p.Warnings) > 0 { // all of them, and what they mean, are told of the payment alone
@@ -294,7 +285,7 @@ func listRow(s Screen, p ledger.Payment) []cell {
 		{text: s.when(created, false)},
 		{text: expiry(s, p, false)},
 		{text: s.Text(p.Env)},
-		{text: s.Text(p.BankID)},
+		{text: s.Text(p.BankOrderID)},
 	}
 }
 

@@ -15,8 +15,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/villapay/villapay/internal/api"
 	"github.com/villapay/villapay/internal/ledger"
+	"github.com/villapay/villapay/internal/order"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -39,7 +39,7 @@ func golden(t *testing.T, name, got string) {
 	}
 }
 
-var created = time.Date(2025, 5, 30, 20, 56, 58, 833e6, api.Bangkok)
+var created = time.Date(2025, 5, 30, 20, 56, 58, 833e6, order.Bangkok)
 
 // seedOrder is the seed's own example, spacing included.
 const seedOrder = `{
@@ -64,66 +64,66 @@ const seedOrder = `{
 "expire_time_seconds": 3600
 }`
 
-func awaiting(t *testing.T) ledger.Payment {
+func awaiting(t *testing.T) order.Payment {
 	t.Helper()
-	return ledger.Payment{
+	return order.Payment{
 		Scope: "https://shop.villamarket.com/api/payment3devapi", Env: "dev",
-		OrderID: "492500004632", Source: api.QR, Key: "2f5c1a34-7b7e-4d58-9f0b-0f4f2f1f9a10",
-		State: ledger.Awaiting, Attempts: 1,
-		Order: []byte(seedOrder), BankID: "order_test_222110adff3affb5844c497fa9c22366b5bc6",
+		OrderID: "492500004632", Source: order.QR, Key: "2f5c1a34-7b7e-4d58-9f0b-0f4f2f1f9a10",
+		State: order.Awaiting, Attempts: 1,
+		Order: []byte(seedOrder), BankOrderID: "order_test_222110adff3affb5844c497fa9c22366b5bc6",
 		Amount: sum(t, "300.0"), Currency: "THB",
 		CreatedAt: created, ExpiresAt: created.Add(time.Hour),
-		RecordedAt: created.Add(-time.Second), KnownAt: created.Add(time.Second), KnownFrom: ledger.FromAPI,
+		RecordedAt: created.Add(-time.Second), KnownAt: created.Add(time.Second), KnownFrom: order.FromAPI,
 		RequestID: "req-1",
 	}
 }
 
-func with(p ledger.Payment, change func(*ledger.Payment)) ledger.Payment {
+func with(p order.Payment, change func(*order.Payment)) order.Payment {
 	change(&p)
 	return p
 }
 
 // gallery is a payment of every state, and of every kind of text.
-func gallery(t *testing.T) []ledger.Payment {
+func gallery(t *testing.T) []order.Payment {
 	t.Helper()
 	base := awaiting(t)
-	nothing := with(base, func(p *ledger.Payment) {
-		p.Order, p.BankID, p.Amount, p.Currency = nil, "", api.Amount{}, ""
+	nothing := with(base, func(p *order.Payment) {
+		p.Order, p.BankOrderID, p.Amount, p.Currency = nil, "", order.Amount{}, ""
 		p.CreatedAt, p.ExpiresAt = time.Time{}, time.Time{}
 	})
-	return []ledger.Payment{
+	return []order.Payment{
 		base,
-		with(base, func(p *ledger.Payment) { p.OrderID, p.ReplacedBy = "replaced-1", "other-key" }),
-		with(base, func(p *ledger.Payment) {
-			p.OrderID, p.State, p.Source = "paid-1", ledger.Paid, api.WeChat
+		with(base, func(p *order.Payment) { p.OrderID, p.ReplacedBy = "replaced-1", "other-key" }),
+		with(base, func(p *order.Payment) {
+			p.OrderID, p.State, p.Source = "paid-1", order.Paid, order.WeChat
 			p.PaidAt, p.PaidBy, p.BankState, p.ChargeID = created.Add(time.Minute), "transaction_state", "Authorized", "chrg_test_1"
-			p.KnownFrom = ledger.FromWebhook
+			p.KnownFrom = order.FromWebhook
 			p.Amount = sum(t, "1234567.5")
-			p.Warnings = []ledger.Warning{{Code: "paid_twice", Message: "two charges paid this order: give one back"}}
+			p.Warnings = []order.Warning{{Code: "paid_twice", Message: "two charges paid this order: give one back"}}
 		}),
-		with(base, func(p *ledger.Payment) {
-			p.OrderID, p.State = "failed-1", ledger.Failed
+		with(base, func(p *order.Payment) {
+			p.OrderID, p.State = "failed-1", order.Failed
 			p.Order = []byte(`{"id":"order_test_1","status":"failed","failure_code":"limit","failure_message":"วงเงินเกิน\u001b[2J\n🇹🇭 \u202e微信"}`)
 		}),
-		with(nothing, func(p *ledger.Payment) {
-			p.OrderID, p.State = "rejected-1", ledger.Rejected
-			p.Error = &ledger.Failure{Code: "invalid_amount", Message: "Invalid payment amount.", Status: 400}
+		with(nothing, func(p *order.Payment) {
+			p.OrderID, p.State = "rejected-1", order.Rejected
+			p.Error = &order.Failure{Code: "invalid_amount", Message: "Invalid payment amount.", Status: 400}
 		}),
-		with(nothing, func(p *ledger.Payment) {
-			p.OrderID, p.State = "rejected-2", ledger.Rejected
-			p.Error = &ledger.Failure{Code: "unreachable", Message: "connection refused", Retryable: true}
+		with(nothing, func(p *order.Payment) {
+			p.OrderID, p.State = "rejected-2", order.Rejected
+			p.Error = &order.Failure{Code: "unreachable", Message: "connection refused", Retryable: true}
 		}),
-		with(nothing, func(p *ledger.Payment) {
-			p.OrderID, p.State, p.Attempts = "unknown-1", ledger.Unknown, 5
-			p.Error = &ledger.Failure{Code: "timeout", Message: "no answer within 30s", Retryable: true}
+		with(nothing, func(p *order.Payment) {
+			p.OrderID, p.State, p.Attempts = "unknown-1", order.Unknown, 5
+			p.Error = &order.Failure{Code: "timeout", Message: "no answer within 30s", Retryable: true}
 		}),
-		with(nothing, func(p *ledger.Payment) {
-			p.OrderID, p.State, p.KnownFrom = "sending-1", ledger.Sending, ledger.FromLedger
+		with(nothing, func(p *order.Payment) {
+			p.OrderID, p.State, p.KnownFrom = "sending-1", order.Sending, order.FromLedger
 		}),
-		with(base, func(p *ledger.Payment) { p.OrderID, p.State = "expired-1", ledger.Expired }),
-		with(base, func(p *ledger.Payment) { p.OrderID, p.State, p.ExpiresAt = "forever-1", ledger.Awaiting, time.Time{} }),
-		with(base, func(p *ledger.Payment) { p.OrderID, p.State = "cancelled-1", ledger.Cancelled }),
-		with(base, func(p *ledger.Payment) { p.OrderID, p.State, p.Replayed = "refunded-1", ledger.Refunded, true }),
+		with(base, func(p *order.Payment) { p.OrderID, p.State = "expired-1", order.Expired }),
+		with(base, func(p *order.Payment) { p.OrderID, p.State, p.ExpiresAt = "forever-1", order.Awaiting, time.Time{} }),
+		with(base, func(p *order.Payment) { p.OrderID, p.State = "cancelled-1", order.Cancelled }),
+		with(base, func(p *order.Payment) { p.OrderID, p.State, p.Replayed = "refunded-1", order.Refunded, true }),
 	}
 }
 
@@ -241,8 +241,8 @@ func TestSuccessNeverStandsAlone(t *testing.T) {
 
 func TestEveryStateHasWords(t *testing.T) {
 	t.Parallel()
-	seen := map[string]ledger.State{}
-	for _, state := range ledger.States() {
+	seen := map[string]order.State{}
+	for _, state := range order.States() {
 		word := StateWord(state)
 		if other, twice := seen[word]; twice || word == "" {
 			t.Errorf("%s and %s both read %q", state, other, word)
@@ -255,12 +255,12 @@ func TestPipedListLosesNothing(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("x", 500)
 	var out bytes.Buffer
-	err := Payments(&out, Screen{Columns: 20}, func(yield func(ledger.Payment, error) bool) {
+	err := Payments(&out, Screen{Columns: 20}, func(yield func(order.Payment, error) bool) {
 		for i := range 2*sample + 1 {
 			p := awaiting(t)
 			p.OrderID = fmt.Sprintf("n-%d-", i)
 			if i == 0 || i == 2*sample {
-				p.BankID = long
+				p.BankOrderID = long
 			}
 			if !yield(p, nil) {
 				return
@@ -283,13 +283,13 @@ func TestListEndsAtTheFirstError(t *testing.T) {
 	t.Parallel()
 	broken := errors.New("the ledger broke")
 	for _, after := range []int{0, 1, sample, sample + 5} {
-		err := Payments(io.Discard, Screen{}, func(yield func(ledger.Payment, error) bool) {
+		err := Payments(io.Discard, Screen{}, func(yield func(order.Payment, error) bool) {
 			for range after {
 				if !yield(awaiting(t), nil) {
 					return
 				}
 			}
-			yield(ledger.Payment{}, broken)
+			yield(order.Payment{}, broken)
 		})
 		if !errors.Is(err, broken) {
 			t.Errorf("after %d rows: %v", after, err)

@@ -4,7 +4,7 @@ import (
 	"io"
 	"strings"
 
-	"github.com/villapay/villapay/internal/ledger"
+	"github.com/villapay/villapay/internal/order"
 )
 
 // Table writes rows under titles, fitted to the screen as every table is. Nil
@@ -55,7 +55,7 @@ func statusPaint(text string) paint {
 
 // StateColored is the state's words for people, in the colour that means it
 // where the screen takes colours.
-func StateColored(s Screen, state ledger.State) string {
+func StateColored(s Screen, state order.State) string {
 	word, p := stateWord(state)
 	return s.color(p, s.Text(word))
 }

@@ -10,7 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/villapay/villapay/internal/ledger"
+	"github.com/villapay/villapay/internal/order"
 )
 
 func TestTable(t *testing.T) {
@@ -52,12 +52,12 @@ func TestTable(t *testing.T) {
 
 func TestStateColored(t *testing.T) {
 	t.Parallel()
-	for state, want := range map[ledger.State]string{
-		ledger.Paid:     "\x1b[1;32mPAID\x1b[0m",
-		ledger.Awaiting: "\x1b[33mawaiting payment\x1b[0m",
-		ledger.Failed:   "\x1b[1;31mfailed\x1b[0m",
-		ledger.Expired:  "expired, not paid",
-		"new\x1b":       `new\x1b`,
+	for state, want := range map[order.State]string{
+		order.Paid:     "\x1b[1;32mPAID\x1b[0m",
+		order.Awaiting: "\x1b[33mawaiting payment\x1b[0m",
+		order.Failed:   "\x1b[1;31mfailed\x1b[0m",
+		order.Expired:  "expired, not paid",
+		"new\x1b":      `new\x1b`,
 	} {
 		if got := StateColored(Screen{Color: true}, state); got != want {
 			t.Errorf("%s: %q, want %q", state, got, want)

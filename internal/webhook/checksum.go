@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/villapay/villapay/internal/order"
 	"github.com/villapay/villapay/internal/secret"
 )
 
@@ -88,7 +89,7 @@ func Sign(body []byte, key secret.String) ([]byte, error) {
 
 // set gives one field of a JSON object another text, at the object's end.
 func set(body []byte, name string, value any) ([]byte, error) {
-	fields, err := object(body)
+	fields, err := order.Fields(body)
 	if err != nil {
 		return nil, err
 	}
@@ -96,17 +97,17 @@ func set(body []byte, name string, value any) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	fields = slices.DeleteFunc(fields, func(f field) bool { return f.name == name })
+	fields = slices.DeleteFunc(fields, func(f order.Field) bool { return f.Name == name })
 	out := []byte{'{'}
-	for _, f := range append(fields, field{name, raw}) {
-		label, err := json.Marshal(f.name)
+	for _, f := range append(fields, order.Field{Name: name, Value: raw}) {
+		label, err := json.Marshal(f.Name)
 		if err != nil {
 			return nil, err
 		}
 		if len(out) > 1 {
 			out = append(out, ',')
 		}
-		out = append(append(append(out, label...), ':'), f.value...)
+		out = append(append(append(out, label...), ':'), f.Value...)
 	}
 	return append(out, '}'), nil
 }

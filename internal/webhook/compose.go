@@ -14,8 +14,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/villapay/villapay/internal/api"
-	"github.com/villapay/villapay/internal/ledger"
+	"github.com/villapay/villapay/internal/order"
 	"github.com/villapay/villapay/internal/secret"
 )
 
@@ -48,8 +47,8 @@ func Faults() []Fault {
 // on a payment's order reaches a transaction_state (kbank.md lists them; any
 // other is taken as it is). One order always gives the same charge, so that its
 // states follow one another. fault is the name of one of Faults, "" for none.
-func Compose(p ledger.Payment, state, fault string, key secret.String, now time.Time) ([]byte, error) {
-	if p.BankID == "" || !p.Amount.Known() {
+func Compose(p order.Payment, state, fault string, key secret.String, now time.Time) ([]byte, error) {
+	if p.BankOrderID == "" || !p.Amount.Known() {
 		return nil, fmt.Errorf("compose notification: order %s has no bank order to pay", p.OrderID)
 	}
 	body, err := json.Marshal(draft(p, state, now))
@@ -69,21 +68,21 @@ func Compose(p ledger.Payment, state, fault string, key secret.String, now time.
 
 // wire is a notification in the bank's own order of fields (kbank.md).
 type wire struct {
-	ID               string     `json:"id"`
-	Object           string     `json:"object"`
-	OrderID          string     `json:"order_id"`
-	Amount           api.Amount `json:"amount"`
-	Currency         string     `json:"currency"`
-	Status           string     `json:"status"`
-	TransactionState string     `json:"transaction_state"`
-	ReferenceOrder   string     `json:"reference_order"`
-	Created          string     `json:"created"`
-	Livemode         bool       `json:"livemode"`
-	Description      string     `json:"description"`
-	Metadata         any        `json:"metadata"`
-	FailureCode      *string    `json:"failure_code"`
-	FailureMessage   *string    `json:"failure_message"`
-	Source           origin     `json:"source"`
+	ID               string       `json:"id"`
+	Object           string       `json:"object"`
+	OrderID          string       `json:"order_id"`
+	Amount           order.Amount `json:"amount"`
+	Currency         string       `json:"currency"`
+	Status           string       `json:"status"`
+	TransactionState string       `json:"transaction_state"`
+	ReferenceOrder   string       `json:"reference_order"`
+	Created          string       `json:"created"`
+	Livemode         bool         `json:"livemode"`
+	Description      string       `json:"description"`
+	Metadata         any          `json:"metadata"`
+	FailureCode      *string      `json:"failure_code"`
+	FailureMessage   *string      `json:"failure_message"`
+	Source           origin       `json:"source"`
 }
 
 // origin is the means that a charge was paid with.
@@ -93,25 +92,25 @@ type origin struct {
 	Brand  string `json:"brand"`
 }
 
-func draft(p ledger.Payment, state string, now time.Time) wire {
+func draft(p order.Payment, state string, now time.Time) wire {
 	// What the order does not say is left empty, as the bank does.
-	order, err := api.DecodeOrder(p.Order)
+	made, err := order.Decode(p.Order)
 	if err != nil {
-		order = &api.Order{}
+		made = &order.Order{}
 	}
-	sum := sha256.Sum256([]byte(p.BankID))
+	sum := sha256.Sum256([]byte(p.BankOrderID))
 	mode := "test"
-	if order.Livemode != nil && *order.Livemode {
+	if made.Livemode != nil && *made.Livemode {
 		mode = "prod"
 	}
 	w := wire{
-		ID: fmt.Sprintf("chrg_%s_%x", mode, sum[:16]), Object: "charge", OrderID: p.BankID,
+		ID: fmt.Sprintf("chrg_%s_%x", mode, sum[:16]), Object: "charge", OrderID: p.BankOrderID,
 		Amount: p.Amount, Currency: p.Currency, Status: "success", TransactionState: state,
-		ReferenceOrder: order.ReferenceOrder, Description: order.Description,
-		Created:  now.In(api.Bangkok).Format("20060102150405") + fmt.Sprintf("%03d", now.Nanosecond()/1e6),
+		ReferenceOrder: made.Reference, Description: made.Description,
+		Created:  now.In(order.Bangkok).Format("20060102150405") + fmt.Sprintf("%03d", now.Nanosecond()/1e6),
 		Livemode: mode == "prod", Source: origin{fmt.Sprintf("src_%s_%x", mode, sum[16:]), string(p.Source), "THAI_QR"},
 	}
-	if p.Source == api.WeChat {
+	if p.Source == order.WeChat {
 		w.Source.Brand = "WECHAT"
 	}
 	switch state {

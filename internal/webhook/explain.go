@@ -4,7 +4,7 @@ import (
 	"errors"
 	"strings"
 
-	"github.com/villapay/villapay/internal/api"
+	"github.com/villapay/villapay/internal/order"
 	"github.com/villapay/villapay/internal/secret"
 )
 
@@ -57,7 +57,7 @@ func slips(n Notification, key secret.String) [][]slip {
 }
 
 // amountSlips are the forms that an amount is signed in by mistake.
-func amountSlips(a api.Amount) []slip {
+func amountSlips(a order.Amount) []slip {
 	right, _ := a.Fixed(signedDecimals)
 	found := []slip{{right, ""}}
 	add := func(text string) {

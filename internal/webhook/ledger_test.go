@@ -11,8 +11,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/villapay/villapay/internal/api"
 	"github.com/villapay/villapay/internal/ledger"
+	"github.com/villapay/villapay/internal/order"
 	"github.com/villapay/villapay/internal/secret"
 )
 
@@ -30,11 +30,11 @@ func openLedger(t testing.TB, dir string) *ledger.Ledger {
 // record records the payment of an order as `pay qr` does.
 func record(t testing.TB, l *ledger.Ledger, orderID, bankID string) {
 	t.Helper()
-	claim, err := l.Claim(t.Context(), ledger.ClaimRequest{Scope: scope, Env: "dev", OrderID: orderID, Source: api.QR, Key: "key-" + orderID})
+	claim, err := l.Claim(t.Context(), ledger.ClaimRequest{Scope: scope, Env: "dev", OrderID: orderID, Source: order.QR, Key: "key-" + orderID})
 	if err != nil {
 		t.Fatal(err)
 	}
-	order, err := api.DecodeOrder([]byte(`{"id":"` + bankID + `","object":"order","amount":300.0,"currency":"THB","status":"success","livemode":false,"expire_time_seconds":3600}`))
+	order, err := order.Decode([]byte(`{"id":"` + bankID + `","object":"order","amount":300.0,"currency":"THB","status":"success","livemode":false,"expire_time_seconds":3600}`))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,7 +46,7 @@ func record(t testing.TB, l *ledger.Ledger, orderID, bankID string) {
 const scope = "https://api.example"
 
 // payment is the one payment of an order.
-func payment(t testing.TB, l *ledger.Ledger, orderID string) ledger.Payment {
+func payment(t testing.TB, l *ledger.Ledger, orderID string) order.Payment {
 	t.Helper()
 	all, err := l.Payments(t.Context(), scope, orderID)
 	if err != nil || len(all) != 1 {
@@ -74,23 +74,23 @@ func TestWhatTheLedgerMakesOfNotifications(t *testing.T) {
 	paid := signed(t, "chrg_test_1", "order_test_1", "300.0", "Authorized")
 	for name, test := range map[string]struct {
 		sent  []sent
-		state ledger.State
+		state order.State
 		told  string // of each event: n new, r repeat, u unknown order; ! where there are warnings
 	}{
-		"paid":                         {[]sent{{paid, 200}}, ledger.Paid, "n"},
-		"replayed":                     {[]sent{{paid, 200}, {paid, 200}, {paid, 200}}, ledger.Paid, "nrr"},
-		"forged":                       {[]sent{{strings.Replace(paid, "chrg_test_1", "chrg_test_2", 1), 400}}, ledger.Awaiting, ""},
-		"re-aimed":                     {[]sent{{signed(t, "chrg_test_1", "order_test_9", "300.0", "Authorized"), 200}, {paid, 400}}, ledger.Awaiting, "u"},
-		"re-aimed after it was taken":  {[]sent{{paid, 200}, {strings.Replace(paid, "order_test_1", "order_test_2", 1), 400}}, ledger.Paid, "n"},
-		"another amount":               {[]sent{{signed(t, "chrg_test_1", "order_test_1", "299.0", "Authorized"), 200}}, ledger.Awaiting, "n!"},
-		"livemode turned":              {[]sent{{strings.Replace(paid, "false", "true", 1), 200}}, ledger.Awaiting, "n!"},
-		"a state nobody knows":         {[]sent{{signed(t, "chrg_test_1", "order_test_1", "300.0", "Teleported"), 200}}, ledger.Awaiting, "n"},
-		"the bank's typo":              {[]sent{{signed(t, "chrg_test_1", "order_test_1", "300.00", "Auhtorized"), 200}}, ledger.Paid, "n"},
-		"in order":                     {[]sent{{paid, 200}, {signed(t, "chrg_test_1", "order_test_1", "300.0", "Voided"), 200}}, ledger.Cancelled, "nn"},
-		"reordered":                    {[]sent{{signed(t, "chrg_test_1", "order_test_1", "300.0", "Voided"), 200}, {paid, 200}}, ledger.Cancelled, "nn"},
-		"declined, then another card":  {[]sent{{signed(t, "chrg_test_1", "order_test_1", "300.0", "Declined"), 200}, {signed(t, "chrg_test_2", "order_test_1", "300.0", "Settled"), 200}}, ledger.Paid, "nn"},
-		"paid, a late decline of else": {[]sent{{paid, 200}, {signed(t, "chrg_test_2", "order_test_1", "300.0", "Declined"), 200}}, ledger.Paid, "nn"},
-		"an order that is not here":    {[]sent{{signed(t, "chrg_test_7", "order_test_7", "300.0", "Authorized"), 200}}, ledger.Awaiting, "u"},
+		"paid":                         {[]sent{{paid, 200}}, order.Paid, "n"},
+		"replayed":                     {[]sent{{paid, 200}, {paid, 200}, {paid, 200}}, order.Paid, "nrr"},
+		"forged":                       {[]sent{{strings.Replace(paid, "chrg_test_1", "chrg_test_2", 1), 400}}, order.Awaiting, ""},
+		"re-aimed":                     {[]sent{{signed(t, "chrg_test_1", "order_test_9", "300.0", "Authorized"), 200}, {paid, 400}}, order.Awaiting, "u"},
+		"re-aimed after it was taken":  {[]sent{{paid, 200}, {strings.Replace(paid, "order_test_1", "order_test_2", 1), 400}}, order.Paid, "n"},
+		"another amount":               {[]sent{{signed(t, "chrg_test_1", "order_test_1", "299.0", "Authorized"), 200}}, order.Awaiting, "n!"},
+		"livemode turned":              {[]sent{{strings.Replace(paid, "false", "true", 1), 200}}, order.Awaiting, "n!"},
+		"a state nobody knows":         {[]sent{{signed(t, "chrg_test_1", "order_test_1", "300.0", "Teleported"), 200}}, order.Awaiting, "n"},
+		"the bank's typo":              {[]sent{{signed(t, "chrg_test_1", "order_test_1", "300.00", "Auhtorized"), 200}}, order.Paid, "n"},
+		"in order":                     {[]sent{{paid, 200}, {signed(t, "chrg_test_1", "order_test_1", "300.0", "Voided"), 200}}, order.Cancelled, "nn"},
+		"reordered":                    {[]sent{{signed(t, "chrg_test_1", "order_test_1", "300.0", "Voided"), 200}, {paid, 200}}, order.Cancelled, "nn"},
+		"declined, then another card":  {[]sent{{signed(t, "chrg_test_1", "order_test_1", "300.0", "Declined"), 200}, {signed(t, "chrg_test_2", "order_test_1", "300.0", "Settled"), 200}}, order.Paid, "nn"},
+		"paid, a late decline of else": {[]sent{{paid, 200}, {signed(t, "chrg_test_2", "order_test_1", "300.0", "Declined"), 200}}, order.Paid, "nn"},
+		"an order that is not here":    {[]sent{{signed(t, "chrg_test_7", "order_test_7", "300.0", "Authorized"), 200}}, order.Awaiting, "u"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -131,7 +131,7 @@ func TestAnEventWaitsForItsOrder(t *testing.T) {
 		t.Fatal(resp.Status)
 	}
 	record(t, book, "4925", "order_test_1")
-	if p := payment(t, book, "4925"); p.State != ledger.Paid || p.ChargeID != "chrg_test_1" || p.PaidBy != ledger.ByTransactionState {
+	if p := payment(t, book, "4925"); p.State != order.Paid || p.ChargeID != "chrg_test_1" || p.PaidBy != order.ByTransactionState {
 		t.Errorf("%+v", p)
 	}
 }

@@ -11,8 +11,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/villapay/villapay/internal/api"
 	"github.com/villapay/villapay/internal/ledger"
+	"github.com/villapay/villapay/internal/order"
 	"github.com/villapay/villapay/internal/secret"
 )
 
@@ -27,7 +27,7 @@ const probeEvery = 5 * time.Second
 
 // Ledger is what the listener needs of a ledger.Ledger.
 type Ledger interface {
-	ApplyCharge(ctx context.Context, scope string, c ledger.Charge) (ledger.Applied, error)
+	RecordReport(ctx context.Context, scope string, r order.Report) (ledger.Recorded, error)
 }
 
 // Listener is the http.Handler that the bank posts its notifications to. Its
@@ -62,29 +62,29 @@ type Listener struct {
 type Event struct {
 	At           time.Time // when it was received
 	Notification Notification
-	Applied      ledger.Applied
+	Recorded     ledger.Recorded
 }
 
 // MarshalJSON writes the notification as it came, with what the tool knows
 // about it under the key villapay, as payments are written.
 func (e Event) MarshalJSON() ([]byte, error) {
-	payment := e.Applied.Payment
+	payment := e.Recorded.Payment
 	known := struct {
-		ReceivedAt string           `json:"received_at"`
-		OrderID    *string          `json:"orderid"` // the Villa order; null where no order is recorded yet
-		State      *ledger.State    `json:"state"`   // of its payment, with this event
-		Changed    bool             `json:"changed"` // the state is another than before
-		Repeat     bool             `json:"repeat"`  // received before
-		Warnings   []ledger.Warning `json:"warnings"`
+		ReceivedAt string          `json:"received_at"`
+		OrderID    *string         `json:"orderid"` // the Villa order; null where no order is recorded yet
+		State      *order.State    `json:"state"`   // of its payment, with this event
+		Changed    bool            `json:"changed"` // the state is another than before
+		Repeat     bool            `json:"repeat"`  // received before
+		Warnings   []order.Warning `json:"warnings"`
 	}{
-		ReceivedAt: e.At.In(api.Bangkok).Format("2006-01-02T15:04:05.000-07:00"),
-		Changed:    e.Applied.Changed, Repeat: e.Applied.Repeat, Warnings: e.Applied.Warnings,
+		ReceivedAt: e.At.In(order.Bangkok).Format("2006-01-02T15:04:05.000-07:00"),
+		Changed:    e.Recorded.Changed, Repeat: e.Recorded.Repeat, Warnings: e.Recorded.Warnings,
 	}
-	if !e.Applied.Unknown {
+	if !e.Recorded.Unknown {
 		known.OrderID, known.State = &payment.OrderID, &payment.State
 	}
 	if known.Warnings == nil {
-		known.Warnings = []ledger.Warning{}
+		known.Warnings = []order.Warning{}
 	}
 	return set(e.Notification.Raw, "villapay", known)
 }
@@ -130,16 +130,12 @@ func (l *Listener) receive(w http.ResponseWriter, r *http.Request) {
 	// A sender that hangs up does not stop what it began.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), recordWithin)
 	defer cancel()
-	applied, err := l.Ledger.ApplyCharge(ctx, l.Scope, n.Charge())
-	switch {
-	case errors.Is(err, ledger.ErrRebound):
-		l.refuse(w, r, http.StatusBadRequest, err)
-		return
-	case err != nil:
+	recorded, err := l.Ledger.RecordReport(ctx, l.Scope, n.Report())
+	if err != nil {
 		l.refuse(w, r, http.StatusServiceUnavailable, err)
 		return
 	}
-	l.tell(Event{At: l.Now(), Notification: n, Applied: applied})
+	l.tell(Event{At: l.Now(), Notification: n, Recorded: recorded})
 	_, _ = io.WriteString(w, "ok\n")
 }
 
@@ -157,8 +153,8 @@ func unreadable(err error) int {
 
 func (l *Listener) tell(e Event) {
 	l.Log.Info("notification", "charge", e.Notification.ID, "bank_order", e.Notification.OrderID,
-		"transaction_state", e.Notification.TransactionState, "order", e.Applied.Payment.OrderID,
-		"state", e.Applied.Payment.State, "repeat", e.Applied.Repeat)
+		"transaction_state", e.Notification.TransactionState, "order", e.Recorded.Payment.OrderID,
+		"state", e.Recorded.Payment.State, "repeat", e.Recorded.Repeat)
 	if l.Each == nil {
 		return
 	}

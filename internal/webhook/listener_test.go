@@ -19,13 +19,14 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/villapay/villapay/internal/ledger"
+	"github.com/villapay/villapay/internal/order"
 	"github.com/villapay/villapay/internal/secret"
 )
 
 // apply is a ledger that is one function.
-type apply func(ctx context.Context, scope string, c ledger.Charge) (ledger.Applied, error)
+type apply func(ctx context.Context, scope string, c order.Report) (ledger.Applied, error)
 
-func (f apply) ApplyCharge(ctx context.Context, scope string, c ledger.Charge) (ledger.Applied, error) {
+func (f apply) ApplyCharge(ctx context.Context, scope string, c order.Report) (ledger.Applied, error) {
 	return f(ctx, scope, c)
 }
 
@@ -72,7 +73,7 @@ func TestTheListenerAnswers(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			recorded := 0
-			l := listening(apply(func(_ context.Context, scope string, c ledger.Charge) (ledger.Applied, error) {
+			l := listening(apply(func(_ context.Context, scope string, c order.Report) (ledger.Applied, error) {
 				recorded++
 				if scope != "https://api.example" || c.ID != "chrg_test_1" {
 					t.Errorf("recorded %+v in %s", c, scope)
@@ -127,7 +128,7 @@ func TestOnlyWhatIsDurableIsAnsweredWith200(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var steps []string
-			l := listening(apply(func(context.Context, string, ledger.Charge) (ledger.Applied, error) {
+			l := listening(apply(func(context.Context, string, order.Report) (ledger.Applied, error) {
 				steps = append(steps, "recorded")
 				return ledger.Applied{}, test.err
 			}))
@@ -147,7 +148,7 @@ func TestOnlyWhatIsDurableIsAnsweredWith200(t *testing.T) {
 func TestASenderThatHangsUpIsRecordedAllTheSame(t *testing.T) {
 	t.Parallel()
 	ctx, hangUp := context.WithCancel(t.Context())
-	l := listening(apply(func(ctx context.Context, _ string, _ ledger.Charge) (ledger.Applied, error) {
+	l := listening(apply(func(ctx context.Context, _ string, _ order.Report) (ledger.Applied, error) {
 		hangUp()
 		deadline, limited := ctx.Deadline()
 		if !limited || time.Until(deadline) > recordWithin {
@@ -166,7 +167,7 @@ func TestASenderThatHangsUpIsRecordedAllTheSame(t *testing.T) {
 
 func TestABodyThatCannotBeReadIsNotRecorded(t *testing.T) {
 	t.Parallel()
-	l := listening(apply(func(context.Context, string, ledger.Charge) (ledger.Applied, error) {
+	l := listening(apply(func(context.Context, string, order.Report) (ledger.Applied, error) {
 		t.Error("recorded")
 		return ledger.Applied{}, nil
 	}))
@@ -218,7 +219,7 @@ func TestEventsAsJSON(t *testing.T) {
 		want    string
 	}{
 		{
-			ledger.Applied{Payment: ledger.Payment{OrderID: "4925", State: ledger.Paid}, Changed: true, Warnings: []ledger.Warning{{Code: "paid_twice", Message: "twice"}}},
+			ledger.Applied{Payment: order.Payment{OrderID: "4925", State: order.Paid}, Changed: true, Warnings: []order.Warning{{Code: "paid_twice", Message: "twice"}}},
 			`{"received_at":"2025-05-30T12:00:00.007+07:00","orderid":"4925","state":"paid","changed":true,"repeat":false,"warnings":[{"code":"paid_twice","message":"twice"}]}`,
 		},
 		{

@@ -5,15 +5,11 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
-	"fmt"
-	"strconv"
 	"strings"
+	"time"
 	"unicode"
-	"unicode/utf8"
 
-	"github.com/villapay/villapay/internal/api"
-	"github.com/villapay/villapay/internal/ledger"
+	"github.com/villapay/villapay/internal/order"
 )
 
 // MaxBody is the size in bytes of the largest notification that is read. Real
@@ -24,23 +20,26 @@ const MaxBody = 64 << 10
 // amount, currency, status and transaction_state are covered by the checksum.
 type Notification struct {
 	ID               string // of the charge, chrg_…
-	OrderID          string // the bank order, order_…, never the Villa order
-	Amount           api.Amount
+	OrderID          string // the bank order, order_…, never the Villa order; may be missing beside Reference
+	Reference        string // reference_order
+	Amount           order.Amount
 	Currency         string
 	Status           string
-	TransactionState string // decides (kbank.md)
-	Livemode         *bool  // nil where it does not say
+	TransactionState string    // decides (kbank.md)
+	Livemode         *bool     // nil where it does not say
+	Created          time.Time // the charge's own time; zero if it does not say
 	Checksum         string
+	doubt            string // an unsigned field that is there and cannot be read
 
 	Raw json.RawMessage // the whole object as it came
 }
 
-// Charge is the notification as the ledger takes it.
-func (n Notification) Charge() ledger.Charge {
-	return ledger.Charge{
-		ID: n.ID, BankID: n.OrderID, Amount: n.Amount, Currency: n.Currency, Status: n.Status,
-		TransactionState: n.TransactionState, Livemode: n.Livemode, Checksum: n.Checksum,
-		From: ledger.FromWebhook, PaidBy: ledger.ByTransactionState, Raw: n.Raw,
+// Report is the notification as the rules about charges take it.
+func (n Notification) Report() order.Report {
+	return order.Report{
+		ChargeID: n.ID, BankOrderID: n.OrderID, Reference: n.Reference, Amount: n.Amount, Currency: n.Currency, Status: n.Status,
+		TransactionState: n.TransactionState, Livemode: n.Livemode, Created: n.Created, Doubt: n.doubt,
+		From: order.FromWebhook, Raw: n.Raw,
 	}
 }
 
@@ -73,24 +72,29 @@ func Decode(body []byte) (Notification, error) {
 // decode leaves the checksum to its caller: a notification that is still to be
 // signed has none.
 func decode(body []byte, checksum func(*reader) string) (Notification, error) {
-	fields, err := object(body)
+	fields, err := order.ParseObject(body)
 	if err != nil {
 		return Notification{}, &MalformedError{[]Difference{{"body", err.Error()}}}
 	}
-	r := &reader{fields: make(map[string]json.RawMessage, len(fields))}
-	for _, f := range fields {
-		r.fields[f.name] = f.value
-	}
+	r := &reader{fields: fields}
 	n := Notification{
 		ID:               r.needed("id"),
-		OrderID:          r.needed("order_id"),
+		OrderID:          r.text("order_id"),
+		Reference:        r.text("reference_order"),
 		Amount:           r.amount("amount"),
 		Currency:         r.text("currency"),
 		Status:           r.text("status"),
 		TransactionState: r.text("transaction_state"),
-		Livemode:         r.flag("livemode"),
+		Livemode:         r.fields.Flag("livemode"),
+		Created:          order.ParseCreated(r.fields.Text("created")),
 		Checksum:         checksum(r),
 		Raw:              bytes.TrimSpace(body),
+	}
+	if n.OrderID == "" && n.Reference == "" {
+		r.complain("order_id", "is missing, and so is reference_order")
+	}
+	if raw, ok := fields["livemode"]; ok && n.Livemode == nil && string(raw) != "null" && string(raw) != `""` {
+		n.doubt = "livemode"
 	}
 	if len(r.wrong) > 0 {
 		return Notification{}, &MalformedError{r.wrong}
@@ -98,48 +102,9 @@ func decode(body []byte, checksum func(*reader) string) (Notification, error) {
 	return n, nil
 }
 
-// field is one member of a JSON object.
-type field struct {
-	name  string
-	value json.RawMessage
-}
-
-// object takes a JSON object apart, in its own order. Names are matched exactly
-// and may stand once only: encoding/json would take {"id":"a","ID":"b"} for b.
-func object(body []byte) ([]field, error) {
-	if !utf8.Valid(body) {
-		return nil, errors.New("is not UTF-8")
-	}
-	if !json.Valid(body) {
-		return nil, errors.New("is not JSON")
-	}
-	in := json.NewDecoder(bytes.NewReader(body))
-	if open, err := in.Token(); err != nil || open != json.Delim('{') {
-		return nil, errors.New("is not a JSON object")
-	}
-	var fields []field
-	seen := map[string]bool{}
-	for in.More() {
-		name, err := in.Token()
-		if err != nil {
-			return nil, err
-		}
-		f := field{name: name.(string)}
-		if err := in.Decode(&f.value); err != nil {
-			return nil, err
-		}
-		if seen[f.name] {
-			return nil, fmt.Errorf("has the field %q twice", f.name)
-		}
-		seen[f.name] = true
-		fields = append(fields, f)
-	}
-	return fields, nil
-}
-
 // reader reads fields and notes what is wrong with each.
 type reader struct {
-	fields map[string]json.RawMessage
+	fields order.Object
 	wrong  []Difference
 }
 
@@ -172,8 +137,8 @@ func (r *reader) needed(name string) string {
 	return text
 }
 
-func (r *reader) amount(name string) api.Amount {
-	var amount api.Amount
+func (r *reader) amount(name string) order.Amount {
+	var amount order.Amount
 	if raw, ok := r.fields[name]; ok {
 		if err := amount.UnmarshalJSON(raw); err != nil {
 			r.complain(name, "is not a plain decimal")
@@ -186,15 +151,6 @@ func (r *reader) amount(name string) api.Amount {
 		r.complain(name, "has more decimals than the checksum covers (4)")
 	}
 	return amount
-}
-
-// flag reads true, "true" and their opposites; anything else is unknown.
-func (r *reader) flag(name string) *bool {
-	value, err := strconv.ParseBool(strings.ToLower(strings.Trim(string(r.fields[name]), `"`)))
-	if err != nil {
-		return nil
-	}
-	return &value
 }
 
 func (r *reader) checksum() string {

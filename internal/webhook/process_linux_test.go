@@ -16,9 +16,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/villapay/villapay/internal/httpserver"
 	"github.com/villapay/villapay/internal/ledger"
 	"github.com/villapay/villapay/internal/secret"
-	"github.com/villapay/villapay/internal/httpserver"
 )
 
 // TestMain lets the test binary be a listener in a process of its own, which

@@ -11,8 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/villapay/villapay/internal/api"
-	"github.com/villapay/villapay/internal/ledger"
+	"github.com/villapay/villapay/internal/order"
 	"github.com/villapay/villapay/internal/secret"
 )
 
@@ -24,9 +23,9 @@ const (
 
 func exampleKey() secret.String { return secret.New("skey_test_1") }
 
-func amount(t testing.TB, text string) api.Amount {
+func amount(t testing.TB, text string) order.Amount {
 	t.Helper()
-	a, err := api.ParseAmount(text)
+	a, err := order.ParseAmount(text)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,11 +45,11 @@ func TestTheExampleOfTheBanksGuide(t *testing.T) {
 		t.Error(err)
 	}
 	no := false
-	want := ledger.Charge{
-		ID: "chrg_test_1", BankID: "order_test_1", Amount: amount(t, "300.0"), Currency: "THB", Status: "success",
-		TransactionState: "Authorized", Livemode: &no, Checksum: exampleSum, From: ledger.FromWebhook, PaidBy: ledger.ByTransactionState, Raw: json.RawMessage(example),
+	want := order.Report{
+		ID: "chrg_test_1", BankOrderID: "order_test_1", Amount: amount(t, "300.0"), Currency: "THB", Status: "success",
+		TransactionState: "Authorized", Livemode: &no, Checksum: exampleSum, From: order.FromWebhook, PaidBy: order.ByTransactionState, Raw: json.RawMessage(example),
 	}
-	if diff := cmp.Diff(want, n.Charge(), cmp.Comparer(func(a, b api.Amount) bool { return a.String() == b.String() })); diff != "" {
+	if diff := cmp.Diff(want, n.Charge(), cmp.Comparer(func(a, b order.Amount) bool { return a.String() == b.String() })); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -228,15 +227,15 @@ func TestSignKeepsEverythingElse(t *testing.T) {
 }
 
 // awaiting is a payment as the ledger has it.
-func awaiting(t testing.TB) ledger.Payment {
+func awaiting(t testing.TB) order.Payment {
 	t.Helper()
-	return ledger.Payment{
-		OrderID: "492500004632", BankID: "order_test_1", Amount: amount(t, "300.0"), Currency: "THB", Source: api.QR, State: ledger.Awaiting,
+	return order.Payment{
+		OrderID: "492500004632", BankOrderID: "order_test_1", Amount: amount(t, "300.0"), Currency: "THB", Source: order.QR, State: order.Awaiting,
 		Order: json.RawMessage(`{"id":"order_test_1","description":"Order 492500004632","reference_order":"4925.1","livemode":false}`),
 	}
 }
 
-var noon = time.Date(2025, 5, 30, 12, 0, 0, 7e6, api.Bangkok)
+var noon = time.Date(2025, 5, 30, 12, 0, 0, 7e6, order.Bangkok)
 
 func TestComposeMakesWhatTheBankWouldSend(t *testing.T) {
 	t.Parallel()
@@ -267,7 +266,7 @@ func TestComposeMakesWhatTheBankWouldSend(t *testing.T) {
 	if err != nil || !strings.Contains(string(declined), `"status":"fail"`) || !strings.Contains(string(declined), `"failure_code":"payment_declined"`) {
 		t.Errorf("%s, %v", declined, err)
 	}
-	for _, p := range []ledger.Payment{{}, {BankID: "order_test_1"}} {
+	for _, p := range []order.Payment{{}, {BankOrderID: "order_test_1"}} {
 		if _, err := Compose(p, "Authorized", "", exampleKey(), noon); err == nil {
 			t.Errorf("composed for %+v", p)
 		}

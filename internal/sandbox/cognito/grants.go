@@ -3,6 +3,7 @@ package cognito
 import (
 	"crypto/sha256"
 	"encoding/base64"
+	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -27,6 +28,9 @@ type grant struct {
 	AuthTime      time.Time
 	Expires       time.Time
 	Revoked       bool
+	Device        string // in pools that remember devices
+	Confirmed     bool   // the device
+	Remembered    bool
 	Tokens        map[string]time.Time // SHA-256 of a refresh token: when it was rotated out, zero while good
 }
 
@@ -37,6 +41,8 @@ type tokens struct {
 	IDToken      string `json:"IdToken,omitempty"`
 	RefreshToken string `json:",omitempty"`
 	TokenType    string
+
+	NewDeviceMetadata *newDevice `json:",omitempty"`
 }
 
 // newTokens signs a in: it keeps a grant like g and gives all three tokens. The
@@ -90,9 +96,9 @@ func (p *Pool) mint(base string, c Client, g grant, a *account, refresh, nonce s
 	return out, p.save()
 }
 
-// refreshed is what a refresh token is good for: its grant, and the token that
-// takes its place where the client rotates.
-func (p *Pool) refreshed(c Client, token string) (grant, *account, string, error) {
+// refreshed finds the grant of a refresh token, used from a device ("" for none),
+// and the token that takes its place if the client rotates.
+func (p *Pool) refreshed(c Client, token, device string) (grant, *account, string, error) {
 	fail := func(err error) (grant, *account, string, error) { return grant{}, nil, "", err }
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -107,11 +113,14 @@ func (p *Pool) refreshed(c Client, token string) (grant, *account, string, error
 	if !now.Before(g.Expires) {
 		return fail(notAuthorized("Refresh Token has expired"))
 	}
+	if err := g.refreshFrom(device); err != nil {
+		return fail(errors.Join(err, p.save()))
+	}
 	if !c.rotates {
 		return *g, p.accounts[g.User], "", nil
 	}
 	if out := g.Tokens[hash]; !out.IsZero() && now.Sub(out) >= c.grace {
-		return fail(refusal("RefreshTokenReuseException", "Refresh token has been invalidated by rotation"))
+		return fail(apiErr("RefreshTokenReuseException", "Refresh token has been invalidated by rotation"))
 	}
 	if g.Tokens[hash].IsZero() {
 		g.Tokens[hash] = now

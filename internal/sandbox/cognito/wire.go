@@ -24,6 +24,8 @@ type input struct {
 	AuthFlow, ChallengeName, Session                         string
 	ClientID, ClientSecret, RefreshToken, Token, AccessToken string
 	AuthParameters, ChallengeResponses                       map[string]string
+	DeviceKey, DeviceRememberedStatus                        string
+	DeviceSecretVerifierConfig                               map[string]string
 }
 
 // decodeInput reads a call's body. Names are matched exactly, as AWS does and
@@ -43,6 +45,8 @@ func decodeInput(body io.Reader) (input, error) {
 		"ClientId": &in.ClientID, "ClientSecret": &in.ClientSecret, "RefreshToken": &in.RefreshToken,
 		"Token": &in.Token, "AccessToken": &in.AccessToken,
 		"AuthParameters": &in.AuthParameters, "ChallengeResponses": &in.ChallengeResponses,
+		"DeviceKey": &in.DeviceKey, "DeviceRememberedStatus": &in.DeviceRememberedStatus,
+		"DeviceSecretVerifierConfig": &in.DeviceSecretVerifierConfig,
 	} {
 		if raw, ok := members[name]; ok {
 			if err := json.Unmarshal(raw, target); err != nil {
@@ -61,17 +65,17 @@ type apiError struct {
 
 func (e apiError) Error() string { return e.kind + ": " + e.message }
 
-// refusal is how nearly every error comes: with status 400.
-func refusal(kind, message string) error {
+// apiErr is nearly every error: it has status 400.
+func apiErr(kind, message string) error {
 	return apiError{http.StatusBadRequest, kind, message}
 }
 
 func notAuthorized(message string) error {
-	return refusal("NotAuthorizedException", message)
+	return apiErr("NotAuthorizedException", message)
 }
 
 func invalidParameter(message string) error {
-	return refusal("InvalidParameterException", message)
+	return apiErr("InvalidParameterException", message)
 }
 
 func missingMember(name string) error {
@@ -84,7 +88,7 @@ func missingParameter(name string) error {
 }
 
 func tooManyRequests() error {
-	return refusal("TooManyRequestsException", "Rate exceeded")
+	return apiErr("TooManyRequestsException", "Rate exceeded")
 }
 
 // serveCall answers one call of the Cognito API.
@@ -102,14 +106,14 @@ func (p *Pool) call(r *http.Request) (any, error) {
 	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	operation := p.operation(name)
 	if !ok || err != nil || kind != jsonType || operation == nil {
-		return nil, refusal("UnknownOperationException", "")
+		return nil, apiErr("UnknownOperationException", "")
 	}
 	in, err := decodeInput(r.Body)
 	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
 		return nil, apiError{http.StatusRequestEntityTooLarge, "RequestEntityTooLargeException", "Request is too large"}
 	}
 	if err != nil {
-		return nil, refusal("SerializationException", "Unable to parse the request")
+		return nil, apiErr("SerializationException", "Unable to parse the request")
 	}
 	return operation(p.base(r), in)
 }
@@ -127,6 +131,10 @@ func (p *Pool) operation(name string) func(base string, in input) (any, error) {
 		return p.revokeToken
 	case "GlobalSignOut":
 		return p.globalSignOut
+	case "ConfirmDevice":
+		return p.confirmDevice
+	case "UpdateDeviceStatus":
+		return p.updateDeviceStatus
 	case "GetUser":
 		return p.getUser
 	}

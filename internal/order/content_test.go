@@ -1,4 +1,4 @@
-package render
+package order
 
 import (
 	"encoding/json"
@@ -8,7 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/villapay/villapay/internal/ledger"
+	"github.com/villapay/villapay/internal/order"
 )
 
 func TestContent(t *testing.T) {
@@ -56,7 +56,7 @@ func TestContentRefuses(t *testing.T) {
 		{"{{nosuch}}", `{}`, "nosuch"},
 		{"{{range 100000000}}xxxxxxxxxx{{end}}", `{}`, "far too long"},
 	} {
-		code, err := Content(c.tmpl, ledger.Payment{Order: []byte(c.order)})
+		code, err := Content(c.tmpl, order.Payment{Order: []byte(c.order)})
 		if err == nil || !strings.Contains(err.Error(), c.says) || code != (Code{}) {
 			t.Errorf("%s over %s: %+v, %v, want an error that says %q", c.tmpl, c.order, code, err, c.says)
 		}
@@ -74,15 +74,15 @@ func TestContentOfAPayload(t *testing.T) {
 	payload := emvco("54", "300.00")
 	for _, c := range []struct {
 		name, tmpl, payload, says string
-		change                    func(*ledger.Payment)
+		change                    func(*order.Payment)
 	}{
 		{name: "whole", tmpl: "{{.qr.data}}", payload: payload},
 		{name: "put together", tmpl: payload[:20] + "{{.rest}}", payload: "elsewhere " + payload, says: "put together"},
 		{name: "cut", tmpl: "{{slice .qr.data 0 40}}", payload: payload, says: "put together"},
 		{name: "wrong checksum", tmpl: "{{.qr.data}}", payload: strings.Replace(payload, "300.00", "300.01", 1), says: "checksum"},
 		{name: "another amount", tmpl: "{{.qr.data}}", payload: emvco("54", "3000.00"), says: "asks for 3000.00"},
-		{name: "amount not known", tmpl: "{{.qr.data}}", payload: payload, says: "not given", change: func(p *ledger.Payment) { p.Amount = sum(t, "") }},
-		{name: "another currency", tmpl: "{{.qr.data}}", payload: payload, says: "currency", change: func(p *ledger.Payment) { p.Currency = "CNY" }},
+		{name: "amount not known", tmpl: "{{.qr.data}}", payload: payload, says: "not given", change: func(p *order.Payment) { p.Amount = sum(t, "") }},
+		{name: "another currency", tmpl: "{{.qr.data}}", payload: payload, says: "currency", change: func(p *order.Payment) { p.Currency = "CNY" }},
 	} {
 		p := awaiting(t)
 		p.Order = fmt.Appendf(nil, `{"qr":{"data":%q},"rest":%q}`, c.payload, payload[20:])

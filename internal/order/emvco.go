@@ -1,4 +1,4 @@
-package render
+package order
 
 import (
 	"errors"
@@ -6,64 +6,68 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
-
-	"github.com/villapay/villapay/internal/api"
 )
 
 // payloadStart begins every EMVCo merchant-presented payload: tag 00, length
 // 02, version 01.
 const payloadStart = "000201"
 
-// checkPayload refuses an EMVCo payload (Thai QR) that a bank app would misread
-// or that asks for another sum: its fields must parse, its CRC must fit, and
-// its amount and currency must be the order's. A payload without an amount is
-// refused too, for the payer would be asked to type one.
-func checkPayload(payload string, amount api.Amount, currency string) error {
+// CheckPayload returns nil if a text is an EMVCo payload (Thai QR) that pays the
+// order's amount and nothing else: its fields parse, its CRC fits, it names a
+// merchant account, amount and currency are the order's, and it asks for no tip
+// or fee. A payload without an amount fails too: the payer would type one.
+func CheckPayload(payload string, amount Amount, currency string) error {
 	fields, err := parseTLV(payload)
 	if err != nil {
 		return err
 	}
 	byTag := map[string]string{}
+	account := false
 	for _, f := range fields {
 		if _, twice := byTag[f.tag]; twice {
 			return fmt.Errorf("tag %s stands twice", f.tag)
 		}
 		byTag[f.tag] = f.value
+		account = account || f.tag >= "02" && f.tag <= "51"
 		if nested(f.tag) {
 			if _, err := parseTLV(f.value); err != nil {
 				return fmt.Errorf("inside tag %s: %w", f.tag, err)
 			}
 		}
 	}
+	if fields[0] != (field{"00", "01"}) {
+		return errors.New("it does not begin with tag 00")
+	}
 	if err := checkCRC(payload, fields); err != nil {
 		return err
+	}
+	for _, tag := range []string{"55", "56", "57"} {
+		if _, extra := byTag[tag]; extra {
+			return fmt.Errorf("it asks for a tip or fee (tag %s)", tag)
+		}
+	}
+	if !account {
+		return errors.New("it names no merchant account (tags 02 to 51)")
 	}
 	return checkSum(byTag, amount, currency)
 }
 
 // checkSum compares tag 54 and tag 53 (ISO 4217 numeric) with the order.
-func checkSum(byTag map[string]string, amount api.Amount, currency string) error {
-	sum, err := api.ParseAmount(byTag["54"])
+func checkSum(byTag map[string]string, amount Amount, currency string) error {
+	sum, err := ParseAmount(byTag["54"])
 	if err != nil {
 		return errors.New("tag 54 holds no amount")
 	}
 	if !sum.Equal(amount) {
-		return fmt.Errorf("it asks for %s, the order is over %s", sum, orNothing(amount.String()))
+		return fmt.Errorf("it asks for %s, the order is over %s", sum, cmpOr(amount.String(), "not given"))
 	}
 	number := map[string]string{
 		"THB": "764", "CNY": "156", "USD": "840", "EUR": "978", "HKD": "344", "JPY": "392", "SGD": "702",
 	}[strings.ToUpper(currency)]
 	if number == "" || byTag["53"] != number {
-		return fmt.Errorf("its currency (tag 53) is %s, the order's is %s", orNothing(byTag["53"]), orNothing(currency))
+		return fmt.Errorf("its currency (tag 53) is %s, the order's is %s", cmpOr(byTag["53"], "not given"), cmpOr(currency, "not given"))
 	}
 	return nil
-}
-
-func orNothing(text string) string {
-	if text == "" {
-		return "not given"
-	}
-	return text
 }
 
 // checkCRC demands the checksum as the last field: CRC-16/CCITT-FALSE over all
@@ -114,7 +118,7 @@ func parseTLV(text string) ([]field, error) {
 	}
 	var fields []field
 	for rest := text; len(fields) == 0 || rest != ""; {
-		if len(rest) < 4 || !digits(rest[:4]) {
+		if len(rest) < 4 || !isDigits(rest[:4]) {
 			return nil, fmt.Errorf("no field at position %d", len(text)-len(rest))
 		}
 		tag, value := rest[:2], rest[4:]
@@ -141,13 +145,4 @@ func cut(text string, n int) int {
 		return len(text)
 	}
 	return -1
-}
-
-func digits(text string) bool {
-	for i := range len(text) {
-		if text[i] < '0' || text[i] > '9' {
-			return false
-		}
-	}
-	return true
 }

@@ -1,4 +1,4 @@
-package api
+package order
 
 import (
 	"encoding/json"
@@ -14,7 +14,7 @@ type Amount struct{ text string }
 
 // ParseAmount reads a plain decimal such as 300, 300.0 or 74.00: at most 18
 // digits before the dot and 12 after it. Exponents, signs other than a leading
-// minus, and bare dots are refused: no payment API sends them on purpose.
+// minus, and bare dots are invalid: no payment API sends them on purpose.
 func ParseAmount(text string) (Amount, error) {
 	if !isAmount(text) {
 		return Amount{}, fmt.Errorf("%q is not a plain decimal amount", text)
@@ -35,7 +35,7 @@ func isDigits(text string) bool { return text != "" && strings.Trim(text, "01234
 // String returns the digits as they came, "" where no amount is known.
 func (a Amount) String() string { return a.text }
 
-// Known tells whether there is an amount at all.
+// Known reports whether there is an amount.
 func (a Amount) Known() bool { return a.text != "" }
 
 // Equal compares by value: 74, 74.0 and 74.00 are equal.
@@ -43,7 +43,7 @@ func (a Amount) Equal(b Amount) bool {
 	return a.Known() && b.Known() && a.rat().Cmp(b.rat()) == 0
 }
 
-// Less tells whether a is known to be smaller than b.
+// Less reports whether a is known to be smaller than b.
 func (a Amount) Less(b Amount) bool {
 	return a.Known() && b.Known() && a.rat().Cmp(b.rat()) < 0
 }
@@ -68,7 +68,7 @@ func (a Amount) Fixed(n int) (string, error) {
 }
 
 // UnmarshalJSON reads a JSON number or a string that holds one ("74.00"); null
-// and "" mean that no amount is known (kbank.md: types vary in the wild).
+// and "" mean that no amount is known: types vary in the wild.
 func (a *Amount) UnmarshalJSON(data []byte) error {
 	text := string(data)
 	if strings.HasPrefix(text, `"`) {

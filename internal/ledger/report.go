@@ -1,0 +1,448 @@
+package ledger
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/villapay/villapay/internal/order"
+)
+
+// Recorded says what became of a report.
+type Recorded struct {
+	// Payment is the payment of the report's bank order as it now stands, the
+	// newest if several have the same; the zero value if Unknown.
+	Payment  order.Payment
+	Unknown  bool            // no payment has this bank order yet: kept, and applied when one has
+	Repeat   bool            // it was received before, and nothing was recorded again
+	Changed  bool            // the payment's state is another than before
+	Warnings []order.Warning // those the payment has now and had not before
+}
+
+// RecordReport keeps what was said about a charge and lets the payments follow,
+// by the rules of [order.Resolve]. It returns when that is durable.
+func (l *Ledger) RecordReport(ctx context.Context, scope string, r order.Report) (Recorded, error) {
+	var out Recorded
+	kept := false // by an earlier run of this call, to its end: it may have been committed
+	err := l.store.write(ctx, recordTx, func(t *txn) error {
+		fresh, done, err := l.recordReport(t, scope, r)
+		if err != nil || !fresh && kept {
+			return err
+		}
+		out, kept = done, fresh
+		return nil
+	})
+	return out, l.wrap(err, "record charge %s", r.ChargeID)
+}
+
+// Asked is the answer to a question about a Villa order.
+type Asked struct {
+	OrderID   string
+	Status    order.Status
+	From      order.Origin
+	RequestID string
+	Warning   *order.Warning // about an answer that says nothing of a charge
+}
+
+// RecordAnswer keeps an answer's reports, and that the order's payments are known
+// as of now. An answer that says nothing of a charge changes no state; its
+// warning replaces that of an earlier answer.
+func (l *Ledger) RecordAnswer(ctx context.Context, scope string, a Asked) error {
+	return l.wrap(l.store.write(ctx, recordTx, func(t *txn) error {
+		said := false
+		for _, r := range a.Status.Reports {
+			if r.TransactionState == "" && r.PaidBy == "" && r.Doubt == "" {
+				if recorded, err := t.named(scope, []order.Report{{BankOrderID: r.BankOrderID}}); err != nil {
+					return err
+				} else if len(recorded) > 0 {
+					continue // all it says is that the order was made
+				}
+			}
+			r.From, r.RequestID = a.From, a.RequestID
+			if _, _, err := l.recordReport(t, scope, r); err != nil {
+				return err
+			}
+			said = true
+		}
+		return l.noteAnswer(t, scope, a, said)
+	}), "record the status of order %s", a.OrderID)
+}
+
+// noteAnswer brings up to date when and from whom an order's payments are known.
+// said reports whether the answer said anything of a charge.
+func (l *Ledger) noteAnswer(t *txn, scope string, a Asked, said bool) error {
+	if err := t.lock(orderKey(scope, a.OrderID)); err != nil {
+		return err
+	}
+	payments, err := scanned(t.query(`SELECT `+columns+` FROM villapay_payment WHERE scope = ? AND orderid = ? AND order_json IS NOT NULL ORDER BY id DESC`, scope, a.OrderID))
+	if err != nil {
+		return err
+	}
+	for i, r := range payments {
+		if !said && i == 0 { // about the newest, if about any
+			r.Warnings = slices.DeleteFunc(r.Warnings, order.Warning.AboutStatus)
+			if a.Warning != nil && !r.State.Final() {
+				r.Warnings = append(r.Warnings, *a.Warning)
+			}
+			if err := l.noteStatus(t, r, a); err != nil {
+				return err
+			}
+		}
+		if _, err := t.exec(`UPDATE villapay_payment SET known_at = ?, known_from = ?, request_id = ?, warnings = ? WHERE id = ?`,
+			toMillis(t.now), string(a.From), a.RequestID, encodeList(r.Warnings), r.ID); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// noteStatus appends an answer's words to a payment's history; equal ones in a
+// row make one event.
+func (l *Ledger) noteStatus(t *txn, r *row, a Asked) error {
+	last, err := t.query(`SELECT note FROM villapay_event WHERE payment = ? AND kind = 'status' ORDER BY id DESC LIMIT 1`, r.ID)
+	if err != nil {
+		return err
+	}
+	notes, err := texts(last)
+	if err != nil || len(notes) > 0 && notes[0] == a.Status.Word {
+		return err
+	}
+	return l.note(t, r.ID, event{kind: "status", requestID: a.RequestID, note: a.Status.Word, data: a.Status.Raw})
+}
+
+// source says where new knowledge comes from; the zero value means from what was
+// heard before.
+type source struct {
+	from      order.Origin
+	requestID string
+}
+
+// outcome is what a resolution did to one payment.
+type outcome struct {
+	row      *row
+	changed  bool
+	warnings []order.Warning // new ones
+}
+
+func (l *Ledger) recordReport(t *txn, scope string, r order.Report) (fresh bool, out Recorded, _ error) {
+	if r.PaidBy == "" {
+		r.PaidBy = order.ByTransactionState
+	}
+	keys := []lockKey{chargeKey(scope, r.ChargeID), chargeKey(scope, r.Border())}
+	for _, name := range []string{r.BankOrderID, r.Reference} {
+		if name != "" {
+			keys = append(keys, bankOrderKey(scope, name))
+		}
+	}
+	if err := t.lock(keys...); err != nil {
+		return false, out, err
+	}
+	fresh, err := t.keep(scope, &r)
+	if err != nil {
+		return false, out, err
+	}
+	out.Repeat = !fresh
+	villas, payments, err := t.affected(scope, &r)
+	if err != nil {
+		return false, out, err
+	}
+	out.Unknown = len(payments) == 0
+	if fresh {
+		e := event{kind: "charge", requestID: r.RequestID, note: r.Summary(), data: r.Raw}
+		if out.Unknown {
+			err = l.note(t, 0, e)
+		}
+		for _, p := range payments {
+			if err == nil {
+				err = l.note(t, p.ID, e)
+			}
+		}
+		if err != nil {
+			return false, out, err
+		}
+	}
+	outcomes, err := l.resolveAll(t, scope, villas, source{r.From, r.RequestID})
+	if err != nil || out.Unknown {
+		return fresh, out, err
+	}
+	if newest, ok := outcomes[payments[0].ID]; ok {
+		out.Payment, out.Changed, out.Warnings = newest.row.At(t.now), newest.changed, newest.warnings
+	}
+	return fresh, out, nil
+}
+
+// affected finds the Villa orders whose payments a report may change: those that
+// any report about its charge, or with its border, was about or names. payments
+// are those that the report itself is about, newest first.
+func (t *txn) affected(scope string, r *order.Report) (villas set, payments []*row, _ error) {
+	charges, borders := set{}, set{}
+	charges.add(r.ChargeID)
+	borders.add(r.Border())
+	var either anyOf
+	either.in("charge_id", charges)
+	either.in("border", borders)
+	related, err := t.reports(scope, either)
+	if err != nil {
+		return nil, nil, err
+	}
+	related = append(related, *r)
+	all, err := t.named(scope, related)
+	if err != nil {
+		return nil, nil, err
+	}
+	villas = set{}
+	for _, heard := range related {
+		villas.add(heard.OrderID)
+	}
+	for _, p := range slices.Backward(all) {
+		if p.BankOrderID == "" {
+			continue // a Villa order that was only named
+		}
+		villas.add(p.OrderID)
+		about := r.BankOrderID == p.BankOrderID || p.Reference != "" && (r.BankOrderID == p.Reference || r.BankOrderID == "" && r.Reference == p.Reference)
+		if about || r.OrderID == p.OrderID && r.BankOrderID == "" && r.Reference == "" {
+			payments = append(payments, p)
+		}
+	}
+	return villas, payments, nil
+}
+
+// reportsPerCharge bounds what notifications can add about one charge: a captured
+// one can be sent again with other values in the fields that no checksum covers.
+const reportsPerCharge = 100
+
+// keep records a report, unless it was before. Beyond the bound, a notification is
+// kept only if it is the first with its state, amount, currency and status.
+func (t *txn) keep(scope string, r *order.Report) (fresh bool, err error) {
+	sum := fingerprint(r)
+	if r.From == order.FromWebhook {
+		full, err := scalar[bool](t.query(`SELECT count(*) >= ? AND count(CASE WHEN transaction_state = ? AND amount = ? AND currency = ? AND status = ? THEN 1 END) > 0
+			FROM villapay_report WHERE scope = ? AND charge_id = ? AND charge_id <> '' AND origin = 'webhook'`,
+			int64(reportsPerCharge), r.TransactionState, r.Amount.String(), r.Currency, r.Status, scope, r.ChargeID))
+		if err != nil || full {
+			return false, err
+		}
+	}
+	changed, err := t.exec(`INSERT INTO villapay_report (scope, fingerprint, orderid, bank_id, reference, charge_id, border, amount, currency, status, transaction_state,
+			livemode, charged_at, doubt, origin, paid_by, request_id, received_at, raw)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
+		scope, sum, r.OrderID, r.BankOrderID, r.Reference, r.ChargeID, r.Border(), r.Amount.String(), r.Currency, r.Status, r.TransactionState,
+		livemode(r), toMillis(r.Created), r.Doubt, string(r.From), r.PaidBy, r.RequestID, toMillis(t.now), string(r.Raw))
+	return changed > 0, err
+}
+
+// livemode is 1, 0, or -1 if it is not stated.
+func livemode(r *order.Report) int64 {
+	if r.Livemode == nil {
+		return -1
+	}
+	return number(*r.Livemode)
+}
+
+// fingerprint tells reports apart by every field that the rules read.
+func fingerprint(r *order.Report) string {
+	sum := sha256.Sum256([]byte(strings.Join([]string{
+		r.OrderID, r.BankOrderID, r.Reference, r.ChargeID, r.Amount.String(), r.Currency, r.Status, r.TransactionState,
+		strconv.FormatInt(livemode(r), 10), strconv.FormatInt(toMillis(r.Created), 10), r.Doubt, string(r.From), r.PaidBy,
+	}, "\x00")))
+	return hex.EncodeToString(sum[:])
+}
+
+// resolveAll resolves some Villa orders, and returns the outcome for each of
+// their payments.
+func (l *Ledger) resolveAll(t *txn, scope string, villas set, heard source) (map[int64]outcome, error) {
+	all := map[int64]outcome{}
+	for _, orderID := range slices.Sorted(maps.Keys(villas)) {
+		if err := t.lock(orderKey(scope, orderID)); err != nil {
+			return nil, err
+		}
+		rows, resolved, _, err := t.resolve(scope, orderID)
+		if err != nil {
+			return nil, err
+		}
+		for i, r := range rows {
+			if all[r.ID], err = l.update(t, r, resolved[i], heard); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return all, nil
+}
+
+// resolve computes what a Villa order's payments are. rows are as they are
+// stored; elsewhere is as [order.Resolve] says.
+func (t *txn) resolve(scope, orderID string) (rows []*row, resolved []order.Payment, elsewhere *order.Payment, _ error) {
+	all, err := t.named(scope, []order.Report{{OrderID: orderID}})
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	names := set{}
+	for _, r := range all {
+		names.add(r.BankOrderID, r.Reference)
+	}
+	charges, borders := set{}, set{}
+	var reports []order.Report
+	for more := true; more; { // until everything about each charge, and with each border, is here
+		var either anyOf
+		either.in("orderid", set{orderID: true})
+		either.in("bank_id", names)
+		either.in("reference", names)
+		either.in("charge_id", charges)
+		either.in("border", borders)
+		if reports, err = t.reports(scope, either); err != nil {
+			return nil, nil, nil, err
+		}
+		before := len(charges) + len(borders)
+		for _, r := range reports {
+			charges.add(r.ChargeID)
+			borders.add(r.Border())
+		}
+		more = len(charges)+len(borders) > before
+	}
+	if all, err = t.named(scope, append(reports, order.Report{OrderID: orderID})); err != nil {
+		return nil, nil, nil, err
+	}
+	known := order.Case{OrderID: orderID, Reports: reports}
+	for _, r := range all {
+		known.Payments = append(known.Payments, r.Payment)
+		if r.OrderID == orderID && r.BankOrderID != "" {
+			rows = append(rows, r)
+		}
+	}
+	resolved, elsewhere = order.Resolve(known)
+	if elsewhere != nil {
+		elsewhere.Scope = scope
+	}
+	return rows, resolved, elsewhere, nil
+}
+
+// named reads the payments of the Villa orders that reports are about, and those
+// whose bank order, reference_order or Villa order they name, in the order
+// recorded.
+func (t *txn) named(scope string, reports []order.Report) ([]*row, error) {
+	names, villas := set{}, set{}
+	for _, r := range reports {
+		names.add(r.BankOrderID, r.Reference)
+		villas.add(r.OrderID, r.BankOrderID, r.Reference)
+	}
+	var either anyOf
+	either.in("orderid", villas)
+	either.in("bank_id", names)
+	either.in("reference", names)
+	return scanned(t.query(`SELECT `+columns+` FROM villapay_payment WHERE scope = ? AND `+either.where()+` ORDER BY id`, append([]any{scope}, either.args...)...))
+}
+
+// set is a set of texts, without the empty one.
+type set map[string]bool
+
+func (s set) add(texts ...string) {
+	for _, text := range texts {
+		if text != "" {
+			s[text] = true
+		}
+	}
+}
+
+// anyOf is an SQL condition that any of several columns holds any of some texts.
+// Each part repeats the condition of the column's index.
+type anyOf struct {
+	parts []string
+	args  []any
+}
+
+func (o *anyOf) in(column string, texts set) {
+	if len(texts) == 0 {
+		return
+	}
+	o.parts = append(o.parts, column+` <> '' AND `+column+` IN (`+strings.TrimSuffix(strings.Repeat("?,", len(texts)), ",")+`)`)
+	for _, text := range slices.Sorted(maps.Keys(texts)) {
+		o.args = append(o.args, text)
+	}
+}
+
+func (o *anyOf) where() string {
+	if len(o.parts) == 0 {
+		return "1 = 0"
+	}
+	return "(" + strings.Join(o.parts, " OR ") + ")"
+}
+
+// update writes what is new about a payment.
+func (l *Ledger) update(t *txn, r *row, now order.Payment, heard source) (outcome, error) {
+	before := r.Payment
+	out := outcome{row: r, changed: now.State != before.State}
+	for _, w := range now.Warnings {
+		if !slices.Contains(before.Warnings, w) {
+			out.warnings = append(out.warnings, w)
+		}
+	}
+	moved := out.changed || now.BankState != before.BankState || now.ChargeID != before.ChargeID || now.PaidBy != before.PaidBy ||
+		!now.PaidAt.Equal(before.PaidAt) || now.PaidAtFrom != before.PaidAtFrom
+	r.Payment = now
+	if !moved && slices.Equal(now.Warnings, before.Warnings) {
+		return out, nil
+	}
+	if moved {
+		r.KnownAt = t.now
+		if heard.from != "" {
+			r.KnownFrom, r.RequestID = heard.from, heard.requestID
+		}
+	}
+	_, err := t.exec(`UPDATE villapay_payment SET state = ?, bank_state = ?, charge_id = ?, paid_at = ?, paid_at_from = ?, paid_by = ?, warnings = ?, error = ?,
+			known_at = ?, known_from = ?, request_id = ? WHERE id = ?`,
+		string(r.State), r.BankState, r.ChargeID, toMillis(r.PaidAt), r.PaidAtFrom, r.PaidBy, encodeList(r.Warnings), encodeError(r.Error),
+		toMillis(r.KnownAt), string(r.KnownFrom), r.RequestID, r.ID)
+	for _, w := range out.warnings {
+		if err == nil {
+			err = l.note(t, r.ID, event{kind: "warning", note: w.Code + ": " + w.Message})
+		}
+	}
+	return out, err
+}
+
+// reports reads what was said, in the order recorded.
+func (t *txn) reports(scope string, either anyOf) (all []order.Report, _ error) {
+	rows, err := t.query(`SELECT orderid, bank_id, reference, charge_id, amount, currency, status, transaction_state, livemode, charged_at, doubt, origin, paid_by, request_id, received_at, raw
+		FROM villapay_report WHERE scope = ? AND `+either.where()+` ORDER BY id`, append([]any{scope}, either.args...)...)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = rows.Close() }()
+	for rows.Next() {
+		var r order.Report
+		var amount, raw string
+		var livemode, charged, received int64
+		if err := rows.Scan(&r.OrderID, &r.BankOrderID, &r.Reference, &r.ChargeID, &amount, &r.Currency, &r.Status, &r.TransactionState, &livemode,
+			&charged, &r.Doubt, &r.From, &r.PaidBy, &r.RequestID, &received, &raw); err != nil {
+			return nil, err
+		}
+		if livemode >= 0 {
+			live := livemode == 1
+			r.Livemode = &live
+		}
+		if amount != "" {
+			if r.Amount, err = order.ParseAmount(amount); err != nil {
+				return nil, err
+			}
+		}
+		r.Created, r.Received, r.Raw = fromMillis(charged), fromMillis(received), json.RawMessage(raw)
+		all = append(all, r)
+	}
+	return all, rows.Err()
+}
+
+// elsewhere is what is known of a Villa order's charges on bank orders that
+// nobody recorded; nil if nothing was heard.
+func (l *Ledger) elsewhere(t *txn, scope, orderID string) (*order.Payment, error) {
+	heard, err := scalar[bool](t.query(`SELECT EXISTS (SELECT 1 FROM villapay_report WHERE scope = ? AND orderid = ? AND orderid <> '')`, scope, orderID))
+	if err != nil || !heard {
+		return nil, err
+	}
+	_, _, elsewhere, err := t.resolve(scope, orderID)
+	return elsewhere, err
+}
