@@ -114,7 +114,7 @@ func (c *Config) Envs() []Summary {
 	var list []Summary
 	for _, name := range c.Names() {
 		url, live := c.settings.address(name)
-		summary := Summary{Name: name, BaseURL: url, Live: live || c.settings.liveEnv(url) != "", BuiltIn: builtIn(name)}
+		summary := Summary{Name: name, BaseURL: url, Live: live || c.settings.liveEnv(url, "") != "", BuiltIn: builtIn(name)}
 		if name == c.Profile.Name {
 			summary.Selected, summary.Live = true, c.Profile.Live
 			if !c.Profile.Sandbox {
@@ -140,14 +140,14 @@ func (s settings) address(name string) (url string, live bool) {
 	return url, name == Prod
 }
 
-// liveEnv names the live environment that has this base URL, or returns "". The
-// built-in address of prod is live whatever the file says about prod.
-func (s settings) liveEnv(url string) string {
+// liveEnv names the live environment, other than one, that has this base URL, or
+// returns "". The built-in address of prod is live whatever the file says about prod.
+func (s settings) liveEnv(url, other string) string {
 	if url == prodURL {
 		return Prod
 	}
 	for _, name := range s.names() {
-		if own, live := s.address(name); live && own == url {
+		if own, live := s.address(name); live && own == url && name != other {
 			return name
 		}
 	}

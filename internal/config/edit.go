@@ -16,11 +16,8 @@ import (
 
 // Use selects an environment in the file.
 func Use(ctx context.Context, env LookupEnv, name string) error {
-	return edit(ctx, env, func(d *document, s settings) (*document, error) {
-		if err := exists(s, name); err != nil {
-			return nil, err
-		}
-		return d.with(change{[]string{"env"}, scalar("", name)})
+	return edit(ctx, env, func(_ *document, s settings) (change, error) {
+		return change{[]string{"env"}, scalar("", name)}, s.exists(name)
 	})
 }
 
@@ -36,11 +33,11 @@ func Add(ctx context.Context, env LookupEnv, name, baseURL string, live bool) er
 	value := &yaml.Node{Kind: yaml.MappingNode, Content: []*yaml.Node{
 		scalar("", "base_url"), scalar("", url), scalar("", "live"), scalar("!!bool", strconv.FormatBool(live)),
 	}}
-	return edit(ctx, env, func(d *document, s settings) (*document, error) {
-		if slices.Contains(s.names(), name) {
-			return nil, usage("change it with `villapay env set`", "there is an environment %q already", name)
+	return edit(ctx, env, func(_ *document, s settings) (change, error) {
+		if s.exists(name) == nil {
+			return change{}, usage("change it with `villapay env set`", "there is an environment %q already", name)
 		}
-		return d.with(change{[]string{"envs", name}, value})
+		return change{[]string{"envs", name}, value}, nil
 	})
 }
 
@@ -51,19 +48,16 @@ func Remove(ctx context.Context, env LookupEnv, name string) error {
 	if builtIn(name) {
 		return usage("`villapay env unset KEY` resets one of its values", "%s is built in and cannot be removed", name)
 	}
-	return edit(ctx, env, func(d *document, s settings) (*document, error) {
+	return edit(ctx, env, func(d *document, s settings) (change, error) {
 		path := []string{"envs", name}
 		if d.count(path) == 0 {
-			return nil, usage(suggestion(name, s.names(), "the environments are "), "there is no environment %q", name)
+			return change{}, s.exists(name)
 		}
-		current, err := selected(env, s)
-		if err != nil {
-			return nil, err
+		current, err := s.selected(env)
+		if err == nil && current == name {
+			err = usage("choose another one first: `villapay env use dev`", "%s is the selected environment", name)
 		}
-		if current == name {
-			return nil, usage("choose another one first: `villapay env use dev`", "%s is the selected environment", name)
-		}
-		return d.without(path)
+		return change{path: path}, err
 	})
 }
 
@@ -84,35 +78,24 @@ func Set(ctx context.Context, env LookupEnv, name, keyName, value string) error 
 	if _, password := showLedger(value); keyName == "ledger" && password {
 		return usage("use the variable VILLAPAY_LEDGER, or put the password into ~/.pgpass", "set ledger: a password never stands in this file")
 	}
-	return edit(ctx, env, func(d *document, s settings) (*document, error) {
+	return edit(ctx, env, func(_ *document, s settings) (change, error) {
 		if _, ok := lookup(topKeys(), keyName); ok {
-			return d.with(change{[]string{keyName}, k.node(normal)})
+			return change{[]string{keyName}, k.node(normal)}, nil
 		}
-		name, err := editable(env, s, name)
+		name, err := s.editable(env, name)
 		if err != nil {
-			return nil, err
+			return change{}, err
 		}
-		if why := fixed(name, keyName); why != "" {
-			return nil, usage("", "%s", why)
+		url, _ := s.address(name)
+		twin := s.liveEnv(url, name)
+		switch why := fixed(name, keyName); {
+		case why != "":
+			err = usage("", "%s", why)
+		case keyName == "live" && normal == "false" && twin != "":
+			err = usage("give it another one first: villapay env set base_url URL -e "+name, "set live: %s stays live, because its base_url is the live one of %s", name, twin)
 		}
-		after, err := d.with(change{envPath(name, keyName), k.node(normal)})
-		if err == nil && keyName == "live" {
-			err = staysLive(after, name)
-		}
-		return after, err
+		return change{envPath(name, keyName), k.node(normal)}, err
 	})
-}
-
-// staysLive rejects live: false in a document in which the base URL is that of
-// a live environment.
-func staysLive(d *document, name string) error {
-	s, _ := d.settings()
-	url, live := s.address(name)
-	twin := s.liveEnv(url)
-	if live || twin == "" || url == "" {
-		return nil
-	}
-	return usage("give it another one first: villapay env set base_url URL -e "+name, "set live: %s stays live, because its base_url is the live one of %s", name, twin)
 }
 
 // Unset removes one value from the file, so that the built-in one holds again,
@@ -122,36 +105,32 @@ func Unset(ctx context.Context, env LookupEnv, name, keyName string) (removed bo
 	if keyName == "envs" {
 		return false, usage("`villapay env remove NAME` removes one", "envs holds every environment")
 	}
-	err = edit(ctx, env, func(d *document, s settings) (*document, error) {
-		current, err := selected(env, s)
+	err = edit(ctx, env, func(d *document, s settings) (change, error) {
+		current, err := s.selected(env)
 		if name != "" {
-			current, err = editable(env, s, name)
+			current, err = name, s.exists(name)
 		}
 		if err != nil {
-			return nil, err
+			return change{}, err
 		}
-		for _, path := range places(current, keyName) {
+		// Wrong places first, because they make the file invalid.
+		top, below := []string{keyName}, [][]string{{"envs", current, keyName}, envPath(current, keyName)}
+		places := append([][]string{top}, below...)
+		if _, ok := lookup(topKeys(), keyName); ok {
+			places = append(below, top)
+		}
+		for _, path := range places {
 			if d.count(path) > 0 {
 				removed = true
-				return d.without(path)
+				return change{path: path}, nil
 			}
 		}
-		if _, err := settable(keyName); err != nil && keyName != "env" {
-			return nil, err
+		if keyName != "env" {
+			_, err = settable(keyName)
 		}
-		return d, nil
+		return change{path: top}, err
 	})
 	return removed && err == nil, err
-}
-
-// places lists where a key to remove may stand: wrong places first, because they
-// make the file invalid.
-func places(env, name string) [][]string {
-	below := [][]string{{"envs", env, name}, envPath(env, name)}
-	if _, ok := lookup(topKeys(), name); ok {
-		return append(below, []string{name})
-	}
-	return append([][]string{{name}}, below...)
 }
 
 func envPath(env, name string) []string {
@@ -173,7 +152,7 @@ func settable(name string) (key, error) {
 	return key{}, usage(suggestion(name, Keys(), "the keys are "), "unknown key %q", name)
 }
 
-func exists(s settings, name string) error {
+func (s settings) exists(name string) error {
 	if slices.Contains(s.names(), name) {
 		return nil
 	}
@@ -181,15 +160,15 @@ func exists(s settings, name string) error {
 }
 
 // editable returns the environment to edit: the one named, else the selected.
-func editable(env LookupEnv, s settings, name string) (string, error) {
+func (s settings) editable(env LookupEnv, name string) (string, error) {
 	if name != "" {
-		return name, exists(s, name)
+		return name, s.exists(name)
 	}
-	name, err := selected(env, s)
+	name, err := s.selected(env)
 	if err != nil {
 		return "", err
 	}
-	if err := exists(s, name); err != nil {
+	if err := s.exists(name); err != nil {
 		return "", &Error{Kind: KindConfig, Message: "the selected environment: " + err.Error(), Hint: "select one with `villapay env use NAME`", Err: err}
 	}
 	return name, nil
@@ -197,7 +176,7 @@ func editable(env LookupEnv, s settings, name string) (string, error) {
 
 // selected is the environment that variable, file or default select, in a file
 // that may be invalid elsewhere.
-func selected(env LookupEnv, s settings) (string, error) {
+func (s settings) selected(env LookupEnv) (string, error) {
 	const variable = "VILLAPAY_ENV"
 	own := s.top["env"].text
 	switch name := env.Get(variable); {
@@ -240,9 +219,8 @@ func scalar(tag, text string) *yaml.Node {
 // milliseconds.
 const lockWait = 10 * time.Second
 
-// edit makes one change to the file under its lock. change returns the document
-// it was given if there is nothing to write.
-func edit(ctx context.Context, env LookupEnv, change func(*document, settings) (*document, error)) error {
+// edit makes one change to the file under its lock.
+func edit(ctx context.Context, env LookupEnv, plan func(*document, settings) (change, error)) error {
 	path, err := file(env)
 	if err != nil {
 		return err
@@ -264,8 +242,12 @@ func edit(ctx context.Context, env LookupEnv, change func(*document, settings) (
 		_, err := before.valid()
 		return err
 	}
-	after, err := change(before, settings)
-	if err != nil || after == before {
+	c, err := plan(before, settings)
+	if err != nil {
+		return err
+	}
+	after, err := before.with(c)
+	if err != nil || after.text == before.text {
 		return err
 	}
 	_, problems := after.settings()

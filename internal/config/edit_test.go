@@ -203,7 +203,7 @@ func TestRefusals(t *testing.T) {
 		"set an unknown key":      {[]string{"set", "mine", "timout", "3s"}, []string{`unknown key "timout"`, `"timeout"?`}},
 		"set a section":           {[]string{"set", "mine", "auth", "x"}, []string{"unknown key"}},
 		"set env":                 {[]string{"set", "mine", "env", "dev"}, []string{"villapay env use"}},
-		"set a wrong value":       {[]string{"set", "mine", "timeout", "30"}, []string{"write 30s"}},
+		"set a wrong value":       {[]string{"set", "mine", "timeout", "30"}, []string{"such as 30s"}},
 		"set a wrong URL":         {[]string{"set", "mine", "auth.domain", "login.example"}, []string{"https://"}},
 		"set on an unknown":       {[]string{"set", "nosuch", "timeout", "3s"}, []string{`no environment "nosuch"`}},
 		"set the sandbox's":       {[]string{"set", "sandbox", "base_url", "https://x.example"}, []string{"embedded"}},
@@ -349,7 +349,7 @@ func TestBeyondRepair(t *testing.T) {
 	for text, says := range map[string]string{
 		"env: [\n":                     "not a YAML file",
 		"- env\n":                      "not a list",
-		"envs: &a\n  dev: {}\n":        "anchors",
+		"envs: &a\n  dev: *a\n":        "envs.dev must hold keys, not an alias",
 		"envs: [dev]\n":                "envs must hold keys, not a list",
 		"envs:\n  dev:\n    auth: x\n": "envs.dev.auth must hold keys",
 		"envs: {dev: {auth: {region: x, region: y}}}\n": "envs.dev.auth.region twice",

@@ -31,7 +31,7 @@ type document struct {
 func read(path string) (*document, error) {
 	text, err := readText(path)
 	if err != nil {
-		return nil, &Error{Kind: KindConfig, Message: fmt.Sprintf("read the configuration: %s: %s", path, cause(err)), Hint: "check the file's owner and mode, or set VILLAPAY_CONFIG_DIR", Err: err}
+		return nil, &Error{Kind: KindConfig, Message: "read the configuration: " + err.Error(), Hint: "check the file's owner and mode, or set VILLAPAY_CONFIG_DIR", Err: err}
 	}
 	return newDocument(path, text)
 }
@@ -49,12 +49,12 @@ func readText(path string) (string, error) {
 	target, err := filepath.EvalSymlinks(path) // people keep it elsewhere, and link to it
 	if errors.Is(err, fs.ErrNotExist) {
 		if _, err := os.Lstat(path); err == nil {
-			return "", errors.New("it is a link to a file that does not exist")
+			return "", fmt.Errorf("%s is a link to a file that does not exist", path)
 		}
 		return "", nil
 	}
 	if err != nil {
-		return "", err
+		return "", fmt.Errorf("%s: %w", path, err)
 	}
 	f, err := atomicfile.Open(target, os.O_RDONLY)
 	if err != nil {
@@ -63,17 +63,9 @@ func readText(path string) (string, error) {
 	defer func() { _ = f.Close() }()
 	text, err := io.ReadAll(io.LimitReader(f, maxFile+1))
 	if err == nil && len(text) > maxFile {
-		err = fmt.Errorf("it is larger than %d kB", maxFile>>10)
+		err = fmt.Errorf("%s is larger than %d kB", path, maxFile>>10)
 	}
 	return string(text), err
-}
-
-// cause is an error without the path, which the caller names.
-func cause(err error) error {
-	if pathError, ok := errors.AsType[*fs.PathError](err); ok {
-		return pathError.Err
-	}
-	return err
 }
 
 // parseYAML reads one YAML document and returns the mapping at its top, an empty
@@ -160,15 +152,9 @@ func (c *checker) fail(line int, hint, format string, args ...any) {
 // zero if no key of the file can be relied on.
 func (d *document) settings() (settings, []problem) {
 	var c checker
-	c.plain(d.root)
-	if len(c.problems) > 0 {
-		return c.settings, c.problems
+	if d.root.Kind == yaml.MappingNode {
+		c.settings.top = map[string]setting{}
 	}
-	if d.root.Kind != yaml.MappingNode {
-		c.fail(d.root.Line, "", "the file must hold keys, not a %s", kindWord(d.root))
-		return c.settings, c.problems
-	}
-	c.settings.top = map[string]setting{}
 	c.mapping(d.root)
 	c.whole()
 	return c.settings, c.problems
@@ -188,18 +174,6 @@ func (d *document) valid() (settings, error) {
 	return s, &Error{Kind: KindConfig, Message: message, Hint: first.hint}
 }
 
-// plain rejects anchors, aliases and tags: an edit of one place would change
-// another, and a merge would hide where a value comes from.
-func (c *checker) plain(n *yaml.Node) {
-	if n.Kind == yaml.AliasNode || n.Anchor != "" || n.Style&yaml.TaggedStyle != 0 {
-		c.fail(n.Line, "write the value out", "anchors (&), aliases (*) and tags (!) are not supported here")
-		return
-	}
-	for _, child := range n.Content {
-		c.plain(child)
-	}
-}
-
 // mapping reads the entries of the mapping at path. Nothing after the colon is
 // an empty mapping.
 func (c *checker) mapping(n *yaml.Node, path ...string) {
@@ -211,7 +185,7 @@ func (c *checker) mapping(n *yaml.Node, path ...string) {
 		return
 	}
 	if n.Kind != yaml.MappingNode {
-		c.fail(n.Line, "", "%s must hold keys, not a %s", where, kindWord(n))
+		c.fail(n.Line, "", "%s must hold keys, not %s", where, kindWord(n))
 		return
 	}
 	seen := map[string]int{}
@@ -233,11 +207,13 @@ func (c *checker) mapping(n *yaml.Node, path ...string) {
 func kindWord(n *yaml.Node) string {
 	switch n.Kind {
 	case yaml.MappingNode:
-		return "mapping"
+		return "a mapping"
 	case yaml.SequenceNode:
-		return "list"
+		return "a list"
+	case yaml.AliasNode:
+		return "an alias (*): write it out"
 	default:
-		return "single value"
+		return "a single value"
 	}
 }
 
@@ -294,11 +270,11 @@ func (c *checker) value(at, value *yaml.Node, path []string) {
 func (k key) text(n *yaml.Node) (string, error) {
 	switch {
 	case !k.list && n.Kind != yaml.ScalarNode:
-		return "", fmt.Errorf("it must be a single value, not a %s", kindWord(n))
+		return "", fmt.Errorf("it must be a single value, not %s", kindWord(n))
 	case !k.list:
 		return n.Value, nil
 	case n.Kind != yaml.SequenceNode:
-		return "", fmt.Errorf("it must be a list such as [a, b], not a %s", kindWord(n))
+		return "", fmt.Errorf("it must be a list such as [a, b], not %s", kindWord(n))
 	}
 	items := make([]string, len(n.Content))
 	for i, item := range n.Content {

@@ -2,8 +2,11 @@ package config
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/villapay/villapay/internal/order"
 )
 
 // The names of the built-in environments.
@@ -32,7 +35,7 @@ type key struct {
 	builtIn  string
 	tag      string // the YAML type it is written with
 	list     bool   // its text holds the items separated by commas
-	check    func(text string) (normal string, err error)
+	check    check
 	variable string // VILLAPAY_…, or ""
 	required bool   // set and empty, the variable is an error; otherwise it is as if not set
 }
@@ -48,10 +51,12 @@ func topKeys() []key {
 
 // envKeys are the keys of an environment, in the order in which they are shown.
 func envKeys() []key {
+	id := only(128, "_+-", "an ID: letters, digits, _ + and - are allowed")
+	sof := only(64, "_-", "one of the bank's codes, such as ThaiQR")
 	return []key{
 		{name: "base_url", check: normalizeURL, variable: "VILLAPAY_BASE_URL", required: true},
 		{name: "live", builtIn: "false", tag: "!!bool", check: checkBool},
-		{name: "source", builtIn: "qr", check: checkSource, variable: "VILLAPAY_SOURCE"},
+		{name: "source", builtIn: "qr", check: oneOf(order.Sources()...), variable: "VILLAPAY_SOURCE"},
 		{name: "timeout", builtIn: "30s", check: checkTimeout, variable: "VILLAPAY_TIMEOUT"},
 		{name: "order_path", builtIn: "/qrpayment", check: checkOrderPath},
 		{name: "status_path", builtIn: "/checkstatus/{orderid}", check: checkStatusPath},
@@ -60,14 +65,14 @@ func envKeys() []key {
 		{name: "qr_content", builtIn: "{{.id}}", check: checkContent},
 		{name: "auth.scheme", check: oneOf("", "Bearer")},
 		{name: "auth.region", builtIn: "ap-southeast-1", check: checkRegion, variable: "VILLAPAY_AUTH_REGION", required: true},
-		{name: "auth.user_pool_id", check: checkID, variable: "VILLAPAY_AUTH_USER_POOL_ID", required: true},
-		{name: "auth.client_id", check: checkID, variable: "VILLAPAY_AUTH_CLIENT_ID", required: true},
+		{name: "auth.user_pool_id", check: id, variable: "VILLAPAY_AUTH_USER_POOL_ID", required: true},
+		{name: "auth.client_id", check: id, variable: "VILLAPAY_AUTH_CLIENT_ID", required: true},
 		{name: "auth.domain", check: orEmpty(normalizeURL)},
 		{name: "auth.callback_ports", builtIn: "8976,8977,8978", tag: "!!int", list: true, check: checkPorts},
 		{name: "auth.endpoint", check: orEmpty(normalizeURL)},
 		{name: "kbank.api_url", builtIn: devBank, check: orEmpty(normalizeURL)},
-		{name: "kbank.sof_qr", builtIn: "ThaiQR", check: checkSof},
-		{name: "kbank.sof_wechat", check: checkSof},
+		{name: "kbank.sof_qr", builtIn: "ThaiQR", check: sof},
+		{name: "kbank.sof_wechat", check: sof},
 		{name: "kbank.script_url", builtIn: devScript, check: orEmpty(normalizeURL)},
 		{name: "kbank.public_key", check: checkPublicKey},
 		{name: "kbank.shop_name", check: checkShopName},
@@ -105,21 +110,16 @@ func fixed(env, name string) string {
 // secretVariable names the variable for a secret that somebody wants to keep in
 // the file, or returns "" if the key's name is not that of a secret.
 func secretVariable(name string) string {
-	name = strings.ToLower(name)
-	has := func(words ...string) bool {
-		return slices.ContainsFunc(words, func(w string) bool { return strings.Contains(name, w) })
-	}
-	switch {
-	case has("webhook", "checksum") && has("secret", "key"):
-		return "VILLAPAY_WEBHOOK_SECRET"
-	case has("secret_key", "secretkey", "skey", "api_key", "apikey"), has("bank") && has("secret"):
-		return "VILLAPAY_KBANK_SECRET"
-	case has("secret"):
-		return "VILLAPAY_CLIENT_SECRET"
-	case has("password", "passwd", "passphrase"):
-		return "VILLAPAY_PASSWORD"
-	case has("token"):
-		return "VILLAPAY_TOKEN"
+	for _, secret := range [][2]string{
+		{`(webhook|checksum).*(secret|key)`, "VILLAPAY_WEBHOOK_SECRET"},
+		{`secret_?key|skey|api_?key|bank.*secret`, "VILLAPAY_KBANK_SECRET"},
+		{`secret`, "VILLAPAY_CLIENT_SECRET"},
+		{`passw|passphrase`, "VILLAPAY_PASSWORD"},
+		{`token`, "VILLAPAY_TOKEN"},
+	} {
+		if regexp.MustCompile(`(?i)` + secret[0]).MatchString(name) {
+			return secret[1]
+		}
 	}
 	return ""
 }

@@ -82,24 +82,18 @@ func (l *loader) load() (*Config, error) {
 
 // layTop lays env, output and ledger, and returns the selected environment.
 func (l *loader) layTop() (string, error) {
-	l.layFile(topKeys(), l.settings.top)
-	for _, k := range topKeys() {
-		if k.name == "env" && l.flags.Env != "" {
-			l.override(k, l.flags.Env, "--env flag")
-		} else if err := l.layVariable(k); err != nil {
-			return "", err
-		}
+	if err := l.lay(topKeys(), l.settings.top); err != nil {
+		return "", err
 	}
-	name := l.viper.GetString("env")
+	name, origin := l.viper.GetString("env"), l.origins["env"]
 	if slices.Contains(l.settings.names(), name) {
 		return name, nil
 	}
-	origin := strings.TrimSuffix(l.origins["env"], " flag")
-	fault := usage(suggestion(name, l.settings.names(), "the environments are "), "%s: there is no environment %q", origin, name)
-	switch {
-	case name == "":
-		fault = emptyVariable(KindConfig, origin)
-	case l.flags.Env == "":
+	if name == "" {
+		return "", emptyVariable(KindConfig, origin)
+	}
+	fault := usage(suggestion(name, l.settings.names(), "the environments are "), "%s: there is no environment %q", strings.TrimSuffix(origin, " flag"), name)
+	if l.flags.Env == "" {
 		fault.Kind = KindConfig
 	}
 	return "", fault
@@ -114,36 +108,24 @@ func (l *loader) layEnv(name string) error {
 	case name != Sandbox && l.env.isEmpty(variable):
 		return emptyVariable(KindConfig, variable)
 	}
-	l.layFile(envKeys(), l.settings.env(name).keys)
-	url, live := l.settings.address(name)
-	l.viper.SetDefault("base_url", url)
-	l.viper.SetDefault("live", strconv.FormatBool(live))
-	for _, k := range envKeys() {
-		if k.name == "base_url" && name == Sandbox {
-			continue
-		}
-		if err := l.layVariable(k); err != nil {
-			return err
-		}
+	if err := l.lay(envKeys(), l.settings.env(name).keys); err != nil {
+		return err
 	}
-	if twin := l.settings.liveEnv(l.viper.GetString("base_url")); twin != "" && !live {
+	own, live := l.settings.address(name)
+	l.viper.SetDefault("base_url", own)
+	l.viper.SetDefault("live", strconv.FormatBool(live))
+	if twin := l.settings.liveEnv(l.viper.GetString("base_url"), ""); twin != "" && !live {
 		live = true
-		l.viper.Set("live", "true")
-		l.origins["live"] = "base_url of " + twin
+		l.set("live", "true", "base_url of "+twin)
 	}
 	switch {
 	case name == Sandbox:
+		l.set("base_url", Embedded, "built in") // whatever an empty variable says
 		l.viper.SetDefault("kbank.api_url", "")
 		l.viper.SetDefault("kbank.script_url", "")
 	case live:
 		l.viper.SetDefault("kbank.api_url", prodBank)
 		l.viper.SetDefault("kbank.script_url", prodScript)
-	}
-	if l.flags.Timeout != 0 {
-		if err := checkDuration(l.flags.Timeout); err != nil {
-			return usage("", "--timeout: %s", err)
-		}
-		l.override(key{name: "timeout"}, l.flags.Timeout.String(), "--timeout flag")
 	}
 	return checkBank(name, l.viper.GetString("kbank.api_url"), live)
 }
@@ -162,40 +144,53 @@ func checkBank(env, apiURL string, live bool) error {
 	return &Error{Kind: KindConfig, Message: fmt.Sprintf(what, env), Hint: "villapay env unset kbank.api_url -e " + env}
 }
 
-// layFile lays the built-in values and over them the file's.
-func (l *loader) layFile(keys []key, own map[string]setting) {
-	values := map[string]any{}
+// lay lays the built-in values, the file's, and those of variables and flags.
+func (l *loader) lay(keys []key, own map[string]setting) error {
+	inFile := map[string]any{}
 	for _, k := range keys {
 		l.viper.SetDefault(k.name, k.value(k.builtIn))
 		l.origins[k.name] = "built in"
 		if s, ok := own[k.name]; ok {
-			values[k.name] = k.value(s.text)
+			inFile[k.name] = k.value(s.text)
 			l.origins[k.name] = fmt.Sprintf("file %s:%d", l.path, s.line)
 		}
+		if err := l.override(k); err != nil {
+			return err
+		}
 	}
-	_ = l.viper.MergeConfigMap(values) // it has no way to fail
+	return l.viper.MergeConfigMap(inFile)
 }
 
-// layVariable lays a key's variable if it is set, after checking it.
-func (l *loader) layVariable(k key) error {
+// override lays the value of a key's flag or variable, if there is one.
+func (l *loader) override(k key) error {
 	text := l.env.Get(k.variable)
 	switch {
-	case text == "" && !(k.required && l.env.isEmpty(k.variable)):
-		return nil
-	case text != "" && k.name != "env": // which is looked up among the environments
+	case k.name == "env" && l.flags.Env != "":
+		l.set(k.name, l.flags.Env, "--env flag")
+	case k.name == "env" && text != "": // which is looked up among the environments
+		l.set(k.name, text, k.variable)
+	case text != "":
 		normal, err := k.check(text)
 		if err != nil {
 			return &Error{Kind: KindConfig, Message: fmt.Sprintf("%s: %s", k.variable, err)}
 		}
-		text = normal
+		l.set(k.name, normal, k.variable)
+	case k.required && l.env.isEmpty(k.variable):
+		l.set(k.name, "", k.variable)
 	}
-	l.override(k, text, k.variable)
+	if k.name == "timeout" && l.flags.Timeout != 0 {
+		text, err := k.check(l.flags.Timeout.String())
+		if err != nil {
+			return usage("", "--timeout: %s", err)
+		}
+		l.set(k.name, text, "--timeout flag")
+	}
 	return nil
 }
 
-func (l *loader) override(k key, text, origin string) {
-	l.viper.Set(k.name, k.value(text))
-	l.origins[k.name] = origin
+func (l *loader) set(name, text, origin string) {
+	l.viper.Set(name, text)
+	l.origins[name] = origin
 }
 
 // value is the form in which viper holds a text.

@@ -34,23 +34,16 @@ func (d *document) with(c change) (*document, error) {
 		texts = append(texts, encode(want))
 	}
 	for _, text := range texts {
-		if after, err := newDocument(d.path, text); err == nil && same(after.root, want) {
+		after, err := newDocument(d.path, text)
+		switch {
+		case err != nil || !same(after.root, want):
+		case c.value == nil && after.count(c.path) > 0: // a key that stood there twice
+			return after.with(c)
+		default:
 			return after, nil
 		}
 	}
 	return nil, &Error{Kind: KindConfig, Message: fmt.Sprintf("%s is laid out in a way that cannot be edited without losing comments", d.path), Hint: "change it by hand"}
-}
-
-// without removes every entry at path: a key that stands there twice too.
-func (d *document) without(path []string) (*document, error) {
-	for d.count(path) > 0 {
-		after, err := d.with(change{path: path})
-		if err != nil {
-			return nil, err
-		}
-		d = after
-	}
-	return d, nil
 }
 
 // count returns how often the last key of path stands in its mapping.
@@ -87,7 +80,7 @@ func (c change) apply(at *yaml.Node) error {
 			*at = yaml.Node{Kind: yaml.MappingNode, Tag: "!!map"}
 		}
 		if at.Kind != yaml.MappingNode {
-			return fmt.Errorf("%s must hold keys, not a %s", strings.Join(c.path[:i], "."), kindWord(at))
+			return fmt.Errorf("%s must hold keys, not %s", strings.Join(c.path[:i], "."), kindWord(at))
 		}
 		key, value := entry(at, name)
 		switch {

@@ -41,7 +41,7 @@ func normalizeURL(text string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if u.RawPath != "" || strings.ContainsFunc(u.Path, control) {
+	if u.RawPath != "" || strings.ContainsFunc(u.Path, unprintable) {
 		return "", errors.New("its path holds characters or escapes that can be written in more than one way")
 	}
 	clean := strings.TrimSuffix(path.Clean("/"+u.Path), "/")
@@ -57,10 +57,8 @@ func normalizeHost(host string) (string, error) {
 		return "[" + address.String() + "]", nil
 	}
 	host = strings.TrimSuffix(strings.ToLower(host), ".")
-	for label := range strings.SplitSeq(host, ".") {
-		if label == "" || len(label) > 63 || !only(label, "_-") {
-			return "", errors.New("its host is not a name: letters, digits, . and - are allowed")
-		}
+	if _, err := only(253, "-._", "")(host); err != nil || strings.Contains("."+host+".", "..") {
+		return "", errors.New("its host is not a name: letters, digits, . and - are allowed")
 	}
 	return host, nil
 }
