@@ -22,6 +22,7 @@ type orderCheckout struct {
 	app       *app
 	addr      string
 	noBrowser bool
+	source    string
 }
 
 func newOrderCheckout(a *app) *cobra.Command {
@@ -41,6 +42,7 @@ The bank's widget needs the merchant's public key, kbank.public_key.`,
 	}
 	f := cmd.Flags()
 	f.StringVar(&c.addr, "addr", "127.0.0.1:0", "serve on `ADDRESS`, which a phone must be able to reach")
+	sourceFlag(cmd, &c.source)
 	f.BoolVar(&c.noBrowser, "no-browser", false, "do not open the browser")
 	return cmd
 }
@@ -114,9 +116,12 @@ func (c *orderCheckout) open(ctx context.Context, settings *config.Config, order
 	if len(payments) == 0 {
 		return order.Payment{}, noPayment(orderID, settings.Profile.Name)
 	}
-	open, _ := order.Open(payments, c.app.Now())
+	open, err := c.app.pickOpen(payments, c.source)
+	if err != nil {
+		return open, err
+	}
 	if why := open.Payable(c.app.Now()); why != nil {
-		f := &failure{Code: "not_open", Message: fmt.Sprintf("order %s cannot be paid: %s", orderID, why), ExitCode: exitRefused}
+		f := &failure{Code: "not_open", Message: fmt.Sprintf("order %s cannot be paid: %s", orderID, why), ExitCode: exitRejected}
 		if open.State != order.Paid {
 			f.Hint = "make a payment order first: villapay pay qr " + orderID
 		}
