@@ -106,7 +106,7 @@ func TestAmountJSON(t *testing.T) {
 			t.Errorf("%s became %s, %v; want %s", c.in, out, err, c.out)
 		}
 	}
-	for _, in := range []string{`1e0`, `"1e0"`, `"THB 1.00"`, `"1,000.00"`, `{"value":1}`, `[1]`, `true`, `"๓๐๐"`} {
+	for _, in := range []string{`1e0`, `"1e0"`, `"THB 1.00"`, `"1,000.00"`, `{"value":1}`, `[1]`, `true`, `"null"`, `"๓๐๐"`} {
 		a := sum(t, "5")
 		if err := json.Unmarshal([]byte(in), &a); err == nil {
 			t.Errorf("%s became %s", in, a)

@@ -88,14 +88,14 @@ func TestObject(t *testing.T) {
 			t.Errorf("%s is %q, %v; want %q", name, got, err, want)
 		}
 	}
-	for _, name := range []string{"words", "exponent", "yes", "object", "list"} {
+	for _, name := range []string{"words", "exponent", "yes", "object", "list", "null text"} {
 		if got, err := o.Amount(name); err == nil {
 			t.Errorf("%s is %s", name, got)
 		}
 	}
 	for name, want := range map[string]bool{
 		"text": true, "number": true, "no": true, "object": true, "list": true, "null text": true,
-		"null": false, "empty": false, "blank": false, "missing": false,
+		"null": false, "empty": false, "blank": false, "escaped": false, "missing": false,
 	} {
 		if o.has(name) != want {
 			t.Errorf("%s: %t is right", name, want)

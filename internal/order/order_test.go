@@ -107,20 +107,23 @@ func TestDecodeExpiry(t *testing.T) {
 		expiry time.Duration
 		odd    string
 	}{
-		`3600`:        {time.Hour, ""},
-		`3600.0`:      {time.Hour, ""},
-		`"600"`:       {10 * time.Minute, ""},
-		`1.5`:         {1500 * time.Millisecond, ""},
-		`null`:        {0, ""},
-		`""`:          {0, ""},
-		`-5`:          {0, "-5"},
-		`0`:           {0, "0"},
-		`"soon"`:      {0, "soon"},
-		`"NaN"`:       {0, "NaN"},
-		`"Inf"`:       {0, "Inf"},
-		`1e300`:       {0, "1e300"},
-		`99999999999`: {0, "99999999999"},
-		`true`:        {0, "true"},
+		`3600`:         {time.Hour, ""},
+		`3600.0`:       {time.Hour, ""},
+		`"600"`:        {10 * time.Minute, ""},
+		`1.5`:          {1500 * time.Millisecond, ""},
+		`null`:         {0, ""},
+		`""`:           {0, ""},
+		`-5`:           {0, "-5"},
+		`0`:            {0, "0"},
+		`"soon"`:       {0, "soon"},
+		`"NaN"`:        {0, "NaN"},
+		`"Inf"`:        {0, "Inf"},
+		`1e300`:        {0, "1e300"},
+		`99999999999`:  {0, "99999999999"},
+		`0.0000000001`: {0, "0.0000000001"},
+		`true`:         {0, "true"},
+		`{"s":3600}`:   {0, `{"s":3600}`},
+		`[3600]`:       {0, `[3600]`},
 	} {
 		got, err := Decode([]byte(`{"id":"o1","expire_time_seconds":` + text + `}`))
 		if err != nil || got.Expiry != want.expiry || got.OddExpiry != want.odd {
