@@ -87,14 +87,14 @@ func (s *Server) show(w http.ResponseWriter, r *http.Request) {
 	v.Lang, v.OtherLang, v.OtherName = "th", "en", "English"
 	if english(r) {
 		v.Codes = s.codes
-	if code := s.code(); code != nil {
-		picture, err := s.page.Draw(code.Text)
-		if err != nil {
-			s.page.Log.Error("checkout code", "error", err)
+		if code := s.code(); code != nil {
+			picture, err := s.page.Draw(code.Text)
+			if err != nil {
+				s.page.Log.Error("checkout code", "error", err)
+			}
+			v.Code = template.URL("data:image/svg+xml;base64," + base64.StdEncoding.EncodeToString(picture)) //nolint:gosec // our own picture
 		}
-		v.Code = template.URL("data:image/svg+xml;base64," + base64.StdEncoding.EncodeToString(picture)) //nolint:gosec // our own picture
-	}
-	v.Lang, v.OtherLang, v.OtherName = "en", "th", "ภาษาไทย"
+		v.Lang, v.OtherLang, v.OtherName = "en", "th", "ภาษาไทย"
 	}
 	v.Now = v.State.Now.UTC().Format(time.RFC3339Nano)
 	if !p.ExpiresAt.IsZero() {

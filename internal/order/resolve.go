@@ -248,7 +248,7 @@ func (v *resolution) owner(id string) owner {
 // is about.
 func (r *Report) doubtsOrder() bool {
 	switch r.Doubt {
-	case "id", "charge_id", "order_id", "reference_order":
+	case "id", "charge_id", "order_id", "reference_order", "orderid", "orderId":
 		return true
 	}
 	return false
