@@ -27,9 +27,9 @@ func Load(env LookupEnv, flags Flags) (*Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	settings, err := doc.valid()
-	if err != nil {
-		return nil, err
+	settings, invalid := doc.settings()
+	if invalid != nil {
+		return nil, invalid
 	}
 	return newLoader(path, env, flags, settings).load()
 }
