@@ -48,7 +48,7 @@ func FuzzFile(f *testing.F) {
 			}
 		}
 		for _, name := range s.names() {
-			c, err := newLoader("config.yaml", func(string) (string, bool) { return "", false }, Flags{Env: name}, s).load()
+			c, err := load("config.yaml", func(string) (string, bool) { return "", false }, Flags{Env: name}, s)
 			if name == Sandbox {
 				continue // which needs a state directory
 			}

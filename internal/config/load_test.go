@@ -435,10 +435,10 @@ func TestBankByLive(t *testing.T) {
 		text, env, url string
 		says           string
 	}{
-		"live API, not live":              {text: "envs:\n  dev: {kbank: {api_url: '" + live + "'}}\n", env: "dev", says: "environment dev is not live"},
-		"live API below a path":           {text: "envs:\n  dev: {kbank: {api_url: '" + live + "v2'}}\n", env: "dev", says: "environment dev is not live"},
-		"test API, live":                  {text: "envs:\n  prod: {kbank: {api_url: '" + test + "'}}\n", env: "prod", says: "environment prod is live"},
-		"test API, live by its address":   {text: "envs:\n  dev: {kbank: {api_url: '" + test + "'}}\n", env: "dev", url: prodURL, says: "environment dev is live"},
+		"live API, not live":              {text: "envs:\n  dev: {kbank: {api_url: '" + live + "'}}\n", env: "dev", says: "environment dev has live: false"},
+		"live API below a path":           {text: "envs:\n  dev: {kbank: {api_url: '" + live + "v2'}}\n", env: "dev", says: "environment dev has live: false"},
+		"test API, live":                  {text: "envs:\n  prod: {kbank: {api_url: '" + test + "'}}\n", env: "prod", says: "environment prod has live: true"},
+		"test API, live by its address":   {text: "envs:\n  dev: {kbank: {api_url: '" + test + "'}}\n", env: "dev", url: prodURL, says: "environment dev has live: true"},
 		"the default follows the address": {env: "dev", url: prodURL},
 		"another environment's":           {text: "envs:\n  prod: {kbank: {api_url: '" + test + "'}}\n", env: "dev"},
 		"nobody":                          {text: "envs:\n  prod: {kbank: {api_url: ''}}\n", env: "prod"},

@@ -58,15 +58,15 @@ func (c *Config) Token() (secret.String, error) {
 func (c *Config) KBankSecret() (secret.String, error) {
 	const name = "VILLAPAY_KBANK_SECRET"
 	text := c.env.Get(name)
-	if c.env.isEmpty(name) {
+	switch {
+	case c.env.isEmpty(name):
 		return secret.String{}, emptyVariable(KindConfig, name)
-	}
-	if text == "" {
+	case text == "":
 		return secret.String{}, nil
 	}
 	key, err := secret.ParseKey(text)
 	if err != nil {
-		return secret.String{}, &Error{Kind: KindConfig, Message: name + ": " + err.Error(), Err: err}
+		return key, &Error{Kind: KindConfig, Message: name + ": " + err.Error(), Err: err}
 	}
 	return key, nil
 }
