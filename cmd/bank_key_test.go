@@ -24,7 +24,7 @@ func (m *machine) pipe(t *testing.T, text string, args ...string) result {
 // The bank's key comes and goes without a sign-in, and no file but its own has it.
 func TestBankKeyWithoutASignIn(t *testing.T) {
 	t.Parallel()
-	m := newMachine(t, "VILLAPAY_TOKEN=", "VILLAPAY_ENV=dev")
+	m := newMachine(t, "VILLAPAY_TOKEN="+unset, "VILLAPAY_ENV=dev")
 	r := m.pipe(t, testBankKey+"\r\n", "login", "--kbank-secret", "--debug")
 	if r.code != 0 || r.stdout != "" || !strings.Contains(r.stderr, "unencrypted") || strings.Contains(r.stderr, testBankKey) {
 		t.Fatalf("login: exit %d, %q, %s", r.code, r.stdout, r.stderr)
@@ -66,7 +66,8 @@ func TestWhoamiShowsTheBankKey(t *testing.T) {
 	}
 	shows(m, "file", "")
 	shows(m.with("VILLAPAY_KBANK_SECRET="+testBankKey), "environment", "")
-	shows(m.with("VILLAPAY_KBANK_SECRET=skey_prod_1"), "environment", "VILLAPAY_KBANK_SECRET: this is a live key")
+	shows(m.with("VILLAPAY_KBANK_SECRET=skey_prod_1"), "environment", "VILLAPAY_KBANK_SECRET: the secret key is a live one")
+	shows(m.with("VILLAPAY_KBANK_SECRET="), "environment", "VILLAPAY_KBANK_SECRET is set, and empty")
 	shows(m.with("VILLAPAY_KBANK_SECRET=\ufeffskey_test_1"), "environment", "byte order mark")
 	if r := m.run(t, "whoami"); !strings.Contains(r.stdout, "Bank key") {
 		t.Errorf("the table shows no key:\n%s", r.stdout)
@@ -88,7 +89,7 @@ func TestWhoamiShowsTheBankKey(t *testing.T) {
 
 func TestBankKeyThatIsNoKey(t *testing.T) {
 	t.Parallel()
-	m := newMachine(t, "VILLAPAY_TOKEN=")
+	m := newMachine(t, "VILLAPAY_TOKEN="+unset)
 	for _, test := range []struct {
 		key  string
 		args []string
@@ -100,8 +101,8 @@ func TestBankKeyThatIsNoKey(t *testing.T) {
 		{"skey_test_1 skey_test_2", nil, 2, "blank"},
 		{"\ufeffskey_test_1", nil, 2, "byte order mark"},
 		{"\xff\xfes\x00k\x00", nil, 2, "UTF-16"},
-		{"skey_prod_1", []string{"--env", "dev"}, 3, "a live key"},
-		{"skey_test_1", []string{"--env", "prod"}, 3, "a test key"},
+		{"skey_prod_1", []string{"--env", "dev"}, 3, "environment dev is not live"},
+		{"skey_test_1", []string{"--env", "prod"}, 3, "environment prod is live"},
 		{"pkey_test_1", nil, 3, "a public key"},
 		{"skey_test_1", []string{"--env", "sandbox"}, 2, "needs no key"},
 		{"skey_test_1", []string{"--web"}, 2, "choose one"},

@@ -17,7 +17,7 @@ import (
 )
 
 // telling is a batch output of 100 orders, and what it writes to stderr.
-func telling(t *testing.T, tty bool, format string) (*batchOutput, *bytes.Buffer) {
+func telling(t *testing.T, tty bool, format config.Format) (*batchOutput, *bytes.Buffer) {
 	t.Helper()
 	var stderr bytes.Buffer
 	a := &app{Program: &Program{

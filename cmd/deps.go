@@ -19,6 +19,7 @@ import (
 	"github.com/villapay/villapay/internal/applog"
 	"github.com/villapay/villapay/internal/auth"
 	"github.com/villapay/villapay/internal/config"
+	"github.com/villapay/villapay/internal/kbank"
 	"github.com/villapay/villapay/internal/ledger"
 	"github.com/villapay/villapay/internal/payment"
 	"github.com/villapay/villapay/internal/sandbox"
@@ -31,6 +32,7 @@ type lazy struct {
 	sandbox *sandbox.Sandbox
 	applog  *applog.Log
 	store   *auth.Store
+	bank    *kbank.Client // nil without the bank's key, or before a service was made
 }
 
 // close lets go of what was opened. It returns the first error.

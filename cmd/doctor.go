@@ -16,6 +16,7 @@ import (
 	"github.com/villapay/villapay/internal/config"
 	"github.com/villapay/villapay/internal/ledger"
 	"github.com/villapay/villapay/internal/render"
+	"github.com/villapay/villapay/internal/sanitize"
 )
 
 // doctor checks everything a payment needs and says what to do about each.
@@ -90,15 +91,15 @@ func worst(checks []check) error {
 	return nil
 }
 
-func (c *doctor) show(ctx context.Context, format string, checks []check) error {
+func (c *doctor) show(ctx context.Context, format config.Format, checks []check) error {
 	if format != "table" {
 		return c.app.writeValue(ctx, format, checks)
 	}
 	rows := make([][]string, 0, len(checks))
 	for _, k := range checks {
-		text := render.Visible(k.Message)
+		text := sanitize.Text(k.Message)
 		if k.Hint != "" {
-			text += "\nhint: " + render.Visible(k.Hint)
+			text += "\nhint: " + sanitize.Text(k.Hint)
 		}
 		rows = append(rows, []string{k.Status, k.Name, text})
 	}

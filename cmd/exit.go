@@ -196,12 +196,12 @@ func (a *app) fail(f *failure) {
 			return
 		}
 	}
-	fmt.Fprintf(a.Err, "villapay: %s\n", a.harmless(f.Message))
+	fmt.Fprintf(a.Err, "villapay: %s\n", a.sanitize(f.Message))
 	if f.RequestID != "" {
-		fmt.Fprintf(a.Err, "request id: %s\n", a.harmless(f.RequestID))
+		fmt.Fprintf(a.Err, "request id: %s\n", a.sanitize(f.RequestID))
 	}
 	if f.Hint != "" {
-		fmt.Fprintf(a.Err, "hint: %s\n", a.harmless(f.Hint))
+		fmt.Fprintf(a.Err, "hint: %s\n", a.sanitize(f.Hint))
 	}
 }
 
@@ -213,10 +213,10 @@ func (a *app) jsonErrors() bool {
 		format = "json"
 	}
 	if format == "" {
-		format = a.Getenv("VILLAPAY_OUTPUT")
+		format = config.Format(a.Getenv("VILLAPAY_OUTPUT"))
 	}
 	if format == "" && a.config != nil {
-		format = a.config.Output.Value
+		format = config.Format(a.config.Output.Value)
 	}
 	return format == "json"
 }

@@ -147,7 +147,7 @@ func openBrowser(ctx context.Context, url string) error {
 
 // confirm asks a yes-no question on the terminal; no is the default.
 func (a *app) confirm(ctx context.Context, question string) (bool, error) {
-	fmt.Fprintf(a.Err, "%s [y/N] ", a.harmless(question))
+	fmt.Fprintf(a.Err, "%s [y/N] ", a.sanitize(question))
 	answer, _ := bufio.NewReader(obedient(ctx, a.In)).ReadString('\n')
 	if !strings.HasSuffix(answer, "\n") { // Ctrl-D, or Ctrl-C
 		fmt.Fprintln(a.Err)
@@ -165,17 +165,17 @@ func (a *app) confirm(ctx context.Context, question string) (bool, error) {
 // note tells a person something on stderr, unless they asked for quiet.
 func (a *app) note(format string, args ...any) {
 	if !a.flags.quiet {
-		fmt.Fprintf(a.Err, "villapay: %s\n", a.harmless(fmt.Sprintf(format, args...)))
+		fmt.Fprintf(a.Err, "villapay: %s\n", a.sanitize(fmt.Sprintf(format, args...)))
 	}
 }
 
 // warn tells a person something on stderr, quiet or not.
 func (a *app) warn(format string, args ...any) {
-	fmt.Fprintf(a.Err, "villapay: warning: %s\n", a.harmless(fmt.Sprintf(format, args...)))
+	fmt.Fprintf(a.Err, "villapay: warning: %s\n", a.sanitize(fmt.Sprintf(format, args...)))
 }
 
-// harmless makes text fit to be written to stderr.
-func (a *app) harmless(text string) string { return a.screenOf(a.ErrTTY).Text(text) }
+// sanitize makes text safe for stderr.
+func (a *app) sanitize(text string) string { return a.screenOf(a.ErrTTY).Text(text) }
 
 // patience is how long a person waits before being told for what.
 const patience = time.Second

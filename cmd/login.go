@@ -127,11 +127,11 @@ func (c *login) saveBankKey(ctx context.Context, profile config.Profile) error {
 	if err != nil {
 		return err
 	}
-	key, err := secret.ParseKey(text.Reveal())
+	key, err := config.ParseSecretKey(text.Reveal())
 	if err != nil {
 		return usageError("", "%s", err)
 	}
-	if err := auth.CheckBankKey(key, profile.Live); err != nil {
+	if err := profile.CheckSecretKey(key); err != nil {
 		return &localError{err: err, hint: "give the secret key of environment " + profile.Name + ", or select another with -e"}
 	}
 	store, err := c.app.tokenStore()

@@ -54,7 +54,7 @@ func TestSignInAtATerminal(t *testing.T) {
 // The bank's key is asked for without echo, and one that is none is not kept.
 func TestBankKeyAtATerminal(t *testing.T) {
 	t.Parallel()
-	m := newMachine(t, "VILLAPAY_TOKEN=", "VILLAPAY_ENV=dev")
+	m := newMachine(t, "VILLAPAY_TOKEN="+unset, "VILLAPAY_ENV=dev")
 	x := m.at(t, 100, 30, "login", "--kbank-secret")
 	x.see("secret key (hidden)")
 	x.press("skey_test 1\r")

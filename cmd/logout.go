@@ -41,9 +41,6 @@ func (c *logout) run(ctx context.Context, _ []string) error {
 	if c.kbankSecret {
 		return c.removeBankKey(ctx, settings.Profile)
 	}
-	if settings.Profile.Sandbox {
-		return errNoSignIn()
-	}
 	session, err := c.app.openSession()
 	if err != nil {
 		return err

@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/villapay/villapay/internal/config"
 	"github.com/villapay/villapay/internal/ledger"
 	"github.com/villapay/villapay/internal/order"
 	"github.com/villapay/villapay/internal/render"
@@ -71,7 +72,7 @@ func (c *orderShow) run(ctx context.Context, args []string) error {
 	return c.show(ctx, opened, format, payments)
 }
 
-func (c *orderShow) show(ctx context.Context, opened *ledger.Ledger, format string, payments []order.Payment) error {
+func (c *orderShow) show(ctx context.Context, opened *ledger.Ledger, format config.Format, payments []order.Payment) error {
 	var objects []byte
 	for i, p := range payments {
 		events, err := opened.Events(ctx, p.ID)
@@ -84,7 +85,9 @@ func (c *orderShow) show(ctx context.Context, opened *ledger.Ledger, format stri
 			}
 			continue
 		}
-		raw, err := render.PaymentEventsJSON(p, events)
+		view := c.app.view(p)
+		view.Events = append([]ledger.Event{}, events...)
+		raw, err := render.PaymentJSON(view)
 		if err != nil {
 			return err
 		}

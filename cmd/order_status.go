@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/villapay/villapay/internal/config"
 	"github.com/villapay/villapay/internal/order"
 	"github.com/villapay/villapay/internal/payment"
 	"github.com/villapay/villapay/internal/render"
@@ -74,7 +75,7 @@ func (c *orderStatus) run(ctx context.Context, orderIDs []string) error {
 }
 
 // show writes what was found; one order is shown in full width.
-func (c *orderStatus) show(ctx context.Context, format string, reports []payment.Report) error {
+func (c *orderStatus) show(ctx context.Context, format config.Format, reports []payment.Report) error {
 	var found []order.Payment
 	for _, r := range reports {
 		if r.Found {
@@ -87,7 +88,7 @@ func (c *orderStatus) show(ctx context.Context, format string, reports []payment
 		}
 		return c.app.showPayment(ctx, format, found[0], codeFlags{}, false)
 	}
-	return c.app.showPayments(ctx, format, values(found))
+	return c.app.showPayments(ctx, format, render.List{}, values(found))
 }
 
 // verdict says what went wrong and ends with the first of it.
@@ -159,18 +160,18 @@ func values(payments []order.Payment) iter.Seq2[order.Payment, error] {
 
 // showPayments writes a list of payments in a format, streamed where that is
 // possible.
-func (a *app) showPayments(ctx context.Context, format string, payments iter.Seq2[order.Payment, error]) error {
+func (a *app) showPayments(ctx context.Context, format config.Format, list render.List, payments iter.Seq2[order.Payment, error]) error {
 	switch format {
 	case "json", "yaml":
 		return a.writeJSONList(ctx, format, payments)
 	case "csv":
-		return a.writeCSV(payments)
+		return a.writeCSV(list, payments)
 	}
-	return render.Payments(a.writer(), a.screen(), payments)
+	return render.Payments(a.writer(), a.screen(), list, payments)
 }
 
-func (a *app) writeCSV(payments iter.Seq2[order.Payment, error]) error {
-	table, err := render.NewCSV(a.writer())
+func (a *app) writeCSV(list render.List, payments iter.Seq2[order.Payment, error]) error {
+	table, err := render.NewCSV(a.writer(), list)
 	if err != nil {
 		return err
 	}

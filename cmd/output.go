@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/villapay/villapay/internal/api"
 	"github.com/villapay/villapay/internal/config"
@@ -16,43 +17,56 @@ import (
 	"github.com/villapay/villapay/internal/render"
 )
 
-// format is the output format that a command writes: what the flag says, else
-// what the configuration says. A format the command lacks is refused where it
-// was asked for on the command line; a general wish for it (VILLAPAY_OUTPUT, the
-// config file) falls back to the command's own default, the first one.
-func (a *app) format(has ...string) (string, error) {
-	if a.flags.jq != "" {
-		if a.flags.output != "" && a.flags.output != "json" {
-			return "", usageError("leave -o away", "--jq works on JSON, not on %s", a.flags.output)
-		}
-		if !slices.Contains(has, "json") {
-			return "", usageError("", "this command has no JSON output for --jq to filter")
-		}
-		query, err := render.JQ(a.flags.jq)
-		if err != nil {
-			return "", usageError("see https://jqlang.org/manual", "--jq: %s", err)
-		}
-		a.query = query
-		return "json", nil
-	}
-	if asked := a.flags.output; asked != "" {
-		if !slices.Contains(has, asked) {
-			return "", usageError("choose one of "+strings.Join(has, ", "), "this command has no %s output", asked)
-		}
+// format returns the output format that a command writes: what the flag says,
+// else what the configuration says. has[0] is the command's default. A format
+// that the command lacks is a usage error if a flag asks for it; one that is
+// inherited (VILLAPAY_OUTPUT, the config file) falls back to the default.
+func (a *app) format(has ...config.Format) (config.Format, error) {
+	asked := a.flags.output
+	switch {
+	case a.flags.jq != "":
+		return config.FormatJSON, a.compileQuery(has)
+	case asked != "" && !slices.Contains(has, asked):
+		return "", usageError("choose one of "+formatNames(has), "this command has no %s output", asked)
+	case asked != "":
 		return asked, nil
 	}
 	settings, err := a.settings()
 	if err != nil {
 		return "", err
 	}
-	if wish := settings.Output.Value; slices.Contains(has, wish) {
-		return wish, nil
+	if inherited := config.Format(settings.Output.Value); slices.Contains(has, inherited) {
+		return inherited, nil
 	}
 	return has[0], nil
 }
 
+// compileQuery compiles --jq for a command that has these formats.
+func (a *app) compileQuery(has []config.Format) error {
+	if asked := a.flags.output; asked != "" && asked != config.FormatJSON {
+		return usageError("omit -o", "--jq works on JSON, not on %s", asked)
+	}
+	if !slices.Contains(has, config.FormatJSON) {
+		return usageError("", "this command has no JSON output for --jq to filter")
+	}
+	query, err := render.JQ(a.flags.jq)
+	if err != nil {
+		return usageError("see https://jqlang.org/manual", "--jq: %s", err)
+	}
+	a.query = query
+	return nil
+}
+
+func formatNames(formats []config.Format) string {
+	names := make([]string, len(formats))
+	for i, f := range formats {
+		names[i] = string(f)
+	}
+	return strings.Join(names, ", ")
+}
+
 // formatAnyway is format for commands that work with a broken configuration too.
-func (a *app) formatAnyway(has ...string) (string, error) {
+func (a *app) formatAnyway(has ...config.Format) (config.Format, error) {
 	format, err := a.format(has...)
 	if _, ok := errors.AsType[*config.Error](err); ok {
 		return has[0], nil
@@ -62,7 +76,7 @@ func (a *app) formatAnyway(has ...string) (string, error) {
 
 // showPayment writes one payment in a format, and its code to a file where that
 // was asked for. withCode also draws the code at a terminal, under the table.
-func (a *app) showPayment(ctx context.Context, format string, p order.Payment, code codeFlags, withCode bool) error {
+func (a *app) showPayment(ctx context.Context, format config.Format, p order.Payment, code codeFlags, withCode bool) error {
 	for _, w := range p.Warnings {
 		a.warn("%s", w.Message)
 	}
@@ -76,15 +90,15 @@ func (a *app) showPayment(ctx context.Context, format string, p order.Payment, c
 	return unwritten
 }
 
-func (a *app) showAs(ctx context.Context, format string, p order.Payment, code codeFlags, withCode bool) error {
+func (a *app) showAs(ctx context.Context, format config.Format, p order.Payment, code codeFlags, withCode bool) error {
 	switch format {
-	case "json", "yaml":
-		raw, err := render.PaymentJSON(p)
+	case config.FormatJSON, config.FormatYAML:
+		raw, err := render.PaymentJSON(a.view(p))
 		if err != nil {
 			return err
 		}
 		return a.writeJSON(ctx, format, raw)
-	case "qr":
+	case config.FormatQR:
 		return a.drawCode(p, code, a.Err)
 	}
 	if err := render.Payment(a.writer(), a.screen(), p, a.live()); err != nil {
@@ -101,6 +115,20 @@ func (a *app) showAs(ctx context.Context, format string, p order.Payment, code c
 	return err
 }
 
+// view is a payment as the payment object shows it, with its code if that may be
+// shown. Only the payment's own environment knows what its code holds.
+func (a *app) view(p order.Payment) render.View {
+	v := render.View{Payment: p, Now: a.Now()}
+	settings, err := a.settings()
+	if err != nil || settings.Profile.Scope() != p.Scope || p.Payable(a.Now()) != nil {
+		return v
+	}
+	if code, until, err := a.content(settings.Profile, p); err == nil {
+		v.QR = &render.QRView{Kind: string(code.Kind), Content: code.Text, ExpiresAt: until}
+	}
+	return v
+}
+
 // drawCode draws a payment's code, its caption above it: below, it could push
 // the code's first row off the screen. Where no code can be drawn, its text is
 // written instead, and the error says why.
@@ -112,7 +140,7 @@ func (a *app) drawCode(p order.Payment, flags codeFlags, caption io.Writer) erro
 	if err != nil {
 		return err
 	}
-	drawn, undrawn := a.draw(code, render.Style(flags.style))
+	drawn, undrawn := a.draw(code, render.QRStyle(flags.style))
 	if len(drawn) > 0 {
 		fmt.Fprintln(caption, a.screen().Text(code.Caption))
 		if err := a.write(drawn); err != nil {
@@ -134,7 +162,7 @@ func noCode(err error) error {
 
 // draw draws a code so that its caption above stays on the screen too, where
 // there is room for both. What is drawn beside an error is the code's text.
-func (a *app) draw(code render.Code, style render.Style) ([]byte, error) {
+func (a *app) draw(code render.Code, style render.QRStyle) ([]byte, error) {
 	screen := a.screen()
 	beside := screen
 	beside.Rows -= len(render.Wrap(screen, code.Caption))
@@ -152,15 +180,20 @@ func (a *app) code(p order.Payment) (render.Code, error) {
 	if err != nil {
 		return render.Code{}, err
 	}
-	content, err := order.ParseContent(settings.Profile.QRContent)
-	if err != nil {
-		return render.Code{}, err
-	}
-	code, err := content.Code(&p)
+	code, until, err := a.content(settings.Profile, p)
 	if err != nil {
 		return render.Code{}, &failure{Code: "bad_code", Message: fmt.Sprintf("no code is drawn for order %s: %s", p.OrderID, err), ExitCode: exitRefused}
 	}
-	return render.NewCode(code, p, p.ExpiresAt), nil
+	return render.NewCode(code, p, until), nil
+}
+
+// content is what a payment's code holds, and until when it may be shown. Where
+// the bank draws the codes, no other one is shown instead.
+func (a *app) content(profile config.Profile, p order.Payment) (order.Code, time.Time, error) {
+	if a.bank != nil && a.bank.Sof[p.Source] != "" && p.LivingCode(a.Now()) == nil {
+		return order.Code{}, time.Time{}, errors.New("there is no payment code of the bank's")
+	}
+	return p.Code(profile.QRContent, a.Now())
 }
 
 func (a *app) writeCodeFile(p order.Payment, flags codeFlags) error {
@@ -172,11 +205,10 @@ func (a *app) writeCodeFile(p order.Payment, flags codeFlags) error {
 		return err
 	}
 	err = noCode(render.QRFile(flags.file, code))
-	var refused *failure
-	switch {
-	case errors.As(err, &refused):
+	if _, ok := errors.AsType[*failure](err); ok {
 		return err
-	case err != nil:
+	}
+	if err != nil {
 		return &outputError{err}
 	}
 	a.note("wrote %s (%s)", flags.file, code.Caption)

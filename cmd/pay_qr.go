@@ -93,7 +93,7 @@ func (c *payQR) run(ctx context.Context, args []string) error {
 
 // show prints the payment and ends the command as its state asks. A live view
 // shows it by itself.
-func (c *payQR) show(ctx context.Context, service *payment.Service, format string, p order.Payment) error {
+func (c *payQR) show(ctx context.Context, service *payment.Service, format config.Format, p order.Payment) error {
 	if c.watch && p.Payable(c.app.Now()) == nil && c.app.hasView(service, format) {
 		if c.code.file != "" {
 			if err := c.app.writeCodeFile(p, c.code); err != nil {
@@ -130,7 +130,7 @@ func (c *payQR) unpayable(p order.Payment) error {
 	case order.Expired:
 		f.Message = "order " + p.OrderID + " has expired"
 		if now := c.app.Now(); !p.Lapsed(now) {
-			f.Message += ", and may still be paid until " + render.Stamp(p.HeldUntil)
+			f.Message += ", and may still be paid until " + render.FormatTime(p.HeldUntil)
 			f.Hint = "run it again then, or " + again
 		}
 		if c.key != "" {
@@ -196,7 +196,7 @@ type codeFlags struct {
 
 func (c *codeFlags) register(cmd *cobra.Command) {
 	f := cmd.Flags()
-	styles := render.Styles()
+	styles := render.QRStyles()
 	f.Var(&choiceFlag{&c.style, styles}, "qr-style", "draw the code in `STYLE`: half, full, plain or plain-invert")
 	f.StringVar(&c.file, "qr-file", "", "write the code to `FILE` too, .png or .svg")
 	complete(cmd, "qr-style", styles...)

@@ -9,7 +9,7 @@ import (
 	"github.com/villapay/villapay/internal/api"
 	"github.com/villapay/villapay/internal/auth"
 	"github.com/villapay/villapay/internal/config"
-	"github.com/villapay/villapay/internal/render"
+	"github.com/villapay/villapay/internal/sanitize"
 	"github.com/villapay/villapay/internal/secret"
 )
 
@@ -23,7 +23,7 @@ func errNoSignIn() error {
 func (a *app) session() (api.Tokens, error) {
 	session, err := a.currentSession()
 	if err != nil {
-		return nil, err
+		return nil, err // not a nil *auth.Session, which would be an api.Tokens
 	}
 	return session, nil
 }
@@ -31,20 +31,20 @@ func (a *app) session() (api.Tokens, error) {
 // currentSession is the session of VILLAPAY_TOKEN or of an earlier sign-in. A
 // token that is set and empty is an error.
 func (a *app) currentSession() (*auth.Session, error) {
-	settings, err := a.settings()
+	session, err := a.openSession()
 	if err == nil {
-		_, err = settings.Token()
+		_, err = a.config.Token()
 	}
-	if err != nil {
-		return nil, err
-	}
-	return a.openSession()
+	return session, err
 }
 
 func (a *app) openSession() (*auth.Session, error) {
 	settings, err := a.settings()
 	if err != nil {
 		return nil, err
+	}
+	if settings.Profile.Sandbox {
+		return nil, errNoSignIn()
 	}
 	token, _ := settings.Token()
 	if token.Empty() {
@@ -87,28 +87,21 @@ func (a *app) bankKey(ctx context.Context) (key secret.String, store string, err
 	if err != nil || settings.Profile.KBank.APIURL == "" {
 		return secret.String{}, "", err
 	}
-	profile, origin := settings.Profile, kbankVariable
-	if key, err = settings.KBankSecret(); err != nil {
+	if _, set := a.LookupEnv(kbankVariable); set {
+		key, err = settings.KBankSecret()
+		return key, "environment", err
+	}
+	tokens, err := a.tokenStore()
+	if err != nil {
 		return secret.String{}, "", err
 	}
-	if store = "environment"; key.Empty() {
-		tokens, storeErr := a.tokenStore()
-		if storeErr != nil {
-			return secret.String{}, "", storeErr
-		}
-		if key, store, err = tokens.BankKey(ctx, profile.KBank.APIURL); err != nil || store == "" {
-			return secret.String{}, store, err
-		}
-		origin = "the stored key for " + profile.KBank.APIURL
+	profile := settings.Profile
+	key, store, err = tokens.BankKey(ctx, profile.KBank.APIURL)
+	if err != nil || store == "" {
+		return secret.String{}, store, err
 	}
-	if err == nil {
-		err = auth.CheckBankKey(key, profile.Live)
-	}
-	if err != nil {
-		return secret.String{}, store, &localError{
-			err:  fmt.Errorf("%s: %w", origin, err),
-			hint: "give the secret key of environment " + profile.Name + ": set " + kbankVariable + ", or run `villapay login --kbank-secret -e " + profile.Name + "`",
-		}
+	if err := profile.CheckSecretKey(key); err != nil { // live was changed since it was entered
+		return secret.String{}, store, &localError{err: fmt.Errorf("the key kept for %s: %w", profile.KBank.APIURL, err), hint: "run `villapay login --kbank-secret -e " + profile.Name + "`"}
 	}
 	return key, store, nil
 }
@@ -132,7 +125,7 @@ func (a *app) warnText(text string) {
 	first, rest, _ := strings.Cut(strings.TrimSpace(text), "\n")
 	a.warn("%s", first)
 	for line := range strings.Lines(rest) {
-		fmt.Fprintln(a.Err, render.Visible(strings.TrimRight(line, "\n")))
+		fmt.Fprintln(a.Err, sanitize.Text(strings.TrimRight(line, "\n")))
 	}
 }
 

@@ -20,13 +20,6 @@ func newToken(a *app) *cobra.Command {
 }
 
 func (c *tokenCommand) run(ctx context.Context, _ []string) error {
-	settings, err := c.app.settings()
-	if err != nil {
-		return err
-	}
-	if settings.Profile.Sandbox {
-		return errNoSignIn()
-	}
 	session, err := c.app.currentSession()
 	if err != nil {
 		return err

@@ -76,8 +76,10 @@ const topicFormatting = `-o table   for people (default); at a terminal ` + "`pa
 -o json    one object for one payment, an array for a list, a line an order
            from a batch; indented at a terminal, one line when piped
 -o yaml    the same as YAML
--o csv     for lists and batches: orderid,source,state,id,amount,currency,
-           created_at,expires_at,env,error_code,error_message
+-o csv     for lists and batches, with CRLF line ends: orderid,source,state,
+           id,amount,currency,created_at,expires_at,env,error_code,
+           error_message,reference_order,charge_id,paid_at,paid_by,
+           bank_state,recorded_at,replaced_by,warnings
 -o qr      the code alone, its caption on stderr
 --jq EXPR  filters the JSON; strings are printed raw, numbers keep their digits
 
@@ -88,9 +90,13 @@ villapay knows besides under "villapay":
   state                     sending, awaiting, paid, failed, rejected, unknown,
                             expired, cancelled or refunded
   created_at, expires_at    Bangkok time, RFC 3339
+  expires_in                whole seconds left, null if nothing expires
   idempotency_key, attempts, replayed, request_id
   known_at, known_from      how fresh the knowledge is: api, webhook or ledger
   bank_state, charge_id, paid_at, paid_by, replaced_by
+  qr                        {kind, content, expires_at} of the code that may be
+                            shown now, else null; kind is thai_qr, wechat, page
+                            or reference
   warnings                  [{code, message}]
   events                    its history, with ` + "`order show`" + ` alone
   error                     null, or

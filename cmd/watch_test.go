@@ -56,7 +56,7 @@ func TestWatchUntilPaid(t *testing.T) {
 	if code := x.exit(); code != 0 || !strings.Contains(x.text(), "PAID") || !strings.Contains(x.text(), "│ Order ") || x.code() != "" {
 		t.Errorf("exit %d\n%s", code, x.text())
 	}
-	if pens := x.screen.pensOf("PAID"); len(pens) != 1 || pens[0] != "1;32" {
+	if pens := x.screen.pensOf("PAID"); len(pens) != 1 || pens[0] != "1;38;5;28" {
 		t.Errorf("PAID is drawn in %q", pens)
 	}
 	x.orderly()
@@ -100,7 +100,7 @@ func TestWatchEnds(t *testing.T) {
 		code int
 		text string
 	}{
-		"short-expiry": {8, "expired, not paid"}, "failed-order": {5, "the bank refused the order"}, "paid": {0, "PAID"},
+		"short-expiry": {8, "expired, not paid"}, "failed-order": {5, "the bank rejected the order"}, "paid": {0, "PAID"},
 	} {
 		t.Run(id, func(t *testing.T) {
 			t.Parallel()

@@ -9,7 +9,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/villapay/villapay/internal/config"
 	"github.com/villapay/villapay/internal/render"
+	"github.com/villapay/villapay/internal/sanitize"
 	"github.com/villapay/villapay/internal/webhook"
 )
 
@@ -94,13 +96,13 @@ func (c *webhookListen) announce(addr net.Addr, env string) {
 
 // print shows one event. It is recorded already: a write that fails is told and
 // loses nothing.
-func (c *webhookListen) print(ctx context.Context, format string, e webhook.Event) {
+func (c *webhookListen) print(ctx context.Context, format config.Format, e webhook.Event) {
 	if err := c.line(ctx, format, e); err != nil {
 		c.app.warn("%s; the event is recorded", err)
 	}
 }
 
-func (c *webhookListen) line(ctx context.Context, format string, e webhook.Event) error {
+func (c *webhookListen) line(ctx context.Context, format config.Format, e webhook.Event) error {
 	if format == "json" {
 		raw, err := json.Marshal(e)
 		if err != nil {
@@ -121,9 +123,9 @@ func (c *webhookListen) line(ctx context.Context, format string, e webhook.Event
 		state += " (repeat)"
 	}
 	var text strings.Builder
-	fmt.Fprintf(&text, "%s  %s  %s  %s  %s  %s", render.Stamp(e.At), order, state, render.Money(n.Amount, n.Currency), n.TransactionState, n.ID)
+	fmt.Fprintf(&text, "%s  %s  %s  %s  %s  %s", render.FormatTime(e.At), order, state, render.Money(n.Amount, n.Currency), n.TransactionState, n.ID)
 	for _, w := range e.Recorded.Warnings {
 		text.WriteString("  warning: " + w.Message)
 	}
-	return c.app.write([]byte(render.Visible(text.String()) + "\n"))
+	return c.app.write([]byte(sanitize.Text(text.String()) + "\n"))
 }

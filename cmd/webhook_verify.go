@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/villapay/villapay/internal/config"
 	"github.com/villapay/villapay/internal/render"
 	"github.com/villapay/villapay/internal/webhook"
 )
@@ -53,7 +54,7 @@ func (c *webhookVerify) run(ctx context.Context, args []string) error {
 	return nil
 }
 
-func (c *webhookVerify) show(ctx context.Context, format string, differences []webhook.Difference) error {
+func (c *webhookVerify) show(ctx context.Context, format config.Format, differences []webhook.Difference) error {
 	if format != "table" {
 		if differences == nil {
 			differences = []webhook.Difference{}

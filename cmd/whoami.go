@@ -8,6 +8,7 @@ import (
 	"github.com/villapay/villapay/internal/auth"
 	"github.com/villapay/villapay/internal/order"
 	"github.com/villapay/villapay/internal/render"
+	"github.com/villapay/villapay/internal/sanitize"
 )
 
 // whoami reports who is signed in, where the tokens are, and until when.
@@ -38,13 +39,6 @@ func (c *whoami) run(ctx context.Context, _ []string) error {
 	if err != nil {
 		return err
 	}
-	settings, err := c.app.settings()
-	if err != nil {
-		return err
-	}
-	if settings.Profile.Sandbox {
-		return errNoSignIn()
-	}
 	session, err := c.app.currentSession()
 	if err != nil {
 		return err
@@ -56,7 +50,7 @@ func (c *whoami) run(ctx context.Context, _ []string) error {
 	status, err := session.Status(ctx)
 	if err != nil {
 		if bankKey != "" {
-			c.app.note("the bank's secret key for %s is there (%s)", settings.Profile.KBank.APIURL, bankKey)
+			c.app.note("the bank's secret key for %s is there (%s)", c.app.config.Profile.KBank.APIURL, bankKey)
 		}
 		return err
 	}
@@ -86,9 +80,9 @@ func (c *whoami) rows(s auth.Status, bankKey string) [][]string {
 		"keyring":     "encrypted in " + s.Path + ", its key in the keyring",
 		"file":        "unencrypted in " + s.Path,
 	}[s.Store]
-	rows := [][]string{{"User", render.Visible(s.Username)}, {"Environment", s.Env}, {"User pool", render.Visible(s.UserPoolID)}, {"Tokens kept", kept}}
+	rows := [][]string{{"User", sanitize.Text(s.Username)}, {"Environment", s.Env}, {"User pool", sanitize.Text(s.UserPoolID)}, {"Tokens kept", kept}}
 	if !s.ExpiresAt.IsZero() {
-		until := render.Stamp(s.ExpiresAt) + " (" + render.In(c.app.Now(), s.ExpiresAt) + ")"
+		until := render.FormatTime(s.ExpiresAt) + " (" + render.In(c.app.Now(), s.ExpiresAt) + ")"
 		if s.Renewable {
 			until += ", renewed by itself"
 		}

@@ -7,17 +7,13 @@
 package applog
 
 import (
-	"bytes"
-	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"sync"
-	"unicode"
-	"unicode/utf16"
-	"unicode/utf8"
 
 	"github.com/villapay/villapay/internal/atomicfile"
+	"github.com/villapay/villapay/internal/sanitize"
 )
 
 // The log is one file and the one before it.
@@ -72,35 +68,13 @@ func (l *Log) Write(record []byte) (int, error) {
 	}
 	if l.file != nil {
 		var written int
-		written, l.err = l.file.Write(sanitize(record))
+		// Somebody reads it with tail, and slog leaves C1 controls and
+		// bidirectional overrides as they are.
+		written, l.err = l.file.Write(sanitize.JSON(record, false))
 		l.size += int64(written)
 	}
 	return len(record), nil
 }
-
-// sanitize escapes what a terminal would act on, or show as nothing, in a record
-// that somebody reads with tail: slog leaves C1 controls and bidirectional
-// overrides as they are. In a JSON record such characters stand only in strings.
-func sanitize(record []byte) []byte {
-	if !bytes.ContainsFunc(record, hidden) {
-		return record
-	}
-	var out []byte
-	for _, r := range string(record) {
-		switch {
-		case !hidden(r):
-			out = utf8.AppendRune(out, r)
-		case r > 0xffff:
-			high, low := utf16.EncodeRune(r)
-			out = fmt.Appendf(out, `\u%04x\u%04x`, high, low)
-		default:
-			out = fmt.Appendf(out, `\u%04x`, r)
-		}
-	}
-	return out
-}
-
-func hidden(r rune) bool { return r != '\n' && !unicode.IsPrint(r) }
 
 // open opens the file for appending, after moving a full one aside. Two
 // processes that do so at once lose at most the older file's lines.

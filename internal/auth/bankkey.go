@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/villapay/villapay/internal/secret"
 )
@@ -14,20 +13,6 @@ import (
 
 // bankKeyName is what a key's entry is encrypted for.
 func bankKeyName(apiURL string) string { return "bank key " + apiURL }
-
-// CheckBankKey reports a key that is not for an environment that is live or not.
-func CheckBankKey(key secret.String, live bool) error {
-	has := func(part string) bool { return strings.Contains(strings.ToLower(key.Reveal()), part) }
-	switch {
-	case has("pkey_"):
-		return errors.New("this is a public key; the bank's API needs the secret key")
-	case has("_test_") && live:
-		return errors.New("this is a test key, and the environment is live")
-	case (has("_prod_") || has("_live_")) && !live:
-		return errors.New("this is a live key, and the environment is not live")
-	}
-	return nil
-}
 
 // SaveBankKey stores the key for the bank's API at apiURL, as mode says. Before it
 // is written unencrypted, there is a warning.

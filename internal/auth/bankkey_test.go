@@ -19,30 +19,6 @@ const (
 	testKey  = "skey_test_22211abcdef"
 )
 
-func TestCheckBankKey(t *testing.T) {
-	t.Parallel()
-	for _, test := range []struct {
-		key  string
-		live bool
-		want string // "" is no error
-	}{
-		{testKey, false, ""},
-		{testKey, true, "a test key, and the environment is live"},
-		{"skey_prod_1", false, "a live key, and the environment is not live"},
-		{"SKEY_LIVE_1", false, "a live key, and the environment is not live"},
-		{"skey_prod_1", true, ""},
-		{"opaque", true, ""},
-		{"opaque", false, ""},
-		{"pkey_test_1", false, "a public key"},
-		{"pkey_prod_1", true, "a public key"},
-	} {
-		err := CheckBankKey(secret.New(test.key), test.live)
-		if (err == nil) != (test.want == "") || err != nil && (!strings.Contains(err.Error(), test.want) || strings.Contains(err.Error(), "key_")) {
-			t.Errorf("%q live %t: got %v, want %q", test.key, test.live, err, test.want)
-		}
-	}
-}
-
 // bankKey reads a key as a new process does.
 func bankKey(t *testing.T, dir string, r Keyring, url string) (string, string, error) {
 	t.Helper()

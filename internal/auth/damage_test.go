@@ -185,3 +185,29 @@ func TestLeftoversAreRemoved(t *testing.T) {
 		t.Errorf("left over: %v", left)
 	}
 }
+
+// A directory in which others could replace the file is fixed or named.
+func TestLooseDirectory(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS == "windows" {
+		t.Skip("Windows has no such permissions")
+	}
+	for name, want := range map[string]struct {
+		mode  os.FileMode
+		named bool
+	}{"villapay": {0o700, false}, "shared": {0o777, true}} {
+		dir, warned := filepath.Join(t.TempDir(), name), &texts{}
+		if err := errors.Join(os.Mkdir(dir, 0o700), os.Chmod(dir, 0o777)); err != nil {
+			t.Fatal(err)
+		}
+		if err := OpenStore(dir, newRing(), warned.add).keepSession(t.Context(), Auto, someSession, someTokens("r")); err != nil {
+			t.Fatal(err)
+		}
+		if info, err := os.Stat(dir); err != nil || info.Mode().Perm() != want.mode {
+			t.Errorf("%s: mode %v, %v", name, info.Mode(), err)
+		}
+		if named := strings.Contains(warned.String(), "others can replace files in "+dir); named != want.named {
+			t.Errorf("%s: warned %q", name, warned)
+		}
+	}
+}

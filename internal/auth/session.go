@@ -265,8 +265,8 @@ func (s *Session) envTokenRejected() error {
 	message := "the API rejected the token in VILLAPAY_TOKEN"
 	if c, err := parse(s.envToken.Reveal()); err != nil {
 		message += ": " + err.Error()
-	} else if c.Expires != 0 && !s.client.now().Before(c.Expires.time()) {
-		message += ": it expired at " + c.Expires.time().UTC().Format(time.RFC3339)
+	} else if c.Expires != 0 && !s.client.now().Before(c.Expires.Time()) {
+		message += ": it expired at " + c.Expires.Time().UTC().Format(time.RFC3339)
 	}
 	return &Error{Kind: NotSignedIn, Message: message, Hint: EnvHint}
 }
@@ -357,7 +357,7 @@ func (s *Session) Status(ctx context.Context) (Status, error) {
 			status.Username = c.username()
 			status.UserPoolID = c.Issuer[strings.LastIndex(c.Issuer, "/")+1:]
 			if c.Expires != 0 {
-				status.ExpiresAt = c.Expires.time()
+				status.ExpiresAt = c.Expires.Time()
 			}
 		}
 		return status, nil

@@ -15,6 +15,7 @@ import (
 
 	"github.com/coreos/go-oidc/v3/oidc"
 	"github.com/go-jose/go-jose/v4"
+	"github.com/go-jose/go-jose/v4/jwt"
 
 	"github.com/villapay/villapay/internal/secret"
 )
@@ -22,16 +23,15 @@ import (
 // claims are those of a Cognito token that we read (AWS: "Understanding user
 // pool JSON web tokens").
 type claims struct {
-	Issuer   string   `json:"iss"`
-	Audience audience `json:"aud"`       // ID tokens
-	ClientID string   `json:"client_id"` // access tokens
-	Use      string   `json:"token_use"`
-	Expires  seconds  `json:"exp"`
-	Issued   seconds  `json:"iat"`
-	Name     string   `json:"cognito:username"`
-	Email    string   `json:"email"`
-	Subject  string   `json:"sub"`
-	Nonce    string   `json:"nonce"`
+	Issuer   string          `json:"iss"`
+	Audience jwt.Audience    `json:"aud"`
+	Use      string          `json:"token_use"`
+	Expires  jwt.NumericDate `json:"exp"` // 0 if there is none
+	Issued   jwt.NumericDate `json:"iat"`
+	Name     string          `json:"cognito:username"`
+	Email    string          `json:"email"`
+	Subject  string          `json:"sub"`
+	Nonce    string          `json:"nonce"`
 }
 
 func (c claims) username() string {
@@ -41,23 +41,6 @@ func (c claims) username() string {
 		}
 	}
 	return ""
-}
-
-// seconds is a NumericDate of RFC 7519; 0 if there is none.
-type seconds float64
-
-func (s seconds) time() time.Time { return time.Unix(int64(s), 0) }
-
-// audience is one name or a list of them (RFC 7519, section 4.1.3).
-type audience []string
-
-func (a *audience) UnmarshalJSON(data []byte) error {
-	var one string
-	if json.Unmarshal(data, &one) == nil {
-		*a = audience{one}
-		return nil
-	}
-	return json.Unmarshal(data, (*[]string)(a))
 }
 
 // parse reads a token's claims without checking its signature.
@@ -93,8 +76,8 @@ func (p UserPool) check(c claims, at time.Time) error {
 		return fmt.Errorf("this token is for app client %s; environment %s uses %s", orNone(strings.Join(c.Audience, ", ")), p.Env, p.ClientID)
 	case c.Expires == 0:
 		return errors.New("this token does not say when it expires")
-	case !at.Before(c.Expires.time()):
-		return fmt.Errorf("this token expired %s ago, at %s", at.Sub(c.Expires.time()).Round(time.Second), c.Expires.time().UTC().Format(time.RFC3339))
+	case !at.Before(c.Expires.Time()):
+		return fmt.Errorf("this token expired %s ago, at %s", at.Sub(c.Expires.Time()).Round(time.Second), c.Expires.Time().UTC().Format(time.RFC3339))
 	}
 	return nil
 }
@@ -104,7 +87,7 @@ func (c claims) life() time.Duration {
 	if c.Issued == 0 || c.Expires <= c.Issued {
 		return 0
 	}
-	return c.Expires.time().Sub(c.Issued.time())
+	return c.Expires.Time().Sub(c.Issued.Time())
 }
 
 func orNone(text string) string {
@@ -190,7 +173,7 @@ func (c *Client) receive(ctx context.Context, g grant) (Tokens, error) {
 		err = errors.New("there is no ID token in it; is openid among the app client's scopes?")
 	}
 	if err == nil {
-		err = c.pool.check(parsed, parsed.Issued.time())
+		err = c.pool.check(parsed, parsed.Issued.Time())
 	}
 	if err == nil && subtle.ConstantTimeCompare([]byte(g.nonce), []byte(parsed.Nonce)) != 1 && g.nonce != "" {
 		err = errors.New("this token answers another sign-in (wrong nonce)")
@@ -230,7 +213,7 @@ func (c *Client) Accept(ctx context.Context, token secret.String) (Tokens, error
 		return Tokens{}, suggestPool(err, parsed)
 	}
 	// Everything but the time first: fetching the keys brings the server's time.
-	if err := c.pool.check(parsed, parsed.Issued.time()); err != nil {
+	if err := c.pool.check(parsed, parsed.Issued.Time()); err != nil {
 		return Tokens{}, invalidToken(err)
 	}
 	if err := c.verify(ctx, token); errors.Is(err, errKeys) && ctx.Err() == nil {
@@ -241,7 +224,7 @@ func (c *Client) Accept(ctx context.Context, token secret.String) (Tokens, error
 	if err := c.pool.check(parsed, c.serverNow()); err != nil {
 		return Tokens{}, invalidToken(err)
 	}
-	left := parsed.Expires.time().Sub(c.serverNow())
+	left := parsed.Expires.Time().Sub(c.serverNow())
 	return Tokens{ID: token, Username: parsed.username(), ReceivedAt: c.now(), ExpiresAt: c.now().Add(left)}, nil
 }
 

@@ -44,7 +44,7 @@ type key struct {
 func topKeys() []key {
 	return []key{
 		{name: "env", builtIn: Dev, check: checkName, variable: "VILLAPAY_ENV", required: true},
-		{name: "output", builtIn: "table", check: oneOf("table", "json", "yaml", "csv", "qr"), variable: "VILLAPAY_OUTPUT"},
+		{name: "output", builtIn: string(FormatTable), check: oneOf(Formats()...), variable: "VILLAPAY_OUTPUT"},
 		{name: "ledger", builtIn: "sqlite", check: checkLedger, variable: "VILLAPAY_LEDGER", required: true},
 	}
 }
@@ -152,4 +152,21 @@ func unknown(path ...string) (message, hint string) {
 		return message, fmt.Sprintf("did you mean %q?", near)
 	}
 	return message, fmt.Sprintf("this villapay may be older than the file; to remove the key: %q", remove)
+}
+
+// Format is an output format.
+type Format string
+
+// The output formats.
+const (
+	FormatTable Format = "table"
+	FormatJSON  Format = "json"
+	FormatYAML  Format = "yaml"
+	FormatCSV   Format = "csv"
+	FormatQR    Format = "qr"
+)
+
+// Formats lists the output formats, in the order in which help shows them.
+func Formats() []string {
+	return []string{string(FormatTable), string(FormatJSON), string(FormatYAML), string(FormatCSV), string(FormatQR)}
 }

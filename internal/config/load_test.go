@@ -254,16 +254,45 @@ func TestVariablesAreTrimmed(t *testing.T) {
 	}
 }
 
-func TestKBankSecret(t *testing.T) {
+func TestSecretKeys(t *testing.T) {
 	t.Parallel()
-	key, err := newWorld(t, "", "VILLAPAY_KBANK_SECRET", " skey_test_22211\n").load(t, Flags{}).KBankSecret()
-	if err != nil || key.Reveal() != "skey_test_22211" {
-		t.Errorf("%s, %v", key.Reveal(), err)
+	for text, says := range map[string]string{
+		" skey_test_1\n":         "",
+		"กุญแจ":                  "",
+		"":                       "empty",
+		" \n":                    "empty",
+		"\ufeffskey_test_1":      "byte order mark",
+		"skey_test_1\x00":        "byte order mark",
+		"\xff\xfes\x00k\x00":     "byte order mark",
+		"skey_test 1":            "blanks",
+		"skey_test_1\nskey_two":  "blanks",
+		"skey\u200b_test_hunter": "unprintable",
+	} {
+		key, err := ParseSecretKey(text)
+		if says == "" && (err != nil || key.Reveal() != strings.TrimSpace(text)) || says != "" && (err == nil || !strings.Contains(err.Error(), says) || strings.Contains(err.Error(), "hunter")) {
+			t.Errorf("%q is %s, %v", text, key.Reveal(), err)
+		}
 	}
-	_, err = newWorld(t, "", "VILLAPAY_KBANK_SECRET", "skey hunter").load(t, Flags{}).KBankSecret()
-	wantError(t, err, KindConfig, "VILLAPAY_KBANK_SECRET: ", "blank")
-	if strings.Contains(err.Error(), "hunter") {
-		t.Errorf("%q shows the key", err)
+	for _, test := range []struct {
+		env, key string
+		says     string
+	}{
+		{"dev", "skey_test_22211", ""}, {"prod", "skey_prod_22211", ""}, {"prod", "other", ""}, {"dev", "other", ""},
+		{"dev", "SKEY_PROD_22211", "environment dev is not live"}, {"prod", "skey_test_22211", "environment prod is live"},
+		{"dev", "skey_live_22211", "environment dev is not live"}, {"dev", "pkey_test_1", "public key"}, {"prod", "pkey_prod_1", "public key"},
+		{"dev", "skey 1", "blanks"},
+	} {
+		_, err := newWorld(t, "", "VILLAPAY_KBANK_SECRET", test.key).load(t, Flags{Env: test.env}).KBankSecret()
+		if test.says == "" {
+			if err != nil {
+				t.Errorf("%s in %s: %v", test.key, test.env, err)
+			}
+			continue
+		}
+		wantError(t, err, KindConfig, "VILLAPAY_KBANK_SECRET: ", test.says)
+		if strings.Contains(err.Error(), test.key) {
+			t.Errorf("%q shows the key", err)
+		}
 	}
 }
 

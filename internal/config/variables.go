@@ -1,8 +1,10 @@
 package config
 
 import (
+	"errors"
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/villapay/villapay/internal/secret"
 )
@@ -64,11 +66,44 @@ func (c *Config) KBankSecret() (secret.String, error) {
 	case text == "":
 		return secret.String{}, nil
 	}
-	key, err := secret.ParseKey(text)
+	key, err := ParseSecretKey(text)
+	if err == nil {
+		err = c.Profile.CheckSecretKey(key)
+	}
 	if err != nil {
-		return key, &Error{Kind: KindConfig, Message: name + ": " + err.Error(), Err: err}
+		return secret.String{}, &Error{Kind: KindConfig, Message: name + ": " + err.Error(), Err: err}
 	}
 	return key, nil
+}
+
+// ParseSecretKey reads a merchant's secret key from the text of a variable, a
+// file or stdin. Blanks and line ends around it are not part of it.
+func ParseSecretKey(text string) (secret.String, error) {
+	text = strings.TrimSpace(text)
+	switch {
+	case text == "":
+		return secret.String{}, errors.New("the secret key is empty")
+	case strings.ContainsAny(text, "\x00\ufeff\ufffd"): // U+FFFD is also what is not UTF-8
+		return secret.String{}, errors.New("the secret key holds a byte order mark, NUL or UTF-16: save it as plain text")
+	case strings.ContainsFunc(text, func(r rune) bool { return unicode.IsSpace(r) || !unicode.IsPrint(r) }):
+		return secret.String{}, errors.New("the secret key holds blanks or unprintable characters")
+	}
+	return secret.New(text), nil
+}
+
+// CheckSecretKey returns an error if the bank's secret key is for test payments
+// and the environment is live, or the reverse, or if it is a public key.
+func (p Profile) CheckSecretKey(key secret.String) error {
+	text := strings.ToLower(key.Reveal())
+	switch {
+	case strings.HasPrefix(text, "pkey_"):
+		return errors.New("it is a public key, and the bank's API needs the secret key")
+	case p.Live && strings.Contains(text, "_test_"):
+		return errors.New("the secret key is one for tests, and environment " + p.Name + " is live")
+	case !p.Live && (strings.Contains(text, "_prod_") || strings.Contains(text, "_live_")):
+		return errors.New("the secret key is a live one, and environment " + p.Name + " is not live")
+	}
+	return nil
 }
 
 // UnknownVariables returns the names among variables, as os.Environ lists them,

@@ -115,7 +115,7 @@ func FuzzContent(f *testing.F) {
 		if err != nil {
 			return
 		}
-		harmless(t, code.Caption)
+		checkSafe(t, code.Caption)
 		var fields map[string]any
 		if json.Unmarshal(p.Order, &fields) != nil || code.Text == "" {
 			t.Fatalf("%q gave %+v", order, code)

@@ -6,13 +6,10 @@
 package secret
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"strings"
-	"unicode"
-	"unicode/utf8"
 )
 
 // Redacted is what stands in the place of a secret.
@@ -68,33 +65,4 @@ func Redact(text string, secrets ...String) string {
 		}
 	}
 	return text
-}
-
-// ParseKey reads a key that was typed, piped or set. Surrounding blanks are
-// trimmed. Whatever a damaged file leaves in a key is an error, which does not
-// show the key: a byte order mark, UTF-16, NUL, inner blanks, invisible characters.
-func ParseKey(text string) (String, error) {
-	switch {
-	case strings.HasPrefix(text, "\xff\xfe"), strings.HasPrefix(text, "\xfe\xff"):
-		return String{}, errors.New("the key is UTF-16: save it as UTF-8")
-	case strings.Contains(text, "\x00"):
-		return String{}, errors.New("the key has NUL bytes in it: save it as UTF-8")
-	case strings.HasPrefix(text, "\ufeff"):
-		return String{}, errors.New("the key begins with a byte order mark (BOM): save it without one")
-	case !utf8.ValidString(text):
-		return String{}, errors.New("the key is not UTF-8")
-	}
-	text = strings.TrimSpace(text)
-	for _, r := range text {
-		switch {
-		case unicode.IsSpace(r):
-			return String{}, errors.New("the key has a blank or a line break in it")
-		case !unicode.IsPrint(r):
-			return String{}, fmt.Errorf("the key has an invisible character in it (%U)", r)
-		}
-	}
-	if text == "" {
-		return String{}, errors.New("the key is empty")
-	}
-	return New(text), nil
 }

@@ -35,36 +35,3 @@ func TestRedact(t *testing.T) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
-
-func TestParseKey(t *testing.T) {
-	t.Parallel()
-	for text, want := range map[string]string{
-		"skey_test_1":        "skey_test_1",
-		" skey_test_1\t\r\n": "skey_test_1",
-		"กุญแจ":              "กุญแจ",
-	} {
-		if got, err := ParseKey(text); err != nil || got.Reveal() != want {
-			t.Errorf("%q: %v", text, err)
-		}
-	}
-	for text, want := range map[string]string{
-		"":                         "empty",
-		" \n":                      "empty",
-		"\ufeffskey_test_1":        "byte order mark",
-		"\xff\xfes\x00k\x00":       "UTF-16",
-		"\xfe\xff\x00s\x00k":       "UTF-16",
-		"s\x00k\x00e\x00y\x00":     "NUL",
-		"skey\xa0test":             "not UTF-8",
-		"skey_test 1":              "blank",
-		"skey_test_1\nskey_test_2": "blank",
-		"skey\u00a0test":           "blank",
-		"skey\u200btest":           "U+200B",
-		"skey\x1b[2J":              "U+001B",
-		"skey_test_1\ufeff":        "U+FEFF",
-	} {
-		key, err := ParseKey(text)
-		if err == nil || !strings.Contains(err.Error(), want) || !key.Empty() || strings.Contains(err.Error(), "skey") {
-			t.Errorf("%q: got %v, want %q", text, err, want)
-		}
-	}
-}

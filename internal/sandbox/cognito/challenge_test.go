@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/uuid"
 )
 
 const (
@@ -191,7 +193,7 @@ func TestSessionsAreBounded(t *testing.T) {
 	p, c := newPool(t, Options{})
 	a := newApp(t, p, ClientID)
 	for range maxSessions {
-		if err := p.addSession(newUUID(), &session{}); err != nil {
+		if err := p.addSession(uuid.NewString(), &session{}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/google/uuid"
 )
 
 // adminScope lets an access token act on its own user: GetUser, GlobalSignOut.
@@ -49,7 +51,7 @@ type tokens struct {
 // first ID token repeats the nonce; refreshed ones do not.
 func (p *Pool) newTokens(base string, c Client, a *account, g grant, nonce string) (tokens, error) {
 	now := p.now()
-	g.Origin, g.Event = newUUID(), newUUID()
+	g.Origin, g.Event = uuid.NewString(), uuid.NewString()
 	g.Client, g.User = c.ID, a.username
 	g.AuthTime, g.Expires = now, now.Add(c.refresh)
 	g.Tokens = map[string]time.Time{}
@@ -75,7 +77,7 @@ func (p *Pool) mint(base string, c Client, g grant, a *account, refresh, nonce s
 		AuthTime: g.AuthTime.Unix(), IssuedAt: now.Unix(), Expires: now.Add(life).Unix(),
 	}
 	access := shared
-	access.ID, access.TokenUse, access.Scope = newUUID(), "access", g.Scope
+	access.ID, access.TokenUse, access.Scope = uuid.NewString(), "access", g.Scope
 	access.ClientID, access.Username = c.ID, a.username
 	out := tokens{ExpiresIn: int(life.Seconds()), TokenType: "Bearer", RefreshToken: refresh}
 	var err error
@@ -84,7 +86,7 @@ func (p *Pool) mint(base string, c Client, g grant, a *account, refresh, nonce s
 	}
 	if !g.Hosted || hasScope(g.Scope, "openid") {
 		id := shared
-		id.ID, id.TokenUse, id.Audience = newUUID(), "id", c.ID
+		id.ID, id.TokenUse, id.Audience = uuid.NewString(), "id", c.ID
 		id.CognitoUser, id.Email, id.EmailVerified = a.username, a.email(), true
 		id.Phone, id.PhoneVerified, id.Nonce = a.phone(), a.phone() != "", nonce
 		if out.IDToken, err = p.sign(id); err != nil {

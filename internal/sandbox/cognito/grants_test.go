@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
 )
 
 const (
@@ -365,7 +366,7 @@ func TestGrantsAreBounded(t *testing.T) {
 	p, c := newPool(t, Options{})
 	a := newApp(t, p, ClientID)
 	for i := range 2 * maxGrants {
-		id := newUUID()
+		id := uuid.NewString()
 		p.forgetGrants(p.now())
 		p.grants[id] = &grant{Origin: id, AuthTime: noon.Add(time.Duration(i-3*maxGrants) * time.Second), Expires: noon}
 	}

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/google/uuid"
 )
 
 const (
@@ -162,7 +164,7 @@ func (p *Pool) signInHosted(req authorize, name, password string) (code, problem
 	if len(p.codes) >= maxCodes {
 		return "", "Too many requests."
 	}
-	code = newUUID()
+	code = uuid.NewString()
 	p.codes[code] = authCode{req, a.username, now.Add(codeLife)}
 	return code, ""
 }

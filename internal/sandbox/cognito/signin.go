@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"math/big"
 	"time"
+
+	"github.com/google/uuid"
 )
 
 // authOutput answers InitiateAuth and RespondToAuthChallenge: either tokens or
@@ -89,7 +91,7 @@ func (p *Pool) startSRP(c Client, params map[string]string) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	user, password := name, newUUID()
+	user, password := name, uuid.NewString()
 	p.mu.Lock()
 	a := p.find(name)
 	if a != nil {
@@ -185,7 +187,7 @@ func (p *Pool) nextStep(base string, c Client, a *account) (any, error) {
 func (p *Pool) signIn(base string, c Client, a *account) (any, error) {
 	g := grant{Scope: adminScope}
 	if a.devices != deviceUnknown {
-		g.Device = Region + "_" + newUUID()
+		g.Device = Region + "_" + uuid.NewString()
 	}
 	result, err := p.newTokens(base, c, a, g, "")
 	if err != nil {

@@ -1,4 +1,4 @@
-package render
+package sanitize
 
 import (
 	"encoding/json"
@@ -10,7 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-func TestVisible(t *testing.T) {
+func TestText(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ in, want string }{
 		"plain":                   {"Order 492500004632", "Order 492500004632"},
@@ -37,36 +37,30 @@ func TestVisible(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if diff := cmp.Diff(c.want, Visible(c.in)); diff != "" {
+			if diff := cmp.Diff(c.want, Text(c.in)); diff != "" {
 				t.Error(diff)
 			}
 		})
 	}
 }
 
-func TestTextWithoutUTF8(t *testing.T) {
+func TestASCII(t *testing.T) {
 	t.Parallel()
 	// In UTF-8 this letter ends with 0x9b: CSI to a Latin-1 terminal.
-	const thai = "ป 🇹🇭"
-	if got, want := (Screen{TTY: true}).Text(thai), `\u0e1b \U0001f1f9\U0001f1ed`; got != want {
-		t.Errorf("at a Latin-1 terminal: %q, want %q", got, want)
-	}
-	for _, s := range []Screen{{}, {TTY: true, UTF8: true}} {
-		if got := s.Text(thai); got != thai {
-			t.Errorf("%+v: %q", s, got)
-		}
+	if got, want := ASCII("ป 🇹🇭\x1b"), `\u0e1b \U0001f1f9\U0001f1ed\x1b`; got != want {
+		t.Errorf("%q, want %q", got, want)
 	}
 }
 
-// harmless reports the first rune of text that could act on a terminal or hide
+// checkSafe reports the first rune of text that could act on a terminal or hide
 // from its reader.
-func harmless(t *testing.T, text string) {
+func checkSafe(t *testing.T, text string) {
 	t.Helper()
 	if !utf8.ValidString(text) {
 		t.Errorf("%q is not UTF-8", text)
 	}
 	for i, r := range text {
-		allowed := r == zwj || r == vs15 || r == vs16 // a part of emoji; see TestVisible
+		allowed := r == zwj || r == vs15 || r == vs16 // a part of emoji; see TestText
 		if !allowed && (!unicode.IsGraphic(r) || unicode.Is(unicode.Bidi_Control, r)) {
 			t.Errorf("%q holds %U at %d", text, r, i)
 			return
@@ -74,25 +68,20 @@ func harmless(t *testing.T, text string) {
 	}
 }
 
-func FuzzVisible(f *testing.F) {
+func FuzzText(f *testing.F) {
 	for _, seed := range []string{"", "a\x1b[2J", "\x9b", "\u202e", "👨\u200d👩", "น้ำ", "\xe0\xb8", "\ufffd", "1\ufe0f\u20e3"} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		once := Visible(text)
-		harmless(t, once)
-		if again := Visible(once); again != once {
+		once := Text(text)
+		checkSafe(t, once)
+		if again := Text(once); again != once {
 			t.Errorf("%q becomes %q and then %q", text, once, again)
-		}
-		for _, line := range wrap(once, 7) {
-			if width(line) > 7 && utf8.RuneCountInString(line) > 8 {
-				t.Errorf("%q wraps to %q, wider than 7", once, line)
-			}
 		}
 	})
 }
 
-func FuzzSafeJSON(f *testing.F) {
+func FuzzJSON(f *testing.F) {
 	for _, seed := range []string{`{"a":"\u202e"}`, "\"\u202e\u009b\x7f\U000e0041\"", "\"\x9b\"", "[1.50,\n \"น้ำ\"]"} {
 		f.Add(seed)
 	}
@@ -101,7 +90,7 @@ func FuzzSafeJSON(f *testing.F) {
 			return
 		}
 		for _, ascii := range []bool{false, true} {
-			safe := safeJSON([]byte(raw), ascii)
+			safe := JSON([]byte(raw), ascii)
 			var want, got any
 			if json.Unmarshal([]byte(raw), &want) != nil {
 				return // a number too large for this comparison
@@ -112,7 +101,7 @@ func FuzzSafeJSON(f *testing.F) {
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Error(diff)
 			}
-			harmless(t, strings.NewReplacer("\n", "", "\t", "", "\r", "").Replace(string(safe)))
+			checkSafe(t, strings.NewReplacer("\n", "", "\t", "", "\r", "").Replace(string(safe)))
 		}
 	})
 }

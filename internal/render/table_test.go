@@ -31,12 +31,12 @@ func TestTable(t *testing.T) {
 | server\x1b[2J | fail | น้ำ 🇹🇭         |
 +---------------+------+---------------+
 `},
-		{"no titles, in colour", Screen{TTY: true, UTF8: true, Color: true, Columns: 36}, nil, `
+		{"no titles, in color", Screen{TTY: true, UTF8: true, Color: true, Columns: 36}, nil, `
 ╭───────────────┬──────┬───────────╮
-│ clock         │ ` + "\x1b[1;32mok\x1b[0m" + `   │ 2 s ahead │
+│ clock         │ ` + "\x1b[1;38;5;28mok\x1b[0m" + `   │ 2 s ahead │
 │               │      │ of the    │
 │               │      │ server    │
-│ server\x1b[2J │ ` + "\x1b[1;31mfail\x1b[0m" + ` │ น้ำ 🇹🇭     │
+│ server\x1b[2J │ ` + "\x1b[1;38;5;196mfail\x1b[0m" + ` │ น้ำ 🇹🇭     │
 ╰───────────────┴──────┴───────────╯
 `},
 	} {
@@ -53,9 +53,9 @@ func TestTable(t *testing.T) {
 func TestStateColored(t *testing.T) {
 	t.Parallel()
 	for state, want := range map[order.State]string{
-		order.Paid:     "\x1b[1;32mPAID\x1b[0m",
-		order.Awaiting: "\x1b[33mawaiting payment\x1b[0m",
-		order.Failed:   "\x1b[1;31mfailed\x1b[0m",
+		order.Paid:     "\x1b[1;38;5;28mPAID\x1b[0m",
+		order.Awaiting: "\x1b[38;5;130mawaiting payment\x1b[0m",
+		order.Failed:   "\x1b[1;38;5;196mfailed\x1b[0m",
 		order.Expired:  "expired, not paid",
 		"new\x1b":      `new\x1b`,
 	} {
@@ -63,12 +63,12 @@ func TestStateColored(t *testing.T) {
 			t.Errorf("%s: %q, want %q", state, got, want)
 		}
 		if got := StateColored(Screen{}, state); strings.Contains(got, "\x1b") {
-			t.Errorf("%s: %q on a screen without colours", state, got)
+			t.Errorf("%s: %q on a screen without colors", state, got)
 		}
 	}
 }
 
-func TestCut(t *testing.T) {
+func TestTruncate(t *testing.T) {
 	t.Parallel()
 	narrow := Screen{TTY: true, UTF8: true, Columns: 6}
 	for _, c := range []struct {
@@ -83,8 +83,8 @@ func TestCut(t *testing.T) {
 		{Screen{TTY: true, Columns: 6}, "1234567", "12345~"},
 		{Screen{Columns: 6}, "1234567\n", `1234567\n`},
 	} {
-		if got := Cut(c.s, c.in); got != c.want {
-			t.Errorf("Cut(%q) = %q, want %q", c.in, got, c.want)
+		if got := Truncate(c.s, c.in); got != c.want {
+			t.Errorf("Truncate(%q) = %q, want %q", c.in, got, c.want)
 		}
 	}
 }
