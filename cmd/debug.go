@@ -60,13 +60,13 @@ func (d *debugTransport) writeRequest(w *bytes.Buffer, req *http.Request) error 
 
 func (d *debugTransport) writeResponse(w *bytes.Buffer, req *http.Request, resp *http.Response, took time.Duration) {
 	fmt.Fprintf(w, "< %s %s after %s\n", resp.Proto, sanitize.Text(resp.Status), took)
-	token := secret.New(strings.TrimPrefix(req.Header.Get("Authorization"), "Bearer "))
-	writeHeader(w, "< ", resp.Header, token)
+	token, key := secret.New(strings.TrimPrefix(req.Header.Get("Authorization"), "Bearer ")), secret.New(req.Header.Get("X-Api-Key"))
+	writeHeader(w, "< ", resp.Header, token, key)
 	if !d.bodies {
 		return
 	}
 	head, err := io.ReadAll(io.LimitReader(resp.Body, api.MaxBody+1))
-	fmt.Fprintf(w, "< %s\n", sanitize.Text(secret.Redact(string(head), token)))
+	fmt.Fprintf(w, "< %s\n", sanitize.Text(secret.Redact(string(head), token, key)))
 	resp.Body = &rejoined{io.MultiReader(bytes.NewReader(head), &failing{err}, resp.Body), resp.Body}
 }
 
@@ -116,7 +116,7 @@ func (f *failing) Read([]byte) (int, error) {
 }
 
 // hiddenHeaders are those whose values are, or hold, secrets.
-var hiddenHeaders = []string{"Authorization", "Proxy-Authorization", "Cookie", "Set-Cookie"} //nolint:gochecknoglobals // a constant list
+var hiddenHeaders = []string{"Authorization", "X-Api-Key", "Proxy-Authorization", "Cookie", "Set-Cookie"} //nolint:gochecknoglobals // a constant list
 
 func writeHeader(w *bytes.Buffer, prefix string, header http.Header, secrets ...secret.String) {
 	for _, name := range slices.Sorted(maps.Keys(header)) {

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"iter"
 
 	"github.com/spf13/cobra"
 
@@ -123,7 +122,7 @@ func (c *orderStatus) verdict(service *payment.Service, reports []payment.Report
 	case failed != nil:
 		return failed
 	case missing > 0 && len(reports) > 1:
-		return &failure{Code: "no_payment", Message: fmt.Sprintf("%d of %d orders have no payment", missing, len(reports)), ExitCode: exitRefused}
+		return &failure{Code: "no_payment", Message: fmt.Sprintf("%d of %d orders have no payment", missing, len(reports)), ExitCode: exitRejected}
 	case missing > 0:
 		return noPayment(reports[0].OrderID, service.Env)
 	case !c.exitStatus:
@@ -145,43 +144,4 @@ func unanswered(err error) error {
 		f.Hint = "try again later"
 	}
 	return f
-}
-
-// values makes a sequence of payments that cannot fail.
-func values(payments []order.Payment) iter.Seq2[order.Payment, error] {
-	return func(yield func(order.Payment, error) bool) {
-		for _, p := range payments {
-			if !yield(p, nil) {
-				return
-			}
-		}
-	}
-}
-
-// showPayments writes a list of payments in a format, streamed where that is
-// possible.
-func (a *app) showPayments(ctx context.Context, format config.Format, list render.List, payments iter.Seq2[order.Payment, error]) error {
-	switch format {
-	case "json", "yaml":
-		return a.writeJSONList(ctx, format, payments)
-	case "csv":
-		return a.writeCSV(list, payments)
-	}
-	return render.Payments(a.writer(), a.screen(), list, payments)
-}
-
-func (a *app) writeCSV(list render.List, payments iter.Seq2[order.Payment, error]) error {
-	table, err := render.NewCSV(a.writer(), list)
-	if err != nil {
-		return err
-	}
-	for p, err := range payments {
-		if err != nil {
-			return err
-		}
-		if err := table.Row(p); err != nil {
-			return err
-		}
-	}
-	return nil
 }

@@ -154,7 +154,7 @@ func (c *sandboxPay) run(ctx context.Context, args []string) error {
 	}
 	notification, err := stand.Pay(ctx, args[0], c.state)
 	if errors.Is(err, sandbox.ErrNoOrder) {
-		return &failure{Code: "no_order", Message: fmt.Sprintf("the sandbox has no payment order for %s", args[0]), Hint: fmt.Sprintf("make it first: villapay pay qr %s --env sandbox", args[0]), ExitCode: exitRefused}
+		return &failure{Code: "no_order", Message: fmt.Sprintf("the sandbox has no payment order for %s", args[0]), Hint: fmt.Sprintf("make it first: villapay pay qr %s --env sandbox", args[0]), ExitCode: exitRejected}
 	}
 	if err != nil {
 		return &localError{err: err}

@@ -49,7 +49,7 @@ func (c *webhookVerify) run(ctx context.Context, args []string) error {
 		return err
 	}
 	if len(differences) > 0 {
-		return &failure{Code: "not_verified", Message: "the notification is not right: " + differences[0].Part + " " + differences[0].Problem, ExitCode: exitRefused}
+		return &failure{Code: "not_verified", Message: "the notification is not right: " + differences[0].Part + " " + differences[0].Problem, ExitCode: exitRejected}
 	}
 	return nil
 }

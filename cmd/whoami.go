@@ -43,16 +43,16 @@ func (c *whoami) run(ctx context.Context, _ []string) error {
 	if err != nil {
 		return err
 	}
-	_, bankKey, err := c.app.bankKey(ctx)
-	if err != nil {
-		c.app.warn("%s", err)
-	}
 	status, err := session.Status(ctx)
-	if err != nil {
-		if bankKey != "" {
-			c.app.note("the bank's secret key for %s is there (%s)", c.app.config.Profile.KBank.APIURL, bankKey)
-		}
+	_, bankKey, keyErr := c.app.bankKey(ctx)
+	switch {
+	case err != nil && bankKey != "":
+		c.app.note("the bank's secret key for %s is there (%s)", c.app.config.Profile.KBank.APIURL, bankKey)
 		return err
+	case err != nil:
+		return err
+	case keyErr != nil:
+		c.app.warn("%s", keyErr)
 	}
 	if status.Warning != "" {
 		c.app.warn("%s", status.Warning)

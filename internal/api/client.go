@@ -31,6 +31,7 @@ type Tokens interface {
 // Client calls one environment's API. Its fields are set once, before the first
 // call; it is then safe for concurrent use.
 type Client struct {
+	Name              string // of the server, for errors: "" = the API
 	BaseURL           string // https://host/path, no slash at its end
 	OrderPath         string // of the call that makes an order; "" = /qrpayment
 	Scheme            string // before the token in Authorization; "" sends it raw
@@ -169,6 +170,9 @@ func (c *Client) do(req *http.Request, orderID string, judge func(*Response, err
 		response, err = c.send(req, token)
 	}
 	err = judge(response, err)
+	if failure, ok := errors.AsType[*Error](err); ok {
+		failure.Server = c.Name
+	}
 	c.record(req, orderID, response, err, time.Since(start))
 	return response, err
 }

@@ -5,8 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
-	"unicode"
 
+	"github.com/villapay/villapay/internal/sanitize"
 	"github.com/villapay/villapay/internal/secret"
 )
 
@@ -123,22 +123,9 @@ func (c *Client) asker(s step) (func(context.Context) (map[string]string, error)
 
 func sentTo(params map[string]string) string {
 	if to := params["CODE_DELIVERY_DESTINATION"]; to != "" {
-		return " to " + sanitize(to)
+		return " to " + sanitize.Text(to)
 	}
 	return ""
-}
-
-// sanitize escapes a server's text for a terminal.
-func sanitize(text string) string {
-	var out strings.Builder
-	for _, r := range text {
-		if unicode.IsPrint(r) {
-			out.WriteRune(r)
-		} else {
-			fmt.Fprintf(&out, "\\u%04x", r)
-		}
-	}
-	return out.String()
 }
 
 func (c *Client) askCode(key, label string) func(context.Context) (map[string]string, error) {
@@ -181,7 +168,7 @@ func factorName(factor string) string {
 	case "SOFTWARE_TOKEN_MFA":
 		return "code from your authenticator app"
 	}
-	return sanitize(factor)
+	return sanitize.Text(factor)
 }
 
 // askNewPassword asks for a password twice, and for the attributes that the pool
@@ -198,7 +185,7 @@ func (c *Client) askNewPassword(required string) func(context.Context) (map[stri
 		_ = json.Unmarshal([]byte(required), &attributes) // absent or odd: nothing more to ask
 		for _, attribute := range attributes {
 			name := strings.TrimPrefix(attribute, "userAttributes.")
-			if answers["userAttributes."+name], err = c.prompt.Line(ctx, sanitize(name)+": "); err != nil {
+			if answers["userAttributes."+name], err = c.prompt.Line(ctx, sanitize.Text(name)+": "); err != nil {
 				return nil, err
 			}
 		}

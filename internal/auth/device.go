@@ -24,9 +24,7 @@ func (c *Client) confirmDevice(ctx context.Context, r *authResult) (string, erro
 	if device.DeviceKey == "" {
 		return "", nil
 	}
-	random := make([]byte, 16)
-	_, _ = rand.Read(random) // never fails
-	salt := new(big.Int).SetBytes(random)
+	salt := deviceSalt()
 	var confirmed struct{ UserConfirmationNecessary bool }
 	err := c.call(ctx, "ConfirmDevice", map[string]any{
 		"AccessToken": r.AccessToken, "DeviceKey": device.DeviceKey, "DeviceName": "villapay",
@@ -52,6 +50,15 @@ func (c *Client) confirmDevice(ctx context.Context, r *authResult) (string, erro
 		}
 	}
 	return device.DeviceKey, nil
+}
+
+// deviceSalt is a random number of 16 bytes, the first of which is not 0 when it is
+// written.
+func deviceSalt() *big.Int {
+	salt := make([]byte, 16)
+	_, _ = rand.Read(salt) // never fails
+	salt[0] = salt[0]&0x7f | 0x40
+	return new(big.Int).SetBytes(salt)
 }
 
 // deviceVerifier is what a device's password is proved against later: g^x mod N.

@@ -44,6 +44,15 @@ func TestDeviceVerifierAgreesWithAWSClient(t *testing.T) {
 	}
 }
 
+func TestDeviceSalt(t *testing.T) {
+	t.Parallel()
+	for range 2000 {
+		if salt := padded(deviceSalt()); len(salt) != 16 {
+			t.Fatalf("a salt of %d bytes", len(salt))
+		}
+	}
+}
+
 // instead answers calls of one name with an error of Cognito's.
 func (b *bench) instead(name, kind string) {
 	next := b.calls.next

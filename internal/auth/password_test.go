@@ -221,7 +221,7 @@ func TestServerTextIsMadeVisible(t *testing.T) {
 	if _, err := ask(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if got, want := p.asked.String(), `The code sent by SMS to +66\u001b[2J\u000a\u202e9 ก้: `; got != want {
+	if got, want := p.asked.String(), `The code sent by SMS to +66\x1b[2J\n\u202e9 ก้: `; got != want {
 		t.Errorf("shows %q, want %q", got, want)
 	}
 }

@@ -3,7 +3,6 @@ package auth
 import (
 	"context"
 	"crypto"
-	"crypto/rsa"
 	"crypto/subtle"
 	"encoding/base64"
 	"encoding/json"
@@ -117,10 +116,8 @@ func (c *Client) verify(ctx context.Context, token secret.String) error {
 	return nil
 }
 
-// maxKeyBits bounds the RSA keys that are used: a larger one takes minutes.
-const maxKeyBits = 8192
-
-// keys fetches the pool's public keys. Cognito signs with RSA alone.
+// keys fetches the pool's public keys. go-jose takes none of more than 4096 bits,
+// which would take minutes to verify with.
 func (c *Client) keys(ctx context.Context) ([]crypto.PublicKey, error) {
 	ctx, cancel := context.WithTimeout(ctx, keysTimeout)
 	defer cancel()
@@ -134,17 +131,12 @@ func (c *Client) keys(ctx context.Context) ([]crypto.PublicKey, error) {
 	}
 	defer res.Body.Close()
 	var set jose.JSONWebKeySet
-	if err := json.NewDecoder(res.Body).Decode(&set); res.StatusCode != http.StatusOK || err != nil {
-		return nil, fmt.Errorf("HTTP %d without keys", res.StatusCode)
+	if err := json.NewDecoder(res.Body).Decode(&set); res.StatusCode != http.StatusOK || err != nil || len(set.Keys) == 0 {
+		return nil, fmt.Errorf("HTTP %d without usable keys", res.StatusCode)
 	}
-	var keys []crypto.PublicKey
-	for _, key := range set.Keys {
-		if k, ok := key.Key.(*rsa.PublicKey); ok && k.N.BitLen() <= maxKeyBits {
-			keys = append(keys, k)
-		}
-	}
-	if len(keys) == 0 {
-		return nil, fmt.Errorf("HTTP %d without an RSA key of at most %d bits", res.StatusCode, maxKeyBits)
+	keys := make([]crypto.PublicKey, len(set.Keys))
+	for i, key := range set.Keys {
+		keys[i] = key.Key
 	}
 	return keys, nil
 }

@@ -69,7 +69,7 @@ func (c *Client) Code(ctx context.Context, p *order.Payment) (code Code, _ error
 	code.BankCode, err = order.DecodeBankCode(response.Body, p)
 	switch {
 	case errors.Is(err, order.ErrNoText):
-		return Code{}, &api.Error{Kind: api.Unavailable, Status: response.Status, Code: "no_paint_text", Message: err.Error(), RequestID: response.RequestID, Err: err}
+		return Code{}, c.failure(api.Unavailable, response, "no_paint_text", err.Error(), err)
 	case err != nil:
 		return Code{}, &WrongCodeError{err}
 	}
@@ -88,7 +88,7 @@ func (c *Client) Inquire(ctx context.Context, id, orderID string) (status order.
 		if status, err = order.ParseStatus(response.Body, orderID, nil); err == nil {
 			return status, response.RequestID, nil
 		}
-		err = &api.Error{Kind: api.Unavailable, Status: response.Status, Code: "unreadable", Message: "the bank's answer cannot be read", RequestID: response.RequestID, Err: err}
+		err = c.failure(api.Unavailable, response, "unreadable", unreadable, err)
 	}
 	var failure *api.Error
 	if errors.As(err, &failure) {
@@ -116,7 +116,7 @@ func (c *Client) Void(ctx context.Context, chargeID, orderID string) (status ord
 		return order.Status{}, "", err
 	}
 	if status, err = order.ParseStatus(response.Body, orderID, nil); err != nil {
-		return order.Status{}, "", &api.Error{Kind: api.Unknown, Status: response.Status, Code: "unreadable", Message: "the bank's answer cannot be read", RequestID: response.RequestID, Err: err}
+		return order.Status{}, "", c.failure(api.Unknown, response, "unreadable", unreadable, err)
 	}
 	return status, response.RequestID, nil
 }
@@ -129,10 +129,10 @@ func (c *Client) change(ctx context.Context, id, verb string) (*api.Response, er
 	}
 	fields, err := order.ParseObject(response.Body)
 	if err != nil {
-		return nil, &api.Error{Kind: api.Unknown, Status: response.Status, Code: "unreadable", Message: "the bank's answer cannot be read", RequestID: response.RequestID, Err: err}
+		return nil, c.failure(api.Unknown, response, "unreadable", unreadable, err)
 	}
 	if code := fields.Text("failure_code"); code != "" && code != "false" && code != "0" {
-		return nil, &api.Error{Kind: api.Rejected, Status: response.Status, Code: code, Message: fields.Text("failure_message"), RequestID: response.RequestID}
+		return nil, c.failure(api.Rejected, response, code, fields.Text("failure_message"), nil)
 	}
 	return response, nil
 }
@@ -151,12 +151,16 @@ func (c *Client) call(ctx context.Context, method, path string, body []byte) (*a
 		return nil, err
 	}
 	if fields, err := order.ParseObject(response.Body); err == nil && fields.Text("object") == "error" && response.Status/100 == 2 {
-		return nil, &api.Error{
-			Kind: api.Rejected, Status: response.Status, Code: fields.Text("code"), Message: fields.Text("message"), RequestID: response.RequestID,
-		}
+		return nil, c.failure(api.Rejected, response, fields.Text("code"), fields.Text("message"), nil)
 	}
 	if err := response.Failure(); err != nil {
 		return nil, err
 	}
 	return response, nil
+}
+
+const unreadable = "the bank's answer cannot be read"
+
+func (c *Client) failure(kind api.Kind, response *api.Response, code, message string, err error) *api.Error {
+	return &api.Error{Kind: kind, Status: response.Status, Code: code, Message: message, RequestID: response.RequestID, Err: err, Server: c.HTTP.Name}
 }

@@ -232,7 +232,7 @@ func (l *Ledger) CancelPayment(ctx context.Context, paymentID int64) (p order.Pa
 		if r.State != order.Awaiting || r.Held == nil || r.HoldsCode(t.now) {
 			return nil
 		}
-		p.State, p.Canceled = order.Cancelled, true
+		p.State, p.Canceled, p.KnownAt, p.KnownFrom = order.Cancelled, true, t.now, order.FromBank
 		if _, err := t.exec(`UPDATE villapay_payment SET canceled = 1, slot = 0, state = ?, known_at = ?, known_from = ? WHERE id = ?`,
 			string(order.Cancelled), toMillis(t.now), string(order.FromBank), r.ID); err != nil {
 			return err

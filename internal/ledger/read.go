@@ -32,15 +32,34 @@ func (l *Ledger) Payments(ctx context.Context, scope, orderID string) (all []ord
 	return all, nil
 }
 
-// heardElsewhere is elsewhere outside of write transactions.
-func (l *Ledger) heardElsewhere(ctx context.Context, scope, orderID string) (*order.Payment, error) {
+// reading is a transaction for reads alone; nil if nothing was ever written.
+func (l *Ledger) reading(ctx context.Context) (*txn, error) {
 	db, err := l.store.reader(ctx)
 	if err != nil || db == nil {
 		return nil, err
 	}
-	return l.elsewhere(&txn{query: func(query string, args ...any) (*sql.Rows, error) {
+	return &txn{query: func(query string, args ...any) (*sql.Rows, error) {
 		return db.QueryContext(ctx, l.store.bind(query), clean(args)...)
-	}}, scope, orderID)
+	}}, nil
+}
+
+// heardElsewhere is elsewhere outside of write transactions.
+func (l *Ledger) heardElsewhere(ctx context.Context, scope, orderID string) (*order.Payment, error) {
+	t, err := l.reading(ctx)
+	if err != nil || t == nil {
+		return nil, err
+	}
+	return l.elsewhere(t, scope, orderID)
+}
+
+// PaidCharges returns the ids of a Villa order's charges that are paid now.
+func (l *Ledger) PaidCharges(ctx context.Context, scope, orderID string) ([]order.PaidCharge, error) {
+	t, err := l.reading(ctx)
+	if err != nil || t == nil {
+		return nil, l.wrap(err, "read order %s", orderID)
+	}
+	known, _, err := t.load(scope, orderID)
+	return order.PaidCharges(known), l.wrap(err, "read order %s", orderID)
 }
 
 // Filter chooses payments; zero fields choose all.

@@ -277,9 +277,23 @@ func (l *Ledger) resolveAll(t *txn, scope string, villas set, heard source) (map
 // resolve computes what a Villa order's payments are. rows are as they are
 // stored; elsewhere is as [order.Resolve] says.
 func (t *txn) resolve(scope, orderID string) (rows []*row, resolved []order.Payment, elsewhere *order.Payment, _ error) {
-	all, err := t.named(scope, []order.Report{{OrderID: orderID}})
+	known, rows, err := t.load(scope, orderID)
 	if err != nil {
 		return nil, nil, nil, err
+	}
+	resolved, elsewhere = order.Resolve(known)
+	if elsewhere != nil {
+		elsewhere.Scope = scope
+	}
+	return rows, resolved, elsewhere, nil
+}
+
+// load reads everything recorded that bears on a Villa order. rows are its
+// payments with a bank order.
+func (t *txn) load(scope, orderID string) (known order.Case, rows []*row, _ error) {
+	all, err := t.named(scope, []order.Report{{OrderID: orderID}})
+	if err != nil {
+		return known, nil, err
 	}
 	names := set{}
 	for _, r := range all {
@@ -295,7 +309,7 @@ func (t *txn) resolve(scope, orderID string) (rows []*row, resolved []order.Paym
 		either.in("charge_id", charges)
 		either.in("border", borders)
 		if reports, err = t.reports(scope, either); err != nil {
-			return nil, nil, nil, err
+			return known, nil, err
 		}
 		before := len(charges) + len(borders)
 		for _, r := range reports {
@@ -305,20 +319,16 @@ func (t *txn) resolve(scope, orderID string) (rows []*row, resolved []order.Paym
 		more = len(charges)+len(borders) > before
 	}
 	if all, err = t.named(scope, append(reports, order.Report{OrderID: orderID})); err != nil {
-		return nil, nil, nil, err
+		return known, nil, err
 	}
-	known := order.Case{OrderID: orderID, Reports: reports}
+	known = order.Case{OrderID: orderID, Reports: reports}
 	for _, r := range all {
 		known.Payments = append(known.Payments, r.Payment)
 		if r.OrderID == orderID && r.BankOrderID != "" {
 			rows = append(rows, r)
 		}
 	}
-	resolved, elsewhere = order.Resolve(known)
-	if elsewhere != nil {
-		elsewhere.Scope = scope
-	}
-	return rows, resolved, elsewhere, nil
+	return known, rows, nil
 }
 
 // named reads the payments of the Villa orders that reports are about, and those

@@ -72,6 +72,22 @@ func Resolve(c Case) (payments []Payment, elsewhere *Payment) {
 	return v.own, elsewhere
 }
 
+// PaidCharge is a charge that is paid now, and the bank order that it is on.
+type PaidCharge struct{ ID, BankOrderID string }
+
+// PaidCharges returns a Villa order's named charges that are paid now.
+func PaidCharges(c Case) (all []PaidCharge) {
+	v := newResolution(c)
+	v.assign()
+	v.assignUnnamed()
+	for _, c := range v.charges {
+		if p := v.target(c); c.id != "" && c.rank().paid() && p != nil {
+			all = append(all, PaidCharge{c.id, p.BankOrderID})
+		}
+	}
+	return all
+}
+
 // resolution is one Resolve at work.
 type resolution struct {
 	Case
@@ -232,7 +248,7 @@ func (v *resolution) owner(id string) owner {
 // is about.
 func (r *Report) doubtsOrder() bool {
 	switch r.Doubt {
-	case "id", "charge_id", "order_id", "reference_order":
+	case "id", "charge_id", "order_id", "reference_order", "orderid", "orderId":
 		return true
 	}
 	return false

@@ -38,6 +38,9 @@ func (s *Service) Watch(ctx context.Context, orderID string, own order.Payment, 
 	if !asked {
 		polling.Go(func() { s.poll(ctx, orderID, answers) })
 	}
+	if own.Key != "" && s.DrawsCodes(own.Source) {
+		polling.Go(func() { s.keepCode(ctx, own) })
+	}
 	var last Report
 	finalFromStart := false
 	for first := true; ; first = false {
@@ -71,6 +74,25 @@ func (s *Service) Watch(ctx context.Context, orderID string, own order.Payment, 
 		case <-time.After(readEvery):
 		case <-ctx.Done():
 			return report, ctx.Err()
+		}
+	}
+}
+
+// codeEvery is how often a watched payment's code is looked at.
+const codeEvery = time.Second
+
+// keepCode gets another code for a payment that is being shown, whenever its code
+// has ended and it can still be paid. What fails is tried again, less and less
+// often.
+func (s *Service) keepCode(ctx context.Context, own order.Payment) {
+	gap := codeEvery
+	for backoff.Sleep(ctx, gap) == nil {
+		p, err := s.again(ctx, own)
+		if err == nil {
+			_, err = s.Code(ctx, p)
+		}
+		if gap = codeEvery; err != nil {
+			gap = lastPoll
 		}
 	}
 }
@@ -112,8 +134,15 @@ func (s *Service) read(ctx context.Context, orderID string, own order.Payment, h
 	return report, err
 }
 
+func codeID(p order.Payment) string {
+	if p.Held == nil {
+		return ""
+	}
+	return p.Held.ID
+}
+
 func changed(before, after Report) bool {
 	a, b := before.Payment, after.Payment
-	return a.State != b.State || a.BankState != b.BankState || a.Key != b.Key || a.ReplacedBy != b.ReplacedBy || !slices.Equal(a.Warnings, b.Warnings) ||
+	return a.State != b.State || a.BankState != b.BankState || a.Key != b.Key || a.ReplacedBy != b.ReplacedBy || codeID(a) != codeID(b) || !slices.Equal(a.Warnings, b.Warnings) ||
 		(before.Err == nil) != (after.Err == nil) || before.NoEndpoint != after.NoEndpoint
 }

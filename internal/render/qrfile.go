@@ -62,10 +62,7 @@ func QRFile(path string, code Code) error {
 	if err != nil {
 		return err
 	}
-	c, err := encode(code.Text, qr.M)
-	if err != nil {
-		c, err = encode(code.Text, qr.L)
-	}
+	c, err := encodePicture(code.Text)
 	if err != nil {
 		return err
 	}
@@ -79,6 +76,24 @@ func QRFile(path string, code Code) error {
 		return fmt.Errorf("write the code's file: %w", err)
 	}
 	return nil
+}
+
+// SVG draws a text's code, without a caption. A text that no code holds is a
+// [*TooLong].
+func SVG(text string) ([]byte, error) {
+	c, err := encodePicture(text)
+	if err != nil {
+		return nil, err
+	}
+	return drawSVG(c, ""), nil
+}
+
+func encodePicture(text string) (*qr.Code, error) {
+	c, err := encode(text, qr.M)
+	if err != nil {
+		c, err = encode(text, qr.L)
+	}
+	return c, err
 }
 
 // Sizes of a picture, in pixels (PNG) or units (SVG).
