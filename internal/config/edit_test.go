@@ -184,8 +184,8 @@ func TestEmptyMappings(t *testing.T) {
 	}
 }
 
-// TestRefusals: what is wrong is refused before the file is touched.
-func TestRefusals(t *testing.T) {
+// TestRejectedEdits: what is wrong is rejected before the file is touched.
+func TestRejectedEdits(t *testing.T) {
 	t.Parallel()
 	const text = "env: mine # c\nenvs:\n  mine:\n    base_url: https://x.example\n  other: {base_url: https://y.example}\n"
 	for name, test := range map[string]struct {
@@ -455,7 +455,7 @@ func TestSymlink(t *testing.T) {
 	}
 }
 
-func TestCancelled(t *testing.T) {
+func TestCanceled(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, "env: dev\n")
 	unlock, err := atomicfile.Lock(t.Context(), w.path(), time.Second)
