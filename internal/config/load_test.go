@@ -548,3 +548,21 @@ func TestBadFlagsAndVariables(t *testing.T) {
 		t.Error("a flag does not win over a wrong variable")
 	}
 }
+
+// TestDocumentedDefaults: the config file in the operations guide has every key,
+// with its default.
+func TestDocumentedDefaults(t *testing.T) {
+	t.Parallel()
+	guide, err := os.ReadFile(filepath.Join("..", "..", "docs", "operations.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, text, _ := strings.Cut(string(guide), "```yaml\nenv:")
+	text, _, _ = strings.Cut(text, "```")
+	documented, defaults := newWorld(t, "env:"+text).load(t, Flags{}), newWorld(t, "").load(t, Flags{})
+	for _, v := range documented.Values() {
+		if want := find(t, defaults, v.Key); v.Value != want.Value || !strings.HasPrefix(v.Origin, "file ") {
+			t.Errorf("%s is %q from %s, want %q", v.Key, v.Value, v.Origin, want.Value)
+		}
+	}
+}
