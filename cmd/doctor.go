@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -121,8 +122,18 @@ func (c *doctor) examine(ctx context.Context) []check {
 }
 
 func (c *doctor) config(settings *config.Config) check {
-	if len(settings.Warnings) > 0 {
-		return warning("config", "", "%s: %s", settings.File, strings.Join(settings.Warnings, "; "))
+	problems := slices.Clone(settings.Warnings)
+	for _, name := range config.UnknownVariables(c.app.Environ()) {
+		problems = append(problems, name+" is set, and no variable of villapay has that name: see `villapay help environment`")
+	}
+	for _, path := range settings.UnreadFiles() {
+		problems = append(problems, path+" is not read: the file is config.yaml")
+	}
+	if len(problems) > 0 {
+		return warning("config", "", "%s: %s", settings.File, strings.Join(problems, "; "))
+	}
+	if settings.File == "" {
+		return ok("config", "no variable names a directory for config.yaml; the defaults hold")
 	}
 	if _, err := os.Stat(settings.File); errors.Is(err, os.ErrNotExist) {
 		return ok("config", "%s does not exist; the defaults hold", settings.File)
