@@ -116,7 +116,7 @@ func Unset(ctx context.Context, env LookupEnv, name, keyName string) (removed bo
 		top, below := []string{keyName}, [][]string{{"envs", current, keyName}, envPath(current, keyName)}
 		places := append([][]string{top}, below...)
 		if _, ok := lookup(topKeys(), keyName); ok {
-			places = append(below, top)
+			places = slices.Concat(below, [][]string{top})
 		}
 		for _, path := range places {
 			if d.at(path) != nil {

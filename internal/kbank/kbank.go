@@ -90,8 +90,7 @@ func (c *Client) Inquire(ctx context.Context, id, orderID string) (status order.
 		}
 		err = c.failure(api.Unavailable, response, "unreadable", unreadable, err)
 	}
-	var failure *api.Error
-	if errors.As(err, &failure) {
+	if failure, ok := errors.AsType[*api.Error](err); ok {
 		if failure.Status == http.StatusNotFound {
 			failure.Err = ErrNoCharge
 		}

@@ -24,10 +24,13 @@ type dialect struct {
 	reference string // the reference_order in an order's JSON
 }
 
-var (
-	sqliteDialect   = dialect{"INTEGER PRIMARY KEY", "", "instr(c.amount, '.')", "json_extract(order_json, '$.reference_order')"}
-	postgresDialect = dialect{"BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY", `COLLATE "C"`, "strpos(c.amount, '.')", "order_json::json->>'reference_order'"}
-)
+func sqliteDialect() dialect {
+	return dialect{"INTEGER PRIMARY KEY", "", "instr(c.amount, '.')", "json_extract(order_json, '$.reference_order')"}
+}
+
+func postgresDialect() dialect {
+	return dialect{"BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY", `COLLATE "C"`, "strpos(c.amount, '.')", "order_json::json->>'reference_order'"}
+}
 
 // migration returns the SQL that leads to a version.
 func migration(version int, d dialect) (string, error) {

@@ -161,7 +161,7 @@ func (c *limitedConn) SetDeadline(t time.Time) error {
 func (c *limitedConn) Read(p []byte) (int, error) {
 	c.mu.Lock()
 	if !c.own {
-		_ = c.Conn.SetReadDeadline(time.Now().Add(c.within))
+		_ = c.SetReadDeadline(time.Now().Add(c.within))
 	}
 	c.mu.Unlock()
 	return c.Conn.Read(p)
@@ -255,7 +255,7 @@ func (s *postgresStore) migrate(ctx context.Context) error {
 	}
 	t := s.txn(ctx, tx)
 	t.now = fromMillis(toMillis(s.now()))
-	if err := migrate(ctx, t, tx, version, postgresDialect); err != nil {
+	if err := migrate(ctx, t, tx, version, postgresDialect()); err != nil {
 		return err
 	}
 	for _, statement := range []string{"DELETE FROM villapay_schema", fmt.Sprintf("INSERT INTO villapay_schema (version) VALUES (%d)", schemaVersion)} {

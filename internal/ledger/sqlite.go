@@ -201,7 +201,7 @@ func (s *sqliteStore) migrate(ctx context.Context, w *writer) error {
 		return err
 	}
 	if version, err = w.version(ctx); err == nil { // another process may have been quicker
-		err = errors.Join(checkVersion(version), migrate(ctx, w.txn(ctx, s.now()), w.conn, version, sqliteDialect))
+		err = errors.Join(checkVersion(version), migrate(ctx, w.txn(ctx, s.now()), w.conn, version, sqliteDialect()))
 	}
 	if err == nil {
 		err = w.run(ctx, fmt.Sprintf("PRAGMA user_version = %d", schemaVersion)) // PRAGMA takes no parameters
