@@ -107,7 +107,7 @@ func (a *app) showAs(ctx context.Context, format config.Format, p order.Payment,
 	err := a.drawCode(p, code, a.Out)
 	if _, ok := errors.AsType[*failure](err); ok {
 		a.warn("%s", err) // the table has been shown: a code that does not fit is no failure
-		return nil //nolint:nilerr // it was shown as a warning
+		return nil        //nolint:nilerr // it was shown as a warning
 	}
 	return err
 }
