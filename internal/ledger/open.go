@@ -63,7 +63,7 @@ type txn struct {
 	query func(query string, args ...any) (*sql.Rows, error)
 	// lock makes transactions with the same keys run one after the other, from
 	// here to their end. SQLite has but one writer at a time and needs no more.
-	// Keys are locked in one order everywhere: charge, bank order, Villa order.
+	// Keys are locked in one order everywhere: bank order, charge, Villa order.
 	lock func(keys ...lockKey) error
 }
 

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"database/sql"
@@ -188,6 +189,9 @@ const (
 	pgCrowded      = "53300" // as many connections as there may be
 	pgLockTimeout  = "55P03" // a lock was not to be had in time
 	pgCanceled     = "57014" // a statement took too long
+	pgIdle         = "25P03" // a transaction was idle for too long
+	pgTooLong      = "25P04" // a transaction took too long
+	pgResources    = "53"    // class: no memory, disk or connection to be had
 )
 
 const clockSQL = `(extract(epoch FROM clock_timestamp()) * 1000)::bigint`
@@ -234,6 +238,10 @@ func (s *postgresStore) migrate(ctx context.Context) error {
 		return err
 	}
 	defer func() { _ = tx.Rollback() }()
+	var encoding string
+	if err := tx.QueryRowContext(ctx, "SELECT current_setting('server_encoding')").Scan(&encoding); err != nil || encoding != "UTF8" {
+		return cmp.Or(err, errEncoding)
+	}
 	for _, statement := range []string{
 		"SELECT pg_advisory_xact_lock(" + lockID("schema") + ")", // CREATE TABLE IF NOT EXISTS alone may collide
 		"CREATE TABLE IF NOT EXISTS villapay_schema (version BIGINT NOT NULL)",
@@ -281,7 +289,7 @@ const tries = 5
 func (s *postgresStore) write(ctx context.Context, why purpose, fn func(*txn) error) error {
 	for try := 1; ; try++ {
 		err := s.transact(ctx, fn)
-		again := isTransient(err) || why == recordTx && (errors.Is(err, errCommitUnsure) || code(err) == pgLockTimeout || code(err) == pgCanceled)
+		again := isTransient(err) || why == recordTx && isPassing(err)
 		_, bounded := ctx.Deadline()
 		if err == nil || !again || try >= tries && (why == claimTx || !bounded) || ctx.Err() != nil {
 			return err
@@ -289,6 +297,17 @@ func (s *postgresStore) write(ctx context.Context, why purpose, fn func(*txn) er
 		if backoff.Sleep(ctx, time.Duration(min(try*try, 50))*20*time.Millisecond) != nil {
 			return err
 		}
+	}
+}
+
+// isPassing reports whether recording is tried again after an error that ends a
+// claim.
+func isPassing(err error) bool {
+	switch sqlstate := code(err); sqlstate {
+	case pgLockTimeout, pgCanceled, pgIdle, pgTooLong:
+		return true
+	default:
+		return errors.Is(err, errCommitUnsure) || strings.HasPrefix(sqlstate, pgResources)
 	}
 }
 

@@ -258,7 +258,10 @@ func (s *sqliteStore) reader(ctx context.Context) (*sql.DB, error) {
 		return s.read, nil
 	}
 	if s.memory != "" {
-		if s.writer == nil {
+		s.lead <- struct{}{} // the writer is the leader's
+		written := s.writer != nil
+		<-s.lead
+		if !written {
 			return nil, nil //nolint:nilnil // documented: nothing was ever written
 		}
 	} else if _, err := os.Stat(s.path); errors.Is(err, fs.ErrNotExist) {

@@ -62,10 +62,7 @@ type Case struct {
 // alone: which of two notifications says whose a charge is, and which of two
 // charges a border (see [Report.Border]) belongs to.
 func Resolve(c Case) (payments []Payment, elsewhere *Payment) {
-	v := newResolution(c)
-	v.assign()
-	v.assignUnnamed(true)
-	v.assignUnnamed(false)
+	v := weighed(c)
 	for i := range v.own {
 		v.own[i].update(v.on(&v.own[i]), v.stray[i])
 	}
@@ -79,15 +76,21 @@ type PaidCharge struct{ ID, BankOrderID string }
 
 // PaidCharges returns a Villa order's named charges that are paid now.
 func PaidCharges(c Case) (all []PaidCharge) {
-	v := newResolution(c)
-	v.assign()
-	v.assignUnnamed()
-	for _, c := range v.charges {
-		if p := v.target(c); c.id != "" && c.rank().paid() && p != nil {
-			all = append(all, PaidCharge{c.id, p.BankOrderID})
+	for _, c := range weighed(c).charges {
+		if c.id != "" && c.rank().paid() && c.order != nil {
+			all = append(all, PaidCharge{c.id, c.order.BankOrderID})
 		}
 	}
 	return all
+}
+
+// weighed is a resolution that knows where each charge stands.
+func weighed(c Case) *resolution {
+	v := newResolution(c)
+	v.assign()
+	v.assignUnnamed(true)
+	v.assignUnnamed(false)
+	return v
 }
 
 // resolution is one Resolve at work.
