@@ -54,7 +54,7 @@ func (s *Service) Statuses(ctx context.Context, orderIDs []string, ask bool) ([]
 func (s *Service) Status(ctx context.Context, orderID string, ask bool) (Report, error) {
 	report := Report{OrderID: orderID, Asked: Asked{NoEndpoint: s.StatusPath == ""}}
 	if ask {
-		asked, err := s.ask(ctx, orderID)
+		asked, err := s.ask(ctx, orderID, s.Timeout)
 		if err != nil {
 			return report, err
 		}
@@ -73,14 +73,14 @@ func (s *Service) payments(ctx context.Context, orderID string) ([]order.Payment
 	return s.Ledger.Payments(ctx, s.Scope, orderID)
 }
 
-// ask asks the API what became of an order, and records what it says. A question
-// that fails is Asked.Err; an error is the ledger's.
-func (s *Service) ask(ctx context.Context, orderID string) (Asked, error) {
+// ask asks the API what became of an order, within some time, and records what it
+// says. A question that fails is Asked.Err; an error is the ledger's.
+func (s *Service) ask(ctx context.Context, orderID string, within time.Duration) (Asked, error) {
 	if s.StatusPath == "" {
 		return Asked{NoEndpoint: true}, nil
 	}
 	answer := ledger.Asked{OrderID: orderID, From: order.FromAPI}
-	asking, cancel := context.WithTimeout(ctx, s.Timeout)
+	asking, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	_, err := s.API.Retry(asking, func(ctx context.Context) (err error) {
 		answer.Status, answer.RequestID, err = s.API.Status(ctx, s.StatusPath, orderID, s.StatusPaid)
@@ -103,15 +103,13 @@ func (s *Service) ask(ctx context.Context, orderID string) (Asked, error) {
 	return Asked{Word: answer.Status.Word}, s.Ledger.RecordAnswer(recording, s.Scope, answer)
 }
 
-// askBefore bounds the asking before another order is made for a Villa order.
+// askBefore bounds the question before another order is made for a Villa order.
 const askBefore = 3 * time.Second
 
 // askEarlier asks what became of a Villa order's earlier payments, before another
 // is made. A question that fails is a warning.
 func (s *Service) askEarlier(ctx context.Context, orderID string) error {
-	ctx, cancel := context.WithTimeout(ctx, askBefore)
-	defer cancel()
-	asked, err := s.ask(ctx, orderID)
+	asked, err := s.ask(ctx, orderID, askBefore)
 	if asked.Err != nil {
 		notify(s.Warn, "order %s has an earlier payment, and nobody could say whether it was paid meanwhile: %s", orderID, asked.Err)
 	}
