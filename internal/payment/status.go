@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -95,12 +96,17 @@ func (s *Service) ask(ctx context.Context, orderID string, within time.Duration)
 		answer.Warning = &order.Warning{Code: "status_order", Message: fmt.Sprintf("the status endpoint's answer does not count: %s", errors.Unwrap(err))}
 	case err != nil:
 		return Asked{Err: err}, nil
-	case len(answer.Status.Reports) == 0 && strings.EqualFold(answer.Status.Word, "success"):
+	case strings.EqualFold(answer.Status.Word, "success") && !slices.ContainsFunc(answer.Status.Reports, aboutCharge):
 		answer.Warning = &order.Warning{Code: "status_ambiguous", Message: "the status endpoint says only \"success\", which also stands on unpaid orders: it proves nothing (see status_paid)"}
 	}
 	recording, cancel := context.WithTimeout(ctx, recordWithin)
 	defer cancel()
 	return Asked{Word: answer.Status.Word}, s.Ledger.RecordAnswer(recording, s.Scope, answer)
+}
+
+// aboutCharge reports whether a report says more than that an order was made.
+func aboutCharge(r order.Report) bool {
+	return r.TransactionState != "" || r.PaidBy != "" || r.Doubt != ""
 }
 
 // askBefore bounds the question before another order is made for a Villa order.
