@@ -75,10 +75,12 @@ func TestAskingAboutEarlierPaymentsThatFails(t *testing.T) {
 		took    time.Duration // at most
 		warning string
 	}{
-		"silent":        {silent, askBefore, maybePaid},
-		"down":          {func(req *http.Request, _ http.RoundTripper) (*http.Response, error) { return answer(req, 503, "") }, askBefore, maybePaid},
-		"denied":        {func(req *http.Request, _ http.RoundTripper) (*http.Response, error) { return answer(req, 403, "") }, 0, maybePaid},
-		"unreadable":    {func(req *http.Request, _ http.RoundTripper) (*http.Response, error) { return answer(req, 200, "<html>") }, 0, maybePaid},
+		"silent": {silent, askBefore, maybePaid},
+		"down":   {func(req *http.Request, _ http.RoundTripper) (*http.Response, error) { return answer(req, 503, "") }, askBefore, maybePaid},
+		"denied": {func(req *http.Request, _ http.RoundTripper) (*http.Response, error) { return answer(req, 403, "") }, 0, maybePaid},
+		"unreadable": {func(req *http.Request, _ http.RoundTripper) (*http.Response, error) {
+			return answer(req, 200, "<html>")
+		}, 0, maybePaid},
 		"no such route": {func(req *http.Request, _ http.RoundTripper) (*http.Response, error) { return answer(req, 404, "") }, 0, ""},
 		"no such order": {func(req *http.Request, _ http.RoundTripper) (*http.Response, error) {
 			return answer(req, 404, `{"error":{"code":"order_not_found"}}`)

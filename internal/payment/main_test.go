@@ -25,6 +25,7 @@ import (
 // world is an API, and one machine's state directory.
 type world struct {
 	sandbox *sandbox.Sandbox
+	api     http.RoundTripper // to the sandbox
 	dir     string
 	keys    atomic.Int64
 
@@ -41,6 +42,7 @@ func newWorld(t *testing.T, options sandbox.Options) *world {
 		options.Now = time.Now
 	}
 	w := &world{sandbox: sandbox.New(options), dir: t.TempDir()}
+	w.api = w.sandbox.Transport()
 	t.Cleanup(func() { _ = w.sandbox.Close() })
 	return w
 }
@@ -65,9 +67,9 @@ func (w *world) RoundTrip(req *http.Request) (*http.Response, error) {
 	around := w.around
 	w.mu.Unlock()
 	if around == nil {
-		return w.sandbox.Transport().RoundTrip(req)
+		return w.api.RoundTrip(req)
 	}
-	return around(req, w.sandbox.Transport())
+	return around(req, w.api)
 }
 
 const scope = "http://sandbox.invalid"
@@ -230,6 +232,7 @@ func (w *world) says(status int, body string) {
 		if req.Method == http.MethodPost {
 			return next.RoundTrip(req)
 		}
+		time.Sleep(time.Millisecond) // virtual: whatever else goes on now comes first
 		return answer(req, status, body)
 	})
 }
