@@ -97,7 +97,7 @@ func (b *Batch) await(ctx context.Context, pace *rate.Limiter, req Request) erro
 	if pace.Limit() == rate.Inf || b.Service.replays(ctx, req) {
 		return ctx.Err()
 	}
-	return pace.Wait(ctx)
+	return backoff.Sleep(ctx, pace.Reserve().Delay()) // Wait would give up before a deadline
 }
 
 // replays reports whether the order is paid, or open from the source that is asked

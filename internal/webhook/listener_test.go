@@ -23,11 +23,11 @@ import (
 	"github.com/villapay/villapay/internal/secret"
 )
 
-// apply is a ledger that is one function.
-type apply func(ctx context.Context, scope string, c order.Report) (ledger.Applied, error)
+// records is a ledger that is one function.
+type records func(ctx context.Context, scope string, r order.Report) (ledger.Recorded, error)
 
-func (f apply) ApplyCharge(ctx context.Context, scope string, c order.Report) (ledger.Applied, error) {
-	return f(ctx, scope, c)
+func (f records) RecordReport(ctx context.Context, scope string, r order.Report) (ledger.Recorded, error) {
+	return f(ctx, scope, r)
 }
 
 // listening is a listener on a ledger.
@@ -73,12 +73,12 @@ func TestTheListenerAnswers(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			recorded := 0
-			l := listening(apply(func(_ context.Context, scope string, c order.Report) (ledger.Applied, error) {
+			l := listening(records(func(_ context.Context, scope string, r order.Report) (ledger.Recorded, error) {
 				recorded++
-				if scope != "https://api.example" || c.ID != "chrg_test_1" {
-					t.Errorf("recorded %+v in %s", c, scope)
+				if scope != "https://api.example" || r.ChargeID != "chrg_test_1" {
+					t.Errorf("recorded %+v in %s", r, scope)
 				}
-				return ledger.Applied{}, nil
+				return ledger.Recorded{}, nil
 			}))
 			answer := httptest.NewRecorder()
 			l.ServeHTTP(answer, httptest.NewRequest(test.method, test.path, strings.NewReader(test.body)))
@@ -122,23 +122,22 @@ func TestOnlyWhatIsDurableIsAnsweredWith200(t *testing.T) {
 		"durable":          {nil, exampleKey(), 200},
 		"disk full":        {errors.New("the disk is full"), exampleKey(), 503},
 		"time ran out":     {context.DeadlineExceeded, exampleKey(), 503},
-		"re-aimed":         {ledger.ErrRebound, exampleKey(), 400},
 		"no key to verify": {nil, secret.String{}, 503},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var steps []string
-			l := listening(apply(func(context.Context, string, order.Report) (ledger.Applied, error) {
+			l := listening(records(func(context.Context, string, order.Report) (ledger.Recorded, error) {
 				steps = append(steps, "recorded")
-				return ledger.Applied{}, test.err
+				return ledger.Recorded{}, test.err
 			}))
 			l.Key = test.key
-			l.Each = func(Event) { steps = append(steps, "told") }
+			l.Each = func(Event) { steps = append(steps, "event") }
 			resp := post(l, example)
 			if resp.StatusCode != test.status || (resp.Header.Get("Retry-After") != "") != (test.status == 503) {
 				t.Errorf("%s %v", resp.Status, resp.Header)
 			}
-			if want := []string{"recorded", "told"}; test.status == 200 && !slices.Equal(steps, want) || test.status != 200 && slices.Contains(steps, "told") {
+			if want := []string{"recorded", "event"}; test.status == 200 && !slices.Equal(steps, want) || test.status != 200 && slices.Contains(steps, "event") {
 				t.Errorf("steps %q", steps)
 			}
 		})
@@ -148,28 +147,28 @@ func TestOnlyWhatIsDurableIsAnsweredWith200(t *testing.T) {
 func TestASenderThatHangsUpIsRecordedAllTheSame(t *testing.T) {
 	t.Parallel()
 	ctx, hangUp := context.WithCancel(t.Context())
-	l := listening(apply(func(ctx context.Context, _ string, _ order.Report) (ledger.Applied, error) {
+	l := listening(records(func(ctx context.Context, _ string, _ order.Report) (ledger.Recorded, error) {
 		hangUp()
 		deadline, limited := ctx.Deadline()
 		if !limited || time.Until(deadline) > recordWithin {
 			t.Error("recording has no limit")
 		}
-		return ledger.Applied{}, ctx.Err()
+		return ledger.Recorded{}, ctx.Err()
 	}))
-	told := 0
-	l.Each = func(Event) { told++ }
+	events := 0
+	l.Each = func(Event) { events++ }
 	answer := httptest.NewRecorder()
 	l.ServeHTTP(answer, httptest.NewRequestWithContext(ctx, http.MethodPost, "/notify", strings.NewReader(example)))
-	if answer.Code != 200 || told != 1 {
-		t.Errorf("%d, told %d times", answer.Code, told)
+	if answer.Code != 200 || events != 1 {
+		t.Errorf("%d, %d events", answer.Code, events)
 	}
 }
 
 func TestABodyThatCannotBeReadIsNotRecorded(t *testing.T) {
 	t.Parallel()
-	l := listening(apply(func(context.Context, string, order.Report) (ledger.Applied, error) {
+	l := listening(records(func(context.Context, string, order.Report) (ledger.Recorded, error) {
 		t.Error("recorded")
-		return ledger.Applied{}, nil
+		return ledger.Recorded{}, nil
 	}))
 	for _, err := range []error{io.ErrUnexpectedEOF, context.Canceled} {
 		answer := httptest.NewRecorder()
@@ -215,19 +214,19 @@ func TestEventsAsJSON(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, test := range []struct {
-		applied ledger.Applied
-		want    string
+		recorded ledger.Recorded
+		want     string
 	}{
 		{
-			ledger.Applied{Payment: order.Payment{OrderID: "4925", State: order.Paid}, Changed: true, Warnings: []order.Warning{{Code: "paid_twice", Message: "twice"}}},
+			ledger.Recorded{Payment: order.Payment{OrderID: "4925", State: order.Paid}, Changed: true, Warnings: []order.Warning{{Code: "paid_twice", Message: "twice"}}},
 			`{"received_at":"2025-05-30T12:00:00.007+07:00","orderid":"4925","state":"paid","changed":true,"repeat":false,"warnings":[{"code":"paid_twice","message":"twice"}]}`,
 		},
 		{
-			ledger.Applied{Unknown: true, Repeat: true},
+			ledger.Recorded{Unknown: true, Repeat: true},
 			`{"received_at":"2025-05-30T12:00:00.007+07:00","orderid":null,"state":null,"changed":false,"repeat":true,"warnings":[]}`,
 		},
 	} {
-		got, err := json.Marshal(Event{At: noon, Notification: n, Applied: test.applied})
+		got, err := json.Marshal(Event{At: noon, Notification: n, Recorded: test.recorded})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -237,7 +236,7 @@ func TestEventsAsJSON(t *testing.T) {
 	}
 }
 
-func TestSendTellsTheAnswerAndFollowsNothing(t *testing.T) {
+func TestSendReturnsTheAnswerAndFollowsNothing(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
