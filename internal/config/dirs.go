@@ -8,7 +8,7 @@ import (
 )
 
 // errNoHome is behind the error of a directory that nothing names.
-var errNoHome = errors.New("no variable names the user's directories") //nolint:gochecknoglobals // an error
+var errNoHome = errors.New("no variable names the user's directories")
 
 // Dir returns the directory that holds config.yaml: VILLAPAY_CONFIG_DIR, else
 // villapay in the user's config directory ($XDG_CONFIG_HOME or ~/.config,
