@@ -102,6 +102,15 @@ func (c *Client) Inquire(ctx context.Context, id, orderID string) (status order.
 	return order.Status{}, "", err
 }
 
+// Reports asks once about a charge, for a notification about it.
+func (c *Client) Reports(ctx context.Context, chargeID string) ([]order.Report, error) {
+	status, requestID, err := c.Inquire(ctx, chargeID, "")
+	for i := range status.Reports {
+		status.Reports[i].From, status.Reports[i].RequestID = order.FromBank, requestID
+	}
+	return status.Reports, err
+}
+
 // Cancel takes an unpaid code back, once. It returns nil only if the bank says so.
 func (c *Client) Cancel(ctx context.Context, codeID string) error {
 	_, err := c.change(ctx, codeID, "cancel")

@@ -25,12 +25,23 @@ type Recorded struct {
 }
 
 // RecordReport keeps what was said about a charge and lets the payments follow,
-// by the rules of [order.Resolve]. It returns when that is durable.
-func (l *Ledger) RecordReport(ctx context.Context, scope string, r order.Report) (Recorded, error) {
+// by the rules of [order.Resolve]. beside are what others said about it, kept with
+// it. It returns when that is durable.
+func (l *Ledger) RecordReport(ctx context.Context, scope string, r order.Report, beside ...order.Report) (Recorded, error) {
 	var out Recorded
 	kept := false // by an earlier run of this call, to its end: it may have been committed
 	err := l.store.write(ctx, recordTx, func(t *txn) error {
 		fresh, done, err := l.recordReport(t, scope, r)
+		for _, other := range beside {
+			if err != nil {
+				return err
+			}
+			var after Recorded
+			if _, after, err = l.recordReport(t, scope, other); err == nil && after.Payment.ID == done.Payment.ID {
+				done.Payment, done.Changed = after.Payment, done.Changed || after.Changed
+				done.Warnings = append(done.Warnings, after.Warnings...)
+			}
+		}
 		if err != nil || !fresh && kept {
 			return err
 		}

@@ -225,6 +225,9 @@ func (v *resolution) owner(id string) owner {
 		}
 		bank, p := v.names(r)
 		o := owner{r.OrderID, bank}
+		if o.orderID == "" && p != nil {
+			o.orderID = p.OrderID // the bank's word about a notification, which names no Villa order
+		}
 		switch {
 		case r.trusted():
 			if better(o, r.From, best, from) {
