@@ -18,7 +18,7 @@ import (
 
 	"github.com/villapay/villapay/internal/api"
 	"github.com/villapay/villapay/internal/config"
-	"github.com/villapay/villapay/internal/render"
+	"github.com/villapay/villapay/internal/sanitize"
 )
 
 // rawCall makes a raw authenticated call, for endpoints this tool does not know.
@@ -236,14 +236,14 @@ func readInput(ctx context.Context, r io.Reader) ([]byte, error) {
 	return data, nil
 }
 
-// write puts the answer on stdout as it came; at a terminal its text is made
-// harmless.
+// write puts the answer on stdout as it came; at a terminal its text is
+// sanitized.
 func (c *rawCall) write(ctx context.Context, answer *api.Response) error {
 	var out bytes.Buffer
 	if c.include {
 		fmt.Fprintf(&out, "HTTP %d %s\n", answer.Status, http.StatusText(answer.Status))
 		for _, name := range slices.Sorted(maps.Keys(answer.Header)) {
-			fmt.Fprintf(&out, "%s: %s\n", name, render.Visible(strings.Join(answer.Header[name], ", ")))
+			fmt.Fprintf(&out, "%s: %s\n", name, sanitize.Text(strings.Join(answer.Header[name], ", ")))
 		}
 		out.WriteByte('\n')
 	}
@@ -258,7 +258,7 @@ func (c *rawCall) write(ctx context.Context, answer *api.Response) error {
 	case c.app.query != nil:
 		return &failure{Code: "not_json", Message: "the answer is not JSON, so --jq cannot filter it", ExitCode: exitInternal}
 	case c.app.OutTTY:
-		return c.app.write([]byte(render.Visible(string(answer.Body)) + "\n"))
+		return c.app.write([]byte(sanitize.Text(string(answer.Body)) + "\n"))
 	}
 	return c.app.write(answer.Body)
 }

@@ -67,7 +67,7 @@ func completionFiles(t *testing.T) map[string]string {
 		"bash": "villapay.bash", "zsh": "_villapay", "fish": "villapay.fish", "powershell": "villapay.ps1",
 	} {
 		var out, stderr bytes.Buffer
-		program := &Program{Out: &out, Err: &stderr, Getenv: func(string) string { return "" }, Now: time.Now}
+		program := &Program{Out: &out, Err: &stderr, LookupEnv: func(string) (string, bool) { return "", false }, Now: time.Now}
 		if code := Run(context.Background(), program, []string{"completion", shell}); code != 0 {
 			t.Fatalf("completion %s: exit %d: %s", shell, code, &stderr)
 		}

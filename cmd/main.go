@@ -20,6 +20,9 @@ var (
 	date    = ""
 )
 
+// systemClock tells the time. Tests that show whole screens slow it down.
+var systemClock = time.Now //nolint:gochecknoglobals // see above
+
 // Main runs villapay with the process's own arguments, streams, environment and
 // signals, and returns its exit code. The first Ctrl-C or SIGTERM ends the
 // command in an orderly way, a second one at once: nothing is lost either way.
@@ -30,10 +33,10 @@ func Main() int {
 		In: os.Stdin, Out: os.Stdout, Err: os.Stderr,
 		InTTY: isTerminal(os.Stdin), OutTTY: isTerminal(os.Stdout), ErrTTY: isTerminal(os.Stderr),
 		Size: terminalSize, Window: watchWindow,
-		Getenv: os.Getenv,
-		Now:    time.Now,
-		Local:  time.Local, //nolint:gosmopolitan // shown beside Bangkok time where it differs
-		Build:  build(),
+		LookupEnv: os.LookupEnv, Environ: os.Environ,
+		Now:   systemClock,
+		Local: time.Local, //nolint:gosmopolitan // shown beside Bangkok time where it differs
+		Build: build(),
 	}
 	program.Heed = func() { heed(program, cancel) }
 	failWritesPlainly()

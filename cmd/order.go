@@ -14,7 +14,7 @@ import (
 func newOrder(a *app) *cobra.Command {
 	return group("order", "Ask what became of orders",
 		"  villapay order status 492500004632 --env sandbox\n  villapay order list --env sandbox",
-		newOrderStatus(a), newOrderList(a), newOrderShow(a), newOrderCheckout(a))
+		newOrderStatus(a), newOrderList(a), newOrderShow(a), newOrderCancel(a), newOrderVoid(a), newOrderCheckout(a))
 }
 
 // oneOrMore asks for at least one order ID and checks each.
@@ -36,6 +36,29 @@ func oneOrder(cmd *cobra.Command, args []string) error {
 		return err
 	}
 	return oneOrMore(cmd, args)
+}
+
+// sourceFlag chooses among an order's open payments.
+func sourceFlag(cmd *cobra.Command, source *string) {
+	cmd.Flags().Var(&choiceFlag{source, order.Sources()}, "source", "the payment of this source, if several are open")
+	complete(cmd, "source", order.Sources()...)
+}
+
+// pickOpen picks the payment that can be paid now, of a source if one is given.
+// Several without a source are an error.
+func (a *app) pickOpen(payments []order.Payment, source string) (order.Payment, error) {
+	if source != "" {
+		payments = slices.DeleteFunc(slices.Clone(payments), func(p order.Payment) bool {
+			return p.State != order.Paid && p.Source != order.Source(source)
+		})
+	}
+	open, _ := order.Open(payments, a.Now())
+	for _, other := range payments {
+		if source == "" && other.Source != open.Source && other.Payable(a.Now()) == nil && open.Payable(a.Now()) == nil {
+			return open, usageError("add --source "+string(open.Source)+" or --source "+string(other.Source), "order %s has two open payments", open.OrderID)
+		}
+	}
+	return open, nil
 }
 
 // completionLimit is how long somebody who pressed TAB waits for the ledger.
@@ -80,7 +103,7 @@ func (a *app) orderIDs(ctx context.Context, prefix string) ([]string, error) {
 func noPayment(orderID, env string) error {
 	return &failure{
 		Code: "no_payment", Message: fmt.Sprintf("no payment of order %s is known in %s", orderID, env),
-		Hint: "another environment? add --env NAME, or see `villapay order list --all-envs`", ExitCode: exitRefused,
+		Hint: "another environment? add --env NAME, or see `villapay order list --all-envs`", ExitCode: exitRejected,
 	}
 }
 
@@ -90,7 +113,7 @@ func notPaid(p order.Payment) error {
 	case order.Paid:
 		return nil
 	case order.Failed, order.Cancelled, order.Refunded, order.Rejected:
-		return exitWith(exitRefused)
+		return exitWith(exitRejected)
 	case order.Sending, order.Awaiting, order.Unknown, order.Expired:
 	}
 	return exitWith(exitNotPaid)

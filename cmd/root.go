@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/villapay/villapay/internal/config"
 	"github.com/villapay/villapay/internal/render"
 )
 
@@ -29,7 +30,7 @@ type app struct {
 // globalFlags are the flags that every command takes.
 type globalFlags struct {
 	env     string
-	output  string
+	output  config.Format
 	jq      string
 	quiet   bool
 	yes     bool
@@ -192,7 +193,7 @@ func (a *app) globalFlags(root *cobra.Command) {
 	mustComplete(root, "env", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 		return a.envNames(), cobra.ShellCompDirectiveNoFileComp
 	})
-	complete(root, "output", formats...)
+	complete(root, "output", config.Formats()...)
 	complete(root, "color", "auto", "always", "never")
 }
 
@@ -226,7 +227,7 @@ func (a *app) plain(run func(ctx context.Context, args []string) error) func(*co
 		switch {
 		case a.flags.jq != "":
 			return usageError("", "this command has no JSON output for --jq to filter")
-		case !slices.Contains([]string{"", "table", "json"}, a.flags.output):
+		case !slices.Contains([]config.Format{"", config.FormatTable, config.FormatJSON}, a.flags.output):
 			return usageError("leave -o away", "this command has no %s output", a.flags.output)
 		}
 		return run(ctx, args)

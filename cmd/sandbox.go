@@ -20,7 +20,7 @@ import (
 )
 
 func newSandbox(a *app) *cobra.Command {
-	return withSandboxPage(group("sandbox", "The embedded stand-in for the API and its sign-in",
+	return withSandboxPage(group("sandbox", "The embedded stand-in for the API, its sign-in and the bank",
 		"  villapay pay qr 492500004632 --env sandbox\n  villapay sandbox pay 492500004632",
 		newSandboxServe(a), newSandboxPay(a), newSandboxReset(a)))
 }
@@ -39,8 +39,9 @@ func newSandboxServe(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Serve the sandbox on a loopback port, for any client",
-		Long: `Serves the sandbox's API and sign-in on a loopback port until Ctrl-C. It shares
-its orders with --env sandbox. Its URL is the one line on stdout.`,
+		Long: `Serves the sandbox's API, sign-in and bank on a loopback port until Ctrl-C. It
+shares its orders with --env sandbox. Its URL is the one line on stdout; the
+bank's is the same with ` + sandbox.BankPath + ` behind it.`,
 		Example: `  villapay sandbox serve --addr 127.0.0.1:8080
   villapay sandbox serve --latency 200ms --fail 503=10%,lost=5%
   VILLAPAY_BASE_URL=http://127.0.0.1:8080 VILLAPAY_TOKEN=any villapay pay qr 492500004632`,
@@ -50,7 +51,7 @@ its orders with --env sandbox. Its URL is the one line on stdout.`,
 	f.StringVar(&c.addr, "addr", "127.0.0.1:0", "listen on `ADDRESS`; port 0 picks a free one")
 	f.DurationVar(&c.latency, "latency", 0, "add `TIME` to every answer, such as 200ms")
 	f.StringVar(&c.fail, "fail", "", "draw `FAULTS` at random, such as 503=10%,lost=5%")
-	f.BoolVar(&c.requireAuth, "require-auth", false, "refuse calls without a token of the sandbox's own sign-in")
+	f.BoolVar(&c.requireAuth, "require-auth", false, "require a token of the sandbox's sign-in, and the bank's key")
 	return cmd
 }
 
@@ -72,10 +73,14 @@ func (c *sandboxServe) run(ctx context.Context, _ []string) error {
 	if err != nil {
 		return &localError{err: err}
 	}
-	stand := sandbox.New(sandbox.Options{
+	options := sandbox.Options{
 		Dir: dir, Now: c.app.Now, Latency: c.latency, Fail: fail,
 		RequireAuth: c.requireAuth, Authorizer: pool, SignIn: pool,
-	})
+	}
+	if c.requireAuth {
+		options.BankKey = sandbox.BankKey
+	}
+	stand := sandbox.New(options)
 	defer stand.Close()
 	if err := c.app.write([]byte(url + "\n")); err != nil {
 		return err
@@ -149,7 +154,7 @@ func (c *sandboxPay) run(ctx context.Context, args []string) error {
 	}
 	notification, err := stand.Pay(ctx, args[0], c.state)
 	if errors.Is(err, sandbox.ErrNoOrder) {
-		return &failure{Code: "no_order", Message: fmt.Sprintf("the sandbox has no payment order for %s", args[0]), Hint: fmt.Sprintf("make it first: villapay pay qr %s --env sandbox", args[0]), ExitCode: exitRefused}
+		return &failure{Code: "no_order", Message: fmt.Sprintf("the sandbox has no payment order for %s", args[0]), Hint: fmt.Sprintf("make it first: villapay pay qr %s --env sandbox", args[0]), ExitCode: exitRejected}
 	}
 	if err != nil {
 		return &localError{err: err}
@@ -162,7 +167,7 @@ func (c *sandboxPay) run(ctx context.Context, args []string) error {
 		return err
 	}
 	return render.Table(c.app.writer(), c.app.screen(), []string{"Charge", "Order", "State", "Amount"},
-		[][]string{{notification.ID, args[0], notification.TransactionState, render.Money(amount, notification.Currency)}})
+		[][]string{{notification.ID, args[0], notification.TransactionState, render.TableMoney(amount, notification.Currency)}})
 }
 
 // sandboxReset forgets everything the sandbox made.

@@ -54,7 +54,7 @@ func TestCodesAtTerminals(t *testing.T) {
 		"plain":                     {cols: 80, rows: 24, args: "--qr-style plain"},
 		"plain-invert":              {cols: 80, rows: 24, args: "--qr-style plain-invert", light: true},
 		"colours in spite of all":   {cols: 80, rows: 24, env: "NO_COLOR=1", args: "--color always", light: true},
-		"neither colours nor UTF-8": {cols: 80, rows: 45, env: "LANG=C NO_COLOR=1", told: "without colours it needs a UTF-8 locale"},
+		"neither colours nor UTF-8": {cols: 80, rows: 45, env: "LANG=C NO_COLOR=1", told: "without colors it needs a UTF-8 locale"},
 		"dumb":                      {cols: 80, rows: 24, env: "TERM=dumb", told: "a TERM=dumb terminal shows none that scans"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -148,7 +148,7 @@ func TestLiveConfirmation(t *testing.T) {
 			t.Parallel()
 			stand := serveSandbox(t, sandbox.Options{}, nil)
 			m := sandboxed(t, "VILLAPAY_ENV=shop", c.env)
-			m.with("VILLAPAY_ENV=").run(t, "env", "add", "shop", "--base-url", stand.url, "--live")
+			m.with("VILLAPAY_ENV="+unset).run(t, "env", "add", "shop", "--base-url", stand.url, "--live")
 			x := m.at(t, 100, 40, append([]string{"pay", "qr", "4925"}, strings.Fields(c.args)...)...)
 			if c.keys != "" {
 				x.see("Make a LIVE payment order for 4925 (qr) in shop? [y/N]")
@@ -170,7 +170,7 @@ func TestNoPromptWithoutATerminal(t *testing.T) {
 	t.Parallel()
 	stand := serveSandbox(t, sandbox.Options{}, nil)
 	m := sandboxed(t, "VILLAPAY_ENV=shop")
-	m.with("VILLAPAY_ENV=").run(t, "env", "add", "shop", "--base-url", stand.url, "--live")
+	m.with("VILLAPAY_ENV="+unset).run(t, "env", "add", "shop", "--base-url", stand.url, "--live")
 	c := m.with(sessionVariable+"=1").command(t, "pay", "qr", "4925")
 	c.Stdin = strings.NewReader("y\n")
 	x := startAt(t, 100, 40, c)
@@ -188,7 +188,7 @@ func TestWaitingIsTold(t *testing.T) {
 	for args, told := range map[string]bool{"slow.1": true, "slow.2 --quiet": false, "slow.3 -o json": true} {
 		t.Run(args, func(t *testing.T) {
 			t.Parallel()
-			x := m.at(t, 100, 50, append([]string{"pay", "qr"}, strings.Fields(args)...)...)
+			x := m.at(t, 100, 70, append([]string{"pay", "qr"}, strings.Fields(args)...)...)
 			code := x.exit()
 			if got := strings.Contains(x.text(), "villapay: waiting for the API"); code != 0 || got != told {
 				t.Errorf("exit %d, told %t\n%s", code, got, x.text())

@@ -22,21 +22,34 @@ func addTopics(root *cobra.Command) {
 }
 
 const topicEnvironment = `A flag beats a variable, a variable beats the config file, and that beats the
-built-in default, everywhere. An empty variable counts as not set.
+built-in default, everywhere. Blanks and line ends around a value do not count.
 
   VILLAPAY_ENV             environment to use
-  VILLAPAY_BASE_URL        the API's base URL, instead of the environment's
   VILLAPAY_TOKEN           ID token to send; no sign-in is used then
-  VILLAPAY_OUTPUT          output format
   VILLAPAY_LEDGER          sqlite, postgres://... or none
+  VILLAPAY_OUTPUT          output format
   VILLAPAY_USERNAME        user name for login
   VILLAPAY_PASSWORD        password for login
   VILLAPAY_CLIENT_SECRET   secret of a confidential app client, for login
+  VILLAPAY_KBANK_SECRET    the merchant's secret key for the bank's API
   VILLAPAY_WEBHOOK_SECRET  secret key that notifications are signed with
   VILLAPAY_NO_INPUT        never ask anything (CI does the same)
   VILLAPAY_DEBUG           show the conversation with the API, secrets hidden
   VILLAPAY_CONFIG_DIR      where config.yaml is
   VILLAPAY_STATE_DIR       where the ledger, the sign-in and the log are
+
+For the selected environment, so that a container needs no file:
+
+  VILLAPAY_BASE_URL            the API's base URL
+  VILLAPAY_SOURCE              qr or wechat
+  VILLAPAY_TIMEOUT             such as 30s
+  VILLAPAY_AUTH_USER_POOL_ID   user pool to sign in to
+  VILLAPAY_AUTH_CLIENT_ID      its app client
+  VILLAPAY_AUTH_REGION         its region
+
+An empty variable counts as not set, except VILLAPAY_ENV, _BASE_URL, _LEDGER,
+_TOKEN, _KBANK_SECRET and _AUTH_*. These are an error where their value would be
+used: so a missing CI secret never becomes the default.
 
 NO_COLOR, TERM=dumb, HTTPS_PROXY, NO_PROXY and SSL_CERT_FILE mean what they mean
 everywhere.
@@ -76,8 +89,10 @@ const topicFormatting = `-o table   for people (default); at a terminal ` + "`pa
 -o json    one object for one payment, an array for a list, a line an order
            from a batch; indented at a terminal, one line when piped
 -o yaml    the same as YAML
--o csv     for lists and batches: orderid,source,state,id,amount,currency,
-           created_at,expires_at,env,error_code,error_message
+-o csv     for lists and batches, with CRLF line ends: orderid,source,state,
+           id,amount,currency,created_at,expires_at,env,error_code,
+           error_message,reference_order,charge_id,paid_at,paid_by,
+           bank_state,recorded_at,replaced_by,warnings
 -o qr      the code alone, its caption on stderr
 --jq EXPR  filters the JSON; strings are printed raw, numbers keep their digits
 
@@ -88,9 +103,13 @@ villapay knows besides under "villapay":
   state                     sending, awaiting, paid, failed, rejected, unknown,
                             expired, cancelled or refunded
   created_at, expires_at    Bangkok time, RFC 3339
+  expires_in                whole seconds left, null if nothing expires
   idempotency_key, attempts, replayed, request_id
   known_at, known_from      how fresh the knowledge is: api, webhook or ledger
   bank_state, charge_id, paid_at, paid_by, replaced_by
+  qr                        {kind, content, expires_at} of the code that may be
+                            shown now, else null; kind is thai_qr, wechat, page
+                            or reference
   warnings                  [{code, message}]
   events                    its history, with ` + "`order show`" + ` alone
   error                     null, or
@@ -116,17 +135,17 @@ func withSandboxPage(group *cobra.Command) *cobra.Command {
 
 func sandboxPage() string {
 	var page bytes.Buffer
-	page.WriteString(`The environment "sandbox" is a stand-in for the API inside villapay: no network,
-no sign-in, no money. It remembers its orders between commands.
+	page.WriteString(`The environment "sandbox" is a stand-in inside villapay for the API and the bank:
+no network, no sign-in, no money. It remembers its orders between commands.
 
-` + "`villapay sandbox pay ORDERID` pays one. `villapay sandbox serve` offers it to" + `
-any client on a port, with a sign-in of its own. What qr_payload holds is drawn
-after
+` + "`villapay sandbox pay ORDERID` pays one, as scanning its code would. `villapay" + `
+` + "sandbox serve` offers it to any client on a port, with a sign-in of its own." + `
+To draw what qr_payload holds:
 
   villapay env set qr_content '{{.qr_payload}}' --env sandbox
 
-Any order ID makes an order. These make trouble instead; a suffix such as .7
-gives as many distinct ones as needed:
+Any order ID makes an order. These have a fixed outcome; add a suffix such as .7
+for more of the same kind:
 
 `)
 	var rows [][2]string
@@ -136,17 +155,19 @@ gives as many distinct ones as needed:
 	twoColumns(&page, rows)
 	users := cognito.Users()
 	fmt.Fprintf(&page, `
-Its sign-in, where `+"`villapay sandbox serve --addr 127.0.0.1:8080`"+` runs:
+To use it as another environment while `+"`villapay sandbox serve --addr\n127.0.0.1:8080`"+` runs:
 
   villapay env add stand --base-url http://127.0.0.1:8080
   villapay env set auth.endpoint http://127.0.0.1:8080 --env stand
   villapay env set auth.user_pool_id %s --env stand
   villapay env set auth.client_id %s --env stand
+  villapay env set kbank.api_url http://127.0.0.1:8080%s --env stand
   villapay login --env stand
 
+With --require-auth the bank's secret key is %s.
 The password of its users is %s, and signing in asks for:
 
-`, cognito.PoolID, cognito.ClientID, users[0].Password)
+`, cognito.PoolID, cognito.ClientID, sandbox.BankPath, sandbox.BankKey, users[0].Password)
 	rows = nil
 	for _, u := range users {
 		rows = append(rows, [2]string{u.Name, u.Note})

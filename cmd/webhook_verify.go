@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/villapay/villapay/internal/config"
 	"github.com/villapay/villapay/internal/render"
 	"github.com/villapay/villapay/internal/webhook"
 )
@@ -48,12 +49,12 @@ func (c *webhookVerify) run(ctx context.Context, args []string) error {
 		return err
 	}
 	if len(differences) > 0 {
-		return &failure{Code: "not_verified", Message: "the notification is not right: " + differences[0].Part + " " + differences[0].Problem, ExitCode: exitRefused}
+		return &failure{Code: "not_verified", Message: "the notification is not right: " + differences[0].Part + " " + differences[0].Problem, ExitCode: exitRejected}
 	}
 	return nil
 }
 
-func (c *webhookVerify) show(ctx context.Context, format string, differences []webhook.Difference) error {
+func (c *webhookVerify) show(ctx context.Context, format config.Format, differences []webhook.Difference) error {
 	if format != "table" {
 		if differences == nil {
 			differences = []webhook.Difference{}

@@ -11,6 +11,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/stdlib"
+
+	"github.com/villapay/villapay/internal/order"
 )
 
 func openPostgresDB(_ testing.TB, dsn string) (*sql.DB, error) {
@@ -86,7 +88,7 @@ func BenchmarkAtAMillion(b *testing.B) {
 		"list":     func(l *Ledger, _ int) error { return drain(b, l, Filter{Scope: scope, Limit: 20}) },
 		"list all": func(l *Ledger, _ int) error { return drain(b, l, Filter{Limit: 20}) },
 		"list rare": func(l *Ledger, _ int) error {
-			return drain(b, l, Filter{Scope: scope, Limit: 20, States: []State{Unknown}})
+			return drain(b, l, Filter{Scope: scope, Limit: 20, States: []order.State{order.Unknown}})
 		},
 		"complete": func(l *Ledger, _ int) error { _, err := l.OrderIDs(b.Context(), scope, "4925", 50); return err },
 	} {
@@ -116,7 +118,7 @@ func fill(b *testing.B, l *Ledger) {
 	b.Helper()
 	copied := strings.NewReplacer("id, scope", "scope", "orderid,", "printf('4925%08d', n),", "idem_key,", "'k' || n,", "bank_id,", "'order_test_' || n,",
 		"recorded_at,", "recorded_at + n,", "slot,", "1,").Replace(columns)
-	err := l.store.write(b.Context(), toSend, func(x *txn) error {
+	err := l.store.write(b.Context(), claimTx, func(x *txn) error {
 		_, err := x.exec(`WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 1000000)
 			INSERT INTO villapay_payment (` + strings.TrimPrefix(columns, "id, ") + `) SELECT ` + copied + ` FROM villapay_payment, numbers WHERE orderid = 'first'`)
 		return err

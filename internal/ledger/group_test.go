@@ -8,11 +8,12 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/villapay/villapay/internal/order"
 )
 
 // length is how many callers wait for a leader.
@@ -56,7 +57,7 @@ func TestACallersFailureIsNoOthers(t *testing.T) {
 	var group sync.WaitGroup
 	for i := range callers {
 		group.Go(func() {
-			errs[i] = s.write(context.Background(), toKeep, func(x *txn) error {
+			errs[i] = s.write(context.Background(), recordTx, func(x *txn) error {
 				err := l.note(x, 1, event{kind: "test", note: fmt.Sprint(i)})
 				if i%5 == 3 {
 					return boom
@@ -76,7 +77,7 @@ func TestACallersFailureIsNoOthers(t *testing.T) {
 		}
 	}
 	seen := map[string]int{}
-	for _, e := range eventsOf(t, l, 1) {
+	for _, e := range l.events(t, 1) {
 		if e.Kind == "test" {
 			seen[e.Note]++
 		}
@@ -92,27 +93,27 @@ func TestACallersFailureIsNoOthers(t *testing.T) {
 	}
 }
 
-func TestNobodyIsToldBeforeTheCommit(t *testing.T) {
+func TestNobodyGoesOnBeforeTheCommit(t *testing.T) {
 	t.Parallel()
 	l := sqlitePlace(t).open(t)
 	l.mustClaim(t, ask("0"), Claimed)
 	release := locked(t, l.store.(*sqliteStore))
-	told := make(chan error, 8)
-	for i := range cap(told) {
+	done := make(chan error, 8)
+	for i := range cap(done) {
 		go func() {
 			_, err := l.Claim(context.Background(), ask(fmt.Sprint("n", i)))
-			told <- err
+			done <- err
 		}()
 	}
-	for l.store.(*sqliteStore).length() < cap(told) { // the leader waits for the lock, and is still in the queue
+	for l.store.(*sqliteStore).length() < cap(done) { // the leader waits for the lock, and is still in the queue
 		time.Sleep(time.Millisecond)
 	}
-	if len(told) != 0 {
-		t.Error("told while another process held the lock")
+	if len(done) != 0 {
+		t.Error("it is done while another process holds the lock")
 	}
 	release()
-	for range cap(told) {
-		if err := <-told; err != nil {
+	for range cap(done) {
+		if err := <-done; err != nil {
 			t.Error(err)
 		}
 	}
@@ -153,7 +154,7 @@ func TestWaitingEndsWithItsContext(t *testing.T) {
 }
 
 // TestNothingConfirmedIsLost kills a process in the middle of a batch and looks
-// for every answer that it was told is recorded.
+// for every answer that was confirmed to it.
 func TestNothingConfirmedIsLost(t *testing.T) {
 	t.Parallel()
 	both(t, func(t *testing.T, at *place) {
@@ -176,9 +177,8 @@ func TestNothingConfirmedIsLost(t *testing.T) {
 		l := at.open(t)
 		for _, id := range confirmed {
 			if id, ok := strings.CutPrefix(id, "made "); ok {
-				all, err := l.Payments(t.Context(), scope, id)
-				if err != nil || len(all) != 1 || all[0].State != Awaiting || all[0].BankID != "o"+id {
-					t.Fatalf("order %s was confirmed, and now %+v, %v", id, all, err)
+				if all := l.of(t, id); len(all) != 1 || all[0].State != order.Awaiting || all[0].BankOrderID != "o"+id {
+					t.Fatalf("order %s was confirmed, and now %+v", id, all)
 				}
 			}
 		}
@@ -199,7 +199,11 @@ func childBatch(ctx context.Context, l *Ledger) error {
 				if err != nil {
 					return
 				}
-				if _, err := l.RecordOrder(ctx, c, orderFor("o"+id), RecordedAnswer{Attempts: 1}); err != nil {
+				made, err := orderFor("o" + id)
+				if err == nil {
+					_, err = l.RecordOrder(ctx, c, made, Answer{Attempts: 1})
+				}
+				if err != nil {
 					return
 				}
 				fmt.Println("made", id)
@@ -210,37 +214,28 @@ func childBatch(ctx context.Context, l *Ledger) error {
 	return nil
 }
 
-func TestALeaseSurvivesTwoLostRenewals(t *testing.T) {
+// A write whose context ends at any moment leaves no transaction open, which
+// would fail every write after it.
+func TestWritesThatAreGivenUp(t *testing.T) {
 	t.Parallel()
-	if leaseFor < 3*RenewEvery {
-		t.Errorf("a lease of %s, renewed every %s", leaseFor, RenewEvery)
-	}
-}
-
-// What a request waits for goes first, but not for ever.
-func TestClaimsGoFirst(t *testing.T) {
-	t.Parallel()
-	var q queue
-	add := func(why purpose) *job {
-		j := &job{why: why}
-		q.add(j)
-		return j
-	}
-	kept := add(toKeep)
-	for i := range passAtMost {
-		one, other := add(toSend), add(toSend)
-		if got := q.take(); !slices.Equal(got, []*job{one, other}) {
-			t.Fatalf("group %d: %v", i, got)
+	both(t, func(t *testing.T, at *place) {
+		l := at.open(t)
+		l.mustClaim(t, ask("4925"), Claimed)
+		undone := errors.New("undone")
+		for i := range 1500 {
+			ctx, cancel := context.WithCancel(t.Context())
+			go func() {
+				for range i * 20 { // so many steps later
+					_ = ctx.Err()
+				}
+				cancel()
+			}()
+			err := l.store.write(ctx, recordTx, func(*txn) error { return undone })
+			if err != nil && !errors.Is(err, undone) && ctx.Err() == nil {
+				t.Fatal(err)
+			}
+			cancel()
 		}
-	}
-	sent := add(toSend)
-	if got := q.take(); !slices.Equal(got, []*job{kept, sent}) {
-		t.Errorf("after %d groups: %v", passAtMost, got)
-	}
-	if kept, got := add(toKeep), q.take(); !slices.Equal(got, []*job{kept}) {
-		t.Errorf("with nothing to send: %v", got)
-	}
-	if got := q.take(); len(got) != 0 {
-		t.Errorf("from an empty queue: %v", got)
-	}
+		l.mustClaim(t, ask("4926"), Claimed)
+	})
 }

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/villapay/villapay/internal/order"
 	"github.com/villapay/villapay/internal/secret"
 )
 
@@ -76,13 +77,7 @@ func TestANewerSchemaIsLeftAlone(t *testing.T) {
 		if at.dsn != "sqlite" {
 			raise = `UPDATE villapay_schema SET version = 99`
 		}
-		err := l.store.write(t.Context(), toKeep, func(x *txn) error {
-			_, err := x.exec(raise)
-			return err
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
+		l.exec(t, raise)
 		_ = l.Close()
 		check := func(err error) {
 			t.Helper()
@@ -91,7 +86,7 @@ func TestANewerSchemaIsLeftAlone(t *testing.T) {
 				t.Errorf("%v", err)
 			}
 		}
-		l, err = Open(t.Context(), secret.New(at.dsn), at.dir, "", at.clock.now)
+		l, err := Open(t.Context(), secret.New(at.dsn), at.dir, "", at.clock.now)
 		if at.dsn != "sqlite" {
 			check(err)
 			return
@@ -104,33 +99,6 @@ func TestANewerSchemaIsLeftAlone(t *testing.T) {
 		_, err = l.Payments(t.Context(), scope, "1")
 		check(err)
 	})
-}
-
-// A ledger of the first schema is brought up to date, and forgets nothing.
-func TestAnOlderSchemaIsBroughtUpToDate(t *testing.T) {
-	t.Parallel()
-	at := sqlitePlace(t)
-	db, err := sql.Open("sqlite", "file:"+filepath.Join(at.dir, "ledger.db"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	first, err := migration(1, "INTEGER PRIMARY KEY", "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, text := range []string{first, `PRAGMA user_version = 1`, `INSERT INTO villapay_charge
-			(scope, fingerprint, charge_id, bank_id, amount, currency, status, transaction_state, livemode, checksum, origin, paid_by, request_id, received_at, raw)
-		VALUES ('` + scope + `', 'f', 'c1', 'o1', '300.00', 'THB', 'success', 'Authorized', -1, '', 'webhook', 'transaction_state', '', 1, '{}')`} {
-		if _, err := db.Exec(text); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := db.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if p := awaiting(t, at.open(t), "1"); p.State != Paid || p.ChargeID != "c1" {
-		t.Errorf("%+v", p)
-	}
 }
 
 func TestFilesThatAreNoLedger(t *testing.T) {
@@ -249,9 +217,79 @@ func TestAFullDisk(t *testing.T) {
 	}
 }
 
+// "none" works as any other ledger does, until the process ends.
+func TestALedgerThatKeepsNothing(t *testing.T) {
+	t.Parallel()
+	at := &place{dsn: "none", clock: newClock()}
+	l := at.open(t)
+	if all := l.of(t, "1"); len(all) != 0 || l.Kind() != "none" || l.Where() != "none" {
+		t.Errorf("%+v in %s, %s", all, l.Kind(), l.Where())
+	}
+	var group sync.WaitGroup
+	for i := range 8 { // reads do not lock out writes, nor the other way round
+		group.Go(func() { l.awaiting(t, fmt.Sprint(i)) })
+		group.Go(func() {
+			for len(l.of(t, fmt.Sprint(i))) == 0 {
+				runtime.Gosched()
+			}
+		})
+	}
+	group.Wait()
+	l.hear(t, report("c1", "o1", "Authorized"))
+	if c := l.mustClaim(t, ask("1"), Replay); c.Payment.State != order.Paid {
+		t.Errorf("%+v", c.Payment)
+	}
+	if got := strings.Fields(listed(t, l, Filter{})); len(got) != 8 {
+		t.Error(got)
+	}
+	if all := at.open(t).of(t, "1"); len(all) != 0 {
+		t.Errorf("another one knows it: %+v", all)
+	}
+}
+
+// What is written to a file that is not at its path any more, nobody would ever
+// read.
+func TestAFileThatWasMovedAway(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS == "windows" {
+		t.Skip("Windows does not let an open file be moved")
+	}
+	for name, move := range map[string]func(path string) error{
+		"moved":   func(path string) error { return os.Rename(path, path+".old") },
+		"removed": os.Remove,
+		"replaced": func(path string) error {
+			return errors.Join(os.Rename(path, path+".old"), os.WriteFile(path, nil, 0o600))
+		},
+		"its directory moved": func(path string) error { return os.Rename(filepath.Dir(path), filepath.Dir(path)+".old") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			at := sqlitePlace(t)
+			at.dir = filepath.Join(at.dir, "state")
+			l := at.open(t)
+			l.awaiting(t, "1")
+			if err := move(filepath.Join(at.dir, "ledger.db")); err != nil {
+				t.Fatal(err)
+			}
+			for range 2 {
+				_, err := l.RecordReport(t.Context(), scope, report("c1", "o1", "Authorized"))
+				if _, ok := errors.AsType[*Error](err); !ok || !errors.Is(err, errMoved) || !strings.Contains(err.Error(), "restart") {
+					t.Errorf("%v", err)
+				}
+			}
+			if _, err := l.Claim(t.Context(), ask("2")); !errors.Is(err, errMoved) {
+				t.Errorf("a claim: %v", err)
+			}
+			if next := at.open(t); name != "its directory moved" {
+				next.mustClaim(t, ask("3"), Claimed)
+			}
+		})
+	}
+}
+
 func TestSettingsThatNameNoLedger(t *testing.T) {
 	t.Parallel()
-	for _, dsn := range []string{"", "none", "mysql://root:hunter2hunter2@db", "postgres://u:hunter2hunter2@h:port/db", "postgres://u:hunter2%zz@h/db", "postgres://u:hunter2hunter2@h/db?sslmode=perhaps"} {
+	for _, dsn := range []string{"", "memory", "mysql://root:hunter2hunter2@db", "postgres://u:hunter2hunter2@h:port/db", "postgres://u:hunter2%zz@h/db", "postgres://u:hunter2hunter2@h/db?sslmode=perhaps"} {
 		_, err := Open(t.Context(), secret.New(dsn), t.TempDir(), "", time.Now)
 		if _, ok := errors.AsType[*Error](err); !ok {
 			t.Errorf("%q: %v", dsn, err)
@@ -294,7 +332,7 @@ func TestEventsAreNeverRewritten(t *testing.T) {
 		if strings.HasSuffix(file, "_test.go") {
 			continue
 		}
-		for _, table := range []string{"villapay_event", "villapay_charge"} {
+		for _, table := range []string{"villapay_event", "villapay_report"} {
 			for _, verb := range []string{"UPDATE ", "DELETE FROM ", "REPLACE INTO ", "TRUNCATE ", "DROP TABLE "} {
 				if strings.Contains(string(source), verb+table) {
 					t.Errorf("%s: %s%s", file, verb, table)
@@ -317,7 +355,7 @@ func TestQueriesUseIndexes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, states := range [][]State{nil, {Paid}, {Awaiting, Expired}} {
+	for _, states := range [][]order.State{nil, {order.Paid}, {order.Awaiting, order.Expired}} {
 		for _, f := range []Filter{{Scope: scope, Limit: 20}, {Limit: 20}, {Scope: scope, Since: time.Now(), Limit: 20}, {Since: time.Now(), Limit: 20, Source: "qr"}} {
 			f.States = states
 			where, _ := f.where(time.Now())
@@ -343,16 +381,14 @@ func exercise(t *testing.T, l *Ledger) (statements []string) {
 	given.KeyGiven = true
 	c := l.mustClaim(t, given, Claimed)
 	renew(t, l, c)
-	fail(t, l, c, Unknown)
-	p := l.mustRecord(t, l.mustClaim(t, ask("1"), Claimed), testOrder(t, "o1"))
-	if err := l.NoteStatus(t.Context(), p.ID, "success", "r", nil, nil); err != nil {
-		t.Fatal(err)
-	}
-	apply(t, l, charge("c2", "o2", "Authorized"))
-	awaiting(t, l, "2")
-	signed := charge("c1", "o1", "Authorized")
-	signed.Checksum = strings.Repeat("a", 64)
-	apply(t, l, signed)
+	l.fail(t, c, order.Unknown)
+	l.awaiting(t, "1", `"reference_order":"ref-1"`)
+	l.answer(t, "1", `{"status":"success"}`)
+	l.answer(t, "1", `{"charges":[{"charge_id":"c1","transaction_state":"Settled"},{"order_id":"theirs","reference_order":"ref-9","transaction_state":"Declined"}]}`)
+	l.hear(t, report("c2", "o2", "Authorized"))
+	l.awaiting(t, "2")
+	l.hear(t, report("c1", "ref-1", "Authorized"))
+	l.another(t, "3", "o3")
 	if _, err := l.OrderIDs(t.Context(), scope, "1", 5); err != nil {
 		t.Fatal(err)
 	}
@@ -389,7 +425,7 @@ func plan(t *testing.T, db *sql.DB, query string) (steps []string) {
 func TestANewerSchemaUnderAnOpenLedger(t *testing.T) {
 	t.Parallel()
 	l := sqlitePlace(t).open(t)
-	awaiting(t, l, "1")
+	l.awaiting(t, "1")
 	db, err := sql.Open("sqlite", l.store.where())
 	if err != nil {
 		t.Fatal(err)

@@ -71,22 +71,19 @@ func (a Amount) Fixed(n int) (string, error) {
 // and "" mean that no amount is known: types vary in the wild.
 func (a *Amount) UnmarshalJSON(data []byte) error {
 	text := string(data)
-	if strings.HasPrefix(text, `"`) {
+	if text == "null" || strings.HasPrefix(text, `"`) {
+		text = ""
 		if err := json.Unmarshal(data, &text); err != nil {
 			return err
 		}
-		text = strings.TrimSpace(text)
 	}
-	if text == "" || text == "null" {
-		*a = Amount{}
+	*a = Amount{}
+	if text = strings.TrimSpace(text); text == "" {
 		return nil
 	}
-	parsed, err := ParseAmount(text)
-	if err != nil {
-		return err
-	}
-	*a = parsed
-	return nil
+	var err error
+	*a, err = ParseAmount(text)
+	return err
 }
 
 // MarshalJSON writes the digits as a JSON number, null where none is known.

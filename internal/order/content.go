@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
-	"unicode"
+	"unicode/utf8"
 )
 
 // Kind says what a scan of a code gives.
@@ -55,8 +55,8 @@ func ParseContent(text string) (c Content, _ error) {
 		c.parts = append(c.parts, part{path: path[1:]})
 		rest = more
 	}
-	if len(c.parts) == 0 {
-		return Content{}, errors.New("qr_content is empty")
+	if strings.TrimSpace(text) == "" {
+		return Content{}, errors.New("qr_content is empty: there would be no code to draw")
 	}
 	return c, nil
 }
@@ -160,8 +160,8 @@ func within(host, domain string) bool {
 }
 
 // LooksLikePayload reports whether a bank app could take a text for a payment
-// payload: it begins like one, after anything invisible.
+// payload: its letters and digits begin like one, whatever stands before them.
 func LooksLikePayload(text string) bool {
-	visible := strings.TrimLeftFunc(text, func(r rune) bool { return unicode.IsSpace(r) || !unicode.IsGraphic(r) })
-	return strings.HasPrefix(visible, payloadStart)
+	first := strings.IndexFunc(text, func(r rune) bool { return r < utf8.RuneSelf && isID(string(r)) })
+	return first >= 0 && strings.HasPrefix(text[first:], payloadStart)
 }

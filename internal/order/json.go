@@ -101,8 +101,9 @@ func (o Object) Amount(name string) (amount Amount, err error) {
 	return amount, err
 }
 
-// has reports whether a field says something: it is there and not null or "".
+// has reports whether a field says something: it is there and neither null nor
+// blank.
 func (o Object) has(name string) bool {
 	raw, ok := o[name]
-	return ok && string(raw) != "null" && strings.TrimSpace(strings.Trim(string(raw), `"`)) != ""
+	return ok && string(raw) != "null" && (raw[0] != '"' || strings.TrimSpace(o.Text(name)) != "")
 }

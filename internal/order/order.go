@@ -83,10 +83,14 @@ func (o Object) failureCode() string {
 // expiry reads expire_time_seconds, such as 3600, 3600.0 or "3600". odd is its
 // text if it is no time.
 func (o Object) expiry() (expiry time.Duration, odd string) {
-	text := o.Text("expire_time_seconds")
+	const name = "expire_time_seconds"
+	text := strings.TrimSpace(o.Text(name))
 	seconds, err := strconv.ParseFloat(text, 64)
-	if err == nil && seconds > 0 && seconds < 1<<31 {
+	if err == nil && seconds >= 1 && seconds < 1<<31 {
 		return time.Duration(seconds * float64(time.Second)), ""
+	}
+	if text == "" && o.has(name) {
+		text = string(o[name])
 	}
 	return 0, text
 }

@@ -80,6 +80,9 @@ type Payment struct {
 	PaidAtFrom string    // AtBank or AtKnown
 	PaidBy     string    // ByTransactionState or ByStatusPaid
 
+	Held     *Held // the last code or page that it may be paid with; nil if there was none
+	Canceled bool  // its codes were canceled: it is cancelled, if no charge says otherwise
+
 	ReplacedBy string // key of the payment that --new made instead
 	Warnings   []Warning
 	Error      *Failure // why it is rejected, unknown or failed; else nil
@@ -163,7 +166,7 @@ func (p Payment) At(now time.Time) Payment {
 // no charge is known. A payment with a charge that the bank took back does not
 // lapse, and an order without an expiry never does by itself.
 func (p *Payment) Lapsed(now time.Time) bool {
-	return (p.State == Awaiting || p.State == Expired) && !p.HeldUntil.IsZero() && !now.Before(p.HeldUntil)
+	return (p.State == Awaiting || p.State == Expired) && !p.HeldUntil.IsZero() && !now.Before(p.HeldUntil) && !p.HoldsCode(now)
 }
 
 // Warned reports whether the payment carries a warning with this code.

@@ -151,28 +151,30 @@ var ErrOtherOrder = errors.New("the answer is about another order")
 // ParseStatus reads a status answer about a Villa order: a bare word, an object,
 // one nested under a usual name, or a list of them. statusPaid are the bare words
 // that mean paid in this environment. It fails with ErrOtherOrder if the answer
-// names another Villa order in orderid.
+// names another Villa order.
 func ParseStatus(body []byte, orderID string, statusPaid []string) (Status, error) {
 	s := Status{Raw: bytes.TrimSpace(body)}
-	if json.Unmarshal(body, &s.Word) == nil {
-		s.Reports = []Report{{Status: s.Word}}
+	around := Report{OrderID: orderID}
+	if json.Unmarshal(body, &around.Status) == nil {
+		s.Reports = []Report{around}
 	} else {
 		var err error
-		if s.Reports, err = collect(s.Raw, Report{OrderID: orderID}, maxNesting); err != nil {
+		if s.Reports, err = collect(s.Raw, around, maxNesting); err != nil {
 			return Status{}, err
 		}
 	}
+	if len(s.Reports) > 0 {
+		s.Word = s.Reports[0].Status
+	}
 	if len(s.Reports) == 1 {
-		s.Word, s.Reports[0].Raw = s.Reports[0].Status, s.Raw
+		s.Reports[0].Raw = s.Raw
 	}
 	for i := range s.Reports {
 		r := &s.Reports[i]
-		if r.OrderID != "" && r.OrderID != orderID {
-			return Status{}, fmt.Errorf("%w: %s", ErrOtherOrder, r.OrderID)
-		}
-		r.OrderID = orderID
-		if r.BankOrderID == orderID {
-			r.BankOrderID = "" // it only repeats what was asked
+		for _, name := range []*string{&r.BankOrderID, &r.Reference} {
+			if *name == orderID {
+				*name = "" // it only repeats what was asked
+			}
 		}
 		if slices.ContainsFunc(statusPaid, func(paid string) bool { return paid != "" && strings.EqualFold(paid, r.Status) }) {
 			if r.TransactionState == "" {
@@ -188,73 +190,70 @@ func ParseStatus(body []byte, orderID string, statusPaid []string) (Status, erro
 }
 
 // maxNesting is how deep in an answer charges are looked for.
-const maxNesting = 4
+const maxNesting = 8
 
 // collect reads the charges in an object or a list. What a charge does not state
 // is what stands around it.
 func collect(raw json.RawMessage, around Report, depth int) (all []Report, _ error) {
-	var list []json.RawMessage
-	if json.Unmarshal(raw, &list) == nil {
-		for _, element := range list {
-			found, err := collect(element, around, depth)
-			if err != nil {
-				return nil, err
+	if depth == 0 {
+		return nil, errors.New("the status answer is nested too deeply")
+	}
+	var inside []json.RawMessage
+	own, isList := around, json.Unmarshal(raw, &inside) == nil
+	if !isList {
+		fields, err := ParseObject(raw)
+		if err != nil {
+			return nil, fmt.Errorf("the status answer %w", err)
+		}
+		if own, err = fields.report(around); err != nil {
+			return nil, err
+		}
+		own.Raw = raw
+		for _, name := range []string{"charge", "charges", "payment", "payments", "transactions", "data"} {
+			if inner := fields[name]; len(inner) > 0 && (inner[0] == '{' || inner[0] == '[') {
+				inside = append(inside, inner)
 			}
-			all = append(all, found...)
 		}
-		return all, nil
 	}
-	fields, err := ParseObject(raw)
-	if err != nil {
-		return nil, fmt.Errorf("the status answer %w", err)
-	}
-	own := fields.report(around)
-	own.Raw = raw
-	if own.TransactionState != "" || depth == 0 {
-		return []Report{own}, nil
-	}
-	for _, name := range []string{"charge", "charges", "payment", "payments", "transactions", "data"} {
-		if inner := bytes.TrimSpace(fields[name]); len(inner) == 0 || inner[0] != '{' && inner[0] != '[' {
-			continue
-		}
-		found, err := collect(fields[name], own, depth-1)
+	for _, inner := range inside {
+		found, err := collect(inner, own, depth-1)
 		if err != nil {
 			return nil, err
 		}
-		for _, r := range found {
-			if r.TransactionState != "" || own.Status == "" && r.Status != "" {
-				all = append(all, r)
-			}
-		}
-		if len(all) > 0 {
-			return all, nil
-		}
+		all = append(all, found...)
 	}
-	return []Report{own}, nil
+	if !isList && !slices.ContainsFunc(all, func(r Report) bool { return own.TransactionState == "" || own.TransactionState == r.TransactionState }) {
+		all = append(all, own) // nothing inside says it, or details it
+	}
+	return all, nil
 }
 
 // report reads what an object says about a charge, or about the order around one.
-func (o Object) report(around Report) Report {
-	r := Report{
-		OrderID: around.OrderID, BankOrderID: around.BankOrderID, Reference: around.Reference,
-		Amount: around.Amount, Currency: around.Currency, Livemode: around.Livemode, Doubt: around.Doubt,
-		ChargeID: o.Text("charge_id"), Status: o.Text("status"), TransactionState: o.Text("transaction_state"),
-		Created: ParseCreated(o.Text("created")),
-	}
-	for name, into := range map[string]*string{"orderid": &r.OrderID, "orderId": &r.OrderID, "order_id": &r.BankOrderID, "reference_order": &r.Reference, "currency": &r.Currency} {
-		if o.has(name) {
-			*into = strings.TrimSpace(o.Text(name))
-		}
-	}
-	switch id := o.Text("id"); {
+func (o Object) report(around Report) (Report, error) {
+	text := func(name string) string { return strings.TrimSpace(o.Text(name)) }
+	r := around
+	r.BankOrderID, r.Reference, r.Currency = cmpOr(text("order_id"), r.BankOrderID), cmpOr(text("reference_order"), r.Reference), cmpOr(text("currency"), r.Currency)
+	r.ChargeID, r.Status, r.TransactionState, r.Created = text("charge_id"), text("status"), text("transaction_state"), ParseCreated(text("created"))
+	switch id := text("id"); {
 	case id == "":
-	case o.Text("object") == "order" || strings.HasPrefix(id, "order_"):
+	case text("object") == "order" || strings.HasPrefix(id, "order_"):
 		r.BankOrderID, r.Created = id, time.Time{} // the order's, not a charge's
 	case r.ChargeID == "":
 		r.ChargeID = id
 	}
+	for _, name := range []string{"orderid", "orderId"} {
+		if other := text(name); other != "" && other != r.OrderID {
+			return r, fmt.Errorf("%w: %s", ErrOtherOrder, other)
+		}
+	}
+	if r.TransactionState == "" && (r.Status == "" || around.TransactionState != "") { // only details of what is said around it
+		r.Status, r.TransactionState, r.ChargeID = around.Status, around.TransactionState, cmpOr(around.ChargeID, r.ChargeID)
+		if !around.Created.IsZero() {
+			r.Created = around.Created
+		}
+	}
+	var err error
 	if o.has("amount") {
-		var err error
 		if r.Amount, err = o.Amount("amount"); err != nil {
 			r.Doubt = "amount"
 		}
@@ -264,10 +263,13 @@ func (o Object) report(around Report) Report {
 			r.Doubt = "livemode"
 		}
 	}
-	for _, name := range []string{"id", "charge_id", "order_id", "reference_order", "currency", "status", "transaction_state"} {
+	for _, name := range []string{"currency", "status", "transaction_state", "id", "charge_id", "order_id", "reference_order", "orderid", "orderId"} {
 		if o.has(name) && o.Text(name) == "" {
 			r.Doubt = name
 		}
 	}
-	return r
+	if around.doubtsOrder() {
+		r.Doubt = around.Doubt
+	}
+	return r, nil
 }

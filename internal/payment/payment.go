@@ -11,6 +11,7 @@ import (
 
 	"github.com/villapay/villapay/internal/api"
 	"github.com/villapay/villapay/internal/backoff"
+	"github.com/villapay/villapay/internal/kbank"
 	"github.com/villapay/villapay/internal/ledger"
 	"github.com/villapay/villapay/internal/order"
 )
@@ -20,6 +21,7 @@ import (
 type Service struct {
 	API    *api.Client
 	Ledger *ledger.Ledger
+	Bank   *kbank.Client // nil without the bank's key
 
 	Env     string        // the environment's name, a label on what is recorded
 	Scope   string        // what keys and orders are unique in
@@ -105,6 +107,9 @@ func (s *Service) make(ctx context.Context, request ledger.ClaimRequest, answere
 	}
 	s.warnOthers(claim)
 	if claim.Verdict == ledger.Replay {
+		if request.New {
+			notify(s.Warn, "order %s is PAID already: no other order is made", request.OrderID)
+		}
 		claim.Payment.Replayed = len(claim.Payment.Order) > 0
 		return claim.Payment, nil
 	}
@@ -148,7 +153,7 @@ func (s *Service) claim(ctx context.Context, request ledger.ClaimRequest) (ledge
 		case err != nil:
 			return claim, err
 		case claim.Verdict == ledger.AskFirst:
-			if err := s.askEarlier(ctx, request.OrderID); err != nil {
+			if err := s.askEarlier(ctx, claim.Payment); err != nil {
 				return claim, err
 			}
 			request.Asked = true
@@ -185,7 +190,7 @@ func shown(p order.Payment) string {
 
 // send asks the API under a claim, keeping its lease, and records the outcome.
 func (s *Service) send(ctx context.Context, claim ledger.Claim, answered func()) (order.Payment, error) {
-	asking, release := s.keepLease(ctx, claim)
+	asking, release := s.keepLease(ctx, func(ctx context.Context) error { return s.Ledger.Renew(ctx, claim) })
 	var made *order.Order
 	var response *api.Response
 	attempts, failure := s.API.Retry(asking, func(ctx context.Context) (err error) {
@@ -220,13 +225,13 @@ func (s *Service) send(ctx context.Context, claim ledger.Claim, answered func())
 // keepLease renews the claim until the returned function is called. The context
 // it returns ends where the claim was taken over: an answer would count for
 // nothing then, and asking on could make another order.
-func (s *Service) keepLease(ctx context.Context, claim ledger.Claim) (asking context.Context, release func()) {
+func (s *Service) keepLease(ctx context.Context, renew func(context.Context) error) (asking context.Context, release func()) {
 	asking, cancel := context.WithCancel(ctx)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		for backoff.Sleep(asking, ledger.RenewEvery) == nil {
-			if errors.Is(s.Ledger.Renew(asking, claim), ledger.ErrClaimLost) {
+			if errors.Is(renew(asking), ledger.ErrClaimLost) {
 				cancel()
 			}
 		}

@@ -25,9 +25,9 @@ func NewCode(code order.Code, p order.Payment, until time.Time) Code {
 		order.Page:       CaptionPage,
 		order.Reference:  "Order reference, not a payment code",
 	}[code.Kind]
-	parts := []string{what, "order " + p.OrderID, Money(p.Amount, strings.ToUpper(p.Currency))}
+	parts := []string{p.OrderID, Money(p.Amount, strings.ToUpper(p.Currency))}
 	if !until.IsZero() {
 		parts = append(parts, "until "+until.In(order.Bangkok).Format("15:04:05"))
 	}
-	return Code{code.Text, strings.Join(parts, ", ")}
+	return Code{code.Text, what + ": " + strings.Join(parts, ", ")}
 }

@@ -39,22 +39,22 @@ func makeOrder(t *testing.T, s *Sandbox, orderID string) *order {
 func TestCheckStatus(t *testing.T) {
 	t.Parallel()
 	s := newSandbox(t, Options{})
-	made := makeOrder(t, s, seedOrder)
+	made := makeOrder(t, s, exampleOrder)
 	want := `{"statusCode":200,"body":{"orderid":"492500004632","order_id":"` + made.ID + `","id":null,"object":"charge",` +
 		`"amount":300.0,"currency":"THB","status":"pending","transaction_state":null,"livemode":false}}`
-	if got := check(t, s, seedOrder); got.status != 200 || got.body != want {
+	if got := check(t, s, exampleOrder); got.status != 200 || got.body != want {
 		t.Errorf("before it is paid: %d\n%s, want\n%s", got.status, got.body, want)
 	}
-	charge := pay(t, s, seedOrder, "Authorized").ID
+	charge := pay(t, s, exampleOrder, "Authorized").ID
 	want = `{"statusCode":200,"body":{"orderid":"492500004632","order_id":"` + made.ID + `","id":"` + charge + `","object":"charge",` +
 		`"amount":300.0,"currency":"THB","status":"success","transaction_state":"Authorized","livemode":false}}`
-	if got := check(t, s, seedOrder); got.status != 200 || got.body != want {
+	if got := check(t, s, exampleOrder); got.status != 200 || got.body != want {
 		t.Errorf("once it is paid: %d\n%s, want\n%s", got.status, got.body, want)
 	}
 	if got := check(t, s, made.ID); got.status != 404 {
 		t.Errorf("by the bank order's id: %d %s, want 404", got.status, got.body)
 	}
-	wantStats(t, s, seedOrder, Stats{Posts: 1, Orders: 1, Checks: 2})
+	wantStats(t, s, exampleOrder, Stats{Posts: 1, Orders: 1, Checks: 2})
 }
 
 func TestCheckStatusOfMagicIDs(t *testing.T) {
@@ -88,9 +88,9 @@ func TestNotification(t *testing.T) {
 	t.Parallel()
 	clock := newClock()
 	s := newSandbox(t, Options{Now: clock.now})
-	made := makeOrder(t, s, seedOrder)
+	made := makeOrder(t, s, exampleOrder)
 	clock.advance(time.Minute)
-	n := pay(t, s, seedOrder, "authorized") // whatever its case
+	n := pay(t, s, exampleOrder, "authorized") // any case will do
 	if !regexp.MustCompile(`^chrg_test_22211[0-9a-f]{32}$`).MatchString(n.ID) {
 		t.Errorf("charge id %q", n.ID)
 	}
@@ -133,7 +133,7 @@ func TestChargesMoveOn(t *testing.T) {
 	}
 }
 
-// Of several bank orders paying means the newest; the status is that of the one
+// Paying takes the newest of several bank orders; checkstatus reports the one
 // that was paid.
 func TestPayOneOfSeveral(t *testing.T) {
 	t.Parallel()

@@ -7,57 +7,57 @@ import (
 	"time"
 )
 
-// booking is what became of a payment request.
-type booking struct {
-	posts   int    // how many POSTs of its order ID there were, this one included
-	refused *reply // the answer where nothing was made
-	answer  string // the order as JSON
+// creation is the result of a payment request: an order or a rejection.
+type creation struct {
+	posts    int       // POSTs of this order ID so far, this one included
+	rejected *response // set if no order was made
+	order    string    // the order as JSON
 }
 
-func (b *booking) settled() bool { return b.refused != nil || b.answer != "" }
+func (c *creation) done() bool { return c.rejected != nil || c.order != "" }
 
-// lateness is how much longer than planned a request may run before its key is
-// taken to belong to a process that died.
-const lateness = 2 * time.Second
+// keyGrace is how much longer than planned a request may run before its key
+// counts as left behind by a process that died.
+const keyGrace = 2 * time.Second
 
-// book counts a payment request and makes its order, or finds the one that was
-// made for its key. A request that has to wait holds its key meanwhile, and
-// makes its order even if the client goes away.
-func (s *Sandbox) book(ctx context.Context, req request, out outcome) (booking, error) {
-	var b booking
+// create counts a payment request and makes its order, or finds the order that
+// was made for its key. A request that waits holds its key meanwhile, and makes
+// its order even if the client disconnects.
+func (s *Sandbox) create(ctx context.Context, req request, out outcome) (creation, error) {
+	var c creation
 	wait := s.opts.Latency
 	err := s.store.tx(ctx, func(ctx context.Context, tx *sql.Tx) (err error) {
-		if b.posts, err = countPost(ctx, tx, req.orderID); err != nil {
+		if c.posts, err = countPost(ctx, tx, req.orderID); err != nil {
 			return err
 		}
-		if out.refuse != nil && out.applies(b.posts) {
-			b.refused = out.refuse
+		if out.reject != nil && out.applies(c.posts) {
+			c.rejected = out.reject
 			return nil
 		}
-		if err := s.findKey(ctx, tx, req, &b); err != nil || b.settled() {
+		if err := s.findKey(ctx, tx, req, &c); err != nil || c.done() {
 			return err
 		}
-		if wait = min(wait+out.wait, patience); wait > 0 {
-			return s.saveKey(ctx, tx, req, nil, s.opts.Now().Add(wait+lateness))
+		if wait = min(wait+out.wait, silenceLimit); wait > 0 {
+			return s.saveKey(ctx, tx, req, nil, s.opts.Now().Add(wait+keyGrace))
 		}
-		return s.makeOrder(ctx, tx, req, out, &b)
+		return s.makeOrder(ctx, tx, req, out, &c)
 	})
 	if err != nil {
-		return b, err
+		return c, err
 	}
 	pause(ctx, wait)
-	if b.settled() {
-		return b, nil
+	if c.done() {
+		return c, nil
 	}
 	err = s.store.tx(context.WithoutCancel(ctx), func(ctx context.Context, tx *sql.Tx) error {
 		// Another request may have taken the key over and made the order.
-		if err := s.findKey(ctx, tx, req, &b); err != nil || b.answer != "" {
+		if err := s.findKey(ctx, tx, req, &c); err != nil || c.order != "" {
 			return err
 		}
-		b.refused = nil // the running request is this one
-		return s.makeOrder(ctx, tx, req, out, &b)
+		c.rejected = nil // the running request is this one
+		return s.makeOrder(ctx, tx, req, out, &c)
 	})
-	return b, err
+	return c, err
 }
 
 func countPost(ctx context.Context, tx *sql.Tx, orderID string) (n int, err error) {
@@ -66,54 +66,54 @@ func countPost(ctx context.Context, tx *sql.Tx, orderID string) (n int, err erro
 	return n, err
 }
 
-// findKey settles the booking if the request's key was used before.
-func (s *Sandbox) findKey(ctx context.Context, tx *sql.Tx, req request, b *booking) error {
+// findKey completes the creation if the request's key was used before.
+func (s *Sandbox) findKey(ctx context.Context, tx *sql.Tx, req request, c *creation) error {
 	if req.key == "" || s.opts.IgnoreKeys {
 		return nil
 	}
 	var (
-		body   string
-		until  int64
-		answer sql.NullString
+		bodyHash string
+		until    int64
+		order    sql.NullString
 	)
-	err := tx.QueryRowContext(ctx, `SELECT print, running_until, answer FROM keys
-		LEFT JOIN orders ON n = order_n WHERE key = ?`, req.key).Scan(&body, &until, &answer)
+	err := tx.QueryRowContext(ctx, `SELECT body_hash, running_until, json FROM keys
+		LEFT JOIN orders ON n = order_n WHERE key = ?`, req.key).Scan(&bodyHash, &until, &order)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return nil
 	case err != nil:
 		return err
-	case body != req.print:
-		b.refused = new(keyReused())
-	case answer.Valid:
-		b.answer = answer.String
+	case bodyHash != req.bodyHash:
+		c.rejected = new(keyReused())
+	case order.Valid:
+		c.order = order.String
 	case until > s.opts.Now().UnixMilli():
-		b.refused = new(stillRunning())
+		c.rejected = new(stillRunning())
 	}
 	return nil
 }
 
-// saveKey binds the key to an order, or to nil for a request that runs until
+// saveKey binds the key to an order, or to nil while its request runs, until
 // then at most.
 func (s *Sandbox) saveKey(ctx context.Context, tx *sql.Tx, req request, orderN any, until time.Time) error {
 	if req.key == "" || s.opts.IgnoreKeys {
 		return nil
 	}
-	_, err := tx.ExecContext(ctx, `INSERT INTO keys (key, print, order_n, running_until) VALUES (?, ?, ?, ?)
+	_, err := tx.ExecContext(ctx, `INSERT INTO keys (key, body_hash, order_n, running_until) VALUES (?, ?, ?, ?)
 		ON CONFLICT (key) DO UPDATE SET order_n = excluded.order_n, running_until = excluded.running_until`,
-		req.key, req.print, orderN, until.UnixMilli())
+		req.key, req.bodyHash, orderN, until.UnixMilli())
 	return err
 }
 
 // makeOrder makes the request's order and binds its key to it.
-func (s *Sandbox) makeOrder(ctx context.Context, tx *sql.Tx, req request, out outcome, b *booking) error {
+func (s *Sandbox) makeOrder(ctx context.Context, tx *sql.Tx, req request, out outcome, c *creation) error {
 	now := s.opts.Now()
 	o := newOrder(req, now)
 	if out.shape != nil {
 		out.shape(o, amountOf(req.orderID))
 	}
-	b.answer = text(o)
-	res, err := tx.ExecContext(ctx, `INSERT INTO orders (orderid, bank_id, answer) VALUES (?, ?, ?)`, req.orderID, o.ID, b.answer)
+	c.order = toJSON(o)
+	res, err := tx.ExecContext(ctx, `INSERT INTO orders (orderid, bank_id, json) VALUES (?, ?, ?)`, req.orderID, o.ID, c.order)
 	if err != nil {
 		return err
 	}
@@ -123,7 +123,7 @@ func (s *Sandbox) makeOrder(ctx context.Context, tx *sql.Tx, req request, out ou
 	}
 	if out.charge != "" {
 		made := record{n: n, orderID: req.orderID, order: o}
-		if err := made.charge(ctx, tx, out.charge, now); err != nil {
+		if err := made.setState(ctx, tx, out.charge, now); err != nil {
 			return err
 		}
 	}

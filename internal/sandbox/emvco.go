@@ -2,19 +2,18 @@ package sandbox
 
 import "fmt"
 
-// emvco builds a payment code of the EMVCo merchant-presented form with Thai
-// bill payment (tag 30). Its biller is all zeros, which no bank knows: scanned
-// by a real bank app it moves no money.
-func emvco(amount satang) string {
-	code := unsealed(amount)
+// emvco builds an EMVCo merchant-presented payment code with Thai bill payment
+// (tag 30). No bank knows its biller, all zeros, so it never moves real money.
+func emvco(amount satang, ref string) string {
+	code := emvcoBody(amount, ref)
 	return code + crc16(code)
 }
 
-// unsealed is the payment code up to the checksum.
-func unsealed(amount satang) string {
-	biller := tlv("00", "A000000677010112") + tlv("01", "000000000000000") + tlv("02", "SANDBOX")
-	return tlv("00", "01") + tlv("01", "12") + tlv("30", biller) +
-		tlv("53", "764") + tlv("54", amount.fixed()) + tlv("58", "TH") + "6304"
+// emvcoBody is the payment code without its checksum.
+func emvcoBody(amount satang, ref string) string {
+	biller := tlv("00", "A000000677010112") + tlv("01", "000000000000000") + tlv("02", ref)
+	return tlv("00", "01") + tlv("01", "12") + tlv("30", biller) + tlv("53", "764") +
+		tlv("54", amount.fixed()) + tlv("58", "TH") + tlv("62", tlv("07", "SANDBOX")) + "6304"
 }
 
 func tlv(tag, value string) string { return fmt.Sprintf("%s%02d%s", tag, len(value), value) }
@@ -34,3 +33,6 @@ func crc16(text string) string {
 	}
 	return fmt.Sprintf("%04X", crc)
 }
+
+// weChatURL is the form of WeChat's payment codes. It pays nobody.
+func weChatURL(ref string) string { return "weixin://wxpay/bizpayurl?pr=sandbox" + ref }

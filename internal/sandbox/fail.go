@@ -8,7 +8,7 @@ import (
 	"sync"
 )
 
-// Fail says which share of the requests meets which fault. The zero value: none.
+// Fail has the share of requests that get each fault. The zero value has none.
 type Fail struct{ chances []chance }
 
 type chance struct {
@@ -16,10 +16,10 @@ type chance struct {
 	percent float64
 }
 
-// ParseFail reads "lost=10%,503=5%": a share of requests for each fault. A bare
-// "5%" means lost and 503 in equal parts; "" means none. The faults: lost (the
-// order is made, the connection breaks), cut (the answer is cut short), 429,
-// 500, 502, 503 (nothing is made), 504 (the order is made).
+// ParseFail parses "lost=10%,503=5%": a share of requests for each fault. A bare
+// "5%" means lost and 503 in equal parts; "" means none. The faults are lost
+// (the order is made, the connection breaks), cut (the response is cut short),
+// 429, 500, 502, 503 (no order is made) and 504 (the order is made).
 func ParseFail(text string) (Fail, error) {
 	var (
 		fail Fail
@@ -54,28 +54,28 @@ func ParseFail(text string) (Fail, error) {
 	return fail, nil
 }
 
-// faultOf is what a fault does to a request, nil if there is no such fault.
+// faultOf returns the outcome of a fault, nil if there is no such fault.
 func faultOf(kind string) *outcome {
 	switch kind {
 	case "lost":
-		return &outcome{answer: lose}
+		return &outcome{respond: respondWith(response{lost: true})}
 	case "cut":
-		return &outcome{answer: cut}
+		return &outcome{respond: cut}
 	case "429":
-		return &outcome{refuse: new(gateway(429, "Too Many Requests"))}
+		return &outcome{reject: new(gateway(429, "Too Many Requests"))}
 	case "500":
-		return &outcome{refuse: new(refusal(500, "internal_error", "Internal server error."))}
+		return &outcome{reject: new(apiError(500, "internal_error", "Internal server error."))}
 	case "502":
-		return &outcome{refuse: new(gateway(502, "Internal server error"))}
+		return &outcome{reject: new(gateway(502, "Internal server error"))}
 	case "503":
-		return &outcome{refuse: new(unavailable())}
+		return &outcome{reject: new(unavailable())}
 	case "504":
-		return &outcome{answer: instead(gateway(504, "Endpoint request timed out"))}
+		return &outcome{respond: respondWith(gateway(504, "Endpoint request timed out"))}
 	}
 	return nil
 }
 
-// faults draws the faults of a Fail.
+// faults draws from a Fail at random.
 type faults struct {
 	fail Fail
 	mu   sync.Mutex
@@ -86,10 +86,10 @@ func newFaults(fail Fail, seed uint64) *faults {
 	if seed == 0 {
 		seed = rand.Uint64() //nolint:gosec // faults, not secrets
 	}
-	return &faults{fail: fail, rng: rand.New(rand.NewPCG(seed, 0))} //nolint:gosec // dice, not secrets
+	return &faults{fail: fail, rng: rand.New(rand.NewPCG(seed, 0))} //nolint:gosec // faults, not secrets
 }
 
-// draw returns the fault that one request meets, nil for none.
+// draw returns the fault of one request, nil if it has none.
 func (f *faults) draw() *outcome {
 	if len(f.fail.chances) == 0 {
 		return nil

@@ -12,15 +12,15 @@ import (
 	"time"
 )
 
-// seedOrder is the order of the vendor's own example; it costs 300 baht here too.
-const seedOrder = "492500004632"
+// exampleOrder is the order in the vendor's document; it costs 300 baht there.
+const exampleOrder = "492500004632"
 
-// merchant is what stands before the 32 hex digits in the example's id.
+// merchant is the number before the 32 hex digits of the example's id.
 const merchant = "22211"
 
-// order is the answer of the vendor's example, field by field in its order. A
-// field is `any` where a magic ID sends it in another type or as null. The last
-// three are sent by magic IDs alone.
+// order has the fields of the vendor's example in the same order. A field is
+// `any` if a magic ID sends it as another type or as null. Only magic IDs send
+// the last three.
 type order struct {
 	ID             string         `json:"id"`
 	Object         string         `json:"object"`
@@ -52,7 +52,7 @@ type additionalData struct {
 	CampaignID *string `json:"campaign_id"`
 }
 
-// newOrder makes the order of a request at the given time.
+// newOrder returns the order of a request, made at the given time.
 func newOrder(req request, now time.Time) *order {
 	return &order{
 		ID:             "order_test_" + merchant + randomHex(),
@@ -69,18 +69,18 @@ func newOrder(req request, now time.Time) *order {
 	}
 }
 
-// beforeBank is how long before `created` the example's reference_order was
-// written: the shop's server asks the bank after it has named the order.
+// beforeBank is the time from reference_order to created in the example: the
+// shop's server names the order, then asks the bank.
 const beforeBank = 1095021 * time.Microsecond
 
-// timestamp writes a time as the bank does: yyyyMMddHHmmssSSS in Bangkok. The
-// example's reference_order, a Unix time, and its created agree in UTC+7.
+// timestamp formats a time as the bank does: yyyyMMddHHmmssSSS in Bangkok. In
+// the example, reference_order (a Unix time) and created agree in UTC+7.
 func timestamp(t time.Time) string {
 	t = t.In(time.FixedZone("+07", 7*60*60))
 	return t.Format("20060102150405") + fmt.Sprintf("%03d", t.Nanosecond()/int(time.Millisecond))
 }
 
-// unixTime writes a time as seconds with a six-digit fraction.
+// unixTime formats a time as Unix seconds with six decimals.
 func unixTime(t time.Time) string {
 	return fmt.Sprintf("%d.%06d", t.Unix(), t.Nanosecond()/int(time.Microsecond))
 }
@@ -91,7 +91,7 @@ func randomHex() string {
 	return hex.EncodeToString(b[:])
 }
 
-// uuid makes a random UUID, the form of API Gateway's request ids (RFC 9562, 4).
+// uuid returns a random UUID (RFC 9562, version 4), as API Gateway's request ids are.
 func uuid() string {
 	var b [16]byte
 	_, _ = rand.Read(b[:]) // never fails
@@ -99,23 +99,23 @@ func uuid() string {
 	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 }
 
-// satang is a sum in hundredths of a baht.
+// satang is an amount in hundredths of a baht.
 type satang int64
 
-// amountOf says what an order costs: the same for the same ID always, 20 to
-// 5000 baht, with odd satang for some.
+// amountOf returns an order's price, derived from its ID: 20 to 5000 baht,
+// sometimes with satang.
 func amountOf(orderID string) satang {
-	if orderID == seedOrder {
+	if orderID == exampleOrder {
 		return 300_00
 	}
 	sum := sha256.Sum256([]byte(orderID))
 	baht := 20 + binary.BigEndian.Uint16(sum[:])%4980
-	odd := [...]satang{0, 0, 0, 50, 25, 75, 99, 5}
-	return satang(baht)*100 + odd[sum[2]%8]
+	fraction := [...]satang{0, 0, 0, 50, 25, 75, 99, 5}
+	return satang(baht)*100 + fraction[sum[2]%8]
 }
 
-// number writes the sum as the vendor's server does, with one decimal at least:
-// 300.0, 74.25.
+// number formats the amount as the vendor's server does, with at least one
+// decimal: 300.0, 74.25.
 func (s satang) number() json.Number {
 	text := s.fixed()
 	if text[len(text)-1] == '0' {
@@ -124,13 +124,13 @@ func (s satang) number() json.Number {
 	return json.Number(text)
 }
 
-// fixed writes the sum with two decimals: 300.00.
+// fixed formats the amount with two decimals: 300.00.
 func (s satang) fixed() string {
 	return strconv.FormatInt(int64(s/100), 10) + fmt.Sprintf(".%02d", s%100)
 }
 
-// text is v as JSON, with <, > and & as they are.
-func text(v any) string {
+// toJSON encodes v and leaves <, > and & unescaped.
+func toJSON(v any) string {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
@@ -140,7 +140,7 @@ func text(v any) string {
 	return string(bytes.TrimSuffix(b.Bytes(), []byte("\n")))
 }
 
-// parseOrder reads back an order that the sandbox wrote, digits kept.
+// parseOrder decodes a stored order and keeps the digits of its numbers.
 func parseOrder(answer string) (*order, error) {
 	var o order
 	dec := json.NewDecoder(bytes.NewReader([]byte(answer)))

@@ -16,24 +16,24 @@ import (
 )
 
 const (
-	maxRequest = 64 << 10 // bytes; a payment request is some sixty
+	maxRequest = 64 << 10 // bytes; a payment request has about 60
 	maxOrderID = 128      // characters
 	maxKey     = 255      // bytes of an idempotency key
 )
 
-// request is a payment request that was understood.
+// request is a valid payment request.
 type request struct {
 	orderID string
 	source  string // qr or wechat
-	key     string // idempotency key, "" where there is none
-	print   string // fingerprint of the body, by which a repeat is told
+	key     string // idempotency key, or ""
+
+	bodyHash string // a repeat with the same key has the same
 }
 
-// readRequest reads a payment request strictly, as the vendor's document has
-// it, or says how it is refused.
-func readRequest(w http.ResponseWriter, r *http.Request) (request, *reply) {
-	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	if err != nil || kind != "application/json" {
+// readRequest reads a payment request exactly as the vendor's document has it,
+// or returns the response that rejects it.
+func readRequest(w http.ResponseWriter, r *http.Request) (request, *response) {
+	if !isJSON(r) {
 		return request{}, new(gateway(http.StatusUnsupportedMediaType, "Unsupported Media Type"))
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxRequest))
@@ -44,22 +44,27 @@ func readRequest(w http.ResponseWriter, r *http.Request) (request, *reply) {
 	}
 	req, problem := decodeRequest(body)
 	if problem != "" {
-		return request{}, new(refusal(http.StatusBadRequest, "invalid_request", problem))
+		return request{}, new(apiError(http.StatusBadRequest, "invalid_request", problem))
 	}
 	if req.key = r.Header.Get("Idempotency-Key"); len(req.key) > maxKey {
-		return request{}, new(refusal(http.StatusBadRequest, "invalid_idempotency_key", "The idempotency key is too long."))
+		return request{}, new(apiError(http.StatusBadRequest, "invalid_idempotency_key", "The idempotency key is too long."))
 	}
 	return req, nil
 }
 
-// decodeRequest reads the body {"orderid": string, "source": "qr"|"wechat"} and
-// refuses everything else: the document names these two fields and no other.
-// A problem is a text for the client, "" where there is none.
+func isJSON(r *http.Request) bool {
+	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	return err == nil && kind == "application/json"
+}
+
+// decodeRequest accepts the body {"orderid": string, "source": "qr"|"wechat"}
+// and nothing else: the document has no other fields. The problem is a text for
+// the client, "" if there is none.
 func decodeRequest(body []byte) (req request, problem string) {
 	if !utf8.Valid(body) {
 		return request{}, "The body is not UTF-8."
 	}
-	// Not a struct: encoding/json would take "OrderID" for "orderid".
+	// Not a struct: encoding/json would accept "OrderID" for "orderid".
 	var fields map[string]any
 	dec := json.NewDecoder(bytes.NewReader(body))
 	if err := dec.Decode(&fields); err != nil || fields == nil {
@@ -83,5 +88,5 @@ func decodeRequest(body []byte) (req request, problem string) {
 		return request{}, `source must be "qr" or "wechat".`
 	}
 	sum := sha256.Sum256(body)
-	return request{orderID: orderID, source: source, print: hex.EncodeToString(sum[:])}, ""
+	return request{orderID: orderID, source: source, bodyHash: hex.EncodeToString(sum[:])}, ""
 }

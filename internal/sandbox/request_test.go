@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-func TestRefusedRequests(t *testing.T) {
+func TestRequests(t *testing.T) {
 	t.Parallel()
 	const good = `{"orderid":"1","source":"qr"}`
 	tests := []struct {
@@ -54,7 +54,7 @@ func TestRefusedRequests(t *testing.T) {
 	})
 }
 
-func TestRefusalsHaveTheSeedsShape(t *testing.T) {
+func TestErrorsHaveTheDocumentsShape(t *testing.T) {
 	t.Parallel()
 	const want = `{"error":{"code":"invalid_amount","message":"Invalid payment amount."}}`
 	s := newSandbox(t, Options{})
@@ -106,7 +106,7 @@ func TestIgnoredKeys(t *testing.T) {
 	wantStats(t, s, "1", Stats{Posts: 2, Orders: 2})
 }
 
-// A request that is still running holds its key, until its process must be dead.
+// A running request holds its key until its process must be dead.
 func TestKeyOfARunningRequest(t *testing.T) {
 	t.Parallel()
 	clock := newClock()
@@ -151,12 +151,12 @@ func FuzzDecodeRequest(f *testing.F) {
 		req, problem := decodeRequest(body)
 		if problem != "" {
 			if (req != request{}) {
-				t.Errorf("%q is refused (%s) and read as %+v", body, problem, req)
+				t.Errorf("%q is rejected (%s) and read as %+v", body, problem, req)
 			}
 			return
 		}
-		if req.orderID == "" || len(req.orderID) > 4*maxOrderID || req.source != "qr" && req.source != "wechat" || len(req.print) != 64 {
-			t.Errorf("%q is taken as %+v", body, req)
+		if req.orderID == "" || len(req.orderID) > 4*maxOrderID || req.source != "qr" && req.source != "wechat" || len(req.bodyHash) != 64 {
+			t.Errorf("%q is read as %+v", body, req)
 		}
 		plain, err := json.Marshal(map[string]string{"orderid": req.orderID, "source": req.source})
 		if err != nil {
@@ -164,7 +164,7 @@ func FuzzDecodeRequest(f *testing.F) {
 		}
 		again, problem := decodeRequest(plain)
 		if problem != "" || again.orderID != req.orderID || again.source != req.source {
-			t.Errorf("%q is taken as %+v, said plainly as %+v (%s)", body, req, again, problem)
+			t.Errorf("%q is read as %+v, encoded again as %+v (%s)", body, req, again, problem)
 		}
 	})
 }

@@ -2,6 +2,8 @@ package sandbox
 
 import (
 	"cmp"
+	"crypto/sha256"
+	"encoding/base64"
 	"io"
 	"maps"
 	"net/http"
@@ -9,16 +11,20 @@ import (
 	"strings"
 )
 
-// reply is a whole answer.
-type reply struct {
+// response is a complete HTTP response.
+type response struct {
 	status int
 	body   string
 	kind   string      // content type; "" is JSON
-	header http.Header // beside the usual ones
+	header http.Header // more headers
+	lost   bool        // the connection breaks instead
 }
 
-// write sends the answer. A client that has gone away is no concern of ours.
-func (p reply) write(w http.ResponseWriter) {
+// write sends the response. A client that disconnected does not matter.
+func (p response) write(w http.ResponseWriter) {
+	if p.lost {
+		panic(http.ErrAbortHandler)
+	}
 	maps.Copy(w.Header(), p.header)
 	w.Header().Set("Content-Type", cmp.Or(p.kind, "application/json"))
 	w.Header().Set("Content-Length", strconv.Itoa(len(p.body)))
@@ -26,26 +32,39 @@ func (p reply) write(w http.ResponseWriter) {
 	_, _ = io.WriteString(w, p.body)
 }
 
-// gateway is an answer of API Gateway itself: it never reached the vendor's code.
-func gateway(status int, message string) reply {
-	return reply{status: status, body: text(struct {
+// gateway is a response of API Gateway itself, before the vendor's code.
+func gateway(status int, message string) response {
+	return response{status: status, body: toJSON(struct {
 		Message string `json:"message"`
 	}{message})}
 }
 
-// noRoute is what API Gateway says, despite its words, of a route or method
-// that it does not know.
-func noRoute() reply { return gateway(http.StatusForbidden, "Missing Authentication Token") }
+// noRoute is API Gateway's response to an unknown route or method. Its words
+// are about the Authorization header, which it takes for an AWS signature.
+func noRoute(authorization string) response {
+	if authorization == "" {
+		return forbidden("MissingAuthenticationTokenException", "Missing Authentication Token")
+	}
+	sum := sha256.Sum256([]byte(authorization))
+	return forbidden("IncompleteSignatureException", "Invalid key=value pair (missing equal-sign) in Authorization header "+
+		"(hashed with SHA-256 and encoded with Base64): '"+base64.StdEncoding.EncodeToString(sum[:])+"'.")
+}
 
-// echoed is what API Gateway says of an Authorization header that it takes for
-// a signature: it repeats the token, which must not get into a log.
-func echoed(authorization string) reply {
-	return gateway(http.StatusForbidden,
+// noRouteEchoed is the older form of noRoute. It repeats the token, which must
+// not reach a log.
+func noRouteEchoed(authorization string) response {
+	return forbidden("IncompleteSignatureException",
 		"'"+authorization+"' not a valid key=value pair (missing equal-sign) in Authorization header: '"+authorization+"'.")
 }
 
-// refusal is an error in the form of the vendor's document.
-func refusal(status int, code, message string) reply {
+func forbidden(errorType, message string) response {
+	res := gateway(http.StatusForbidden, message)
+	res.header = http.Header{"X-Amzn-Errortype": {errorType}}
+	return res
+}
+
+// apiError is an error as the vendor's document shows it.
+func apiError(status int, code, message string) response {
 	var body struct {
 		Error struct {
 			Code    string `json:"code"`
@@ -53,32 +72,29 @@ func refusal(status int, code, message string) reply {
 		} `json:"error"`
 	}
 	body.Error.Code, body.Error.Message = code, message
-	return reply{status: status, body: text(body)}
+	return response{status: status, body: toJSON(body)}
 }
 
-// wrapped puts a body, JSON or a string, into the vendor's other envelope.
+// wrapped puts JSON into the vendor's other envelope.
 func wrapped(status int, body string) string {
 	return `{"statusCode":` + strconv.Itoa(status) + `,"body":` + body + `}`
 }
 
-// An answerer gives an order that was made in some other way than plainly.
-type answerer func(w http.ResponseWriter, r *http.Request, order string)
+// A responder sends an order in some unusual way.
+type responder func(w http.ResponseWriter, r *http.Request, order string)
 
-// instead gives a fixed answer: the client does not learn that the order was made.
-func instead(p reply) answerer {
+// respondWith sends a fixed response instead of the order.
+func respondWith(p response) responder {
 	return func(w http.ResponseWriter, _ *http.Request, _ string) { p.write(w) }
 }
 
-// lose breaks the connection before the first byte of the answer.
-func lose(http.ResponseWriter, *http.Request, string) { panic(http.ErrAbortHandler) }
-
-// silence says nothing until the client gives up.
+// silence sends nothing until the client gives up.
 func silence(_ http.ResponseWriter, r *http.Request, _ string) {
-	pause(r.Context(), patience)
+	pause(r.Context(), silenceLimit)
 	panic(http.ErrAbortHandler)
 }
 
-// half sends the head and half of the body.
+// half sends the headers and half of the body.
 func half(w http.ResponseWriter, order string) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Content-Length", strconv.Itoa(len(order)))
@@ -92,17 +108,17 @@ func cut(w http.ResponseWriter, _ *http.Request, order string) {
 	panic(http.ErrAbortHandler)
 }
 
-// stall says nothing more in the middle of the body.
+// stall stops in the middle of the body.
 func stall(w http.ResponseWriter, r *http.Request, order string) {
 	half(w, order)
-	pause(r.Context(), patience)
+	pause(r.Context(), silenceLimit)
 	panic(http.ErrAbortHandler)
 }
 
-// hugeAnswer is the size of a description that no client should read to its end.
-const hugeAnswer = 512 << 20
+// hugeSize is the length of a description that no client should read whole.
+const hugeSize = 512 << 20
 
-// flood sends the order with a description of half a gibibyte.
+// flood sends the order with a description of hugeSize.
 func flood(w http.ResponseWriter, _ *http.Request, order string) {
 	head, tail, _ := strings.Cut(order, `"description":"`)
 	w.Header().Set("Content-Type", "application/json")
@@ -110,7 +126,7 @@ func flood(w http.ResponseWriter, _ *http.Request, order string) {
 		return
 	}
 	block := strings.Repeat("A", 64<<10)
-	for range hugeAnswer / len(block) {
+	for range hugeSize / len(block) {
 		if _, err := io.WriteString(w, block); err != nil {
 			return
 		}
@@ -120,10 +136,10 @@ func flood(w http.ResponseWriter, _ *http.Request, order string) {
 
 // rewrap sends the order inside {"statusCode":200,"body":…}.
 func rewrap(w http.ResponseWriter, _ *http.Request, order string) {
-	reply{status: http.StatusOK, body: wrapped(http.StatusOK, order)}.write(w)
+	response{status: http.StatusOK, body: wrapped(http.StatusOK, order)}.write(w)
 }
 
 // rewrapText sends the order as a JSON string inside that envelope.
 func rewrapText(w http.ResponseWriter, _ *http.Request, order string) {
-	reply{status: http.StatusOK, body: wrapped(http.StatusOK, text(order))}.write(w)
+	response{status: http.StatusOK, body: wrapped(http.StatusOK, toJSON(order))}.write(w)
 }

@@ -1,71 +1,82 @@
-// Package sandbox is a stand-in for the whole Villa Payment API: one
-// http.Handler that answers as the vendor's document says, remembers what it
-// made, and can be told to fail in every way a real service fails.
+// Package sandbox is a stand-in for the Villa Payment API and for the bank's
+// merchant API: one http.Handler that follows their contracts, remembers what it
+// made, and can fail in every way that a real service fails.
 //
-// It promises that whatever it answers follows from the vendor's contract and
-// not from the client's code: it shares no type with internal/api, so that two
-// hands that write the wire format catch each other's mistakes. Its state lives
-// in one SQLite file that many processes may use at once; a process killed at
-// any moment loses no order that was answered.
+// It promises that its answers follow from those contracts and not from the
+// client's code: it shares no type with the clients, so a mistake in the wire
+// format is not made twice. Its codes move no money. Its state is one SQLite
+// file that many processes can use at once. A process killed at any moment loses
+// nothing that was answered.
 package sandbox
 
 import (
 	"context"
 	"crypto/rand"
 	"encoding/base64"
+	"errors"
 	"net/http"
 	"strings"
 	"time"
 )
 
-// patience is how long a silent server keeps a client waiting at most.
-const patience = 2 * time.Minute
+// silenceLimit is the longest time that a silent server keeps a client waiting.
+const silenceLimit = 2 * time.Minute
 
 // Authorizer checks the Authorization header as API Gateway's authorizer does.
-// A status of 0 lets the request pass; any other is answered with the message.
+// A request passes with status 0; any other status is answered with the message.
 type Authorizer interface {
 	Check(authorization string) (status int, message string)
 }
 
-// Options say how a sandbox behaves. Now is required; everything else may be
-// left at its zero value.
+// Options configure a sandbox. Only Now is required.
 type Options struct {
-	Dir         string           // where the state lives; "" keeps it in memory
-	Now         func() time.Time // the clock of every timestamp and expiry
-	RequireAuth bool             // refuse requests without a token that passes
+	Dir         string           // directory of the state; "" keeps it in memory
+	Now         func() time.Time // clock of every timestamp and expiry
+	RequireAuth bool             // reject requests without a token that passes
 	Authorizer  Authorizer       // nil: any token passes
-	SignIn      http.Handler     // answers the sign-in paths; nil: there are none
-	Latency     time.Duration    // added to every answer of the API
-	Fail        Fail             // the faults drawn at random
-	Seed        uint64           // makes those faults repeatable; 0: they are not
+	SignIn      http.Handler     // serves the sign-in paths; nil: there are none
+	Latency     time.Duration    // added to every answer
+	Fail        Fail             // random faults
+	Seed        uint64           // makes those faults repeatable, unless 0
 	IgnoreKeys  bool             // no idempotency: every POST makes another order
+	BankKey     string           // the x-api-key that the bank requires; "" requires none
 }
 
-// Sandbox is the stand-in. It opens its state at the first request.
+// Sandbox is the stand-in. It opens its state on the first request.
 type Sandbox struct {
-	opts   Options
-	faults *faults
-	store  *store
+	opts    Options
+	faults  *faults
+	store   *store
+	bankAPI http.Handler // the bank's merchant API
+	server  *http.Server // of Transport
 }
 
-// New makes a sandbox; it touches no disk.
+// New makes a sandbox. It does not touch the disk.
 func New(o Options) *Sandbox {
-	return &Sandbox{opts: o, faults: newFaults(o.Fail, o.Seed), store: &store{dir: o.Dir}}
+	s := &Sandbox{opts: o, faults: newFaults(o.Fail, o.Seed), store: &store{dir: o.Dir}}
+	s.bankAPI = s.bankRoutes()
+	s.server = &http.Server{Handler: s} //nolint:gosec // no network, so no slow clients
+	return s
 }
 
-// Close lets go of the state. A sandbox in memory forgets it.
-func (s *Sandbox) Close() error { return s.store.close() }
+// Close ends the requests of Transport and closes the state. A sandbox in
+// memory forgets it.
+func (s *Sandbox) Close() error { return errors.Join(s.server.Close(), s.store.close()) }
 
-// ServeHTTP answers POST /qrpayment, GET /checkstatus/{orderid} and, where
-// there is a SignIn handler, the sign-in paths. Anything else gets API
-// Gateway's answer for a route that does not exist.
+// ServeHTTP serves POST /qrpayment, GET /checkstatus/{orderid}, the bank's API
+// below BankPath and, with a SignIn handler, the sign-in paths. Everything else
+// gets API Gateway's response to an unknown route.
 func (s *Sandbox) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Date", s.opts.Now().UTC().Format(http.TimeFormat))
 	if s.opts.SignIn != nil && signInPath(r.URL.Path) {
 		s.opts.SignIn.ServeHTTP(w, r)
 		return
 	}
-	// API Gateway marks each of its answers with these two; support asks for them.
+	if strings.HasPrefix(r.URL.Path, BankPath+"/") {
+		s.bankAPI.ServeHTTP(w, r)
+		return
+	}
+	// API Gateway sets these two on every response.
 	w.Header().Set("X-Amzn-RequestId", uuid())
 	w.Header().Set("X-Amz-Apigw-Id", base64.StdEncoding.EncodeToString([]byte(rand.Text()[:11])))
 
@@ -73,7 +84,7 @@ func (s *Sandbox) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	isCheck = isCheck && orderID != "" && !strings.Contains(orderID, "/") && r.Method == http.MethodGet
 	isPayment := r.URL.Path == "/qrpayment" && r.Method == http.MethodPost
 	if !isCheck && !isPayment {
-		noRoute().write(w)
+		noRoute(r.Header.Get("Authorization")).write(w)
 		return
 	}
 	if status, message := s.authorize(r); status != 0 {
@@ -87,14 +98,14 @@ func (s *Sandbox) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.qrPayment(w, r)
 }
 
-// signInPath tells whether a path belongs to sign-in: the service's calls at /,
-// the hosted pages, and the pool's published keys.
+// signInPath reports whether a path belongs to sign-in: the service's calls at
+// /, the hosted pages, and the pool's published keys.
 func signInPath(path string) bool {
 	return path == "/" || path == "/login" || path == "/logout" ||
 		strings.HasPrefix(path, "/oauth2/") || strings.Contains(path, "/.well-known/")
 }
 
-// authorize answers what API Gateway says about the token, 0 where it passes.
+// authorize returns API Gateway's status and message, or 0 if the token passes.
 func (s *Sandbox) authorize(r *http.Request) (status int, message string) {
 	token := r.Header.Get("Authorization")
 	switch {
@@ -108,13 +119,12 @@ func (s *Sandbox) authorize(r *http.Request) (status int, message string) {
 	return 0, ""
 }
 
-// pause waits for d, at most as long as a silent server would, or until the
-// client has gone away.
+// pause waits for d, silenceLimit at most, or until the client disconnects.
 func pause(ctx context.Context, d time.Duration) {
 	if d <= 0 {
 		return
 	}
-	timer := time.NewTimer(min(d, patience))
+	timer := time.NewTimer(min(d, silenceLimit))
 	defer timer.Stop()
 	select {
 	case <-timer.C:
@@ -122,33 +132,46 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-// qrPayment answers POST /qrpayment.
+// qrPayment serves POST /qrpayment.
 func (s *Sandbox) qrPayment(w http.ResponseWriter, r *http.Request) {
-	req, refused := readRequest(w, r)
-	if refused != nil {
-		refused.write(w)
+	req, rejected := readRequest(w, r)
+	if rejected != nil {
+		rejected.write(w)
 		return
 	}
-	out := outcomeOf(req.orderID)
+	out := outcomeOf(req.orderID, r.Header.Get("Authorization"))
 	if fault := s.faults.draw(); fault != nil {
-		out.times, out.refuse, out.answer = 0, fault.refuse, fault.answer
+		out.times, out.reject, out.respond = 0, fault.reject, fault.respond
 	}
-	done, err := s.book(r.Context(), req, out)
+	created, err := s.create(r.Context(), req, out)
 	switch {
 	case err != nil:
-		broken(err).write(w)
-	case done.refused != nil && out.echo:
-		echoed(r.Header.Get("Authorization")).write(w)
-	case done.refused != nil:
-		done.refused.write(w)
-	case out.answer != nil && out.applies(done.posts):
-		out.answer(w, r, done.answer)
+		internalError(err).write(w)
+	case created.rejected != nil:
+		created.rejected.write(w)
+	case out.respond != nil && out.applies(created.posts):
+		out.respond(w, r, created.order)
 	default:
-		reply{status: http.StatusOK, body: done.answer}.write(w)
+		response{status: http.StatusOK, body: created.order}.write(w)
 	}
 }
 
-// broken is the answer where the sandbox itself cannot work, say on a full disk.
-func broken(err error) reply {
-	return refusal(http.StatusInternalServerError, "sandbox_broken", err.Error())
+// send sends the response of a call, unless a random fault changes it.
+func (s *Sandbox) send(w http.ResponseWriter, r *http.Request, res response, err error, fault *outcome) {
+	pause(r.Context(), s.opts.Latency)
+	switch {
+	case err != nil:
+		internalError(err).write(w)
+	case fault != nil && fault.reject != nil:
+		fault.reject.write(w)
+	case fault != nil:
+		fault.respond(w, r, res.body)
+	default:
+		res.write(w)
+	}
+}
+
+// internalError is the response if the sandbox itself fails, say on a full disk.
+func internalError(err error) response {
+	return apiError(http.StatusInternalServerError, "sandbox_broken", err.Error())
 }

@@ -19,11 +19,11 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// inProcess is where clients of Transport think the sandbox is.
+// inProcess is the base URL for clients of Transport.
 const inProcess = "http://sandbox.invalid"
 
-// seedTime is the moment at which the vendor's example order was created.
-func seedTime() time.Time { return time.Date(2025, 5, 30, 13, 56, 58, 833e6, time.UTC) }
+// exampleTime is when the vendor's example order was created.
+func exampleTime() time.Time { return time.Date(2025, 5, 30, 13, 56, 58, 833e6, time.UTC) }
 
 // clock is a clock that a test moves.
 type clock struct {
@@ -31,7 +31,7 @@ type clock struct {
 	at time.Time
 }
 
-func newClock() *clock { return &clock{at: seedTime()} }
+func newClock() *clock { return &clock{at: exampleTime()} }
 
 func (c *clock) now() time.Time {
 	c.mu.Lock()
@@ -49,7 +49,7 @@ func (c *clock) advance(d time.Duration) {
 func newSandbox(t *testing.T, o Options) *Sandbox {
 	t.Helper()
 	if o.Now == nil {
-		o.Now = seedTime
+		o.Now = exampleTime
 	}
 	s := New(o)
 	t.Cleanup(func() {
@@ -145,22 +145,22 @@ func serve(t *testing.T, h http.Handler) string {
 	return server.URL
 }
 
-// The vendor's example answer, its white space left out.
-const seedAnswer = `{"id":"order_test_222110adff3affb5844c497fa9c22366b5bc6","object":"order","created":"20250530205658833",` +
+// The vendor's example answer without its white space.
+const exampleJSON = `{"id":"order_test_222110adff3affb5844c497fa9c22366b5bc6","object":"order","created":"20250530205658833",` +
 	`"livemode":false,"amount":300.0,"currency":"THB","customer":null,"description":"Order 492500004632","metadata":null,` +
 	`"status":"success","reference_order":"4925000046321748613417.737979","source_type":"qr",` +
 	`"additional_data":{"term":null,"mid":null,"tid":null,"smartpay_id":null,"campaign_id":null},` +
 	`"failure_code":null,"failure_message":null,"expire_time_seconds":3600}`
 
-func TestAnswerIsTheSeedsExample(t *testing.T) {
+func TestAnswerIsTheDocumentsExample(t *testing.T) {
 	t.Parallel()
 	id := regexp.MustCompile(`order_test_22211[0-9a-f]{32}`)
 	eachWay(t, Options{}, func(t *testing.T, _ *Sandbox, c *http.Client, base string) {
-		got := ask(t.Context(), c, base, seedOrder, "qr", "")
+		got := ask(t.Context(), c, base, exampleOrder, "qr", "")
 		if got.err != nil || got.status != 200 {
 			t.Fatalf("%+v", got)
 		}
-		want := id.ReplaceAllString(seedAnswer, "ID")
+		want := id.ReplaceAllString(exampleJSON, "ID")
 		if diff := cmp.Diff(want, id.ReplaceAllString(got.body, "ID")); diff != "" {
 			t.Errorf("answer (-the document's +got):\n%s", diff)
 		}
@@ -193,7 +193,7 @@ func TestAmounts(t *testing.T) {
 		}
 	}
 	if odd < 400 || odd > 900 {
-		t.Errorf("%d of 1000 amounts have odd satang, want some", odd)
+		t.Errorf("%d of 1000 amounts have satang, want some", odd)
 	}
 }
 
@@ -233,10 +233,48 @@ func TestRoutes(t *testing.T) {
 	})
 }
 
-// door is an authorizer that knows one token.
-type door struct{}
+// What API Gateway says about an unknown route depends on the Authorization
+// header; one answer repeats it.
+func TestNoRoute(t *testing.T) {
+	t.Parallel()
+	const (
+		missing    = `{"message":"Missing Authentication Token"}`
+		incomplete = `{"message":"Invalid key=value pair (missing equal-sign) in Authorization header ` +
+			`(hashed with SHA-256 and encoded with Base64): 'v/3iBBM0e3oA4TY94/l8pp5BncCupV9KSnUBj6s6Do4='."}`
+		echoed = `{"message":"'Bearer secret' not a valid key=value pair (missing equal-sign) in Authorization header: 'Bearer secret'."}`
+		order  = `{"orderid":"%s","source":"qr"}`
+	)
+	s := newSandbox(t, Options{RequireAuth: true})
+	post := func(orderID, authorization string) answer {
+		header := http.Header{"Content-Type": {"application/json"}, "Authorization": {authorization}}
+		return send(t.Context(), client(s.Transport()), "POST", inProcess+"/qrpayment", fmt.Sprintf(order, orderID), header)
+	}
+	get := func(path, authorization string) answer {
+		return send(t.Context(), client(s.Transport()), "GET", inProcess+path, "", http.Header{"Authorization": {authorization}})
+	}
+	post("check-no-route", "Bearer secret")
+	for name, test := range map[string]struct {
+		got             answer
+		body, errorType string
+	}{
+		"no header":             {get("/elsewhere", ""), missing, "MissingAuthenticationTokenException"},
+		"header":                {get("/elsewhere", "Bearer secret"), incomplete, "IncompleteSignatureException"},
+		"magic payment":         {post("no-route", "Bearer secret"), incomplete, "IncompleteSignatureException"},
+		"magic checkstatus":     {get("/checkstatus/check-no-route", "Bearer secret"), incomplete, "IncompleteSignatureException"},
+		"repeats the token":     {post("echoed-token", "Bearer secret"), echoed, "IncompleteSignatureException"},
+		"checkstatus of no one": {get("/checkstatus/check-no-route.1", "Bearer secret"), incomplete, "IncompleteSignatureException"},
+	} {
+		if test.got.status != 403 || test.got.body != test.body || test.got.header.Get("x-amzn-ErrorType") != test.errorType {
+			t.Errorf("%s: %d %s (%s), want 403 %s (%s)", name, test.got.status, test.got.body,
+				test.got.header.Get("x-amzn-ErrorType"), test.body, test.errorType)
+		}
+	}
+}
 
-func (door) Check(authorization string) (int, string) {
+// oneToken is an authorizer that accepts one token.
+type oneToken struct{}
+
+func (oneToken) Check(authorization string) (int, string) {
 	if strings.TrimPrefix(authorization, "Bearer ") == "right" {
 		return 0, ""
 	}
@@ -251,14 +289,14 @@ func TestAuthorization(t *testing.T) {
 		header string
 		want   string
 	}{
-		{"not required", Options{Authorizer: door{}}, "", "200"},
+		{"not required", Options{Authorizer: oneToken{}}, "", "200"},
 		{"none", Options{RequireAuth: true}, "", `401 {"message":"Unauthorized"}`},
 		{"scheme alone", Options{RequireAuth: true}, "Bearer ", `401 {"message":"Unauthorized"}`},
 		{"any", Options{RequireAuth: true}, "token", "200"},
 		{"any with a scheme", Options{RequireAuth: true}, "Bearer token", "200"},
-		{"right", Options{RequireAuth: true, Authorizer: door{}}, "right", "200"},
-		{"right with a scheme", Options{RequireAuth: true, Authorizer: door{}}, "Bearer right", "200"},
-		{"wrong", Options{RequireAuth: true, Authorizer: door{}}, "wrong", `401 {"message":"The incoming token has expired"}`},
+		{"right", Options{RequireAuth: true, Authorizer: oneToken{}}, "right", "200"},
+		{"right with a scheme", Options{RequireAuth: true, Authorizer: oneToken{}}, "Bearer right", "200"},
+		{"wrong", Options{RequireAuth: true, Authorizer: oneToken{}}, "wrong", `401 {"message":"The incoming token has expired"}`},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -309,15 +347,15 @@ func TestLatency(t *testing.T) {
 	})
 }
 
-// A server does not notice that its client has gone away.
-func TestClientThatLeavesStillGetsAnOrder(t *testing.T) {
+// A server does not notice that its client disconnected.
+func TestClientThatDisconnectsStillGetsAnOrder(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newSandbox(t, Options{Now: time.Now, Latency: time.Minute})
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		if got := ask(ctx, client(s.Transport()), inProcess, "1", "qr", "key"); !errors.Is(got.err, context.DeadlineExceeded) {
-			t.Errorf("got %+v, want that the deadline has passed", got)
+			t.Errorf("got %+v, want a deadline exceeded", got)
 		}
 		synctest.Wait()
 		wantStats(t, s, "1", Stats{Posts: 1, Orders: 1})

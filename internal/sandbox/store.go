@@ -17,16 +17,15 @@ import (
 
 const (
 	fileName = "sandbox.db"
-	version  = 1
 
-	sqliteBusy = 5 // SQLITE_BUSY; the rest of a code says of what kind
+	sqliteBusy = 5 // SQLITE_BUSY, in the low byte of an error code
 
-	// dbLimit bounds one transaction, waiting for other processes included.
-	dbLimit = 20 * time.Second
+	// dbTimeout includes waiting for other processes.
+	dbTimeout = 20 * time.Second
 
-	// A row of keys without an order belongs to a request that is running until
-	// then at most, in milliseconds: a process that was killed frees it so.
-	schema = `
+	// A key without an order belongs to a running request. It is free again after
+	// running_until (Unix milliseconds), in case its process was killed.
+	schema1 = `
 CREATE TABLE orders (
 	n INTEGER PRIMARY KEY,
 	orderid TEXT NOT NULL,
@@ -48,9 +47,38 @@ CREATE TABLE counts (
 	posts INTEGER NOT NULL,
 	checks INTEGER NOT NULL DEFAULT 0
 ) WITHOUT ROWID;`
+
+	schema2 = `
+CREATE TABLE charges (
+	n INTEGER PRIMARY KEY,
+	id TEXT NOT NULL UNIQUE,
+	order_n INTEGER NOT NULL,
+	created TEXT NOT NULL,
+	state TEXT NOT NULL
+);
+CREATE INDEX charges_order ON charges (order_n, n);
+INSERT INTO charges (id, order_n, created, state)
+	SELECT charge_id, n, charged, state FROM orders WHERE charge_id <> '' ORDER BY n;
+CREATE TABLE codes (
+	id TEXT PRIMARY KEY,
+	order_n INTEGER NOT NULL,
+	created TEXT NOT NULL,
+	expires INTEGER NOT NULL,
+	state TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX codes_order ON codes (order_n);
+ALTER TABLE orders DROP COLUMN charge_id;
+ALTER TABLE orders DROP COLUMN charged;
+ALTER TABLE orders DROP COLUMN state;
+ALTER TABLE orders RENAME COLUMN answer TO json;
+ALTER TABLE keys RENAME COLUMN print TO body_hash;
+ALTER TABLE counts ADD COLUMN bank INTEGER NOT NULL DEFAULT 0;`
 )
 
-// store is the sandbox's SQLite file, opened when it is first needed.
+// files are the suffixes of the files that SQLite uses, the database last.
+func files() []string { return []string{"-wal", "-shm", ""} }
+
+// store is the sandbox's SQLite file, opened on first use.
 type store struct {
 	dir string // "" for memory
 
@@ -59,13 +87,13 @@ type store struct {
 	closed bool
 }
 
-// tx runs do in one transaction, alone among all processes. It is not undone
-// by a client that goes away: a real server does not notice either.
+// tx runs do in one transaction, with all other processes locked out. A client
+// that disconnects does not roll it back, as with a real server.
 func (s *store) tx(ctx context.Context, do func(context.Context, *sql.Tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), dbLimit)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), dbTimeout)
 	defer cancel()
 	db, err := s.open(ctx)
 	if err != nil {
@@ -89,7 +117,7 @@ func (s *store) open(ctx context.Context) (*sql.DB, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
-		return nil, errors.New("it is closed")
+		return nil, errors.New("the sandbox is closed")
 	}
 	if s.db != nil {
 		return s.db, nil
@@ -102,20 +130,20 @@ func (s *store) open(ctx context.Context) (*sql.DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	// One connection: writers wait for each other anyway, and a database in
+	// One connection: there is one writer at a time anyway, and a database in
 	// memory belongs to its connection.
 	db.SetMaxOpenConns(1)
-	if err := settle(ctx, db); err != nil {
+	if err := migrateRetry(ctx, db); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
 	s.db = db
 	return db, nil
 }
 
-// settle opens the first connection and makes the tables. SQLite does not wait,
-// whatever its time-out, where several processes switch a new file to WAL or
-// one opens it while the last other closes it; so this tries again.
-func settle(ctx context.Context, db *sql.DB) error {
+// migrateRetry opens the first connection and makes the tables. SQLite ignores
+// its busy timeout if several processes switch a new file to WAL, or if one
+// opens the file while the last one closes it.
+func migrateRetry(ctx context.Context, db *sql.DB) error {
 	for {
 		err := inTx(ctx, db, migrate)
 		if busy := (*sqlite.Error)(nil); !errors.As(err, &busy) || busy.Code()&0xff != sqliteBusy {
@@ -130,8 +158,8 @@ func settle(ctx context.Context, db *sql.DB) error {
 }
 
 // prepare makes the directory and the file, for this user alone, and returns
-// the data source name. The file is not synced: a sandbox survives the death of
-// a process, not that of the machine.
+// the data source name. Writes are not synced: the state survives the death of
+// a process, not of the machine.
 func (s *store) prepare() (string, error) {
 	if s.dir == "" {
 		return "file::memory:?_txlock=immediate", nil
@@ -143,7 +171,12 @@ func (s *store) prepare() (string, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return "", err
 	}
-	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600) // SQLite would make it 0644
+	for _, suffix := range files() {
+		if info, err := os.Lstat(path + suffix); err == nil && !info.Mode().IsRegular() {
+			return "", fmt.Errorf("%s is not a regular file", path+suffix)
+		}
+	}
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600) // SQLite would use 0644
 	if err != nil {
 		return "", err
 	}
@@ -161,20 +194,21 @@ func (s *store) prepare() (string, error) {
 	return (&url.URL{Scheme: "file", Path: path, RawQuery: query.Encode()}).String(), nil
 }
 
-// migrate makes the tables. The transaction is exclusive, so one of many
-// processes that start together makes them and the others find them.
+// migrate makes the tables, or brings an older file up to date. The transaction
+// is exclusive, so of many processes that start together only one does it.
 func migrate(ctx context.Context, tx *sql.Tx) error {
+	steps := []string{schema1, schema2}
 	var have int
 	if err := tx.QueryRowContext(ctx, "PRAGMA user_version").Scan(&have); err != nil {
 		return err
 	}
 	switch {
-	case have == version:
+	case have == len(steps):
 		return nil
-	case have > version:
-		return errors.New("a newer version made it; reset the sandbox to use it with this one")
+	case have > len(steps):
+		return errors.New("a newer version made it; run `villapay sandbox reset` to use this version")
 	}
-	_, err := tx.ExecContext(ctx, fmt.Sprintf("%s PRAGMA user_version = %d", schema, version))
+	_, err := tx.ExecContext(ctx, fmt.Sprintf("%s PRAGMA user_version = %d", strings.Join(steps[have:], ""), len(steps)))
 	return err
 }
 
@@ -190,11 +224,11 @@ func (s *store) close() error {
 	return db.Close()
 }
 
-// Reset forgets every order, key and count. A file that cannot be read is
+// Reset deletes everything the sandbox remembers. A file that cannot be read is
 // removed.
 func (s *Sandbox) Reset(ctx context.Context) error {
 	err := s.store.tx(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, "DELETE FROM orders; DELETE FROM keys; DELETE FROM counts")
+		_, err := tx.ExecContext(ctx, "DELETE FROM orders; DELETE FROM charges; DELETE FROM codes; DELETE FROM keys; DELETE FROM counts")
 		return err
 	})
 	switch {
@@ -209,8 +243,8 @@ func (s *Sandbox) Reset(ctx context.Context) error {
 	return nil
 }
 
-// shrink gives the space of what was deleted back. Where others use the file,
-// SQLite may refuse; the space is then used again instead.
+// shrink frees the space of deleted rows. SQLite may be unable to while others
+// use the file; the space is reused then.
 func (s *store) shrink(ctx context.Context) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -229,7 +263,7 @@ func (s *store) remove() error {
 		}
 		s.db = nil
 	}
-	for _, suffix := range []string{"-wal", "-shm", ""} {
+	for _, suffix := range files() {
 		err := os.Remove(filepath.Join(s.dir, fileName+suffix))
 		if err != nil && !errors.Is(err, os.ErrNotExist) {
 			return err
@@ -238,24 +272,29 @@ func (s *store) remove() error {
 	return nil
 }
 
-// Stats count what the sandbox was asked about one Villa order, over all
-// processes.
+// Stats are the counts of one Villa order, over all processes.
 type Stats struct {
-	Posts  int // payment requests that were understood
+	Posts  int // valid payment requests
 	Orders int // bank orders made
-	Checks int // checkstatus calls once there was a payment request
+	Checks int // checkstatus calls after the first payment request
+
+	BankCalls int // calls of the bank's API about the bank orders
+	Codes     int // payment codes made by the bank
+	OpenCodes int // those that a customer can pay now
 }
 
-// Stats counts what happened to a Villa order, for tests that must know what
+// Stats returns the counts of a Villa order, for tests that must know what
 // reached the server.
 func (s *Sandbox) Stats(ctx context.Context, orderID string) (Stats, error) {
 	var st Stats
 	err := s.store.tx(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		err := tx.QueryRowContext(ctx, `SELECT posts, checks FROM counts WHERE orderid = ?`, orderID).Scan(&st.Posts, &st.Checks)
+		err := tx.QueryRowContext(ctx, `SELECT posts, checks, bank FROM counts WHERE orderid = ?`, orderID).Scan(&st.Posts, &st.Checks, &st.BankCalls)
 		if err != nil && !errors.Is(err, sql.ErrNoRows) {
 			return err
 		}
-		return tx.QueryRowContext(ctx, `SELECT count(*) FROM orders WHERE orderid = ?`, orderID).Scan(&st.Orders)
+		return tx.QueryRowContext(ctx, `SELECT count(DISTINCT n), count(id), count(id) FILTER (WHERE state = ?2 AND expires > ?3)
+			FROM orders LEFT JOIN codes ON order_n = n WHERE orderid = ?1`,
+			orderID, codeOpen, s.opts.Now().UnixMilli()).Scan(&st.Orders, &st.Codes, &st.OpenCodes)
 	})
 	return st, err
 }

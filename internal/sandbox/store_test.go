@@ -20,7 +20,7 @@ import (
 )
 
 // childDir makes the test binary a process that uses the sandbox in that
-// directory: processes are what the state must be safe for.
+// directory.
 const childDir = "SANDBOX_TEST_CHILD_DIR"
 
 // childDies makes such a process kill itself once its first order is answered.
@@ -85,7 +85,7 @@ func TestManyProcessesAtOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := filepath.Join(t.TempDir(), "new") // nothing is there yet: all race to make it
+	dir := filepath.Join(t.TempDir(), "new") // all race to make it
 	ids := make([]string, processes)
 	var wg sync.WaitGroup
 	for i := range processes {
@@ -112,7 +112,7 @@ func TestManyProcessesAtOnce(t *testing.T) {
 	wantStats(t, s, "own", Stats{Posts: processes * childOrders, Orders: processes * childOrders})
 }
 
-// An order that was answered is there after kill -9.
+// An order that was answered survives kill -9.
 func TestKilledProcessLosesNothing(t *testing.T) {
 	t.Parallel()
 	self, err := os.Executable()
@@ -139,7 +139,7 @@ func TestStateIsPrivate(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("Windows has no such modes")
 	}
-	dir := filepath.Join(t.TempDir(), "a b?c%20d#e", "sandbox") // nothing in a path may mean something
+	dir := filepath.Join(t.TempDir(), "a b?c%20d#e", "sandbox") // no character of a path is special
 	s := newSandbox(t, Options{Dir: dir})
 	if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("New touched the disk: %v", err)
@@ -184,6 +184,37 @@ func TestStateIsKeptAndReset(t *testing.T) {
 	}
 }
 
+// A file of the first version keeps its orders and charges.
+func TestStateOfAnOlderVersion(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	older, err := sql.Open("sqlite", filepath.Join(dir, fileName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const rows = `PRAGMA user_version = 1;
+		INSERT INTO orders (orderid, bank_id, answer, charge_id, charged, state)
+			VALUES (?1, 'order_test_1', ?2, 'chrg_test_1', '20250530205758833', 'Authorized'), ('2', 'order_test_2', ?2, '', '', '');
+		INSERT INTO keys (key, print, order_n, running_until) VALUES ('k', 'hash', 2, 0)`
+	if _, err := older.ExecContext(t.Context(), schema1+rows, exampleOrder, exampleJSON); err != nil {
+		t.Fatal(err)
+	}
+	if err := older.Close(); err != nil {
+		t.Fatal(err)
+	}
+
+	s := newSandbox(t, Options{Dir: dir})
+	if n := pay(t, s, exampleOrder, "Settled"); n.ID != "chrg_test_1" || n.Created != "20250530205758833" {
+		t.Errorf("the charge became %+v", n)
+	}
+	if n := pay(t, s, "2", "Authorized"); n.ID == "chrg_test_1" {
+		t.Errorf("the order without a charge got %+v", n)
+	}
+	if got := ask(t.Context(), client(s.Transport()), inProcess, "2", "qr", "k"); got.status != 422 {
+		t.Errorf("the key with another body: %+v, want 422", got)
+	}
+}
+
 func TestStateThatCannotBeUsed(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
@@ -196,6 +227,25 @@ func TestStateThatCannotBeUsed(t *testing.T) {
 				t.Fatal(err)
 			}
 		}, "file is not a database"},
+		{"a link", func(t *testing.T, file string) {
+			target := filepath.Join(t.TempDir(), "target")
+			if err := os.WriteFile(target, nil, 0o644); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Symlink(target, file); err != nil {
+				t.Skip(err)
+			}
+			t.Cleanup(func() {
+				if info, err := os.Stat(target); err != nil || info.Size() > 0 || runtime.GOOS != "windows" && info.Mode() != 0o644 {
+					t.Errorf("the target was changed: %v (%v)", info, err)
+				}
+			})
+		}, "not a regular file"},
+		{"a directory for a log", func(t *testing.T, file string) {
+			if err := os.Mkdir(file+"-wal", 0o700); err != nil {
+				t.Fatal(err)
+			}
+		}, "not a regular file"},
 		{"made by a newer version", func(t *testing.T, file string) {
 			newer := newSandbox(t, Options{Dir: filepath.Dir(file)})
 			err := newer.store.tx(t.Context(), func(ctx context.Context, tx *sql.Tx) error {
@@ -229,11 +279,14 @@ func TestStateThatCannotBeUsed(t *testing.T) {
 
 func TestClosedSandboxSaysSo(t *testing.T) {
 	t.Parallel()
-	s := New(Options{Now: seedTime})
+	s := New(Options{Now: exampleTime})
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if got := ask(t.Context(), client(s.Transport()), inProcess, "1", "qr", ""); got.status != 500 || !strings.Contains(got.body, "closed") {
+	if got := ask(t.Context(), http.DefaultClient, serve(t, s), "1", "qr", ""); got.status != 500 || !strings.Contains(got.body, "closed") {
 		t.Errorf("%+v", got)
+	}
+	if got := ask(t.Context(), client(s.Transport()), inProcess, "1", "qr", ""); got.err == nil {
+		t.Errorf("in process: %+v, want an error", got)
 	}
 }
