@@ -338,11 +338,34 @@ func (v *resolution) warnStray(r *Report) {
 	v.stray[on] = append(v.stray[on], *warning)
 }
 
-// newestFitting is the payment that most of some reports fit, above all those
-// that say it is paid; of several, the newest. nil if there is no payment.
-func (v *resolution) newestFitting(reports []*Report) (newest *Payment) {
+// predates reports whether a report came before a payment was begun: then it is not
+// about a charge on that payment's order, if the clock can be trusted.
+func (r *Report) predates(p *Payment) bool { return r.Received.Before(p.RecordedAt) }
+
+// newestFitting is the payment that most of some reports about a charge fit, above
+// all those that say it is paid; of several, the newest. It is one that none of the
+// reports predates, unless the charge is paid and there is no such payment. nil if
+// there is no payment.
+func (v *resolution) newestFitting(reports []*Report) *Payment {
+	rank := Unranked
+	for _, r := range reports {
+		rank = max(rank, r.rank())
+	}
+	newest := v.mostFitting(reports, func(p *Payment) bool {
+		return slices.ContainsFunc(reports, func(r *Report) bool { return r.predates(p) })
+	})
+	if newest == nil && rank.paid() {
+		newest = v.mostFitting(reports, func(*Payment) bool { return false })
+	}
+	return newest
+}
+
+func (v *resolution) mostFitting(reports []*Report, except func(*Payment) bool) (newest *Payment) {
 	most := -1
 	for i := range slices.Backward(v.own) {
+		if v.shared(&v.own[i]) || except(&v.own[i]) {
+			continue
+		}
 		fit := 0
 		for _, r := range reports {
 			if ok, _ := applies(r, &v.own[i]); ok && r.rank().paid() {
@@ -351,7 +374,7 @@ func (v *resolution) newestFitting(reports []*Report) (newest *Payment) {
 				fit++
 			}
 		}
-		if fit > most && !v.shared(&v.own[i]) {
+		if fit > most {
 			newest, most = &v.own[i], fit
 		}
 	}
@@ -461,12 +484,16 @@ func (p *Payment) livemode() *bool {
 // assignUnnamed deals with the reports that name no charge: first with those that
 // name a bank order (banked), then with the rest. One that a known charge explains
 // adds nothing; else it is about the only charge there is, or the only one that
-// was ever paid, else about an anonymous charge, which ends once a known one is
-// paid.
+// was ever paid, else about an anonymous charge, one for each order, which ends
+// once a known one is paid.
 func (v *resolution) assignUnnamed(banked bool) {
 	known := slices.DeleteFunc(slices.Clone(v.charges), func(c *charge) bool { return c.best == nil })
 	paidKnown := slices.ContainsFunc(known, (*charge).everPaid)
-	anonymous := map[string]*charge{}
+	type on struct {
+		bank  string
+		order *Payment
+	}
+	anonymous := map[on]*charge{}
 	for i := range v.Reports {
 		r := &v.Reports[i]
 		bank, _ := v.names(r)
@@ -479,7 +506,11 @@ func (v *resolution) assignUnnamed(banked bool) {
 		}
 		candidates := slices.DeleteFunc(slices.Clone(known), func(c *charge) bool { return !c.mayBe(r, bank) })
 		paid := slices.DeleteFunc(slices.Clone(candidates), func(c *charge) bool { return !c.everPaid() })
-		about := anonymous[bank]
+		where := on{bank, v.recorded(bank)}
+		if bank == "" {
+			where.order = v.newestFitting([]*Report{r})
+		}
+		about := anonymous[where]
 		switch {
 		case slices.ContainsFunc(candidates, func(c *charge) bool { return c.rank() >= r.rank() }):
 			continue // explained
@@ -490,13 +521,11 @@ func (v *resolution) assignUnnamed(banked bool) {
 		case paidKnown:
 			continue
 		case about == nil:
-			about = &charge{bank: bank, order: v.recorded(bank)}
-			anonymous[bank] = about
+			about = &charge{bank: bank, order: where.order}
+			anonymous[where] = about
+			v.charges = append(v.charges, about)
 		}
 		about.heard = append(about.heard, r)
-	}
-	for _, bank := range slices.Sorted(maps.Keys(anonymous)) {
-		v.charges = append(v.charges, anonymous[bank])
 	}
 	for _, c := range v.charges {
 		v.weigh(c)
@@ -505,12 +534,12 @@ func (v *resolution) assignUnnamed(banked bool) {
 
 // mayBe reports whether a charge may be the one that a report without a charge's
 // id is about: it is on the bank order that the report names, or, if it names
-// none, not on one whose payment the report does not fit.
+// none, not on one whose payment the report predates or does not fit.
 func (c *charge) mayBe(r *Report, bank string) bool {
 	if bank != "" {
 		return c.bank == bank || c.order != nil && c.order.BankOrderID == bank
 	}
-	return c.bank == "" || c.order == nil || !r.rank().paid() || fits(r, c.order)
+	return c.order == nil || !r.predates(c.order) && (c.bank == "" || !r.rank().paid() || fits(r, c.order))
 }
 
 // on returns the charges on a payment's bank order; p is nil for those on orders

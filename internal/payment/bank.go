@@ -86,7 +86,7 @@ func (s *Service) replaceCode(ctx context.Context, p order.Payment) (order.Payme
 	if err != nil {
 		return p, err
 	}
-	if _, err := s.ask(ctx, p.OrderID, s.Timeout); err != nil {
+	if _, err := s.ask(ctx, p.OrderID); err != nil {
 		return p, err
 	}
 	if p, err = s.again(ctx, p); err == nil && !canceled && p.Payable(s.Now()) == nil {
@@ -192,7 +192,7 @@ func (s *Service) Cancel(ctx context.Context, p order.Payment) (order.Payment, e
 	if err != nil {
 		return p, err
 	}
-	asked, err := s.ask(ctx, p.OrderID, s.Timeout)
+	asked, err := s.ask(ctx, p.OrderID)
 	if err != nil {
 		return p, err
 	}
@@ -291,7 +291,7 @@ func (s *Service) inquire(ctx context.Context, id, orderID string) (failure, _ e
 	} else if err != nil {
 		return err, nil
 	}
-	recording, cancel := context.WithTimeout(ctx, recordWithin)
+	recording, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordWithin)
 	defer cancel()
 	return nil, s.Ledger.RecordAnswer(recording, s.Scope, answer)
 }

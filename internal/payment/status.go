@@ -57,7 +57,7 @@ func (s *Service) Statuses(ctx context.Context, orderIDs []string, ask bool) ([]
 func (s *Service) Status(ctx context.Context, orderID string, ask bool) (Report, error) {
 	report := Report{OrderID: orderID}
 	if ask {
-		asked, err := s.ask(ctx, orderID, s.Timeout)
+		asked, err := s.ask(ctx, orderID)
 		if err != nil {
 			return report, err
 		}
@@ -79,11 +79,11 @@ func (s *Service) payments(ctx context.Context, orderID string) ([]order.Payment
 // CanAsk reports whether anybody can be asked what became of an order.
 func (s *Service) CanAsk() bool { return s.StatusPath != "" || s.Bank != nil }
 
-// ask asks what became of an order, within some time, and records what is said: the
-// bank, if its key is available, and if that shows no payment, the API. Questions that fail are in
+// ask asks what became of an order, and records what is said: the bank, if its key
+// is available, and if that shows no payment, the API. Questions that fail are in
 // Asked; an error is the ledger's.
-func (s *Service) ask(ctx context.Context, orderID string, within time.Duration) (asked Asked, _ error) {
-	asking, cancel := context.WithTimeout(ctx, within)
+func (s *Service) ask(ctx context.Context, orderID string) (asked Asked, _ error) {
+	asking, cancel := context.WithTimeout(ctx, s.Timeout)
 	defer cancel()
 	if s.Bank != nil {
 		if paid, err := s.askBank(asking, orderID, &asked); paid || err != nil {
@@ -114,7 +114,7 @@ func (s *Service) ask(ctx context.Context, orderID string, within time.Duration)
 	case strings.EqualFold(answer.Status.Word, "success") && !slices.ContainsFunc(answer.Status.Reports, order.Report.AboutCharge):
 		answer.Warning = &order.Warning{Code: "status_ambiguous", Message: "the status endpoint says only \"success\", which also stands on unpaid orders: it proves nothing (see status_paid)"}
 	}
-	recording, cancel := context.WithTimeout(ctx, recordWithin)
+	recording, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordWithin)
 	defer cancel()
 	asked.Word = answer.Status.Word
 	return asked, s.Ledger.RecordAnswer(recording, s.Scope, answer)
@@ -132,7 +132,9 @@ func (s *Service) askEarlier(ctx context.Context, earlier order.Payment) error {
 			notify(s.Warn, "order %s: its earlier code could not be canceled, and may still be paid", earlier.OrderID)
 		}
 	}
-	asked, err := s.ask(ctx, earlier.OrderID, askBefore)
+	ctx, cancel := context.WithTimeout(ctx, askBefore)
+	defer cancel()
+	asked, err := s.ask(ctx, earlier.OrderID)
 	if failed := cmp.Or(asked.BankErr, asked.Err); failed != nil {
 		notify(s.Warn, "order %s has an earlier payment, and nobody could say whether it was paid meanwhile: %s", earlier.OrderID, failed)
 	}

@@ -110,7 +110,7 @@ func TestWhatTheLedgerMakesOfNotifications(t *testing.T) {
 			record(t, opened, "4927", "order_test_3", "900.0")
 			each := ""
 			l := listening(opened)
-			l.Each = func(e Event) {
+			l.Each = func(e Event) error {
 				switch {
 				case e.Recorded.Repeat:
 					each += "r"
@@ -122,6 +122,7 @@ func TestWhatTheLedgerMakesOfNotifications(t *testing.T) {
 				if len(e.Recorded.Warnings) > 0 {
 					each += "!"
 				}
+				return nil
 			}
 			for i, body := range test.sent {
 				if resp := post(l, body); resp.StatusCode == http.StatusBadRequest {
@@ -233,7 +234,10 @@ func TestAMovedLedgerTakesNothing(t *testing.T) {
 			if err := move(filepath.Join(dir, "ledger.db")); err != nil {
 				t.Fatal(err)
 			}
-			l.Each = func(e Event) { t.Errorf("an event: %+v", e) }
+			l.Each = func(e Event) error {
+				t.Errorf("an event: %+v", e)
+				return nil
+			}
 			for _, body := range []string{example, signed(t, "chrg_test_2", "order_test_2", "300.0", "Authorized")} {
 				if resp := post(l, body); resp.StatusCode != http.StatusServiceUnavailable || resp.Header.Get("Retry-After") == "" {
 					t.Error(resp.Status)
@@ -257,10 +261,11 @@ func TestTwoThousandEventsAtOnce(t *testing.T) {
 	for _, repeat := range []bool{false, true} {
 		l := listening(openLedger(t, dir))
 		each := map[string]int{}
-		l.Each = func(e Event) {
+		l.Each = func(e Event) error {
 			if each[e.Notification.ID]++; e.Recorded.Repeat != repeat {
 				t.Errorf("%s: repeat %t", e.Notification.ID, e.Recorded.Repeat)
 			}
+			return nil
 		}
 		server := httptest.NewServer(l)
 		flood(t, server.URL+"/notify", events, clients)

@@ -24,10 +24,10 @@ import (
 )
 
 // records is a ledger that is one function.
-type records func(ctx context.Context, scope string, r order.Report) (ledger.Recorded, error)
+type records func(ctx context.Context, scope string, r order.Report, beside ...order.Report) (ledger.Recorded, error)
 
-func (f records) RecordReport(ctx context.Context, scope string, r order.Report) (ledger.Recorded, error) {
-	return f(ctx, scope, r)
+func (f records) RecordReport(ctx context.Context, scope string, r order.Report, beside ...order.Report) (ledger.Recorded, error) {
+	return f(ctx, scope, r, beside...)
 }
 
 // listening is a listener on a ledger.
@@ -73,7 +73,7 @@ func TestTheListenerAnswers(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			recorded := 0
-			l := listening(records(func(_ context.Context, scope string, r order.Report) (ledger.Recorded, error) {
+			l := listening(records(func(_ context.Context, scope string, r order.Report, _ ...order.Report) (ledger.Recorded, error) {
 				recorded++
 				if scope != "https://api.example" || r.ChargeID != "chrg_test_1" {
 					t.Errorf("recorded %+v in %s", r, scope)
@@ -95,20 +95,101 @@ func TestTheListenerAnswers(t *testing.T) {
 	}
 }
 
-// A stranger's notification takes little of the log, which would roll away what
-// matters otherwise.
-func TestAStrangerDoesNotFillTheLog(t *testing.T) {
+// What strangers send is summed up, once a minute at most, and takes little of the
+// log, which would roll away what matters otherwise.
+func TestRefusalsAreSummedUp(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer
+	var summaries []string
+	now := noon
 	l := listening(nil)
 	l.Log = slog.New(slog.NewJSONHandler(&log, nil))
+	l.Now = func() time.Time { return now }
+	l.Refused = func(summary string) { summaries = append(summaries, summary) }
 	name := strings.Repeat("ก", 10_000)
-	if answer := post(l, `{"`+name+`":1,"`+name+`":2}`); answer.StatusCode != http.StatusBadRequest {
-		t.Errorf("answered %d", answer.StatusCode)
+	for minute := range 3 {
+		for range 100 {
+			if answer := post(l, `{"`+name+`":1,"`+name+`":2}`); answer.StatusCode != http.StatusBadRequest {
+				t.Errorf("answered %d", answer.StatusCode)
+			}
+		}
+		l.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodPut, "/"+strings.Repeat("y", 10_000), nil))
+		if len(summaries) != minute+1 {
+			t.Errorf("%d summaries", len(summaries))
+		}
+		now = now.Add(sumUpEvery)
 	}
-	l.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(strings.Repeat("X", 10_000), "/"+strings.Repeat("y", 10_000), nil))
-	if !utf8.Valid(log.Bytes()) || log.Len() > 2000 || strings.Count(log.String(), "…") != 3 {
+	for i, want := range []string{"refused a request: 400 /notify from ", "refused 101 requests, the last one: 400 /notify from ", "refused 101 requests, the last one: "} {
+		if i >= len(summaries) || !strings.HasPrefix(summaries[i], want) {
+			t.Errorf("summaries %.200q", summaries)
+		}
+	}
+	if !utf8.Valid(log.Bytes()) || log.Len() > 2000 || strings.Count(log.String(), "\n") != 3 {
 		t.Errorf("%d bytes: %.600s", log.Len(), &log)
+	}
+}
+
+// With the bank's key the bank is asked about a charge that is said to be paid;
+// what it says is recorded beside the notification. If it cannot be asked, the
+// notification is recorded alone.
+func TestTheBankIsAskedAboutAPaidCharge(t *testing.T) {
+	t.Parallel()
+	said := order.Report{ChargeID: "chrg_test_1", BankOrderID: "order_test_1", TransactionState: "Authorized", From: order.FromBank}
+	for name, test := range map[string]struct {
+		state  string
+		err    error
+		asked  bool
+		beside []order.Report
+	}{
+		"paid":            {"Authorized", nil, true, []order.Report{said}},
+		"settled":         {"Settled", nil, true, []order.Report{said}},
+		"voided":          {"Voided", nil, false, nil},
+		"it is not there": {"Authorized", errors.New("no answer"), true, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			asked, recorded := false, false
+			l := listening(records(func(_ context.Context, _ string, r order.Report, beside ...order.Report) (ledger.Recorded, error) {
+				recorded = true
+				if len(beside) != len(test.beside) || len(beside) > 0 && beside[0].From != order.FromBank || r.From != order.FromWebhook {
+					t.Errorf("from %s, beside %+v", r.From, beside)
+				}
+				return ledger.Recorded{}, nil
+			}))
+			l.Inquire = func(ctx context.Context, chargeID string) ([]order.Report, error) {
+				asked = true
+				if deadline, limited := ctx.Deadline(); chargeID != "chrg_test_1" || !limited || time.Until(deadline) > inquireWithin {
+					t.Errorf("asked about %s without a limit", chargeID)
+				}
+				return test.beside, test.err
+			}
+			if resp := post(l, signed(t, "chrg_test_1", "order_test_1", "300.0", test.state)); resp.StatusCode != http.StatusOK || asked != test.asked || !recorded {
+				t.Errorf("%s, asked %t, recorded %t", resp.Status, asked, recorded)
+			}
+		})
+	}
+}
+
+// Once nobody reads the events any more, none is acknowledged.
+func TestAReaderThatIsGoneEndsTheAcknowledging(t *testing.T) {
+	t.Parallel()
+	l := listening(openLedger(t, t.TempDir()))
+	gone, events := false, 0
+	l.Each = func(Event) error {
+		events++
+		if gone {
+			return io.ErrClosedPipe
+		}
+		return nil
+	}
+	for i, status := range []int{200, 503, 503} {
+		gone = i == 1
+		if resp := post(l, example); resp.StatusCode != status {
+			t.Errorf("notification %d: %s", i+1, resp.Status)
+		}
+	}
+	if events != 2 {
+		t.Errorf("%d events", events)
 	}
 }
 
@@ -127,12 +208,15 @@ func TestOnlyWhatIsDurableIsAnsweredWith200(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var steps []string
-			l := listening(records(func(context.Context, string, order.Report) (ledger.Recorded, error) {
+			l := listening(records(func(context.Context, string, order.Report, ...order.Report) (ledger.Recorded, error) {
 				steps = append(steps, "recorded")
 				return ledger.Recorded{}, test.err
 			}))
 			l.Key = test.key
-			l.Each = func(Event) { steps = append(steps, "event") }
+			l.Each = func(Event) error {
+				steps = append(steps, "event")
+				return nil
+			}
 			resp := post(l, example)
 			if resp.StatusCode != test.status || (resp.Header.Get("Retry-After") != "") != (test.status == 503) {
 				t.Errorf("%s %v", resp.Status, resp.Header)
@@ -147,7 +231,7 @@ func TestOnlyWhatIsDurableIsAnsweredWith200(t *testing.T) {
 func TestASenderThatHangsUpIsRecordedAllTheSame(t *testing.T) {
 	t.Parallel()
 	ctx, hangUp := context.WithCancel(t.Context())
-	l := listening(records(func(ctx context.Context, _ string, _ order.Report) (ledger.Recorded, error) {
+	l := listening(records(func(ctx context.Context, _ string, _ order.Report, _ ...order.Report) (ledger.Recorded, error) {
 		hangUp()
 		deadline, limited := ctx.Deadline()
 		if !limited || time.Until(deadline) > recordWithin {
@@ -156,7 +240,10 @@ func TestASenderThatHangsUpIsRecordedAllTheSame(t *testing.T) {
 		return ledger.Recorded{}, ctx.Err()
 	}))
 	events := 0
-	l.Each = func(Event) { events++ }
+	l.Each = func(Event) error {
+		events++
+		return nil
+	}
 	answer := httptest.NewRecorder()
 	l.ServeHTTP(answer, httptest.NewRequestWithContext(ctx, http.MethodPost, "/notify", strings.NewReader(example)))
 	if answer.Code != 200 || events != 1 {
@@ -166,7 +253,7 @@ func TestASenderThatHangsUpIsRecordedAllTheSame(t *testing.T) {
 
 func TestABodyThatCannotBeReadIsNotRecorded(t *testing.T) {
 	t.Parallel()
-	l := listening(records(func(context.Context, string, order.Report) (ledger.Recorded, error) {
+	l := listening(records(func(context.Context, string, order.Report, ...order.Report) (ledger.Recorded, error) {
 		t.Error("recorded")
 		return ledger.Recorded{}, nil
 	}))
