@@ -114,6 +114,8 @@ func (c *orderStatus) verdict(service *payment.Service, reports []payment.Report
 			}
 		case r.NoOrder:
 			c.app.warn("order %s: the API does not know it; this is what the ledger knew %s", r.OrderID, render.Ago(c.app.Now(), r.Payment.KnownAt))
+		case r.NoEndpoint && !c.offline && service.Bank != nil:
+			c.app.note("order %s: %s has no status endpoint; the bank alone was asked", r.OrderID, service.Env)
 		case r.NoEndpoint && !c.offline:
 			c.app.note("order %s: %s has no status endpoint; this is what the ledger knew %s", r.OrderID, service.Env, render.Ago(c.app.Now(), r.Payment.KnownAt))
 		}

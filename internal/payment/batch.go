@@ -58,7 +58,13 @@ func (b *Batch) Run(ctx context.Context, in *Input) error {
 					leave()
 					return
 				}
-				req := Request{OrderID: line.OrderID, Source: line.Source, answered: leave}
+				answered := func(err error) {
+					if err != nil && b.Stops(err) {
+						stop(err)
+					}
+					leave()
+				}
+				req := Request{OrderID: line.OrderID, Source: line.Source, answered: answered}
 				if b.await(starting, pace, req) != nil {
 					leave()
 					continue // stopped: the order is left as it was

@@ -44,9 +44,9 @@ type Request struct {
 	Key     string // the user's own idempotency key; "" = a fresh one
 	New     bool   // another order though one is still open
 
-	// answered is called when the API has answered, before that is recorded; it
+	// answered gets what the API said, nil for an order, before that is recorded; it
 	// may be nil.
-	answered func()
+	answered func(error)
 }
 
 // NotRecordedError says that the API answered and the answer could not be
@@ -100,7 +100,7 @@ func (s *Service) Make(ctx context.Context, req Request) (order.Payment, error) 
 // make claims the order and sends, if there is something to send. It returns
 // ledger.ErrClaimLost beside the payment as it now stands if another process took
 // it over meanwhile.
-func (s *Service) make(ctx context.Context, request ledger.ClaimRequest, answered func()) (order.Payment, error) {
+func (s *Service) make(ctx context.Context, request ledger.ClaimRequest, answered func(error)) (order.Payment, error) {
 	claim, err := s.claim(ctx, request)
 	if err != nil {
 		return claim.Payment, err
@@ -189,7 +189,7 @@ func shown(p order.Payment) string {
 }
 
 // send asks the API under a claim, keeping its lease, and records the outcome.
-func (s *Service) send(ctx context.Context, claim ledger.Claim, answered func()) (order.Payment, error) {
+func (s *Service) send(ctx context.Context, claim ledger.Claim, answered func(error)) (order.Payment, error) {
 	asking, release := s.keepLease(ctx, func(ctx context.Context) error { return s.Ledger.Renew(ctx, claim) })
 	var made *order.Order
 	var response *api.Response
@@ -199,7 +199,7 @@ func (s *Service) send(ctx context.Context, claim ledger.Claim, answered func())
 	})
 	release()
 	if answered != nil {
-		answered()
+		answered(failure)
 	}
 
 	recording, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordWithin)
