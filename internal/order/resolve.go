@@ -151,7 +151,7 @@ func newResolution(c Case) *resolution {
 	}
 	v.stray = make([][]Warning, len(v.own))
 	for i := range c.Reports {
-		if r := &c.Reports[i]; r.trusted() && r.ChargeID != "" && !v.misdirected(r) && !r.doubtsOrder() {
+		if r := &c.Reports[i]; r.trusted() && r.ChargeID != "" && !v.misdirected(r) {
 			v.known[r.ChargeID] = true
 		}
 	}
@@ -192,7 +192,7 @@ func (v *resolution) misdirected(r *Report) bool {
 	if p != nil {
 		return !slices.ContainsFunc(v.Payments, func(got Payment) bool { return got.OrderID == r.OrderID && got.BankOrderID == bank })
 	}
-	return bank != r.OrderID && v.villa[bank]
+	return v.villa[bank]
 }
 
 // findBorders finds the charge that each border belongs to: one that the API or

@@ -2,13 +2,13 @@ package order
 
 import (
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
 // pay is a recorded payment of a Villa order, awaiting. Its reference_order is
@@ -100,8 +100,8 @@ func resolve(t reporter, orderID string, payments []Payment, reports []Report) (
 		}
 	}
 	own, elsewhere := Resolve(c)
-	if diff := cmp.Diff(before, c, sameDigits); diff != "" {
-		t.Fatalf("the input was modified: %s", diff)
+	if !reflect.DeepEqual(before, c) {
+		t.Fatalf("the input was modified: %s", cmp.Diff(before, c, sameDigits))
 	}
 	again := c
 	next := 0
@@ -115,8 +115,8 @@ func resolve(t reporter, orderID string, payments []Payment, reports []Report) (
 		t.Fatalf("%d payments became %d", next, len(own))
 	}
 	ownAgain, elsewhereAgain := Resolve(again)
-	if diff := cmp.Diff(own, ownAgain, sameDigits, cmpopts.EquateEmpty()) + cmp.Diff(elsewhere, elsewhereAgain, sameDigits, cmpopts.EquateEmpty()); diff != "" {
-		t.Fatalf("resolving what came out changed it: %s", diff)
+	if !reflect.DeepEqual(own, ownAgain) || !reflect.DeepEqual(elsewhere, elsewhereAgain) {
+		t.Fatalf("resolving what came out changed it: %s%s", cmp.Diff(own, ownAgain, sameDigits), cmp.Diff(elsewhere, elsewhereAgain, sameDigits))
 	}
 	return own, elsewhere
 }
@@ -203,6 +203,7 @@ func TestResolve(t *testing.T) {
 		{name: "paid twice, both refunded", payments: one, reports: []Report{api("1", "c1", "Settled"), api("1", "c2", "Settled"), api("1", "c1", "Refunded"), api("1", "c2", "Voided")}, want: "o1 refunded by c1"},
 		{name: "a void of a charge that was never paid, beside one that was, and was refunded", payments: one, reports: []Report{api("1", "c1", "Settled"), api("1", "c1", "Reversed"), api("1", "c2", "Refunded")}, want: "o1 failed by c1 (charge_unpaid)"},
 		{name: "the furthest of those never paid", payments: one, reports: []Report{api("1", "c1", "Declined"), api("1", "c2", "Voided"), api("1", "c3", "Initialize")}, want: "o1 cancelled by c2"},
+		{name: "two taken back, neither known to be paid", payments: one, reports: []Report{api("1", "c1", "Voided"), api("1", "c2", "Refunded")}, want: "o1 refunded by c2"},
 		{name: "the one that was paid first", payments: one, reports: []Report{api("1", "c1", "Settled", created(time.Hour)), api("1", "c2", "Settled", created(time.Minute))}, want: "o1 paid by c2 (paid_twice)"},
 		{name: "one charge twice is not two", payments: one, reports: []Report{api("1", "c1", "Authorized"), notice("c1", "o1", "Settled", "300")}, want: "o1 paid by c1"},
 
@@ -299,6 +300,7 @@ func TestResolve(t *testing.T) {
 		{name: "another Villa order's ID as order_id", payments: villas, reports: []Report{api("1", "c1", "Settled", on("2"))}, want: "o1 awaiting (charge_order)", want2: "o2 awaiting"},
 		{name: "another Villa order's ID as reference_order", payments: villas, reports: []Report{api("1", "c1", "Settled", ref("2"))}, want: "o1 awaiting (charge_order)", want2: "o2 awaiting"},
 		{name: "no charge named, another's order", payments: villas, reports: []Report{api("1", "", "Settled", on("o2"))}, want: "o1 awaiting (charge_order)", want2: "o2 awaiting"},
+		{name: "it says nothing of a charge that is ours", payments: villas, reports: []Report{api("1", "c1", "Declined", on("o1")), api("1", "c1", "Settled", on("o2"))}, want: "o1 awaiting by c1 (charge_order)", want2: "o2 awaiting"},
 		{name: "it says nothing of whose the charge is", payments: villas, reports: []Report{api("1", "c1", "Settled", on("o2")), notice("c1", "o2", "Settled", "300")}, want: "o1 awaiting (charge_order)", want2: "o2 paid by c1"},
 		{name: "nor whose a border is", payments: []Payment{pay("1", "o1", "5300"), pay("2", "o2", "300")}, reports: []Report{api("1", "X", "Settled", on("o2"), over("5300")), notice("X5", "o2", "Settled", "300")}, want: "o1 awaiting (charge_order)", want2: "o2 paid by X5"},
 
@@ -328,6 +330,7 @@ func TestResolve(t *testing.T) {
 		{name: "a border, forged first", payments: []Payment{pay("1", "o1", "300"), pay("2", "o2", "5300")}, reports: []Report{notice("X", "o2", "Settled", "5300"), notice("X5", "o1", "Settled", "300")}, want: "o1 awaiting (charge_order)", want2: "o2 paid by X"},
 		{name: "a border, forged first, and the API's word", payments: []Payment{pay("1", "o1", "300"), pay("2", "o2", "5300")}, reports: []Report{notice("X", "o2", "Settled", "5300"), notice("X5", "o1", "Settled", "300"), api("1", "X5", "Settled")}, want: "o1 paid by X5", want2: "o2 awaiting (charge_order)"},
 		{name: "a border, forged first, and the API's word with the amount", payments: []Payment{pay("1", "chrg", "300"), pay("2", "o2", "5300")}, reports: []Report{notice("chrg_", "o2", "Settled", "5300"), api("1", "chrg_5", "Authorized", over("300.0"))}, want: "chrg paid by chrg_5", want2: "o2 awaiting (charge_order)"},
+		{name: "a border, forged first, and the API's word with an unreadable order", payments: []Payment{pay("1", "o1", "300"), pay("2", "o2", "5300")}, reports: []Report{notice("X", "o2", "Settled", "5300"), notice("X5", "o1", "Settled", "300"), api("1", "X5", "Settled", doubts("order_id"))}, want: "o1 paid by X5 (charge_doubt)", want2: "o2 awaiting (charge_order)"},
 		{name: "a border in other digits", payments: []Payment{pay("1", "o1", "300"), pay("2", "o2", "5300")}, reports: []Report{notice("X5", "o1", "Settled", "300.00"), notice("X", "o2", "Settled", "5300.0")}, want: "o1 paid by X5", want2: "o2 awaiting (charge_order)"},
 		{name: "a charge of its own, and no border", payments: []Payment{pay("1", "o1", "300"), pay("2", "o2", "5300")}, reports: []Report{notice("X5", "o1", "Settled", "300"), notice("Y", "o2", "Settled", "5300")}, want: "o1 paid by X5", want2: "o2 paid by Y"},
 		{name: "a border does not bind what the API names", payments: []Payment{pay("1", "o1", "300"), pay("2", "o2", "5300")}, reports: []Report{notice("X5", "o1", "Settled", "300"), api("2", "X", "Settled", over("5300"))}, want: "o1 awaiting (charge_order)", want2: "o2 paid by X"},
@@ -345,7 +348,9 @@ func TestResolve(t *testing.T) {
 		{name: "the anonymous charge is one, and refunded", payments: two, reports: []Report{api("1", "", "Settled", on("o1")), api("1", "", "Refunded")}, want: "o1 refunded by one, o2 awaiting"},
 		{name: "a known charge stands there", payments: one, reports: []Report{api("1", "c1", "Settled"), api("1", "", "Settled")}, want: "o1 paid by c1"},
 		{name: "a known charge has passed it", payments: one, reports: []Report{api("1", "", "Settled"), api("1", "c1", "Refunded")}, want: "o1 refunded by c1"},
+		{name: "one of several stands there", payments: one, reports: []Report{api("1", "c1", "Initialize"), api("1", "c2", "Declined"), api("1", "", "Declined")}, want: "o1 awaiting by c2"},
 		{name: "about the only charge: paid", payments: one, reports: []Report{api("1", "c1", "Initialize"), api("1", "", "Settled")}, want: "o1 paid by c1"},
+		{name: "about the only charge, which names no order", payments: one, reports: []Report{api("1", "c1", "Initialize"), api("1", "", "Settled", on("o1"))}, want: "o1 paid by c1"},
 		{name: "about the only charge: refunded", payments: one, reports: []Report{api("1", "c1", "Settled"), api("1", "", "Refunded")}, want: "o1 refunded by c1"},
 		{name: "about the only charge: a part refunded", payments: one, reports: []Report{api("1", "c1", "Settled"), api("1", "", "Refunded", over("1"))}, want: "o1 paid by c1 (partial_refund)"},
 		{name: "about the only charge on the order named", payments: two, reports: []Report{api("1", "c1", "Declined", on("o1")), api("1", "c2", "Declined", on("o2")), api("1", "", "Settled", on("o1"))}, want: "o1 paid by c1, o2 awaiting by c2 (paid_elsewhere)"},
@@ -358,12 +363,14 @@ func TestResolve(t *testing.T) {
 		{name: "the anonymous charge ends once a named one is paid", payments: two, reports: []Report{api("1", "", "Settled", on("o2")), api("1", "c1", "Authorized", on("o1"))}, want: "o1 paid by c1, o2 awaiting (paid_elsewhere)"},
 		{name: "and stays until then", payments: two, reports: []Report{api("1", "", "Settled", on("o2")), api("1", "c1", "Declined", on("o1"))}, want: "o1 awaiting by c1 (paid_elsewhere), o2 paid by one"},
 		{name: "paid_twice never counts it", payments: one, reports: []Report{api("1", "", "Settled"), api("1", "c1", "Settled"), api("1", "c2", "Declined")}, want: "o1 paid by c1"},
+		{name: "nor two of them", payments: two, reports: []Report{api("1", "", "Settled", on("o1")), api("1", "", "Settled", on("o2"))}, want: "o1 paid by one, o2 paid by one"},
 		{name: "a failed order, paid by an anonymous charge that ends", payments: []Payment{pay("1", "o1", "300", failedOrder), two[1]}, reports: []Report{api("1", "", "Authorized", on("o1")), api("1", "c1", "Authorized", on("o2"))}, want: "o1 failed (paid_elsewhere), o2 paid by c1"},
 		{name: "not about a charge on an order that it does not fit", payments: sums, reports: []Report{api("1", "", "Settled", over("100")), api("1", "c1", "Initialize", on("o1"))}, want: "o1 awaiting by c1 (paid_elsewhere), o2 paid by one"},
 		{name: "not about another Villa order", payments: villas, reports: []Report{api("1", "", "Settled")}, want: "o1 paid by one", want2: "o2 awaiting"},
 
 		// status_paid.
 		{name: "a word that means paid", payments: one, reports: []Report{api("1", "", "", byWord)}, want: "o1 paid by one"},
+		{name: "a word that means paid, as it came", payments: one, reports: []Report{api("1", "", "", byWord, status("PAID"))}, want: "o1 paid by one"},
 		{name: "a word that means paid, another amount", payments: one, reports: []Report{api("1", "", "", byWord, over("1"))}, want: "o1 awaiting (charge_amount)"},
 		{name: "a word beside a charge that is known to be paid", payments: one, reports: []Report{api("1", "", "", byWord), api("1", "c1", "Settled")}, want: "o1 paid by c1"},
 		{name: "a word, then refunded", payments: one, reports: []Report{api("1", "", "", byWord), api("1", "", "Refunded")}, want: "o1 refunded by one"},
@@ -487,6 +494,27 @@ func TestResolveFields(t *testing.T) {
 		Warnings: []Warning{{warnNotRecorded, "this ledger has no record of the order; another tool made it"}},
 	}, elsewhere, sameDigits); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// Of reports that say the same in other words, always the same one is the best.
+func TestOfEqualReports(t *testing.T) {
+	t.Parallel()
+	for name, reports := range map[string][2]Report{
+		"two spellings":              {api("1", "c1", "Authorized"), api("1", "c1", "Auhtorized")},
+		"two states nobody explains": {api("1", "c1", "Pondering"), api("1", "c1", "Wondering")},
+		"two amounts":                {api("1", "c1", "Settled", over("300")), api("1", "c1", "Settled", over("300.0"))},
+		"two currencies":             {api("1", "c1", "Settled", in("THB")), api("1", "c1", "Settled", in("USD"))},
+		"the API and the bank":       {api("1", "c1", "Settled"), api("1", "c1", "Settled", fromBank)},
+	} {
+		for _, payments := range [][]Payment{nil, {pay("1", "o1", "300.0")}} {
+			reports[0].Received, reports[1].Received = start, start
+			own, elsewhere := resolve(t, "1", payments, reports[:])
+			ownTurned, elsewhereTurned := resolve(t, "1", payments, []Report{reports[1], reports[0]})
+			if diff := cmp.Diff(own, ownTurned, sameDigits) + cmp.Diff(elsewhere, elsewhereTurned, sameDigits); diff != "" {
+				t.Errorf("%s: %s", name, diff)
+			}
+		}
 	}
 }
 
