@@ -7,7 +7,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/villapay/villapay/internal/order"
 )
@@ -89,8 +88,7 @@ func TestOneOfManyProcessesClaims(t *testing.T) {
 // asked about it before.
 func TestWhoHoldsTheSlot(t *testing.T) {
 	t.Parallel()
-	const declined = "Declined"
-	for name, test := range map[string]struct {
+	cases := map[string]struct {
 		fields []string // of the order
 		states []string // of its charge, as they come
 		want   Verdict
@@ -100,10 +98,10 @@ func TestWhoHoldsTheSlot(t *testing.T) {
 		"no expiry":                       {[]string{`"expire_time_seconds":null`, expired}, nil, Replay, order.Awaiting},
 		"expired, but may still be paid":  {[]string{expired}, nil, Replay, order.Expired},
 		"lapsed for certain":              {[]string{lapsed}, nil, AskFirst, order.Expired},
-		"declined":                        {nil, []string{declined}, Replay, order.Awaiting},
-		"declined, and lapsed":            {[]string{lapsed}, []string{declined}, AskFirst, order.Expired},
+		"declined":                        {nil, []string{"Declined"}, Replay, order.Awaiting},
+		"declined, and lapsed":            {[]string{lapsed}, []string{"Declined"}, AskFirst, order.Expired},
 		"failed at birth":                 {[]string{`"failure_code":"x"`}, nil, AskFirst, order.Failed},
-		"failed at birth, then declined":  {[]string{`"failure_code":"x"`}, []string{declined}, AskFirst, order.Failed},
+		"failed at birth, then declined":  {[]string{`"failure_code":"x"`}, []string{"Declined"}, AskFirst, order.Failed},
 		"paid":                            {nil, []string{"Settled"}, Replay, order.Paid},
 		"paid after its life":             {[]string{lapsed}, []string{"Settled"}, Replay, order.Paid},
 		"reversed":                        {nil, []string{"Reversed"}, Replay, order.Failed},
@@ -113,40 +111,41 @@ func TestWhoHoldsTheSlot(t *testing.T) {
 		"voided, and its life is over":    {[]string{lapsed}, []string{"Voided"}, Replay, order.Cancelled},
 		"refunded, and its life is over":  {[]string{lapsed}, []string{"Settled", "Refunded"}, Replay, order.Refunded},
 		"a refund that failed stays paid": {nil, []string{"Settled", "Refund Failed"}, Replay, order.Paid},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			both(t, func(t *testing.T, at *place) {
-				l := at.open(t)
-				old := l.awaiting(t, "1", test.fields...)
-				for _, state := range test.states {
-					l.hear(t, report("c1", "o1", state))
-				}
-				c := l.mustClaim(t, ask("1"), test.want)
-				if c.Payment.ID != old.ID || c.Payment.State != test.state {
-					t.Fatalf("%s, %+v", c.Payment.State, c.Payment)
-				}
-				events := len(l.events(t, old.ID))
-				req := ask("1")
-				req.Asked = true
-				if test.want == Replay {
-					l.mustClaim(t, req, Replay)
-					return
-				}
-				c = l.mustClaim(t, req, Claimed)
-				if c.Payment.ID == old.ID || c.Payment.Key != req.Key || c.Replaced != nil || c.Resumed {
-					t.Errorf("its place: %+v", c)
-				}
-				at.clock.add(time.Second) // that of PostgreSQL is extrapolated
-				if p := l.of(t, "1")[1]; p.ReplacedBy != "" || p.State != test.state {
-					t.Errorf("the old one: %+v", p)
-				}
-				if after := l.events(t, old.ID)[events:]; test.state == order.Expired && (len(after) != 1 || after[0].Kind != "lapsed") {
-					t.Errorf("its history: %+v", after)
-				}
-			})
-		})
 	}
+	both(t, func(t *testing.T, at *place) {
+		l := at.open(t)
+		for name, test := range cases {
+			id := strings.ReplaceAll(name, " ", "-")
+			old := l.awaiting(t, id, test.fields...)
+			for _, state := range test.states {
+				l.hear(t, report("c-"+id, "o"+id, state))
+			}
+			if c := l.mustClaim(t, ask(id), test.want); c.Payment.ID != old.ID || c.Payment.State != test.state {
+				t.Errorf("%s: %s, %+v", name, c.Payment.State, c.Payment)
+			}
+			events := len(l.events(t, old.ID))
+			req := ask(id)
+			req.Asked = true
+			if test.want == Replay {
+				l.mustClaim(t, req, Replay)
+				if req.New = true; test.state == order.Paid {
+					l.mustClaim(t, req, Replay)
+				} else if c := l.mustClaim(t, req, Claimed); c.Replaced == nil || c.Replaced.ID != old.ID || c.Replaced.State != test.state {
+					t.Errorf("%s, --new: %+v", name, c)
+				}
+				continue
+			}
+			if c := l.mustClaim(t, req, Claimed); c.Payment.ID == old.ID || c.Payment.Key != req.Key || c.Replaced != nil || c.Resumed {
+				t.Errorf("%s, its place: %+v", name, c)
+			}
+			if p := l.of(t, id)[1]; p.ReplacedBy != "" || p.ID != old.ID {
+				t.Errorf("%s, the old one: %+v", name, p)
+			}
+			if after := l.events(t, old.ID)[events:]; test.state == order.Expired && (len(after) != 1 || after[0].Kind != "lapsed") {
+				t.Errorf("%s, its history: %+v", name, after)
+			}
+		}
+	})
 }
 
 // A Villa order that is known to be paid is returned, whatever is asked.
@@ -241,23 +240,6 @@ func TestFoundPaidBeforeItIsReplaced(t *testing.T) {
 	})
 }
 
-// --new gives the place of a payment that the bank took back to another one.
-func TestNewAfterTheBankTookItBack(t *testing.T) {
-	t.Parallel()
-	l := sqlitePlace(t).open(t)
-	old := l.awaiting(t, "1")
-	l.hear(t, report("c1", "o1", "Reversed"))
-	req := ask("1")
-	req.New = true
-	if c := l.mustClaim(t, req, AskFirst); c.Payment.ID != old.ID {
-		t.Errorf("%+v", c)
-	}
-	req.Asked = true
-	if c := l.mustClaim(t, req, Claimed); c.Replaced == nil || c.Replaced.ID != old.ID || c.Replaced.State != order.Failed {
-		t.Errorf("%+v", c)
-	}
-}
-
 func TestNewReplacesAnUnknownOutcomeAndADeadClaim(t *testing.T) {
 	t.Parallel()
 	both(t, func(t *testing.T, at *place) {
@@ -337,8 +319,8 @@ func TestAGivenKeyNeverOpensASecondPayment(t *testing.T) {
 		given := ask("1")
 		given.KeyGiven = true
 		l.fail(t, l.mustClaim(t, given, Claimed), order.Rejected)
-		open := l.awaiting(t, "1")
-		if c := l.mustClaim(t, given, Replay); c.Payment.ID != open.ID {
+		open := l.awaiting(t, "1") // nothing was made, so nothing is asked
+		if c := l.mustClaim(t, given, Replay); c.Payment.ID != open.ID || open.Key == given.Key {
 			t.Errorf("a rejected key beside an open payment: %+v", c.Payment)
 		}
 
@@ -390,39 +372,23 @@ func TestOneKeyForTwoOrdersAtTheSameMoment(t *testing.T) {
 	})
 }
 
-func TestARejectedPaymentFreesTheSlot(t *testing.T) {
-	t.Parallel()
-	both(t, func(t *testing.T, at *place) {
-		l := at.open(t)
-		first := l.mustClaim(t, ask("1"), Claimed)
-		l.fail(t, first, order.Rejected)
-		second := l.mustClaim(t, ask("1"), Claimed) // nothing was made, so nothing is asked
-		if second.Payment.Key == first.Payment.Key || second.Resumed {
-			t.Errorf("%+v", second)
-		}
-	})
-}
-
 // TestTheDatabaseItselfKeepsTheSlot goes behind the code's back.
 func TestTheDatabaseItselfKeepsTheSlot(t *testing.T) {
 	t.Parallel()
 	both(t, func(t *testing.T, at *place) {
 		l := at.open(t)
 		l.mustClaim(t, ask("1"), Claimed)
-		insert := func(key, orderID string) error {
-			return l.store.write(t.Context(), claimTx, func(x *txn) error {
+		for _, test := range []struct {
+			key, orderID string
+			taken        bool
+		}{{"one more", "1", true}, {"a key", "2", false}, {"a key", "3", true}} {
+			err := l.store.write(t.Context(), claimTx, func(x *txn) error {
 				c := &claiming{l: l, t: x}
-				return c.insert(&row{Payment: order.Payment{Scope: scope, OrderID: orderID, Source: order.QR, Key: key, State: order.Sending}})
+				return c.insert(&row{Payment: order.Payment{Scope: scope, OrderID: test.orderID, Source: order.QR, Key: test.key, State: order.Sending}})
 			})
-		}
-		if err := insert("one more", "1"); err == nil || !strings.Contains(strings.ToLower(err.Error()), "unique") {
-			t.Error("two payments hold one slot:", err)
-		}
-		if err := insert("a key", "2"); err != nil {
-			t.Error(err)
-		}
-		if err := insert("a key", "3"); err == nil || !strings.Contains(strings.ToLower(err.Error()), "unique") {
-			t.Error("two payments have one key:", err)
+			if taken := err != nil && strings.Contains(strings.ToLower(err.Error()), "unique"); taken != test.taken {
+				t.Errorf("%+v: %v", test, err)
+			}
 		}
 	})
 }

@@ -76,37 +76,46 @@ func TestACallersFailureIsNoOthers(t *testing.T) {
 			t.Errorf("caller %d: %v", i, err)
 		}
 	}
-	seen := map[string]int{}
+	seen := map[string]int64{}
 	for _, e := range l.events(t, 1) {
 		if e.Kind == "test" {
 			seen[e.Note]++
 		}
 	}
 	for i := range callers {
-		want := 1
-		if i%5 == 3 {
-			want = 0
-		}
-		if seen[fmt.Sprint(i)] != want {
+		if want := number(i%5 != 3); seen[fmt.Sprint(i)] != want {
 			t.Errorf("caller %d wrote %d times", i, seen[fmt.Sprint(i)])
 		}
 	}
 }
 
-func TestNobodyGoesOnBeforeTheCommit(t *testing.T) {
+// Nobody goes on before the commit, and waiting for it ends with a caller's own
+// context.
+func TestWaitingForTheCommit(t *testing.T) {
 	t.Parallel()
 	l := sqlitePlace(t).open(t)
 	l.mustClaim(t, ask("0"), Claimed)
-	release := locked(t, l.store.(*sqliteStore))
-	done := make(chan error, 8)
-	for i := range cap(done) {
-		go func() {
-			_, err := l.Claim(context.Background(), ask(fmt.Sprint("n", i)))
-			done <- err
-		}()
+	s := l.store.(*sqliteStore)
+	release := locked(t, s)
+	ctx, cancel := context.WithCancel(t.Context())
+	ended, done := make(chan error, 4), make(chan error, 4)
+	claim := func(ctx context.Context, orderID string, into chan error) {
+		_, err := l.Claim(ctx, ask(orderID))
+		into <- err
 	}
-	for l.store.(*sqliteStore).length() < cap(done) { // the leader waits for the lock, and is still in the queue
+	for i := range cap(done) {
+		go claim(ctx, fmt.Sprint("ended-", i), ended)
+		go claim(context.Background(), fmt.Sprint("done-", i), done)
+	}
+	for s.length() < cap(ended)+cap(done) { // the leader waits for the lock, and is still in the queue
 		time.Sleep(time.Millisecond)
+	}
+	cancel()
+	for range cap(ended) {
+		err := <-ended
+		if _, ok := errors.AsType[*Error](err); !ok || !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
 	}
 	if len(done) != 0 {
 		t.Error("it is done while another process holds the lock")
@@ -117,38 +126,11 @@ func TestNobodyGoesOnBeforeTheCommit(t *testing.T) {
 			t.Error(err)
 		}
 	}
-}
-
-func TestWaitingEndsWithItsContext(t *testing.T) {
-	t.Parallel()
-	l := sqlitePlace(t).open(t)
-	l.mustClaim(t, ask("0"), Claimed)
-	s := l.store.(*sqliteStore)
-	release := locked(t, s)
-	ctx, cancel := context.WithCancel(t.Context())
-	errs := make(chan error, 3)
-	for i := range cap(errs) {
-		go func() {
-			_, err := l.Claim(ctx, ask(fmt.Sprint("n", i)))
-			errs <- err
-		}()
-	}
-	for s.length() < cap(errs) {
-		time.Sleep(time.Millisecond)
-	}
-	cancel()
-	for range cap(errs) {
-		var failure *Error
-		if err := <-errs; !errors.Is(err, context.Canceled) || !errors.As(err, &failure) {
-			t.Error(err)
-		}
-	}
+	l.mustClaim(t, ask("ended-0"), Claimed)
 	if s.length() != 0 {
-		t.Error("cancelled work is still in the queue")
+		t.Error("canceled work is still in the queue")
 	}
-	release()
-	l.mustClaim(t, ask("n0"), Claimed) // and none of it was done
-	if _, err := l.Claim(ctx, ask("n1")); !errors.Is(err, context.Canceled) {
+	if _, err := l.Claim(ctx, ask("ended-1")); !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
 }
@@ -182,7 +164,7 @@ func TestNothingConfirmedIsLost(t *testing.T) {
 				}
 			}
 		}
-		if health, err := l.Check(t.Context()); err != nil || health.Integrity != "ok" || health.Payments < 200 {
+		if health, err := l.Check(t.Context()); err != nil || health.Integrity != "ok" || health.Payments < 200 || health.Schema != schemaVersion || health.SizeBytes == 0 {
 			t.Errorf("%+v, %v", health, err)
 		}
 	})

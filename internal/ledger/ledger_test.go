@@ -84,8 +84,10 @@ func sqlitePlace(t testing.TB) *place {
 	return &place{dsn: "sqlite", dir: t.TempDir(), clock: newClock()}
 }
 
-func postgresPlace(t testing.TB) *place {
-	return &place{dsn: freshSchema(t), dir: t.TempDir(), clock: newClock()}
+func postgresPlace(t testing.TB) *place { return postgresAt(t, freshSchema(t)) }
+
+func postgresAt(t testing.TB, dsn string) *place {
+	return &place{dsn: dsn, dir: t.TempDir(), clock: newClock()}
 }
 
 // both runs a test on both databases.

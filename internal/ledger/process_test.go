@@ -222,13 +222,9 @@ func TestLocksOfTheDeadAreSwept(t *testing.T) {
 		t.Fatal(err)
 	}
 	at.open(t).mustClaim(t, ask("2"), Claimed)
-	left, err := os.ReadDir(claims)
-	var names []string
-	for _, entry := range left {
-		names = append(names, entry.Name())
-	}
-	if err != nil || len(names) != 4 || strings.Contains(strings.Join(names, " "), "AAAA") {
-		t.Errorf("left: %v, %v", names, err)
+	left, err := filepath.Glob(filepath.Join(claims, "*"))
+	if err != nil || len(left) != 4 || strings.Contains(strings.Join(left, " "), "AAAA") {
+		t.Errorf("left: %v, %v", left, err)
 	}
 	if alive.lock.died("../ledger.db") || alive.lock.died("") || alive.lock.died("CCCC") {
 		t.Error("nothing is known of locks that are not here")

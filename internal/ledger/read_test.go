@@ -95,8 +95,7 @@ func TestListStreams(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		for _, err := range l.List(ctx, Filter{}) {
-			var failure *Error
-			if !errors.Is(err, context.Canceled) || !errors.As(err, &failure) {
+			if _, ok := errors.AsType[*Error](err); !ok || !errors.Is(err, context.Canceled) {
 				t.Error(err)
 			}
 			n++

@@ -73,7 +73,7 @@ func (l *Ledger) RecordAnswer(ctx context.Context, scope string, a Asked) error 
 		}
 		said := false
 		for _, r := range a.Status.Reports {
-			if r.TransactionState == "" && r.PaidBy == "" && r.Doubt == "" {
+			if !r.AboutCharge() {
 				if recorded, err := t.named(scope, []order.Report{{BankOrderID: r.BankOrderID}}); err != nil {
 					return err
 				} else if len(recorded) > 0 {

@@ -418,7 +418,8 @@ func (v *resolution) weigh(c *charge) {
 // always the same one is best.
 func compareReports(a, b *Report) int {
 	return cmp.Or(cmp.Compare(a.rank(), b.rank()), strings.Compare(a.TransactionState, b.TransactionState),
-		strings.Compare(a.Amount.String(), b.Amount.String()), strings.Compare(string(a.From), string(b.From)), -a.Received.Compare(b.Received))
+		strings.Compare(a.Amount.String(), b.Amount.String()), strings.Compare(a.Currency, b.Currency), strings.Compare(string(a.From), string(b.From)),
+		b.Received.Compare(a.Received))
 }
 
 // fits reports whether amount, currency and livemode are the payment's, as far

@@ -111,7 +111,7 @@ func (s *Service) ask(ctx context.Context, orderID string) (asked Asked, _ error
 	case err != nil:
 		asked.Err = err
 		return asked, nil
-	case strings.EqualFold(answer.Status.Word, "success") && !slices.ContainsFunc(answer.Status.Reports, aboutCharge):
+	case strings.EqualFold(answer.Status.Word, "success") && !slices.ContainsFunc(answer.Status.Reports, order.Report.AboutCharge):
 		answer.Warning = &order.Warning{Code: "status_ambiguous", Message: "the status endpoint says only \"success\", which also stands on unpaid orders: it proves nothing (see status_paid)"}
 	}
 	recording, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordWithin)
@@ -120,12 +120,7 @@ func (s *Service) ask(ctx context.Context, orderID string) (asked Asked, _ error
 	return asked, s.Ledger.RecordAnswer(recording, s.Scope, answer)
 }
 
-// aboutCharge reports whether a report says more than that an order was made.
-func aboutCharge(r order.Report) bool {
-	return r.TransactionState != "" || r.PaidBy != "" || r.Doubt != ""
-}
-
-// askBefore bounds the asking before another order is made for a Villa order.
+// askBefore bounds the question before another order is made for a Villa order.
 const askBefore = 3 * time.Second
 
 // askEarlier asks what became of a Villa order's earlier payments, before another
