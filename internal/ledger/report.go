@@ -447,7 +447,7 @@ func (l *Ledger) update(t *txn, r *row, now order.Payment, heard source) (outcom
 	moved := out.changed || now.BankState != before.BankState || now.ChargeID != before.ChargeID || now.PaidBy != before.PaidBy ||
 		!now.PaidAt.Equal(before.PaidAt) || now.PaidAtFrom != before.PaidAtFrom
 	r.Payment = now
-	if !moved && slices.Equal(now.Warnings, before.Warnings) {
+	if !moved && slices.Equal(now.Warnings, before.Warnings) && encodeError(now.Error) == encodeError(before.Error) {
 		return out, nil
 	}
 	if moved {
