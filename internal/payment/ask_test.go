@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/villapay/villapay/internal/api"
+	"github.com/villapay/villapay/internal/kbank"
 	"github.com/villapay/villapay/internal/order"
 	"github.com/villapay/villapay/internal/sandbox"
 )
@@ -139,5 +141,22 @@ func TestTheAnswerAboutAnEarlierPaymentIsRecorded(t *testing.T) {
 			t.Errorf("%+v", paid)
 		}
 		w.counts(t, "4925", 1, 1)
+	})
+}
+
+// A bank that does not answer holds another order up for three seconds at most,
+// too, and takes nothing from the time that the ledger may take.
+func TestAskingASilentBankAboutAnEarlierPayment(t *testing.T) {
+	t.Parallel()
+	inWorld(t, sandbox.Options{}, func(t *testing.T, w *world, p *process) {
+		first := p.mustMake(t, Request{})
+		time.Sleep(time.Hour)
+		p.Bank = &kbank.Client{HTTP: &api.Client{BaseURL: scope + sandbox.BankPath, Transport: w}}
+		w.says(0, "")
+		start := time.Now()
+		second := p.mustMake(t, Request{})
+		if took := time.Since(start); second.BankOrderID == first.BankOrderID || took > askBefore+time.Second || len(p.warnings) != 1 {
+			t.Errorf("after %s: %+v, warned %q", took, second, p.warnings)
+		}
 	})
 }
