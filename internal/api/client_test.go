@@ -101,18 +101,14 @@ func TestCreateOrderSendsExactlyWhatTheSeedShows(t *testing.T) {
 	if date := response.Date(); string(made.Raw) != seedOrder || response.RequestID != "req-1" || !date.Equal(time.Date(2025, 5, 30, 13, 57, 0, 0, time.UTC)) {
 		t.Errorf("got %s, request id %q, date %s", made.Raw, response.RequestID, date)
 	}
+	for _, text := range []string{"", "yesterday", "2025-05-30T13:57:00Z"} {
+		if date := (&Response{Header: http.Header{"Date": {text}}}).Date(); !date.IsZero() {
+			t.Errorf("date %q is %s", text, date)
+		}
+	}
 	client.Scheme, client.OrderPath = "Bearer", "/kbank/order"
 	if err := create(client)(t.Context()); err != nil || got.Header.Get("Authorization") != "Bearer eyJ.token.sig" || got.URL.Path != "/api/kbank/order" {
 		t.Errorf("configured: %q, %s, %v", got.Header.Get("Authorization"), got.URL.Path, err)
-	}
-}
-
-func TestResponseDate(t *testing.T) {
-	t.Parallel()
-	for _, text := range []string{"", "yesterday", "2025-05-30T13:57:00Z"} {
-		if date := (&Response{Header: http.Header{"Date": {text}}}).Date(); !date.IsZero() {
-			t.Errorf("%q is %s", text, date)
-		}
 	}
 }
 

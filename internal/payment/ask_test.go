@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/villapay/villapay/internal/api"
+	"github.com/villapay/villapay/internal/kbank"
 	"github.com/villapay/villapay/internal/order"
 	"github.com/villapay/villapay/internal/sandbox"
 )
@@ -69,40 +71,30 @@ func TestEarlierPaymentsAreAskedAbout(t *testing.T) {
 // seconds at most. Nobody is asked where there is nothing to ask about, or nobody.
 func TestAskingAboutEarlierPaymentsThatFails(t *testing.T) {
 	t.Parallel()
-	const maybePaid = "nobody could say whether it was paid"
 	for name, test := range map[string]struct {
-		answers around
-		took    time.Duration // at most
-		warning string
+		status int // 0: never an answer
+		body   string
+		warned bool
 	}{
-		"silent": {silent, askBefore, maybePaid},
-		"down":   {func(req *http.Request, _ http.RoundTripper) (*http.Response, error) { return answer(req, 503, "") }, askBefore, maybePaid},
-		"denied": {func(req *http.Request, _ http.RoundTripper) (*http.Response, error) { return answer(req, 403, "") }, 0, maybePaid},
-		"unreadable": {func(req *http.Request, _ http.RoundTripper) (*http.Response, error) {
-			return answer(req, 200, "<html>")
-		}, 0, maybePaid},
-		"no such route": {func(req *http.Request, _ http.RoundTripper) (*http.Response, error) { return answer(req, 404, "") }, 0, ""},
-		"no such order": {func(req *http.Request, _ http.RoundTripper) (*http.Response, error) {
-			return answer(req, 404, `{"error":{"code":"order_not_found"}}`)
-		}, 0, ""},
+		"silent":        {0, "", true},
+		"down":          {503, "", true},
+		"denied":        {403, "", true},
+		"unreadable":    {200, "<html>", true},
+		"no such route": {404, "", false},
+		"no such order": {404, `{"error":{"code":"order_not_found"}}`, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			inWorld(t, sandbox.Options{}, func(t *testing.T, w *world, p *process) {
 				first := p.mustMake(t, Request{})
 				time.Sleep(time.Hour)
-				w.between(func(req *http.Request, next http.RoundTripper) (*http.Response, error) {
-					if req.Method == http.MethodPost {
-						return next.RoundTrip(req)
-					}
-					return test.answers(req, next)
-				})
+				w.says(test.status, test.body)
 				start := time.Now()
 				second := p.mustMake(t, Request{})
-				if took := time.Since(start); second.BankOrderID == first.BankOrderID || took > test.took+time.Second {
+				if took := time.Since(start); second.BankOrderID == first.BankOrderID || took > askBefore+time.Second {
 					t.Errorf("after %s: %+v", took, second)
 				}
-				if said := strings.Join(p.warnings, "\n"); (said == "") != (test.warning == "") || !strings.Contains(said, test.warning) {
+				if said := strings.Join(p.warnings, "\n"); strings.Contains(said, "nobody could say whether it was paid") != test.warned || !test.warned && said != "" {
 					t.Errorf("warned %q", said)
 				}
 				w.counts(t, "4925", 2, 2)
@@ -149,5 +141,22 @@ func TestTheAnswerAboutAnEarlierPaymentIsRecorded(t *testing.T) {
 			t.Errorf("%+v", paid)
 		}
 		w.counts(t, "4925", 1, 1)
+	})
+}
+
+// A bank that does not answer holds another order up for three seconds at most,
+// too, and takes nothing from the time that the ledger may take.
+func TestAskingASilentBankAboutAnEarlierPayment(t *testing.T) {
+	t.Parallel()
+	inWorld(t, sandbox.Options{}, func(t *testing.T, w *world, p *process) {
+		first := p.mustMake(t, Request{})
+		time.Sleep(time.Hour)
+		p.Bank = &kbank.Client{HTTP: &api.Client{BaseURL: scope + sandbox.BankPath, Transport: w}}
+		w.says(0, "")
+		start := time.Now()
+		second := p.mustMake(t, Request{})
+		if took := time.Since(start); second.BankOrderID == first.BankOrderID || took > askBefore+time.Second || len(p.warnings) != 1 {
+			t.Errorf("after %s: %+v, warned %q", took, second, p.warnings)
+		}
 	})
 }

@@ -86,7 +86,7 @@ func (s *Service) replaceCode(ctx context.Context, p order.Payment) (order.Payme
 	if err != nil {
 		return p, err
 	}
-	if _, err := s.ask(ctx, p.OrderID); err != nil {
+	if _, err := s.ask(ctx, p.OrderID, s.Timeout); err != nil {
 		return p, err
 	}
 	if p, err = s.again(ctx, p); err == nil && !canceled && p.Payable(s.Now()) == nil {
@@ -192,7 +192,7 @@ func (s *Service) Cancel(ctx context.Context, p order.Payment) (order.Payment, e
 	if err != nil {
 		return p, err
 	}
-	asked, err := s.ask(ctx, p.OrderID)
+	asked, err := s.ask(ctx, p.OrderID, s.Timeout)
 	if err != nil {
 		return p, err
 	}
@@ -234,8 +234,9 @@ func (s *Service) Void(ctx context.Context, p order.Payment, chargeID string) (o
 }
 
 // askBank asks the bank about every recorded bank order and known charge of a
-// Villa order, and records what it says. It reports whether the order is paid.
-func (s *Service) askBank(ctx context.Context, orderID string, asked *Asked) (paid bool, _ error) {
+// Villa order, and records what it says. It reports whether the order is paid. The
+// questions end with asking, the ledger's part with ctx.
+func (s *Service) askBank(ctx, asking context.Context, orderID string, asked *Asked) (paid bool, _ error) {
 	known, err := s.payments(ctx, orderID)
 	if err != nil {
 		return false, err
@@ -253,7 +254,7 @@ func (s *Service) askBank(ctx context.Context, orderID string, asked *Asked) (pa
 	for _, id := range charges {
 		ids[id] = true
 	}
-	group, asking := errgroup.WithContext(ctx)
+	group, asking := errgroup.WithContext(asking)
 	group.SetLimit(askAtOnce)
 	failures := make(chan error, len(ids))
 	for id := range ids {

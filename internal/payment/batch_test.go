@@ -43,10 +43,14 @@ func numbered(n int) (ids []string) {
 func (p *process) run(ctx context.Context, b Batch, in *Input, stops error) (states map[order.State]int, errs []error, stopped error) {
 	states = map[order.State]int{}
 	b.Service, b.Stops = p.Service, func(err error) bool { return stops != nil && errors.Is(err, stops) }
-	b.Done = func(_ Line, p order.Payment, err error) error {
+	done := b.Done
+	b.Done = func(line Line, p order.Payment, err error) error {
 		states[p.State]++
 		if err != nil {
 			errs = append(errs, err)
+		}
+		if done != nil {
+			return done(line, p, err)
 		}
 		return nil
 	}
@@ -229,13 +233,13 @@ func TestBatchStops(t *testing.T) {
 		inWorld(t, sandbox.Options{}, func(t *testing.T, w *world, p *process) {
 			full, done := errors.New("stdout is full"), 0
 			w.between((&arrivals{takes: time.Second}).RoundTrip)
-			b := Batch{Service: p.Service, Concurrency: 4, Stops: func(error) bool { return false }, Done: func(Line, order.Payment, error) error {
+			b := Batch{Concurrency: 4, Done: func(Line, order.Payment, error) error {
 				if done++; done >= 10 {
 					return full
 				}
 				return nil
 			}}
-			if err := b.Run(t.Context(), input(t, numbered(100)...)); !errors.Is(err, full) || done > 16 {
+			if _, _, err := p.run(t.Context(), b, input(t, numbered(100)...), nil); !errors.Is(err, full) || done > 16 {
 				t.Errorf("%d orders were made, it ends with %v", done, err)
 			}
 		})
@@ -288,24 +292,16 @@ func TestBatchGoesOn(t *testing.T) {
 	t.Parallel()
 	inWorld(t, sandbox.Options{}, func(t *testing.T, _ *world, p *process) {
 		var lines []int
-		b := Batch{Service: p.Service, Concurrency: 3, Stops: func(error) bool { return false }}
-		states := map[order.State]int{}
-		b.Done = func(line Line, p order.Payment, err error) error {
-			states[p.State]++
+		b := Batch{Concurrency: 3, Done: func(line Line, _ order.Payment, _ error) error {
 			lines = append(lines, line.Number)
-			if (err != nil) != (p.State == order.Rejected || p.State == order.Unknown) {
-				t.Errorf("%s: %v", p.State, err)
-			}
 			return nil
-		}
-		if err := b.Run(t.Context(), input(t, "o-1", "refused-amount", "lost-always", "failed-order", "lost-once", "o-2")); err != nil {
-			t.Fatal(err)
+		}}
+		states, errs, err := p.run(t.Context(), b, input(t, "o-1", "refused-amount", "lost-always", "failed-order", "lost-once", "o-2"), nil)
+		slices.Sort(lines)
+		if diff := cmp.Diff([]int{1, 2, 3, 4, 5, 6}, lines); diff != "" || err != nil || len(errs) != 2 {
+			t.Error(diff, errs, err)
 		}
 		if diff := cmp.Diff(map[order.State]int{order.Awaiting: 3, order.Rejected: 1, order.Unknown: 1, order.Failed: 1}, states); diff != "" {
-			t.Error(diff)
-		}
-		slices.Sort(lines)
-		if diff := cmp.Diff([]int{1, 2, 3, 4, 5, 6}, lines); diff != "" {
 			t.Error(diff)
 		}
 	})

@@ -226,13 +226,17 @@ func (w *world) answers(statuses ...int) {
 	})
 }
 
-// says makes the status endpoint answer this, and everything else work.
+// says makes the status endpoint answer this, or never with status 0, and
+// everything else work.
 func (w *world) says(status int, body string) {
 	w.between(func(req *http.Request, next http.RoundTripper) (*http.Response, error) {
 		if req.Method == http.MethodPost {
 			return next.RoundTrip(req)
 		}
 		time.Sleep(time.Millisecond) // virtual: whatever else goes on now comes first
+		if status == 0 {
+			return silent(req, next)
+		}
 		return answer(req, status, body)
 	})
 }

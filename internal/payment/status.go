@@ -57,7 +57,7 @@ func (s *Service) Statuses(ctx context.Context, orderIDs []string, ask bool) ([]
 func (s *Service) Status(ctx context.Context, orderID string, ask bool) (Report, error) {
 	report := Report{OrderID: orderID}
 	if ask {
-		asked, err := s.ask(ctx, orderID)
+		asked, err := s.ask(ctx, orderID, s.Timeout)
 		if err != nil {
 			return report, err
 		}
@@ -80,13 +80,13 @@ func (s *Service) payments(ctx context.Context, orderID string) ([]order.Payment
 func (s *Service) CanAsk() bool { return s.StatusPath != "" || s.Bank != nil }
 
 // ask asks what became of an order, and records what is said: the bank, if its key
-// is available, and if that shows no payment, the API. Questions that fail are in
-// Asked; an error is the ledger's.
-func (s *Service) ask(ctx context.Context, orderID string) (asked Asked, _ error) {
-	asking, cancel := context.WithTimeout(ctx, s.Timeout)
+// is available, and if that shows no payment, the API. Questions that fail, or take
+// longer than within, are in Asked; an error is the ledger's.
+func (s *Service) ask(ctx context.Context, orderID string, within time.Duration) (asked Asked, _ error) {
+	asking, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	if s.Bank != nil {
-		if paid, err := s.askBank(asking, orderID, &asked); paid || err != nil {
+		if paid, err := s.askBank(ctx, asking, orderID, &asked); paid || err != nil {
 			return asked, err
 		}
 	}
@@ -132,9 +132,7 @@ func (s *Service) askEarlier(ctx context.Context, earlier order.Payment) error {
 			notify(s.Warn, "order %s: its earlier code could not be canceled, and may still be paid", earlier.OrderID)
 		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, askBefore)
-	defer cancel()
-	asked, err := s.ask(ctx, earlier.OrderID)
+	asked, err := s.ask(ctx, earlier.OrderID, askBefore)
 	if failed := cmp.Or(asked.BankErr, asked.Err); failed != nil {
 		notify(s.Warn, "order %s has an earlier payment, and nobody could say whether it was paid meanwhile: %s", earlier.OrderID, failed)
 	}

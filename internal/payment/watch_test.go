@@ -278,7 +278,7 @@ func TestWatchWithoutALedger(t *testing.T) {
 		want     []order.State
 		warnings string
 	}{
-		"the endpoint is down":       {short, 503, "", []order.State{awaiting, awaiting, expired}, ""}, // the second says why
+		"it may not be asked":        {short, 403, "{}", []order.State{awaiting, awaiting, expired}, ""}, // the second says why
 		"there is none":              {short, 403, `{"message":"Missing Authentication Token"}`, []order.State{awaiting, awaiting, expired}, ""},
 		"it does not know the order": {short, 404, `{"error":{"code":"order_not_found"}}`, []order.State{awaiting, expired}, ""},
 		"it says authorized":         {short, 200, authorized, []order.State{awaiting, paid}, ""},
