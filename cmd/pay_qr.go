@@ -143,7 +143,7 @@ func (c *payQR) unpayable(p order.Payment) error {
 	case order.Expired:
 		f.Message = "order " + p.OrderID + " has expired"
 		if now := c.app.Now(); !p.Lapsed(now) {
-			f.Message += ", and may still be paid until " + render.FormatTime(p.HeldUntil)
+			f.Message += ", and may still be paid until " + render.FormatTime(p.MayBePaidUntil(now))
 			f.Hint = "run it again then, or " + again
 		}
 		if c.key != "" {

@@ -183,7 +183,7 @@ func (p *Payment) Payable(now time.Time) error {
 	case p.ReplacedBy != "":
 		return errors.New("it was replaced by a newer payment")
 	case state == Expired && !p.Lapsed(now):
-		return fmt.Errorf("it is expired, and may still be paid until %s", p.HeldUntil.In(Bangkok).Format("15:04:05 on 2006-01-02"))
+		return fmt.Errorf("it is expired, and may still be paid until %s", p.MayBePaidUntil(now).In(Bangkok).Format("15:04:05 on 2006-01-02"))
 	case state == Cancelled:
 		return errors.New("it is canceled")
 	case state != Awaiting:

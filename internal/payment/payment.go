@@ -113,7 +113,24 @@ func (s *Service) make(ctx context.Context, request ledger.ClaimRequest, answere
 		claim.Payment.Replayed = len(claim.Payment.Order) > 0
 		return claim.Payment, nil
 	}
+	if paid, err := s.cancelReplaced(ctx, claim); err != nil {
+		return claim.Payment, err
+	} else if paid != nil {
+		return s.giveUp(ctx, claim, *paid)
+	}
 	return s.send(ctx, claim, answered)
+}
+
+// giveUp ends a claim without a request, since the order is paid.
+func (s *Service) giveUp(ctx context.Context, claim ledger.Claim, paid order.Payment) (order.Payment, error) {
+	recording, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordWithin)
+	defer cancel()
+	if _, err := s.Ledger.RecordFailure(recording, claim, order.Rejected, order.Failure{Code: "paid", Message: "the order is paid already"}, 0); err != nil {
+		return claim.Payment, err
+	}
+	notify(s.Warn, "order %s is PAID already: no other order is made", paid.OrderID)
+	paid.Replayed = len(paid.Order) > 0
+	return paid, nil
 }
 
 // resolveHolder goes on after a claim was lost: the answer to this process is
@@ -170,12 +187,8 @@ func (s *Service) claim(ctx context.Context, request ledger.ClaimRequest) (ledge
 	}
 }
 
-// warnOthers says which other codes of the order are still alive: each could be
-// paid.
+// warnOthers says which other payments of the order are open: each could be paid.
 func (s *Service) warnOthers(claim ledger.Claim) {
-	if old := claim.Replaced; old != nil {
-		notify(s.Warn, "the earlier payment of order %s (%s) is replaced; its code may still be payable until it expires", old.OrderID, shown(*old))
-	}
 	for _, other := range claim.Others {
 		notify(s.Warn, "order %s also has an open %s payment (%s); both could be paid", other.OrderID, other.Source, shown(other))
 	}

@@ -124,14 +124,10 @@ func (s *Service) ask(ctx context.Context, orderID string, within time.Duration)
 const askBefore = 3 * time.Second
 
 // askEarlier asks what became of a Villa order's earlier payments, before another
-// is made. A code of the latest one is canceled first, if it can be. What fails is
-// a warning.
+// is made. The code of the one that it is to replace is canceled first, if it can be.
+// A question that fails is a warning.
 func (s *Service) askEarlier(ctx context.Context, earlier order.Payment) error {
-	if s.Bank != nil && earlier.HoldsCode(s.Now()) && earlier.Held.Text != "" {
-		if _, canceled, err := s.cancelCode(ctx, earlier); err != nil || !canceled {
-			notify(s.Warn, "order %s: its earlier code could not be canceled, and may still be paid", earlier.OrderID)
-		}
-	}
+	_, _ = s.cancelEarlier(ctx, earlier) // if it failed, cancelReplaced tries again
 	asked, err := s.ask(ctx, earlier.OrderID, askBefore)
 	if failed := cmp.Or(asked.BankErr, asked.Err); failed != nil {
 		notify(s.Warn, "order %s has an earlier payment, and nobody could say whether it was paid meanwhile: %s", earlier.OrderID, failed)
