@@ -7,6 +7,7 @@ import (
 	"os/signal"
 	"runtime"
 	"runtime/debug"
+	"strings"
 	"syscall"
 	"time"
 
@@ -91,14 +92,17 @@ type Build struct {
 }
 
 func build() Build {
-	b := Build{Version: version, Commit: commit, Date: date, OS: runtime.GOOS, Arch: runtime.GOARCH}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
-		return b
+		info = &debug.BuildInfo{GoVersion: runtime.Version()}
 	}
-	b.Go = info.GoVersion
+	return buildOf(info)
+}
+
+func buildOf(info *debug.BuildInfo) Build {
+	b := Build{Version: version, Commit: commit, Date: date, Go: info.GoVersion, OS: runtime.GOOS, Arch: runtime.GOARCH}
 	if b.Version == "" {
-		b.Version = info.Main.Version
+		b.Version = strings.TrimPrefix(info.Main.Version, "v") // as in packages
 	}
 	for _, s := range info.Settings {
 		switch {

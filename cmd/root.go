@@ -47,6 +47,9 @@ func Run(ctx context.Context, p *Program, args []string) int {
 		args = []string{"version"} // as other tools have it
 	}
 	root := a.rootOf(needed(args))
+	if completing(args) {
+		completeFiles(root)
+	}
 	root.SetArgs(args)
 	root.SetIn(p.In)
 	root.SetOut(a.writer())
@@ -190,8 +193,8 @@ func (a *app) globalFlags(root *cobra.Command) {
 	f.Var(&timeFlag{&a.flags.timeout}, "timeout", "limit for the conversation with the API, such as 30s")
 	f.Var(&choiceFlag{&a.flags.color, []string{"auto", "always", "never"}}, "color", "use colours")
 	f.BoolVar(&a.flags.debug, "debug", false, "show the conversation with the API on stderr, secrets hidden")
-	mustComplete(root, "env", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-		return a.envNames(), cobra.ShellCompDirectiveNoFileComp
+	mustComplete(root, "env", func(cmd *cobra.Command, _ []string, typed string) ([]string, cobra.ShellCompDirective) {
+		return a.completeEnv(cmd, nil, typed)
 	})
 	complete(root, "output", config.Formats()...)
 	complete(root, "color", "auto", "always", "never")
@@ -276,16 +279,5 @@ func exactArgs(names ...string) cobra.PositionalArgs {
 			return usageError(hint, "%s needs %s", cmd.CommandPath(), strings.Join(names[len(args):], " and "))
 		}
 		return usageError(hint, "%s takes no argument %q", cmd.CommandPath(), args[len(names)])
-	}
-}
-
-// complete offers fixed words for a flag.
-func complete(cmd *cobra.Command, flag string, words ...string) {
-	mustComplete(cmd, flag, cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp))
-}
-
-func mustComplete(cmd *cobra.Command, flag string, f cobra.CompletionFunc) {
-	if err := cmd.RegisterFlagCompletionFunc(flag, f); err != nil {
-		panic(err) // a flag that is not there: found by every test
 	}
 }
