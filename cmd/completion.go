@@ -227,7 +227,7 @@ func (a *app) completeSetting(cmd *cobra.Command, args []string, typed string) (
 	case "auth.scheme":
 		words = []string{"Bearer"}
 	default:
-		if now := a.values()[key]; now != "" && strings.HasPrefix(now, "http") {
+		if now := a.values()[key]; now != "" && (key != "base_url" || strings.HasPrefix(now, "http")) {
 			words = []string{now}
 		}
 	}
