@@ -397,3 +397,52 @@ func TestNothingElseBears(t *testing.T) {
 		}
 	})
 }
+
+// mayChange are the Villa orders that must be resolved anew when a report comes:
+// those that are named by any report about its charge, or about a charge that
+// shares a border with that one.
+func (h history) mayChange(r Report) map[string]bool {
+	charges, borders := map[string]bool{r.ChargeID: true}, map[string]bool{}
+	all := append(slices.Clone(h.reports), r)
+	for _, said := range all {
+		if said.ChargeID == r.ChargeID {
+			borders[said.Border()] = true
+		}
+	}
+	for _, said := range all {
+		if said.Border() != "" && borders[said.Border()] {
+			charges[said.ChargeID] = true
+		}
+	}
+	delete(charges, "")
+	villas := map[string]bool{}
+	for i, said := range all {
+		if i == len(h.reports) || charges[said.ChargeID] {
+			villas[said.OrderID] = true
+			for _, p := range h.payments {
+				if p.BankOrderID == said.BankOrderID || p.Reference == said.BankOrderID || p.Reference == said.Reference {
+					villas[p.OrderID] = true
+				}
+			}
+		}
+	}
+	return villas
+}
+
+// TestAReportChangesOnlyWhatItNames adds a report to any history: what a Villa
+// order is changes only if it may.
+func TestAReportChangesOnlyWhatItNames(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		h, r := histories(t), anyReport(t)
+		more := history{h.payments, append(slices.Clone(h.reports), r)}
+		may := h.mayChange(r)
+		own, elsewhere := h.both(t)
+		ownMore, elsewhereMore := more.both(t)
+		for i, villa := range []string{"1", "2"} {
+			if one, other := outcome(own[i], elsewhere[i]), outcome(ownMore[i], elsewhereMore[i]); one != other && !may[villa] {
+				t.Fatalf("Villa order %s: %s, then %s", villa, one, other)
+			}
+		}
+	})
+}
