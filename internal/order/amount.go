@@ -95,9 +95,6 @@ func (a Amount) MarshalJSON() ([]byte, error) {
 }
 
 func (a Amount) rat() *big.Rat {
-	r, ok := new(big.Rat).SetString(a.text)
-	if !ok {
-		return new(big.Rat)
-	}
+	r, _ := new(big.Rat).SetString(a.text) // a known amount is a decimal
 	return r
 }

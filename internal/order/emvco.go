@@ -1,6 +1,7 @@
 package order
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strconv"
@@ -59,13 +60,13 @@ func checkSum(byTag map[string]string, amount Amount, currency string) error {
 		return errors.New("tag 54 holds no amount")
 	}
 	if !sum.Equal(amount) {
-		return fmt.Errorf("it asks for %s, the order is over %s", sum, cmpOr(amount.String(), "not given"))
+		return fmt.Errorf("it asks for %s, the order is over %s", sum, cmp.Or(amount.String(), "not given"))
 	}
 	number := map[string]string{
 		"THB": "764", "CNY": "156", "USD": "840", "EUR": "978", "HKD": "344", "JPY": "392", "SGD": "702",
 	}[strings.ToUpper(currency)]
 	if number == "" || byTag["53"] != number {
-		return fmt.Errorf("its currency (tag 53) is %s, the order's is %s", cmpOr(byTag["53"], "not given"), cmpOr(currency, "not given"))
+		return fmt.Errorf("its currency (tag 53) is %s, the order's is %s", cmp.Or(byTag["53"], "not given"), cmp.Or(currency, "not given"))
 	}
 	return nil
 }

@@ -338,3 +338,111 @@ func TestArrivalOfOneOrdersNotifications(t *testing.T) {
 		}
 	})
 }
+
+// bearing is what bears on one Villa order, as Case says: what the ledger reads.
+func (h history) bearing(villa string) history {
+	names, charges, borders := map[string]bool{}, map[string]bool{}, map[string]bool{}
+	for _, p := range h.payments {
+		if p.OrderID == villa {
+			names[p.BankOrderID], names[p.Reference] = true, true
+		}
+	}
+	delete(names, "")
+	var out history
+	for n := -1; n < len(out.reports); {
+		n = len(out.reports)
+		out.reports = nil
+		for _, r := range h.reports {
+			if r.OrderID == villa || names[r.BankOrderID] || names[r.Reference] || charges[r.ChargeID] || borders[r.Border()] {
+				out.reports = append(out.reports, r)
+				if r.ChargeID != "" {
+					charges[r.ChargeID] = true
+				}
+				if r.Border() != "" {
+					borders[r.Border()] = true
+				}
+			}
+		}
+	}
+	villas := map[string]bool{villa: true}
+	for _, r := range out.reports {
+		villas[r.OrderID], villas[r.BankOrderID], villas[r.Reference] = true, true, true
+		names[r.BankOrderID], names[r.Reference] = true, true
+	}
+	for _, p := range h.payments {
+		if villas[p.OrderID] || names[p.BankOrderID] || names[p.Reference] {
+			out.payments = append(out.payments, p)
+		}
+	}
+	return out
+}
+
+// TestNothingElseBears resolves each Villa order from what bears on it alone, and
+// from everything: the outcome is the same. Two Villa orders that are resolved
+// apart can not get one charge both.
+func TestNothingElseBears(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		h := histories(t)
+		for i := range h.reports {
+			h.reports[i].Received = start
+		}
+		own, elsewhere := h.both(t)
+		for i, villa := range []string{"1", "2"} {
+			part := h.bearing(villa)
+			ownPart, elsewherePart := resolve(t, villa, part.payments, part.reports)
+			if one, other := outcome(own[i], elsewhere[i]), outcome(ownPart, elsewherePart); one != other {
+				t.Fatalf("Villa order %s: %s\nfrom a part: %s", villa, one, other)
+			}
+		}
+	})
+}
+
+// mayChange are the Villa orders that must be resolved anew when a report comes:
+// those that are named by any report about its charge, or about a charge that
+// shares a border with that one.
+func (h history) mayChange(r Report) map[string]bool {
+	charges, borders := map[string]bool{r.ChargeID: true}, map[string]bool{}
+	all := append(slices.Clone(h.reports), r)
+	for _, said := range all {
+		if said.ChargeID == r.ChargeID {
+			borders[said.Border()] = true
+		}
+	}
+	for _, said := range all {
+		if said.Border() != "" && borders[said.Border()] {
+			charges[said.ChargeID] = true
+		}
+	}
+	delete(charges, "")
+	villas := map[string]bool{}
+	for i, said := range all {
+		if i == len(h.reports) || charges[said.ChargeID] {
+			villas[said.OrderID] = true
+			for _, p := range h.payments {
+				if p.BankOrderID == said.BankOrderID || p.Reference == said.BankOrderID || p.Reference == said.Reference {
+					villas[p.OrderID] = true
+				}
+			}
+		}
+	}
+	return villas
+}
+
+// TestAReportChangesOnlyWhatItNames adds a report to any history: what a Villa
+// order is changes only if it may.
+func TestAReportChangesOnlyWhatItNames(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		h, r := histories(t), anyReport(t)
+		more := history{h.payments, append(slices.Clone(h.reports), r)}
+		may := h.mayChange(r)
+		own, elsewhere := h.both(t)
+		ownMore, elsewhereMore := more.both(t)
+		for i, villa := range []string{"1", "2"} {
+			if one, other := outcome(own[i], elsewhere[i]), outcome(ownMore[i], elsewhereMore[i]); one != other && !may[villa] {
+				t.Fatalf("Villa order %s: %s, then %s", villa, one, other)
+			}
+		}
+	})
+}

@@ -163,7 +163,7 @@ func newResolution(c Case) *resolution {
 // first recorded with it, nil if nobody recorded it. An order_id may be a
 // reference_order, which also stands for a missing order_id.
 func (v *resolution) names(r *Report) (bank string, p *Payment) {
-	bank = cmpOr(r.BankOrderID, r.Reference)
+	bank = cmp.Or(r.BankOrderID, r.Reference)
 	if p = v.byBank[r.BankOrderID]; p == nil {
 		p = v.byRef[bank]
 	}
@@ -432,10 +432,10 @@ func mismatch(r *Report, p *Payment) *Warning {
 		return doubt(r, warnDoubt, "its %s cannot be read", r.Doubt)
 	}
 	if (r.Currency != "" || !r.trusted()) && !strings.EqualFold(r.Currency, p.Currency) {
-		return doubt(r, warnCurrency, "it is in %s, the order in %s", cmpOr(r.Currency, "nothing"), cmpOr(p.Currency, "nothing"))
+		return doubt(r, warnCurrency, "it is in %s, the order in %s", cmp.Or(r.Currency, "nothing"), cmp.Or(p.Currency, "nothing"))
 	}
 	if (r.Amount.Known() || !r.trusted()) && !r.Amount.Equal(p.Amount) {
-		return doubt(r, warnAmount, "it is over %s, the order over %s", cmpOr(r.Amount.String(), "nothing"), cmpOr(p.Amount.String(), "nothing"))
+		return doubt(r, warnAmount, "it is over %s, the order over %s", cmp.Or(r.Amount.String(), "nothing"), cmp.Or(p.Amount.String(), "nothing"))
 	}
 	if live := p.livemode(); r.Livemode != nil && live != nil && *r.Livemode != *live {
 		return doubt(r, warnLivemode, "its livemode is %t, the order's %t", *r.Livemode, *live)
@@ -452,7 +452,7 @@ func applies(r *Report, p *Payment) (bool, *Warning) {
 	if p == nil {
 		return r.Doubt == "", nil
 	}
-	if r.rank() == RefundedInFull && r.Doubt == "" && strings.EqualFold(cmpOr(r.Currency, p.Currency), p.Currency) && r.Amount.Less(p.Amount) {
+	if r.rank() == RefundedInFull && r.Doubt == "" && strings.EqualFold(cmp.Or(r.Currency, p.Currency), p.Currency) && r.Amount.Less(p.Amount) {
 		return false, partialRefund(r, p.Amount, p.Currency)
 	}
 	if warning := mismatch(r, p); warning != nil {
@@ -596,10 +596,8 @@ func (c *charge) paidAt() (at time.Time, from string) {
 
 // paidBy is what proved that the charge is paid.
 func (c *charge) paidBy() string {
-	for _, r := range c.proofs {
-		if r.PaidBy != ByStatusPaid {
-			return ByTransactionState
-		}
+	if slices.ContainsFunc(c.proofs, func(r *Report) bool { return r.PaidBy != ByStatusPaid }) {
+		return ByTransactionState
 	}
 	return ByStatusPaid
 }

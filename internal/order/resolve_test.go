@@ -374,6 +374,7 @@ func TestResolve(t *testing.T) {
 		{name: "a word that means paid, another amount", payments: one, reports: []Report{api("1", "", "", byWord, over("1"))}, want: "o1 awaiting (charge_amount)"},
 		{name: "a word beside a charge that is known to be paid", payments: one, reports: []Report{api("1", "", "", byWord), api("1", "c1", "Settled")}, want: "o1 paid by c1"},
 		{name: "a word, then refunded", payments: one, reports: []Report{api("1", "", "", byWord), api("1", "", "Refunded")}, want: "o1 refunded by one"},
+		{name: "a word beside a state", payments: one, reports: []Report{api("1", "", "Declined", func(r *Report) { r.PaidBy = ByStatusPaid })}, want: "o1 awaiting by one"},
 
 		// A bank order that two Villa orders got.
 		{name: "shared, nothing said", payments: shared, want: "same awaiting", want2: "same awaiting (shared_order)"},
