@@ -69,7 +69,7 @@ func startShell(t *testing.T, command, prepare string) *typist {
 		t.Fatal(err)
 	}
 	words := strings.Fields(command)
-	c := exec.CommandContext(t.Context(), words[0], words[1:]...) //nolint:gosec // one of shells
+	c := exec.CommandContext(t.Context(), words[0], words[1:]...)
 	c.Env, c.Dir = m.env, m.dir
 	x := &typist{terminal: startAt(t, 120, 50, c)}
 	x.press(prepare + "; echo rea\"\"dy\r")

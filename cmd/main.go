@@ -22,7 +22,7 @@ var (
 )
 
 // systemClock tells the time. Tests that show whole screens slow it down.
-var systemClock = time.Now //nolint:gochecknoglobals // see above
+var systemClock = time.Now
 
 // Main runs villapay with the process's own arguments, streams, environment and
 // signals, and returns its exit code. The first Ctrl-C or SIGTERM ends the
