@@ -1,8 +1,6 @@
 package ledger
 
 import (
-	"context"
-	"database/sql"
 	"embed"
 	"errors"
 	"fmt"
@@ -45,13 +43,8 @@ func migration(version int, d dialect) (string, error) {
 	return strings.NewReplacer("{{id}}", d.id, "{{bytes}}", d.bytes, "{{dot}}", d.dot, "{{reference}}", d.reference).Replace(string(text)), nil
 }
 
-// execer is a connection or transaction that runs statements.
-type execer interface {
-	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
-}
-
-// migrate runs the migrations after version, inside the caller's transaction t.
-func migrate(ctx context.Context, t *txn, on execer, version int, d dialect) error {
+// migrate runs the migrations after version, inside the caller's transaction.
+func migrate(t *txn, version int, d dialect) error {
 	first := version + 1
 	for version++; version <= schemaVersion; version++ {
 		text, err := migration(version, d)
@@ -62,7 +55,7 @@ func migrate(ctx context.Context, t *txn, on execer, version int, d dialect) err
 			if strings.TrimSpace(statement) == "" {
 				continue
 			}
-			if _, err := on.ExecContext(ctx, statement); err != nil {
+			if err := t.exec(statement); err != nil {
 				return fmt.Errorf("bring the schema to version %d: %w", version, err)
 			}
 		}

@@ -1,7 +1,6 @@
 package ledger
 
 import (
-	"database/sql"
 	"errors"
 	"fmt"
 	"os"
@@ -61,15 +60,8 @@ func TestANewerSchemaIsLeftAlone(t *testing.T) {
 		}
 		check(l.Writable(t.Context())) // it came while the ledger was open
 		_ = l.Close()
-		l, err := Open(t.Context(), secret.New(at.dsn), at.dir, "", at.clock.now)
-		if at.dsn != "sqlite" {
-			check(err)
-			return
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		_, err = l.Claim(t.Context(), ask("1"))
+		l = at.open(t)
+		_, err := l.Claim(t.Context(), ask("1"))
 		check(err)
 		_, err = l.Payments(t.Context(), scope, "1")
 		check(err)
@@ -307,10 +299,6 @@ func TestQueriesUseIndexes(t *testing.T) {
 	t.Parallel()
 	l := sqlitePlace(t).open(t)
 	seen := exercise(t, l)
-	db, err := l.store.reader(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
 	for _, states := range [][]order.State{nil, {order.Paid}, {order.Awaiting, order.Expired}} {
 		for _, f := range []Filter{{Scope: scope, Limit: 20}, {Limit: 20}, {Scope: scope, Since: time.Now(), Limit: 20}, {Since: time.Now(), Limit: 20, Source: "qr"}} {
 			f.States = states
@@ -319,7 +307,7 @@ func TestQueriesUseIndexes(t *testing.T) {
 		}
 	}
 	for _, query := range seen {
-		for _, step := range plan(t, db, query) {
+		for _, step := range plan(t, l, query) {
 			inOrder := strings.Contains(step, "USING INDEX villapay_payment_recent_all") && strings.Contains(query, "LIMIT")
 			wholeScope := strings.HasSuffix(step, "(scope=?)") && !strings.Contains(query, "LIMIT")
 			if strings.HasPrefix(step, "SCAN villapay") && !inOrder || wholeScope || strings.Contains(step, "TEMP B-TREE FOR ORDER BY") && strings.Contains(query, "LIMIT") {
@@ -349,7 +337,7 @@ func exercise(t *testing.T, l *Ledger) (statements []string) {
 		t.Fatal(err)
 	}
 	for query := range l.store.(*sqliteStore).writer.statements {
-		if !strings.HasPrefix(query, "BEGIN") && query != "COMMIT" {
+		if strings.HasPrefix(query, "SELECT") || strings.HasPrefix(query, "UPDATE") || strings.HasPrefix(query, "INSERT") && strings.Contains(query, "VALUES") {
 			statements = append(statements, query)
 		}
 	}
@@ -358,9 +346,9 @@ func exercise(t *testing.T, l *Ledger) (statements []string) {
 		`SELECT at FROM villapay_event WHERE payment = ? ORDER BY id`)
 }
 
-func plan(t *testing.T, db *sql.DB, query string) (steps []string) {
+func plan(t *testing.T, l *Ledger, query string) (steps []string) {
 	t.Helper()
-	rows, err := db.Query("EXPLAIN QUERY PLAN "+query, make([]any, strings.Count(query, "?"))...)
+	rows, err := l.read(t.Context(), "EXPLAIN QUERY PLAN "+query, make([]any, strings.Count(query, "?"))...)
 	if err != nil {
 		t.Fatal(query, err)
 	}

@@ -209,7 +209,7 @@ func TestARoleThatOnlyReads(t *testing.T) {
 	if err := owner.Writable(t.Context()); err != nil {
 		t.Error(err)
 	}
-	db, err := owner.store.reader(t.Context())
+	db, err := openPostgresDB(t, dsn)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -223,7 +223,10 @@ func TestARoleThatOnlyReads(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	t.Cleanup(func() { _, _ = db.Exec("DROP OWNED BY " + role + "; DROP ROLE " + role) })
+	t.Cleanup(func() {
+		_, _ = db.Exec("DROP OWNED BY " + role + "; DROP ROLE " + role)
+		_ = db.Close()
+	})
 	reader := postgresAt(t, dsn+"&role="+role).open(t)
 	if err := reader.Writable(t.Context()); err == nil || !strings.Contains(err.Error(), "permission denied") {
 		t.Errorf("it seems to be writable: %v", err)
@@ -287,11 +290,11 @@ func TestTimeoutsOfTheServer(t *testing.T) {
 				p.onError.Store(code, &give)
 				var group sync.WaitGroup
 				group.Go(func() {
-					err := other.store.write(context.Background(), recordTx, func(x *txn) error {
-						err := x.lock(orderKey(scope, orderID))
+					o := opening{why: recordTx, locks: []lockKey{orderKey(scope, orderID)}}
+					err := other.store.write(context.Background(), o, func(*txn) error {
 						close(held)
 						<-timedOut
-						return err
+						return nil
 					})
 					if err != nil {
 						t.Error(err)
@@ -349,7 +352,7 @@ func TestATransactionThatTheServerFindsIdle(t *testing.T) {
 	deadline, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	runs := 0
-	err := l.store.write(deadline, recordTx, func(x *txn) error {
+	err := l.store.write(deadline, opening{why: recordTx}, func(x *txn) error {
 		if runs++; runs == 1 {
 			<-ended // as after a machine's sleep
 		}
@@ -388,10 +391,16 @@ func TestNothingThatAPoolerCannotHandOn(t *testing.T) {
 func TestAServerThatTakesNoWrites(t *testing.T) {
 	t.Parallel()
 	dsn := freshSchema(t)
-	postgresAt(t, dsn).open(t) // makes the schema
-	_, err := Open(t.Context(), secret.New(dsn+"&default_transaction_read_only=on"), t.TempDir(), "", newClock().now)
-	if _, ok := errors.AsType[*Error](err); !ok || !errors.Is(err, errReadOnly) || !strings.Contains(err.Error(), "writable primary") {
-		t.Errorf("%v", err)
+	for range 2 { // without a schema, and with one
+		l := postgresAt(t, dsn+"&default_transaction_read_only=on").open(t)
+		_, claimErr := l.Claim(t.Context(), ask("1"))
+		_, readErr := l.Payments(t.Context(), scope, "1")
+		for _, err := range []error{claimErr, readErr} {
+			if _, ok := errors.AsType[*Error](err); !ok || !strings.Contains(err.Error(), "writable primary") {
+				t.Errorf("%v", err)
+			}
+		}
+		postgresAt(t, dsn).open(t).of(t, "1") // makes the schema
 	}
 }
 
@@ -420,7 +429,7 @@ func TestADatabaseThatCannotHoldThai(t *testing.T) {
 		t.Fatal(err)
 	}
 	u.Path = "/" + name
-	_, err = Open(t.Context(), secret.New(u.String()), t.TempDir(), "", newClock().now)
+	_, err = postgresAt(t, u.String()).open(t).Claim(t.Context(), ask("1"))
 	if _, ok := errors.AsType[*Error](err); !ok || !errors.Is(err, errEncoding) || !strings.Contains(err.Error(), "UTF8") {
 		t.Errorf("%v", err)
 	}
@@ -440,12 +449,8 @@ func TestASlowerCommitIsNeverSwitchedOff(t *testing.T) {
 	for given, want := range map[string]string{"off": "on", "local": "on", "remote_write": "on", "on": "on", "remote_apply": "remote_apply"} {
 		l := postgresAt(t, freshSchema(t)+"&synchronous_commit="+given).open(t)
 		got := ""
-		err := l.store.write(t.Context(), recordTx, func(x *txn) error {
-			rows, err := x.query(`SELECT current_setting('synchronous_commit')`)
-			if err != nil {
-				return err
-			}
-			said, err := texts(rows)
+		err := l.store.write(t.Context(), opening{why: recordTx}, func(x *txn) error {
+			said, err := texts(x.query(`SELECT current_setting('synchronous_commit')`))
 			got = strings.Join(said, "")
 			return err
 		})
@@ -497,11 +502,11 @@ func TestConflictsAreTriedAgain(t *testing.T) {
 	for i, l := range []*Ledger{one, two} {
 		group.Go(func() {
 			runs := 0
-			err := l.store.write(context.Background(), recordTx, func(x *txn) error {
+			err := l.store.write(context.Background(), opening{why: recordTx}, func(x *txn) error {
 				runs++
 				for step := range 2 {
 					id := fmt.Sprint(1 + (i+step)%2)
-					if _, err := x.exec(`UPDATE villapay_payment SET attempts = attempts + 1 WHERE orderid = ?`, id); err != nil {
+					if _, err := texts(x.query(`UPDATE villapay_payment SET attempts = attempts + 1 WHERE orderid = ? RETURNING state`, id)); err != nil {
 						return err
 					}
 					if runs == 1 && step == 0 {

@@ -201,7 +201,7 @@ func (s *sqliteStore) migrate(ctx context.Context, w *writer) error {
 		return err
 	}
 	if version, err = w.version(ctx); err == nil { // another process may have been quicker
-		err = errors.Join(checkVersion(version), migrate(ctx, w.txn(ctx, s.now()), w.conn, version, sqliteDialect()))
+		err = errors.Join(checkVersion(version), migrate(w.txn(ctx, s.now()), version, sqliteDialect()))
 	}
 	if err == nil {
 		err = w.run(ctx, fmt.Sprintf("PRAGMA user_version = %d", schemaVersion)) // PRAGMA takes no parameters
@@ -249,9 +249,22 @@ func (w *writer) close() error {
 	return errors.Join(append(all, w.db.Close())...)
 }
 
-// reader opens the file for reading only. A file that does not exist, or that
-// another process is just making, holds nothing yet.
-func (s *sqliteStore) reader(ctx context.Context) (*sql.DB, error) {
+func (s *sqliteStore) reader(ctx context.Context, _ ...statement) (queryFunc, error) {
+	db, err := s.openReader(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return func(query string, args ...any) (cursor, error) {
+		if db == nil {
+			return noRows{}, nil
+		}
+		return asCursor(db.QueryContext(ctx, query, clean(args)...))
+	}, nil
+}
+
+// openReader opens the file for reading only. A file that does not exist, or that
+// another process is just making, holds nothing yet: nil.
+func (s *sqliteStore) openReader(ctx context.Context) (*sql.DB, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.read != nil {
@@ -281,7 +294,7 @@ func (s *sqliteStore) reader(ctx context.Context) (*sql.DB, error) {
 		err = checkVersion(version)
 	}
 	if err == nil && version > 0 && version < schemaVersion {
-		err = s.write(ctx, recordTx, func(*txn) error { return nil }) // brings it up to date
+		err = s.write(ctx, opening{why: recordTx}, func(*txn) error { return nil }) // brings it up to date
 	}
 	if err != nil || version == 0 {
 		return nil, errors.Join(err, db.Close())
@@ -293,7 +306,6 @@ func (s *sqliteStore) reader(ctx context.Context) (*sql.DB, error) {
 // readers is how many reads of one process run at once.
 const readers = 4
 
-func (*sqliteStore) bind(query string) string { return query }
 func (s *sqliteStore) kind() string {
 	if s.memory != "" {
 		return "none"
@@ -306,9 +318,10 @@ func (s *sqliteStore) clock() time.Time       { return s.now() }
 func (*sqliteStore) explain(err error) string { return explain(err) }
 
 // probe writes a page with what is there already: villapay has no use for this
-// number.
-func (*sqliteStore) probe() (version string, statements []string) {
-	return "PRAGMA user_version", []string{"PRAGMA application_id = 0"}
+// number. A newer villapay may have come since the file was opened.
+func (*sqliteStore) probe(t *txn) error {
+	version, err := scalar[int](t.query("PRAGMA user_version"))
+	return errors.Join(err, checkVersion(version), t.exec("PRAGMA application_id = 0"))
 }
 
 func (s *sqliteStore) size(context.Context) (size int64, err error) {
@@ -325,15 +338,11 @@ func (s *sqliteStore) size(context.Context) (size int64, err error) {
 const logPages = 256
 
 func (s *sqliteStore) verify(ctx context.Context) (found string, err error) {
-	db, err := s.reader(ctx)
-	if err != nil || db == nil {
-		return "", err
-	}
-	rows, err := db.QueryContext(ctx, "PRAGMA quick_check(5)")
+	query, err := s.reader(ctx)
 	if err != nil {
 		return "", err
 	}
-	lines, err := texts(rows)
+	lines, err := texts(query("PRAGMA quick_check(5)"))
 	return strings.Join(lines, "; "), err
 }
 
