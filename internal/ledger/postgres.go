@@ -74,7 +74,9 @@ func openPostgres(ctx context.Context, dsn secret.String, now func() time.Time) 
 		url: shown.String(), now: now, warning: protect(config, dsn.Reveal()),
 		secrets: []secret.String{dsn, secret.New(config.Password), secret.New(url.QueryEscape(config.Password))},
 	}
-	s.db = stdlib.OpenDB(*config)
+	s.db = stdlib.OpenDB(*config, stdlib.OptionShouldPing(func(_ context.Context, p stdlib.ShouldPingParams) bool {
+		return p.IdleDuration > time.Second && p.IdleDuration < connectionLife // longer: a new one
+	}))
 	s.db.SetMaxOpenConns(poolSize)
 	s.db.SetMaxIdleConns(poolSize)
 	s.db.SetConnMaxLifetime(connectionLife)
