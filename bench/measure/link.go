@@ -4,8 +4,6 @@ package main
 
 import (
 	"io"
-	"fmt"
-	"os"
 	"net"
 	"sync/atomic"
 	"time"
@@ -55,7 +53,6 @@ func (l *link) serve(client net.Conn) {
 	l.trips.Add(1) // to connect
 	time.Sleep(l.delay)
 	forward(server, client, 0, func(data []byte) {
-		if os.Getenv("SHOW") != "" { fmt.Fprintf(os.Stderr, "%.300q\n\n", data) }
 		if string(data) != goodbye && !asked.Swap(true) {
 			l.trips.Add(1)
 		}
