@@ -85,43 +85,58 @@ func (p *pipeline) send(more ...statement) (results []*result, _ error) {
 	return results, err
 }
 
-// open sends first, then takes locks and reads ahead. It fails on a server that
-// payments cannot be kept on.
-func (p *pipeline) open(first []statement, locks []lockKey, reads []statement) error {
+// look says whether payments can be kept on a server.
+const look = `SELECT coalesce(max(version), 0), pg_is_in_recovery() OR current_setting('transaction_read_only') = 'on', current_setting('server_encoding') FROM villapay_schema`
+
+// open takes locks and reads ahead, all in one round trip with what is queued. The
+// first that is asked of a server is whether it is fit.
+func (p *pipeline) open(locks []lockKey, reads []statement) error {
 	// A commit has to wait for the disk also where the server's default is not to.
-	const look = `SELECT (SELECT coalesce(max(version), 0) FROM villapay_schema),
-		pg_is_in_recovery() OR current_setting('transaction_read_only') = 'on', current_setting('server_encoding'),
-		CASE WHEN current_setting('synchronous_commit') IN ('off', 'local', 'remote_write') THEN set_config('synchronous_commit', 'on', true) END, `
-	p.queue = first
-	results, err := p.send(append([]statement{{query: look + lockSQL(locks)}}, reads...)...)
-	if len(results) == 0 {
-		if code(err) == pgNoTable {
-			return errOldSchema
+	const durable = `SELECT CASE WHEN current_setting('synchronous_commit') IN ('off', 'local', 'remote_write') THEN set_config('synchronous_commit', 'on', true) END, `
+	ahead := append([]statement{{query: durable + lockSQL(locks)}}, reads...)
+	if !p.store.fit.Load() {
+		ahead = append([]statement{{query: look}}, ahead...)
+	}
+	results, err := p.send(ahead...)
+	if ahead[0].query == look {
+		if err := fit(results, err); err != nil {
+			return err
 		}
+		p.store.fit.Store(true)
+	}
+	if err != nil {
+		return err
+	}
+	p.ahead = map[string]*result{}
+	for i, r := range results {
+		p.ahead[ahead[i].key()] = r
+	}
+	return nil
+}
+
+// fit takes the answer to look, which may stand before an error.
+func fit(results []*result, err error) error {
+	if len(results) == 0 && code(err) == pgNoTable {
+		return errOldSchema
+	}
+	if len(results) == 0 || !results[0].Next() {
 		return err
 	}
 	var version int
 	var readOnly bool
 	var encoding string
-	results[0].Next()
-	if fault := results[0].Scan(&version, &readOnly, &encoding, nil, nil, nil); fault != nil {
-		return fault
-	}
+	err = results[0].Scan(&version, &readOnly, &encoding)
 	switch {
+	case err != nil:
+		return err
 	case readOnly:
 		return errReadOnly
 	case encoding != "UTF8":
 		return errEncoding
 	case version < schemaVersion:
 		return errOldSchema
-	case version > schemaVersion || err != nil:
-		return cmp.Or(checkVersion(version), err)
 	}
-	p.ahead = map[string]*result{}
-	for i, s := range reads {
-		p.ahead[s.key()] = results[1+i]
-	}
-	return nil
+	return checkVersion(version)
 }
 
 // key tells statements apart.
@@ -147,7 +162,8 @@ const begin = "begin isolation level read committed"
 
 func (p *pipeline) transact(o opening, fn func(*txn) error) error {
 	t := p.txn()
-	if err := p.open([]statement{{query: begin}}, o.locks, o.reads); err != nil {
+	p.queue = []statement{{query: begin}}
+	if err := p.open(o.locks, o.reads); err != nil {
 		return err
 	}
 	if err := fn(t); err != nil {
@@ -232,9 +248,9 @@ func (p *pipeline) migrate() error {
 // reader sends the queries ahead together with the first look at the server.
 func (s *postgresStore) reader(ctx context.Context, ahead ...statement) (queryFunc, error) {
 	var served map[string]*result
-	if len(ahead) > 0 || !s.looked() {
+	if len(ahead) > 0 || !s.fit.Load() {
 		err := s.retry(ctx, claimTx, func(p *pipeline) error {
-			err := p.open(nil, nil, ahead)
+			err := p.open(nil, ahead)
 			served = p.ahead
 			return err
 		})

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -34,8 +35,9 @@ type postgresStore struct {
 
 	now func() time.Time // this machine's clock
 
+	fit    atomic.Bool // the server was found fit for payments
 	mu     sync.Mutex
-	asked  time.Time // on this machine's clock, when the server's was asked; zero before
+	asked  time.Time // on this machine's clock, when the server's was asked
 	server time.Time // the server's clock then
 }
 
@@ -279,7 +281,8 @@ func (*postgresStore) probe(t *txn) error {
 			return err
 		}
 	}
-	return t.exec("UPDATE villapay_payment SET state = state WHERE false")
+	version, err := scalar[int](t.query("SELECT version FROM villapay_schema"))
+	return errors.Join(err, checkVersion(version), t.exec("UPDATE villapay_payment SET state = state WHERE false"))
 }
 
 func (*postgresStore) kind() string               { return "postgres" }
@@ -298,13 +301,6 @@ func (s *postgresStore) setClock(server time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.asked, s.server = s.now(), server
-}
-
-// looked reports whether the server was found fit for payments before.
-func (s *postgresStore) looked() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return !s.asked.IsZero()
 }
 
 func (s *postgresStore) size(ctx context.Context) (size int64, err error) {
