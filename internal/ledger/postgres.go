@@ -41,8 +41,9 @@ type postgresStore struct {
 	server time.Time // the server's clock then
 }
 
-// poolSize is how many connections one process opens at most.
-const poolSize = 16
+// poolSize is how many connections one process opens at most: as many as a large
+// batch keeps busy over a network that takes 20 ms for a round trip.
+const poolSize = 40
 
 // connectionLife ends connections to a primary that has become a standby.
 const connectionLife = 5 * time.Minute
@@ -82,11 +83,11 @@ func openPostgres(ctx context.Context, dsn secret.String, now func() time.Time) 
 	s.db.SetMaxOpenConns(poolSize)
 	s.db.SetMaxIdleConns(poolSize)
 	s.db.SetConnMaxLifetime(connectionLife)
-	conn, err := s.db.Conn(ctx) // no more: what a ledger is first used for looks at the server
-	if err != nil {
+	// No more than to connect: what the ledger is first used for looks at the server.
+	if err := s.retry(ctx, claimTx, func(*pipeline) error { return nil }); err != nil {
 		return nil, errors.Join(wrap(s, err, "open"), s.db.Close())
 	}
-	return s, conn.Close()
+	return s, nil
 }
 
 // explainConfig is why pgx cannot use a URL, without the URL.
@@ -199,7 +200,8 @@ const (
 
 // tries is how often a claim's transaction is run at most if it fails for transient
 // reasons: conflicts, and connections lost before the commit. What is recorded is
-// tried until its deadline.
+// tried until its deadline, and so is whatever gets no connection since others have
+// as many as there may be.
 const tries = 5
 
 func (s *postgresStore) write(ctx context.Context, o opening, fn func(*txn) error) error {
@@ -217,7 +219,8 @@ func (s *postgresStore) retry(ctx context.Context, why purpose, fn func(*pipelin
 		}
 		again := isTransient(err) || why == recordTx && isPassing(err)
 		_, bounded := ctx.Deadline()
-		if err == nil || !again || try >= tries && (why == claimTx || !bounded) || ctx.Err() != nil {
+		few := !bounded || why == claimTx && code(err) != pgCrowded
+		if err == nil || !again || try >= tries && few || ctx.Err() != nil {
 			return err
 		}
 		if backoff.Sleep(ctx, time.Duration(min(try*try, 50))*20*time.Millisecond) != nil {

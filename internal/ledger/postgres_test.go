@@ -30,6 +30,7 @@ type proxy struct {
 	silent         atomic.Bool  // nothing that the server says arrives
 	cutBefore      atomic.Int32 // so many times the connection breaks before an INSERT arrives
 	onError        sync.Map     // what to do (func()) when the server first answers with an error code
+	trips          atomic.Int32 // how often something was sent after the last answer: round trips
 
 	mu       sync.Mutex
 	messages []string // what clients sent: message type and, of Parse, the statement's name
@@ -75,7 +76,8 @@ func (p *proxy) serve(client net.Conn) {
 		return
 	}
 	defer server.Close()
-	var mute atomic.Bool
+	var mute, answered atomic.Bool
+	answered.Store(true)
 	go func() {
 		defer client.Close()
 		answer := make([]byte, 64<<10)
@@ -87,6 +89,7 @@ func (p *proxy) serve(client net.Conn) {
 			if p.silent.Load() {
 				continue
 			}
+			answered.Store(true)
 			p.onError.Range(func(code, do any) bool {
 				if bytes.Contains(answer[:n], []byte("C"+code.(string)+"\x00")) && p.onError.CompareAndDelete(code, do) {
 					(*do.(*func()))()
@@ -110,6 +113,9 @@ func (p *proxy) serve(client net.Conn) {
 		}
 		if started {
 			p.note(chunk[:n])
+		}
+		if answered.Swap(false) {
+			p.trips.Add(1)
 		}
 		if bytes.Contains(chunk[:n], []byte("INSERT INTO villapay_event")) && p.cutBefore.Add(-1) >= 0 {
 			return
@@ -198,6 +204,34 @@ func lostWhileCommitting(t *testing.T, code string) {
 	if other := at.openIn(t, t.TempDir()); other.mustClaim(t, ask("3"), Busy).Holder == "" {
 		t.Error("somebody holds it")
 	}
+}
+
+// Over a network it is the round trips that take time: with the one to connect, 8 for
+// a payment and the bank's code, and 3 for an order's payments.
+func TestRoundTrips(t *testing.T) {
+	t.Parallel()
+	p, at := behindProxy(t)
+	at.open(t).of(t, "1") // makes the schema
+	took := func(want int32, do func(l *Ledger)) {
+		t.Helper()
+		l := at.openIn(t, t.TempDir())
+		p.trips.Store(0)
+		do(l)
+		if got := p.trips.Load(); got != want {
+			t.Errorf("%d round trips, want %d", got, want)
+		}
+	}
+	took(7, func(l *Ledger) {
+		made := l.awaiting(t, "1")
+		code := &order.BankCode{ID: "code", Kind: order.ThaiQR, Text: "text", Expiry: time.Hour}
+		if _, recorded, err := l.RecordCode(t.Context(), made, Code{BankCode: code}); !recorded || err != nil {
+			t.Errorf("the code was not recorded: %v", err)
+		}
+	})
+	took(1, func(l *Ledger) { l.of(t, "1") })
+	took(2, func(l *Ledger) { l.mustClaim(t, ask("1"), Replay) })
+	took(2, func(l *Ledger) { listed(t, l, Filter{Scope: scope, Limit: 30}) })
+	took(9, func(l *Ledger) { l.hear(t, report("c1", "o1", "Authorized")) })
 }
 
 // A role that only reads is told from one that can pay.

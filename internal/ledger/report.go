@@ -30,7 +30,7 @@ type Recorded struct {
 func (l *Ledger) RecordReport(ctx context.Context, scope string, r order.Report, beside ...order.Report) (Recorded, error) {
 	var out Recorded
 	kept := false // by an earlier run of this call, to its end: it may have been committed
-	o := opening{why: recordTx, locks: reportKeys(scope, append(beside, r)...)}
+	o := opening{why: recordTx, locks: reportKeys(scope, append(beside, r)...), reads: []statement{enough(scope, &r)}}
 	err := l.store.write(ctx, o, func(t *txn) error {
 		fresh, done, err := l.recordReport(t, scope, r)
 		for _, other := range beside {
@@ -236,15 +236,22 @@ func (t *txn) villas(scope string, reports []order.Report) (villas set, payments
 // one can be sent again with other values in the fields that no checksum covers.
 const reportsPerCharge = 100
 
-// keep records a report, unless it was before. Beyond the bound, a notification is
-// kept only if it is the first with its state, amount, currency and status.
+// enough asks whether a notification is beyond the bound, and not the first with its
+// state, amount, currency and status.
+func enough(scope string, r *order.Report) statement {
+	return statement{
+		`SELECT count(*) >= ? AND count(CASE WHEN transaction_state = ? AND amount = ? AND currency = ? AND status = ? THEN 1 END) > 0
+			FROM villapay_report WHERE scope = ? AND charge_id = ? AND charge_id <> '' AND origin = 'webhook'`,
+		[]any{int64(reportsPerCharge), r.TransactionState, r.Amount.String(), r.Currency, r.Status, scope, r.ChargeID},
+	}
+}
+
+// keep records a report, unless it was before or there are enough.
 func (t *txn) keep(scope string, r *order.Report) (fresh bool, err error) {
 	sum := fingerprint(r)
 	if r.From == order.FromWebhook {
-		full, err := scalar[bool](t.query(`SELECT count(*) >= ? AND count(CASE WHEN transaction_state = ? AND amount = ? AND currency = ? AND status = ? THEN 1 END) > 0
-			FROM villapay_report WHERE scope = ? AND charge_id = ? AND charge_id <> '' AND origin = 'webhook'`,
-			int64(reportsPerCharge), r.TransactionState, r.Amount.String(), r.Currency, r.Status, scope, r.ChargeID))
-		if err != nil || full {
+		enough, err := scalar[bool](t.ask(enough(scope, r)))
+		if err != nil || enough {
 			return false, err
 		}
 	}
