@@ -11,7 +11,6 @@ import (
 
 	"github.com/villapay/villapay/internal/ledger"
 	"github.com/villapay/villapay/internal/order"
-	"github.com/villapay/villapay/internal/rawjson"
 )
 
 // StateWord says a state in words for people. An order that was made reads
@@ -234,7 +233,7 @@ func orderFields(raw json.RawMessage) iter.Seq2[string, string] {
 		"failure_code": true, "failure_message": true,
 	}
 	return func(yield func(string, string) bool) {
-		fields, _ := rawjson.Fields(raw) // what cannot be read has no fields to show
+		fields, _ := order.Fields(raw) // what cannot be read has no fields to show
 		for _, f := range fields {
 			var text bytes.Buffer
 			if shown[f.Name] || json.Compact(&text, f.Value) != nil {
