@@ -52,7 +52,7 @@ func StateColored(s Screen, state order.State) string {
 }
 
 // meaning is what a state asks of the person who reads it.
-func meaning(p order.Payment) string {
+func meaning(s Screen, p order.Payment) string {
 	again := fmt.Sprintf("`villapay pay qr %s --source %s -e %s`", p.OrderID, p.Source, p.Env)
 	switch p.State {
 	case order.Sending:
@@ -74,10 +74,13 @@ func meaning(p order.Payment) string {
 			return "replaced by a newer order, do not use this one's code"
 		}
 	case order.Expired:
-		if p.ReplacedBy == "" {
-			return "run " + again + " for a new code"
+		switch {
+		case p.ReplacedBy != "":
+			return "replaced by a newer order"
+		case !s.Now.IsZero() && !p.Lapsed(s.Now) && !p.HeldUntil.IsZero():
+			return "it may still be paid until " + FormatTime(p.MayBePaidUntil(s.Now))
 		}
-		return "replaced by a newer order"
+		return "run " + again + " for a new code"
 	case order.Paid, order.Cancelled, order.Refunded:
 	}
 	return ""
@@ -128,7 +131,7 @@ func sheet(w io.Writer, s Screen, rows sheetRows) error {
 func paymentRows(s Screen, p order.Payment, live bool) sheetRows {
 	var rows sheetRows
 	state, color := stateWord(p.State)
-	if more := meaning(p); more != "" {
+	if more := meaning(s, p); more != "" {
 		state += ": " + more
 	}
 	made := orderOf(p)
