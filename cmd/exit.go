@@ -1,11 +1,13 @@
 package cmd
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
+
+	"github.com/spf13/pflag"
 
 	"github.com/villapay/villapay/internal/api"
 	"github.com/villapay/villapay/internal/auth"
@@ -22,7 +24,7 @@ const (
 	exitUsage       = 2 // bad flag or argument; nothing sent
 	exitConfig      = 3 // configuration, ledger or disk; nothing sent
 	exitDenied      = 4 // not signed in, or not allowed
-	exitRejected    = 5 // refused, or no such payment
+	exitRejected    = 5 // rejected by the API or the bank, or no such payment
 	exitUnknown     = 6 // it may have been made; running it again is safe
 	exitUnavailable = 7 // nothing was made
 	exitNotPaid     = 8 // with --watch or --exit-status
@@ -41,18 +43,17 @@ type failure struct {
 	Retryable bool   `json:"retryable"`
 	ExitCode  int    `json:"exit_code"`
 
-	silent bool // everything has been said: only the exit code is left
+	text   string // what people read in place of Message, if that differs
+	quiet  bool   // people have read it already: only the error object is left
+	silent bool   // the reader is gone: only the exit code is left
 }
 
-func (f *failure) Error() string { return f.Message }
+func (f *failure) Error() string { return cmp.Or(f.text, f.Message) }
 
 // usageError is bad input on the command line.
 func usageError(hint, format string, args ...any) error {
 	return &failure{Code: "usage", Message: fmt.Sprintf(format, args...), Hint: hint, ExitCode: exitUsage}
 }
-
-// exitWith ends the command with a code and nothing more to say.
-func exitWith(code int) error { return &failure{ExitCode: code, silent: true} }
 
 // outputError is a write to stdout that failed: a full disk, a closed pipe.
 type outputError struct{ err error }
@@ -75,15 +76,19 @@ func (e *localError) Unwrap() error { return e.err }
 // below get their exit codes and hints here, a *failure has its own.
 func explain(ctx context.Context, err error) *failure {
 	f := explainKind(err)
-	if ctx.Err() != nil && !f.silent && f.ExitCode != exitUsage {
-		interrupted := &failure{Code: "interrupted", Message: "interrupted", ExitCode: exitInterrupted}
-		if f.ExitCode == exitUnknown {
-			interrupted.Message = "interrupted; " + f.Message
-			interrupted.Hint, interrupted.Retryable = f.Hint, true
-		}
-		return interrupted
+	if ctx.Err() == nil || f.silent || f.quiet || f.ExitCode == exitUsage {
+		return f
 	}
-	return f
+	interrupted := &failure{Code: "interrupted", Message: "interrupted", ExitCode: exitInterrupted}
+	if f.ExitCode == exitUnknown {
+		interrupted.Hint, interrupted.Retryable = f.Hint, true
+		if f.Code != interrupted.Code { // else its message says so too
+			interrupted.Message += "; " + f.Message
+		} else {
+			interrupted.Message = f.Message
+		}
+	}
+	return interrupted
 }
 
 const (
@@ -132,7 +137,7 @@ func explainKind(err error) *failure {
 		return explainConfig(settings)
 	case errors.As(err, &keyUsed):
 		return &failure{Code: "key_used", Message: err.Error(), Hint: "use another key, or none: villapay makes a fresh one", ExitCode: exitUsage}
-	case call != nil: // it was refused, even if that could not be recorded
+	case call != nil: // it was rejected, even if that could not be recorded
 		return explainCall(call)
 	case errors.As(err, &local): // which may explain an error of the ledger better
 		return &failure{Code: "local", Message: err.Error(), Hint: local.hint, ExitCode: exitConfig}
@@ -145,7 +150,7 @@ func explainKind(err error) *failure {
 }
 
 func explainCall(e *api.Error) *failure {
-	f := &failure{Code: e.Code, Message: e.Error(), Status: e.Status, RequestID: e.RequestID, Retryable: e.Retryable()}
+	f := &failure{Code: e.Code, Message: e.Message, text: e.Error(), Status: e.Status, RequestID: e.RequestID, Retryable: e.Retryable()}
 	switch e.Kind {
 	case api.Denied:
 		f.ExitCode = exitDenied
@@ -204,7 +209,10 @@ func (a *app) fail(f *failure) {
 			return
 		}
 	}
-	fmt.Fprintf(a.Err, "villapay: %s\n", a.sanitize(f.Message))
+	if f.quiet {
+		return
+	}
+	fmt.Fprintf(a.Err, "villapay: %s\n", a.sanitize(f.Error()))
 	if f.RequestID != "" {
 		fmt.Fprintf(a.Err, "request id: %s\n", a.sanitize(f.RequestID))
 	}
@@ -229,19 +237,15 @@ func (a *app) jsonErrors() bool {
 	return format == "json"
 }
 
-// asksForJSON looks for -o json or --jq in a command line that was not understood
-// to its end.
+// asksForJSON looks for -o json or --jq in a command line that was not understood.
 func asksForJSON(args []string) bool {
-	for i, arg := range args {
-		switch name, value, ok := strings.Cut(arg, "="); {
-		case name == "--jq", arg == "-ojson":
-			return true
-		case name == "--output" || name == "-o":
-			if !ok && i+1 < len(args) {
-				value = args[i+1]
-			}
-			return value == "json"
-		}
+	f := pflag.NewFlagSet("", pflag.ContinueOnError)
+	f.ParseErrorsAllowlist.UnknownFlags = true
+	f.Usage = func() {}
+	output, jq := f.StringP("output", "o", "", ""), f.String("jq", "", "")
+	for name, short := range map[string]string{"help": "h", "quiet": "q", "yes": "y", "include": "i"} {
+		f.BoolP(name, short, false, "") // they can stand before an o: -qo json
 	}
-	return false
+	_ = f.Parse(args) // what was read before an error counts
+	return *output == "json" || *jq != ""
 }

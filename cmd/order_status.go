@@ -130,7 +130,7 @@ func (c *orderStatus) verdict(service *payment.Service, reports []payment.Report
 	}
 	for _, r := range reports {
 		if r.Payment.State != order.Paid {
-			return exitWith(exitNotPaid)
+			return notPaid(r.Payment)
 		}
 	}
 	return nil

@@ -85,7 +85,7 @@ func (a *app) logFailure(command string, f *failure) {
 	if a.config != nil {
 		log = log.With("env", a.config.Profile.Name)
 	}
-	log.Error("failed", "code", f.Code, "error", f.Message, "status", f.Status, "request_id", f.RequestID)
+	log.Error("failed", "code", f.Code, "error", f.Error(), "status", f.Status, "request_id", f.RequestID)
 }
 
 // asUsage makes a usage error of what cobra found wrong with the command line.
