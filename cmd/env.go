@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"context"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -61,7 +62,7 @@ func newEnvUse(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use: "use NAME", Short: "Select the environment for the commands to come",
 		Example: "  villapay env use sandbox\n  villapay env use dev",
-		Args:    exactArgs("an environment's name"), ValidArgsFunction: a.completeEnv, RunE: a.plain(c.run),
+		Args:    exactArgs("an environment's name"), ValidArgsFunction: a.completeEnv, RunE: a.change(c.run, a.envSummary),
 	}
 }
 
@@ -120,7 +121,7 @@ func newEnvAdd(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "add NAME --base-url URL", Short: "Add an environment",
 		Example: "  villapay env add staging --base-url https://shop.villamarket.com/api/payment3devapi\n  villapay env use staging",
-		Args:    exactArgs("a name"), ValidArgsFunction: a.completeNothing, RunE: a.plain(c.run),
+		Args:    exactArgs("a name"), ValidArgsFunction: a.completeNothing, RunE: a.change(c.run, a.envSummary),
 	}
 	cmd.Flags().StringVar(&c.baseURL, "base-url", "", "the API's base `URL`: https, or http on loopback")
 	cmd.Flags().BoolVar(&c.live, "live", false, "it takes real money: ask before each payment")
@@ -149,7 +150,7 @@ func newEnvSet(a *app) *cobra.Command {
 keeps. Lists are written with commas. The keys output and ledger hold for every
 environment. Secrets never enter the file.`,
 		Example: "  villapay env set timeout 45s --env dev\n  villapay env set auth.client_id 4h57kqb --env dev",
-		Args:    exactArgs("a key", "a value"), ValidArgsFunction: completeKey, RunE: a.plain(c.run),
+		Args:    exactArgs("a key", "a value"), ValidArgsFunction: completeKey, RunE: a.change(c.run, a.envValues),
 	}
 }
 
@@ -157,15 +158,15 @@ func (c *envSet) run(ctx context.Context, args []string) error {
 	return config.Set(ctx, c.app.LookupEnv, c.app.flags.env, args[0], args[1])
 }
 
-// envUnset takes one value back.
+// envUnset resets one value.
 type envUnset struct{ app *app }
 
 func newEnvUnset(a *app) *cobra.Command {
 	c := &envUnset{a}
 	return &cobra.Command{
-		Use: "unset KEY", Short: "Take a value back: the default holds again",
+		Use: "unset KEY", Short: "Reset a setting to its default",
 		Example: "  villapay env set timeout 45s --env dev\n  villapay env unset timeout --env dev",
-		Args:    exactArgs("a key"), ValidArgsFunction: completeKey, RunE: a.plain(c.run),
+		Args:    exactArgs("a key"), ValidArgsFunction: completeKey, RunE: a.change(c.run, a.envValues),
 	}
 }
 
@@ -185,7 +186,7 @@ func newEnvRemove(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use: "remove NAME", Short: "Remove an environment from the config file",
 		Example: "  villapay env add staging --base-url https://shop.villamarket.com/api/payment3devapi\n  villapay env remove staging",
-		Args:    exactArgs("an environment's name"), ValidArgsFunction: a.completeEnv, RunE: a.plain(c.run),
+		Args:    exactArgs("an environment's name"), ValidArgsFunction: a.completeEnv, RunE: a.change(c.run, a.envSummaries),
 	}
 }
 
@@ -195,6 +196,34 @@ func (c *envRemove) run(ctx context.Context, args []string) error {
 	}
 	c.app.note("removed %s", args[0])
 	return nil
+}
+
+// envSummaries are all environments as they are now.
+func (a *app) envSummaries(context.Context, []string) (any, error) {
+	settings, err := a.settings()
+	if err != nil {
+		return nil, err
+	}
+	return settings.Envs(), nil
+}
+
+// envSummary is one of them, by its name.
+func (a *app) envSummary(_ context.Context, args []string) (any, error) {
+	settings, err := a.settings()
+	if err != nil {
+		return nil, err
+	}
+	envs := settings.Envs()
+	return envs[slices.IndexFunc(envs, func(e config.Summary) bool { return e.Name == args[0] })], nil
+}
+
+// envValues are the values of the selected environment.
+func (a *app) envValues(context.Context, []string) (any, error) {
+	settings, err := a.settings()
+	if err != nil {
+		return nil, err
+	}
+	return settings.Values(), nil
 }
 
 func (a *app) completeEnv(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {

@@ -62,7 +62,11 @@ func (c *payQR) run(ctx context.Context, args []string) error {
 	if err := errors.Join(order.CheckID(orderID), c.code.check()); err != nil {
 		return usageError("run `villapay pay qr --help`", "%s", err)
 	}
-	format, err := c.app.format("table", "json", "yaml", "qr")
+	formats := []config.Format{config.FormatTable, config.FormatJSON, config.FormatYAML, config.FormatQR}
+	if c.dryRun {
+		formats = formats[:3]
+	}
+	format, err := c.app.format(formats...)
 	if err != nil {
 		return err
 	}
@@ -75,7 +79,11 @@ func (c *payQR) run(ctx context.Context, args []string) error {
 		source = order.Source(c.source)
 	}
 	if c.dryRun {
-		return c.printRequest(ctx, orderID, source)
+		request, err := c.app.dryRequest(ctx, orderID, source, c.key)
+		if err != nil {
+			return err
+		}
+		return c.app.showRequest(ctx, format, request)
 	}
 	if err := c.mayPay(ctx, settings, orderID, source); err != nil {
 		return err
@@ -175,15 +183,6 @@ func (c *payQR) mayPay(ctx context.Context, settings *config.Config, orderID str
 	}
 	question := fmt.Sprintf("Make a LIVE payment order for %s (%s) in %s?", orderID, source, settings.Profile.Name)
 	return c.app.confirmLive(ctx, question)
-}
-
-// printRequest shows what would be sent, the token hidden.
-func (c *payQR) printRequest(ctx context.Context, orderID string, source order.Source) error {
-	request, err := c.app.dryRequest(ctx, orderID, source, c.key)
-	if err != nil {
-		return err
-	}
-	return c.app.write(request)
 }
 
 // keyFlag is an idempotency key that can stand in a header. An empty one is a

@@ -228,9 +228,28 @@ func (a *app) plain(run func(ctx context.Context, args []string) error) func(*co
 		case a.flags.jq != "":
 			return usageError("", "this command has no JSON output for --jq to filter")
 		case !slices.Contains([]config.Format{"", config.FormatTable, config.FormatJSON}, a.flags.output):
-			return usageError("leave -o away", "this command has no %s output", a.flags.output)
+			return usageError("omit -o", "this command has no %s output", a.flags.output)
 		}
 		return run(ctx, args)
+	})
+}
+
+// change is run for commands whose result is a change. state is the state after
+// it, written if -o or --jq asks for it.
+func (a *app) change(run func(ctx context.Context, args []string) error, state func(ctx context.Context, args []string) (any, error)) func(*cobra.Command, []string) error {
+	return a.run(func(ctx context.Context, args []string) error {
+		format, err := a.askedFormat()
+		if err != nil {
+			return err
+		}
+		if err := run(ctx, args); err != nil || format == config.FormatTable {
+			return err
+		}
+		value, err := state(ctx, args)
+		if err != nil {
+			return err
+		}
+		return a.writeValue(ctx, format, value)
 	})
 }
 
