@@ -3,9 +3,11 @@ package cmd
 import (
 	"cmp"
 	"context"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 
 	"github.com/spf13/pflag"
 
@@ -132,7 +134,11 @@ func explainKind(err error) *failure {
 		}
 		return f
 	case errors.As(err, &signIn):
-		return explainSignIn(signIn)
+		f := explainSignIn(signIn)
+		if signIn.Kind == auth.NotSignedIn && errors.As(err, &call) && call.Status == http.StatusUnauthorized {
+			f.Hint += "; if a new token is rejected too, check auth.scheme: run `villapay env show`"
+		}
+		return f
 	case errors.As(err, &settings):
 		return explainConfig(settings)
 	case errors.As(err, &keyUsed):
@@ -155,14 +161,15 @@ func explainCall(e *api.Error) *failure {
 	case api.Denied:
 		f.ExitCode = exitDenied
 		f.Hint = "you are signed in, but not allowed to do this: ask an administrator"
-		if e.Status == 401 {
-			f.Hint = hintSignIn
-		}
-		if errors.Is(e, api.ErrNoRoute) {
-			f.Hint = "check base_url: run `villapay env show`"
-		}
-		if e.Server != "" {
+		switch {
+		case e.Server != "":
 			f.Hint = "the bank does not accept the secret key: run `villapay doctor`"
+		case errors.Is(e, api.ErrNoRoute):
+			f.Hint = "check base_url, order_path and auth.scheme: run `villapay env show`"
+		case errors.Is(e, api.ErrFreshToken):
+			f.Hint = "check auth.scheme, since the token was renewed a moment ago: villapay env set auth.scheme Bearer, or villapay env unset auth.scheme"
+		case e.Status == http.StatusUnauthorized:
+			f.Hint = hintSignIn
 		}
 	case api.Rejected:
 		f.ExitCode = exitRejected
@@ -170,8 +177,25 @@ func explainCall(e *api.Error) *failure {
 		f.ExitCode, f.Hint = exitUnknown, hintRunAgain
 	case api.Unavailable:
 		f.ExitCode, f.Hint = exitUnavailable, "nothing was made; run it again later"
+		if hint := networkHint(e); hint != "" {
+			f.Hint = "nothing was made; " + hint
+		}
 	}
 	return f
+}
+
+// networkHint says what to do about a connection that this machine's network
+// prevents, "" about any other failure.
+func networkHint(err error) string {
+	var proxy *api.ProxyError
+	var authority x509.UnknownAuthorityError
+	switch {
+	case errors.As(err, &proxy):
+		return "check HTTPS_PROXY, with its user and password, and what the proxy allows"
+	case errors.As(err, &authority):
+		return "if this network has a certificate authority of its own, set SSL_CERT_FILE to a file with its certificate"
+	}
+	return ""
 }
 
 func explainSignIn(e *auth.Error) *failure {
@@ -180,6 +204,7 @@ func explainSignIn(e *auth.Error) *failure {
 	case auth.NotSignedIn, auth.Denied:
 	case auth.Unreachable:
 		f.Code, f.ExitCode, f.Retryable = "sign_in_unreachable", exitUnavailable, true
+		f.Hint = cmp.Or(networkHint(e), f.Hint)
 	case auth.Config:
 		f.Code, f.ExitCode = "config", exitConfig
 	}
