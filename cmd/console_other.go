@@ -9,9 +9,19 @@ import (
 	"syscall"
 )
 
-// enableColour does nothing: terminals other than Windows consoles understand
+// enableColor does nothing: terminals other than Windows consoles understand
 // escape sequences by themselves.
-func enableColour(...*os.File) {}
+func enableColor(...*os.File) {}
+
+// forbidCoreDumps sets the limit on their size to one byte. Zero would not do: Linux
+// pipes a core to a program whatever the limit, unless it is one.
+func forbidCoreDumps() {
+	var limit syscall.Rlimit
+	if syscall.Getrlimit(syscall.RLIMIT_CORE, &limit) == nil && limit.Max > 0 {
+		limit.Cur = 1
+		_ = syscall.Setrlimit(syscall.RLIMIT_CORE, &limit)
+	}
+}
 
 // failWritesPlainly makes errors of what would kill the process while it writes,
 // in the middle of an order: a closed pipe, a limit on the size of files.

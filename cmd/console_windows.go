@@ -7,9 +7,9 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// enableColour lets consoles understand escape sequences; Windows has this off
+// enableColor lets consoles understand escape sequences; Windows has this off
 // by default, and the QR library does not turn it on.
-func enableColour(files ...*os.File) {
+func enableColor(files ...*os.File) {
 	for _, f := range files {
 		var mode uint32
 		handle := windows.Handle(f.Fd())
@@ -18,6 +18,9 @@ func enableColour(files ...*os.File) {
 		}
 	}
 }
+
+// forbidCoreDumps does nothing: Windows keeps none by itself.
+func forbidCoreDumps() {}
 
 // failWritesPlainly does nothing: no signal kills a process that writes.
 func failWritesPlainly() {}

@@ -201,8 +201,8 @@ func (a *app) globalFlags(root *cobra.Command) {
 // the command line any more, unless they say so.
 func (a *app) run(run func(ctx context.Context, args []string) error) func(*cobra.Command, []string) error {
 	return a.atOnce(func(ctx context.Context, args []string) error {
-		if a.Heed != nil {
-			a.Heed()
+		if a.NotifySignals != nil {
+			a.NotifySignals()
 		}
 		return run(ctx, args)
 	})

@@ -25,6 +25,9 @@ func TestMain(m *testing.M) {
 				session()
 				return
 			}
+			if how := os.Getenv(fatalVariable); how != "" {
+				fatal(how)
+			}
 			os.Exit(Main())
 		},
 	})
