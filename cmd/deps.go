@@ -100,6 +100,8 @@ func (a *app) openLedger(ctx context.Context) (*ledger.Ledger, error) {
 		}
 	}
 	defer a.waiting("the ledger")()
+	ctx, cancel := context.WithTimeout(ctx, settings.Profile.Timeout)
+	defer cancel()
 	a.ledger, err = ledger.Open(ctx, settings.Ledger, dir, a.actor(), a.Now)
 	return a.ledger, err
 }

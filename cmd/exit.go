@@ -147,6 +147,8 @@ func explainKind(err error) *failure {
 		return explainCall(call)
 	case errors.As(err, &local): // which may explain an error of the ledger better
 		return &failure{Code: "local", Message: err.Error(), Hint: local.hint, ExitCode: exitConfig}
+	case errors.As(err, &stored) && errors.Is(err, context.DeadlineExceeded):
+		return &failure{Code: "timeout", Message: err.Error(), Hint: "nothing was sent; give it more time with --timeout, or " + hintDoctor, Retryable: true, ExitCode: exitConfig}
 	case errors.As(err, &stored):
 		return &failure{Code: "ledger", Message: err.Error(), Hint: "nothing was sent; " + hintDoctor, ExitCode: exitConfig}
 	case errors.Is(err, context.DeadlineExceeded):

@@ -36,7 +36,8 @@ Running it again is safe: an order that is still open is shown again instead of
 being made twice, and after a lost answer (exit 6) the same request is repeated
 with the same key. The order that is made is awaiting payment; it is not paid.
 
-In a live environment it asks first; without a terminal it needs --yes.`,
+In a live environment it asks before it makes an order; without a terminal it needs
+--yes.`,
 		Example: `  villapay pay qr 492500004632 --env sandbox
   villapay pay qr 492500004632 --env sandbox --source wechat -o json
   villapay pay qr 492500004632 --env sandbox -o qr
@@ -85,19 +86,28 @@ func (c *payQR) run(ctx context.Context, args []string) error {
 		}
 		return c.app.showRequest(ctx, format, request)
 	}
-	if err := c.mayPay(ctx, settings, orderID, source); err != nil {
-		return err
+	if settings.Profile.Live && settings.Ledger.Reveal() == "none" && c.key == "" {
+		return usageError("add --idempotency-key KEY, or use a ledger", "in the live environment %s without a ledger, a key is needed", settings.Profile.Name)
 	}
 	service, err := c.app.payments(ctx, 1)
 	if err != nil {
 		return err
 	}
-	paying, cancel := context.WithTimeout(ctx, settings.Profile.Timeout)
-	defer cancel()
-	p, err := service.Make(paying, payment.Request{OrderID: orderID, Source: source, Key: c.key, New: c.fresh})
+	started := c.app.Now()
+	request := payment.Request{OrderID: orderID, Source: source, Key: c.key, New: c.fresh}
+	if service.Live && !c.app.flags.yes {
+		request.Confirm = func(ctx context.Context) error {
+			asked := c.app.Now()
+			defer func() { started = started.Add(c.app.Now().Sub(asked)) }() // what a person takes is not the limit's
+			return c.mayPay(ctx, service, request)
+		}
+	}
+	p, err := service.Make(ctx, request)
 	if err != nil {
 		return c.explain(settings, p, err)
 	}
+	paying, cancel := context.WithTimeout(ctx, service.Timeout-c.app.Now().Sub(started))
+	defer cancel()
 	p, noCode := c.app.fetchCode(paying, service, p)
 	return c.show(ctx, service, format, p, noCode)
 }
@@ -173,16 +183,14 @@ func (c *payQR) explain(settings *config.Config, p order.Payment, err error) err
 	return f
 }
 
-// mayPay asks before live money moves, and refuses where nobody can be asked.
-func (c *payQR) mayPay(ctx context.Context, settings *config.Config, orderID string, source order.Source) error {
-	if !settings.Profile.Live {
-		return nil
+// mayPay asks before live money moves, once somebody is signed in.
+func (c *payQR) mayPay(ctx context.Context, service *payment.Service, request payment.Request) error {
+	if tokens := service.API.Tokens; tokens != nil {
+		if _, err := tokens.Token(ctx); err != nil {
+			return err
+		}
 	}
-	if settings.Ledger.Reveal() == "none" && c.key == "" {
-		return usageError("add --idempotency-key KEY, or use a ledger", "in the live environment %s without a ledger, a key is needed", settings.Profile.Name)
-	}
-	question := fmt.Sprintf("Make a LIVE payment order for %s (%s) in %s?", orderID, source, settings.Profile.Name)
-	return c.app.confirmLive(ctx, question)
+	return c.app.confirmLive(ctx, fmt.Sprintf("Make a LIVE payment order for %s (%s) in %s?", request.OrderID, request.Source, service.Env))
 }
 
 // keyFlag is an idempotency key that can stand in a header. An empty one is a

@@ -70,7 +70,10 @@ func (s *Service) Status(ctx context.Context, orderID string, ask bool) (Report,
 
 // payments are what the ledger knows of an order, newest first.
 func (s *Service) payments(ctx context.Context, orderID string) ([]order.Payment, error) {
-	ctx, cancel := context.WithTimeout(ctx, s.Timeout)
+	ctx, cancel, err := s.limit(ctx)
+	if err != nil {
+		return nil, err
+	}
 	defer cancel()
 	return s.Ledger.Payments(ctx, s.Scope, orderID)
 }
@@ -122,11 +125,17 @@ func (s *Service) ask(ctx context.Context, orderID string) (asked Asked, _ error
 // askBefore bounds the asking before another order is made for a Villa order.
 const askBefore = 3 * time.Second
 
+// cancelsFirst reports whether an earlier payment has a code that is canceled before
+// another order is made.
+func (s *Service) cancelsFirst(earlier order.Payment) bool {
+	return s.Bank != nil && earlier.HoldsCode(s.Now()) && earlier.Held.Text != ""
+}
+
 // askEarlier asks what became of a Villa order's earlier payments, before another
 // is made. A code of the latest one is canceled first, if it can be. What fails is
 // a warning.
 func (s *Service) askEarlier(ctx context.Context, earlier order.Payment) error {
-	if s.Bank != nil && earlier.HoldsCode(s.Now()) && earlier.Held.Text != "" {
+	if s.cancelsFirst(earlier) {
 		if _, canceled, err := s.cancelCode(ctx, earlier); err != nil || !canceled {
 			notify(s.Warn, "order %s: its earlier code could not be canceled, and may still be paid", earlier.OrderID)
 		}
