@@ -7,6 +7,8 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // enableColor does nothing: terminals other than Windows consoles understand
@@ -36,6 +38,21 @@ func spareChildren() {
 // closedPipe tells whether a write failed because its reader had seen enough, as
 // head does. That ends a process by a signal, unless its parent ignored that.
 func closedPipe(err error) bool { return errors.Is(err, syscall.EPIPE) }
+
+// readerGone reports whether the other end of a pipe is closed, which writing to it
+// would show.
+func readerGone(f *os.File) bool {
+	conn, err := f.SyscallConn()
+	gone := false
+	if err == nil {
+		_ = conn.Control(func(fd uintptr) {
+			polled := []unix.PollFd{{Fd: int32(fd)}} //nolint:gosec // a descriptor is small
+			n, err := unix.Poll(polled, 0)
+			gone = err == nil && n > 0 && polled[0].Revents&(unix.POLLERR|unix.POLLHUP) != 0
+		})
+	}
+	return gone
+}
 
 // watchWindow listens to what the terminal's window and Ctrl-Z tell a process.
 func watchWindow() window {

@@ -33,5 +33,8 @@ func closedPipe(err error) bool {
 	return errors.Is(err, windows.ERROR_BROKEN_PIPE) || errors.Is(err, windows.ERROR_NO_DATA)
 }
 
+// readerGone cannot tell: Windows says so only to who writes.
+func readerGone(*os.File) bool { return false }
+
 // watchWindow tells nothing: Windows has no such signals.
 func watchWindow() window { return window{release: func() {}} }

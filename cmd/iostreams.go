@@ -25,6 +25,7 @@ type Program struct {
 	InTTY, OutTTY, ErrTTY bool
 	Size                  func() (columns, rows int) // of the terminal; 0, 0 where there is none
 	Window                func() window              // asked for only by the live view
+	OutGone               func() bool                // whether nobody reads Out any more; may be nil
 
 	// NotifySignals is called when a command begins: from then on Ctrl-C and SIGTERM
 	// end Run's context. Listening to signals is felt at the start, so what only

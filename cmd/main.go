@@ -31,7 +31,7 @@ func Main() int {
 	program := &Program{
 		In: os.Stdin, Out: os.Stdout, Err: os.Stderr,
 		InTTY: isTerminal(os.Stdin), OutTTY: isTerminal(os.Stdout), ErrTTY: isTerminal(os.Stderr),
-		Size: terminalSize, Window: watchWindow,
+		Size: terminalSize, Window: watchWindow, OutGone: func() bool { return readerGone(os.Stdout) },
 		LookupEnv: os.LookupEnv, Environ: os.Environ,
 		Now:   time.Now,
 		Local: time.Local, //nolint:gosmopolitan // shown beside Bangkok time where it differs

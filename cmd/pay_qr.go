@@ -19,7 +19,7 @@ type payQR struct {
 	source string
 	key    string
 	fresh  bool
-	watch  bool
+	watch  watchFlags
 	dryRun bool
 	code   codeFlags
 }
@@ -51,7 +51,7 @@ In a live environment it asks before it makes an order; without a terminal it ne
 	f.Var(&choiceFlag{&c.source, order.Sources()}, "source", "how the payer pays (default: as the environment says)")
 	f.Var(&keyFlag{&c.key}, "idempotency-key", "send `KEY` instead of a fresh one; the same key never makes two orders")
 	f.BoolVar(&c.fresh, "new", false, "make another order though one is still open")
-	f.BoolVar(&c.watch, "watch", false, "stay until the order is paid, failed or expired")
+	c.watch.register(cmd)
 	f.BoolVar(&c.dryRun, "dry-run", false, "write the request of a new order; send and record nothing")
 	c.code.register(cmd)
 	complete(cmd, "source", order.Sources()...)
@@ -122,14 +122,15 @@ func (c *payQR) show(ctx context.Context, service *payment.Service, format confi
 	if noCode != nil {
 		c.code.file = ""
 	}
-	if c.watch && p.Payable(c.app.Now()) == nil && c.app.hasView(service, format) {
+	if c.watch.on() && p.Payable(c.app.Now()) == nil && c.app.hasView(format) {
 		if c.code.file != "" {
 			if err := c.app.writeCodeFile(p, c.code); err != nil {
 				return err
 			}
 		}
-		return c.app.watchLive(ctx, service, p.OrderID, p)
+		return c.app.watchOrders(ctx, service, format, c.watch, []string{p.OrderID}, p)
 	}
+	c.app.streaming = c.watch.on()
 	if err := c.app.showPayment(ctx, format, p, c.code, true); err != nil {
 		return err
 	}
@@ -139,10 +140,10 @@ func (c *payQR) show(ctx context.Context, service *payment.Service, format confi
 	if noCode != nil && file != "" {
 		return noCode
 	}
-	if c.watch {
-		return c.app.watchOrder(ctx, service, format, p.OrderID, p)
+	if !c.watch.on() {
+		return nil
 	}
-	return nil
+	return c.app.watchOrders(ctx, service, format, c.watch, []string{p.OrderID}, p)
 }
 
 // unpayable is how the command ends if the order it shows can be paid no more, and

@@ -23,6 +23,7 @@ type app struct {
 	parsed bool          // the command line was understood: errors are no longer usage errors
 	query  *render.Query // --jq, compiled before anything is sent
 
+	streaming bool  // one JSON object a line, at a terminal too
 	unwritten error // the first write to stdout that failed
 	lazy
 }
@@ -187,7 +188,7 @@ func (a *app) globalFlags(root *cobra.Command) {
 	f.BoolVarP(&a.flags.quiet, "quiet", "q", false, "write no notes, only warnings and errors")
 	f.BoolVarP(&a.flags.yes, "yes", "y", false, "answer yes to every question")
 	f.BoolVar(&a.flags.noInput, "no-input", false, "never ask anything")
-	f.Var(&timeFlag{&a.flags.timeout}, "timeout", "limit for the conversation with the API, such as 30s")
+	f.Var(&timeFlag{&a.flags.timeout, 10 * time.Minute}, "timeout", "limit for the conversation with the API, such as 30s")
 	f.Var(&choiceFlag{&a.flags.color, []string{"auto", "always", "never"}}, "color", "use colours")
 	f.BoolVar(&a.flags.debug, "debug", false, "show the conversation with the API on stderr, secrets hidden")
 	mustComplete(root, "env", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {

@@ -18,9 +18,10 @@ import (
 // Report is what is known of one Villa order.
 type Report struct {
 	OrderID string
-	Payment order.Payment // the one that answers for the order; Watch may follow another
-	Found   bool          // whether there is any payment at all
-	Others  int           // further payments of the order
+	Payment order.Payment   // the one that answers for the order; Watch may follow another
+	Found   bool            // whether there is any payment at all
+	Others  int             // further payments of the order
+	Open    []order.Payment // of a paid order: further payments that may still be paid
 	Asked
 }
 
@@ -65,6 +66,12 @@ func (s *Service) Status(ctx context.Context, orderID string, ask bool) (Report,
 	known, err := s.payments(ctx, orderID)
 	report.Payment, report.Found = order.Answering(known)
 	report.Others = max(0, len(known)-1)
+	for _, p := range known {
+		open := p.State == order.Awaiting || p.State == order.Expired
+		if report.Payment.State == order.Paid && open && !p.Lapsed(s.Now()) {
+			report.Open = append(report.Open, p)
+		}
+	}
 	return report, err
 }
 
