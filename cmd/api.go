@@ -18,7 +18,7 @@ import (
 
 	"github.com/villapay/villapay/internal/api"
 	"github.com/villapay/villapay/internal/config"
-	"github.com/villapay/villapay/internal/render"
+	"github.com/villapay/villapay/internal/sanitize"
 )
 
 // rawCall makes a raw authenticated call, for endpoints this tool does not know.
@@ -47,6 +47,7 @@ sent again after a failure. The exit codes are those of every command.`,
 	f := cmd.Flags()
 	f.StringVarP(&c.method, "method", "X", "", "HTTP `METHOD` (default: GET, or POST with -f or --input)")
 	f.StringArrayVarP(&c.fields, "field", "f", nil, "put `KEY=VALUE` into the JSON body, or with GET into the query; repeatable")
+	complete(cmd, "method", http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete)
 	f.StringVar(&c.input, "input", "", "send `FILE` as the body; - is stdin")
 	f.BoolVarP(&c.include, "include", "i", false, "write the status line and the headers too")
 	return cmd
@@ -236,14 +237,14 @@ func readInput(ctx context.Context, r io.Reader) ([]byte, error) {
 	return data, nil
 }
 
-// write puts the answer on stdout as it came; at a terminal its text is made
-// harmless.
+// write puts the answer on stdout as it came; at a terminal its text is
+// sanitized.
 func (c *rawCall) write(ctx context.Context, answer *api.Response) error {
 	var out bytes.Buffer
 	if c.include {
 		fmt.Fprintf(&out, "HTTP %d %s\n", answer.Status, http.StatusText(answer.Status))
 		for _, name := range slices.Sorted(maps.Keys(answer.Header)) {
-			fmt.Fprintf(&out, "%s: %s\n", name, render.Visible(strings.Join(answer.Header[name], ", ")))
+			fmt.Fprintf(&out, "%s: %s\n", name, sanitize.Text(strings.Join(answer.Header[name], ", ")))
 		}
 		out.WriteByte('\n')
 	}
@@ -258,7 +259,7 @@ func (c *rawCall) write(ctx context.Context, answer *api.Response) error {
 	case c.app.query != nil:
 		return &failure{Code: "not_json", Message: "the answer is not JSON, so --jq cannot filter it", ExitCode: exitInternal}
 	case c.app.OutTTY:
-		return c.app.write([]byte(render.Visible(string(answer.Body)) + "\n"))
+		return c.app.write([]byte(sanitize.Text(string(answer.Body)) + "\n"))
 	}
 	return c.app.write(answer.Body)
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/villapay/villapay/internal/order"
 	"github.com/villapay/villapay/internal/payment"
 	"github.com/villapay/villapay/internal/render"
+	"github.com/villapay/villapay/internal/sanitize"
 )
 
 // batchOutput shows a batch while it runs: one line an order for programs, what
@@ -20,7 +21,7 @@ import (
 // one goroutine at a time.
 type batchOutput struct {
 	app    *app
-	format string
+	format config.Format
 	csv    *render.CSV
 	bar    *progressbar.ProgressBar // nil where it would be in the way
 	total  int
@@ -57,10 +58,10 @@ const (
 	narrowBar = 60 // columns below which the bar itself is left out
 )
 
-func (a *app) newBatchOutput(format string, total int) (*batchOutput, error) {
+func (a *app) newBatchOutput(format config.Format, total int) (*batchOutput, error) {
 	o := &batchOutput{app: a, format: format, total: total, start: a.Now()}
 	if format == "csv" {
-		table, err := render.NewCSV(a.writer())
+		table, err := render.NewCSV(a.writer(), render.List{})
 		if err != nil {
 			return nil, err
 		}
@@ -119,13 +120,16 @@ func (o *batchOutput) add(ctx context.Context, profile config.Profile, line paym
 		f := explainKind(err)
 		p.Error = &order.Failure{Code: f.Code, Message: f.Message, Status: f.Status, RequestID: f.RequestID, Retryable: f.Retryable}
 	}
+	if err == nil {
+		err = unpayable(p, o.app.Now(), false)
+	}
 	o.count(line, p, err)
 	o.warn(p)
 	switch o.format {
 	case "csv":
 		return o.csv.Row(p)
 	case "json":
-		raw, err := render.PaymentJSON(p)
+		raw, err := render.PaymentJSON(o.app.view(p))
 		if err != nil {
 			return err
 		}
@@ -140,20 +144,26 @@ func (o *batchOutput) add(ctx context.Context, profile config.Profile, line paym
 func (o *batchOutput) count(line payment.Line, p order.Payment, err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	switch {
-	case err != nil && explainKind(err).ExitCode == exitUnknown:
-		o.unknown++
-	case err != nil || p.State == order.Failed: // which always has an error
-		o.failed++
-	case p.Replayed:
-		o.replayed++
-		return
-	default:
-		o.made++
+	if err == nil {
+		if p.Replayed {
+			o.replayed++
+		} else {
+			o.made++
+		}
 		return
 	}
+	f := explainKind(err)
+	if f.ExitCode == exitUnknown {
+		o.unknown++
+	} else {
+		o.failed++
+	}
+	code, message := f.Code, f.Message
+	if p.Error != nil { // in the server's own words
+		code, message = p.Error.Code, p.Error.Message
+	}
 	if o.format == "table" && len(o.failures) < listedFailures {
-		o.failures = append(o.failures, []string{fmt.Sprint(line.Number), p.OrderID, render.StateWord(p.State), render.Visible(p.Error.Code), render.Visible(p.Error.Message)})
+		o.failures = append(o.failures, []string{fmt.Sprint(line.Number), p.OrderID, render.StateWord(p.State), sanitize.Text(code), sanitize.Text(message)})
 	}
 }
 

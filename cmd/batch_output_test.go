@@ -17,12 +17,12 @@ import (
 )
 
 // telling is a batch output of 100 orders, and what it writes to stderr.
-func telling(t *testing.T, tty bool, format string) (*batchOutput, *bytes.Buffer) {
+func telling(t *testing.T, tty bool, format config.Format) (*batchOutput, *bytes.Buffer) {
 	t.Helper()
 	var stderr bytes.Buffer
 	a := &app{Program: &Program{
 		Out: &bytes.Buffer{}, Err: &stderr, ErrTTY: tty, OutTTY: tty, Now: time.Now,
-		Getenv: func(string) string { return "" }, Size: func() (int, int) { return 80, 24 },
+		LookupEnv: func(string) (string, bool) { return "", false }, Size: func() (int, int) { return 80, 24 },
 	}}
 	out, err := a.newBatchOutput(format, 100)
 	if err != nil {

@@ -143,7 +143,7 @@ func TestBatchRefreshesItsSignInOnce(t *testing.T) {
 		server.Close()
 		_ = stand.Close()
 	})
-	m := newMachine(t, "VILLAPAY_TOKEN=", "VILLAPAY_ENV=shop", "VILLAPAY_USERNAME=ann", "VILLAPAY_PASSWORD="+password)
+	m := newMachine(t, "VILLAPAY_TOKEN="+unset, "VILLAPAY_ENV=shop", "VILLAPAY_USERNAME=ann", "VILLAPAY_PASSWORD="+password)
 	for _, args := range [][]string{
 		{"env", "add", "shop", "--base-url", url, "--env", "dev"},
 		{"env", "set", "auth.endpoint", url},

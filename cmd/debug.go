@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/villapay/villapay/internal/api"
-	"github.com/villapay/villapay/internal/render"
+	"github.com/villapay/villapay/internal/sanitize"
 	"github.com/villapay/villapay/internal/secret"
 )
 
@@ -34,7 +34,7 @@ func (d *debugTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	took := time.Since(start).Round(time.Millisecond)
 	text.Reset()
 	if err != nil {
-		fmt.Fprintf(&text, "< %s after %s\n", render.Visible(err.Error()), took)
+		fmt.Fprintf(&text, "< %s after %s\n", sanitize.Text(err.Error()), took)
 	} else {
 		d.writeResponse(&text, req, resp, took)
 	}
@@ -43,7 +43,7 @@ func (d *debugTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 }
 
 func (d *debugTransport) writeRequest(w *bytes.Buffer, req *http.Request) error {
-	fmt.Fprintf(w, "> %s %s\n", req.Method, render.Visible(req.URL.String()))
+	fmt.Fprintf(w, "> %s %s\n", req.Method, sanitize.Text(req.URL.String()))
 	writeHeader(w, "> ", req.Header)
 	if req.Body == nil || !d.bodies {
 		return nil
@@ -54,19 +54,19 @@ func (d *debugTransport) writeRequest(w *bytes.Buffer, req *http.Request) error 
 	}
 	_ = req.Body.Close()
 	req.Body = io.NopCloser(bytes.NewReader(body))
-	fmt.Fprintf(w, "> %s\n", render.Visible(string(body)))
+	fmt.Fprintf(w, "> %s\n", sanitize.Text(string(body)))
 	return nil
 }
 
 func (d *debugTransport) writeResponse(w *bytes.Buffer, req *http.Request, resp *http.Response, took time.Duration) {
-	fmt.Fprintf(w, "< %s %s after %s\n", resp.Proto, render.Visible(resp.Status), took)
-	token := secret.New(strings.TrimPrefix(req.Header.Get("Authorization"), "Bearer "))
-	writeHeader(w, "< ", resp.Header, token)
+	fmt.Fprintf(w, "< %s %s after %s\n", resp.Proto, sanitize.Text(resp.Status), took)
+	token, key := secret.New(strings.TrimPrefix(req.Header.Get("Authorization"), "Bearer ")), secret.New(req.Header.Get("X-Api-Key"))
+	writeHeader(w, "< ", resp.Header, token, key)
 	if !d.bodies {
 		return
 	}
 	head, err := io.ReadAll(io.LimitReader(resp.Body, api.MaxBody+1))
-	fmt.Fprintf(w, "< %s\n", render.Visible(secret.Redact(string(head), token)))
+	fmt.Fprintf(w, "< %s\n", sanitize.Text(secret.Redact(string(head), token, key)))
 	resp.Body = &rejoined{io.MultiReader(bytes.NewReader(head), &failing{err}, resp.Body), resp.Body}
 }
 
@@ -116,7 +116,7 @@ func (f *failing) Read([]byte) (int, error) {
 }
 
 // hiddenHeaders are those whose values are, or hold, secrets.
-var hiddenHeaders = []string{"Authorization", "Proxy-Authorization", "Cookie", "Set-Cookie"} //nolint:gochecknoglobals // a constant list
+var hiddenHeaders = []string{"Authorization", "X-Api-Key", "Proxy-Authorization", "Cookie", "Set-Cookie"} //nolint:gochecknoglobals // a constant list
 
 func writeHeader(w *bytes.Buffer, prefix string, header http.Header, secrets ...secret.String) {
 	for _, name := range slices.Sorted(maps.Keys(header)) {
@@ -124,7 +124,7 @@ func writeHeader(w *bytes.Buffer, prefix string, header http.Header, secrets ...
 			if slices.Contains(hiddenHeaders, name) {
 				value = secret.Redacted
 			}
-			fmt.Fprintf(w, "%s%s: %s\n", prefix, name, render.Visible(secret.Redact(value, secrets...)))
+			fmt.Fprintf(w, "%s%s: %s\n", prefix, name, sanitize.Text(secret.Redact(value, secrets...)))
 		}
 	}
 }

@@ -17,8 +17,11 @@ import (
 
 	"github.com/villapay/villapay/internal/api"
 	"github.com/villapay/villapay/internal/applog"
+	"github.com/villapay/villapay/internal/auth"
 	"github.com/villapay/villapay/internal/config"
+	"github.com/villapay/villapay/internal/kbank"
 	"github.com/villapay/villapay/internal/ledger"
+	"github.com/villapay/villapay/internal/order"
 	"github.com/villapay/villapay/internal/payment"
 	"github.com/villapay/villapay/internal/sandbox"
 )
@@ -29,6 +32,8 @@ type lazy struct {
 	ledger  *ledger.Ledger
 	sandbox *sandbox.Sandbox
 	applog  *applog.Log
+	store   *auth.Store
+	bank    *kbank.Client // nil without the bank's key, or before a service was made
 }
 
 // close lets go of what was opened. It returns the first error.
@@ -49,7 +54,7 @@ func (a *app) close() error {
 // settings reads the configuration once.
 func (a *app) settings() (*config.Config, error) {
 	if a.config == nil {
-		loaded, err := config.Load(a.Getenv, config.Flags{Env: a.flags.env, Timeout: a.flags.timeout})
+		loaded, err := config.Load(a.LookupEnv, config.Flags{Env: a.flags.env, Timeout: a.flags.timeout})
 		if err != nil {
 			return nil, err
 		}
@@ -61,7 +66,7 @@ func (a *app) settings() (*config.Config, error) {
 	return a.config, nil
 }
 
-func (a *app) stateDir() (string, error) { return config.StateDir(a.Getenv) }
+func (a *app) stateDir() (string, error) { return config.StateDir(a.LookupEnv) }
 
 // log is the log in the state directory. A log that cannot be written
 // never stops a payment.
@@ -85,6 +90,9 @@ func (a *app) openLedger(ctx context.Context) (*ledger.Ledger, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := settings.Require("ledger"); err != nil {
+		return nil, err
+	}
 	dir := ""
 	if settings.Ledger.Reveal() != "none" {
 		if dir, err = a.stateDir(); err != nil {
@@ -92,8 +100,15 @@ func (a *app) openLedger(ctx context.Context) (*ledger.Ledger, error) {
 		}
 	}
 	defer a.waiting("the ledger")()
-	a.ledger, err = ledger.Open(ctx, settings.Ledger, dir, a.actor(), a.Now)
-	return a.ledger, err
+	ctx, cancel := context.WithTimeout(ctx, settings.Profile.Timeout)
+	defer cancel()
+	if a.ledger, err = ledger.Open(ctx, settings.Ledger, dir, a.actor(), a.Now); err != nil {
+		return nil, err
+	}
+	if warning := a.ledger.Warning(); warning != "" {
+		a.warn("%s", warning)
+	}
+	return a.ledger, nil
 }
 
 // requireLedger opens the ledger for a command that is about nothing else.
@@ -137,6 +152,7 @@ func (a *app) client(idle int) (*api.Client, error) {
 	profile := settings.Profile
 	c := &api.Client{
 		BaseURL:           profile.BaseURL,
+		OrderPath:         profile.OrderPath,
 		Scheme:            profile.Auth.Scheme,
 		IdempotencyHeader: profile.IdempotencyHeader,
 		UserAgent:         a.userAgent(),
@@ -148,10 +164,10 @@ func (a *app) client(idle int) (*api.Client, error) {
 		if err != nil {
 			return nil, err
 		}
-		c.BaseURL, c.Transport = sandboxURL, stand.Transport()
+		c.BaseURL, c.Transport = sandboxURL, a.shown(stand.Transport(), "the API")
 	} else {
-		if c.Transport, err = api.NewTransport(idle); err != nil {
-			return nil, &localError{err: err}
+		if c.Transport, err = a.transport(idle, "the API"); err != nil {
+			return nil, err
 		}
 		if strings.HasPrefix(c.BaseURL, "https:") {
 			go warmRoots()
@@ -160,11 +176,51 @@ func (a *app) client(idle int) (*api.Client, error) {
 			return nil, err
 		}
 	}
-	if a.debugging() {
-		c.Transport = &debugTransport{next: c.Transport, to: a.Err, bodies: true}
-	}
-	c.Transport = &patientTransport{next: c.Transport, app: a, whom: "the API"}
 	return c, nil
+}
+
+// bankClient makes the client of the bank's API of the selected environment; nil
+// without the bank's key.
+func (a *app) bankClient(ctx context.Context, idle int) (*kbank.Client, error) {
+	settings, err := a.settings()
+	if err != nil {
+		return nil, err
+	}
+	profile := settings.Profile
+	c := &api.Client{Name: "the bank", BaseURL: profile.KBank.APIURL, UserAgent: a.userAgent(), Log: a.log().With("env", profile.Name, "server", "bank"), OnRetry: a.tellWait}
+	if profile.Sandbox {
+		stand, err := a.openSandbox()
+		if err != nil {
+			return nil, err
+		}
+		c.BaseURL, c.Transport = sandboxURL+sandbox.BankPath, a.shown(stand.Transport(), "the bank")
+	} else {
+		if c.Key, _, err = a.bankKey(ctx); err != nil || c.Key.Empty() {
+			return nil, err
+		}
+		if c.Transport, err = a.transport(idle, "the bank"); err != nil {
+			return nil, err
+		}
+	}
+	return &kbank.Client{HTTP: c, Sof: map[order.Source]string{order.QR: profile.KBank.SofQR, order.WeChat: profile.KBank.SofWeChat}}, nil
+}
+
+// transport makes the transport of one command to one server.
+func (a *app) transport(idle int, server string) (http.RoundTripper, error) {
+	transport, err := api.NewTransport(idle)
+	if err != nil {
+		return nil, &localError{err: err}
+	}
+	return a.shown(transport, server), nil
+}
+
+// shown shows a conversation with --debug, and says whom an answer is awaited
+// from.
+func (a *app) shown(transport http.RoundTripper, server string) http.RoundTripper {
+	if a.debugging() {
+		transport = &debugTransport{next: transport, to: a.Err, bodies: true}
+	}
+	return &patientTransport{next: transport, app: a, whom: server}
 }
 
 // warmRoots reads the system's certificates, which takes Go some 10 ms on Linux,
@@ -231,16 +287,23 @@ func (a *app) payments(ctx context.Context, idle int) (*payment.Service, error) 
 	if err != nil {
 		return nil, err
 	}
+	if a.bank, err = a.bankClient(ctx, idle); err != nil {
+		return nil, err
+	}
 	opened, err := a.openLedger(ctx)
 	if err != nil {
 		return nil, err
 	}
 	if opened.Kind() == "none" {
 		a.warn("there is no ledger: nothing is remembered, and two runs can make two orders")
+		if a.bank != nil {
+			a.bank = nil // a code that nobody remembers could not be canceled
+			a.warn("without a ledger the bank is not asked, and no code of the bank's is shown")
+		}
 	}
 	profile := settings.Profile
 	return &payment.Service{
-		API: client, Ledger: opened,
+		API: client, Ledger: opened, Bank: a.bank,
 		Env: profile.Name, Scope: profile.Scope(), Live: profile.Live, Timeout: profile.Timeout,
 		StatusPath: profile.StatusPath, StatusPaid: profile.StatusPaid,
 		Now: a.Now, NewKey: newKey, Note: func(text string) { a.note("%s", text) },

@@ -187,7 +187,7 @@ func TestDocCodes(t *testing.T) {
 	t.Parallel()
 	failures, support := readDoc(t, "../docs/errors.md"), readDoc(t, "../docs/support.md")
 	for _, code := range []int{
-		exitDone, exitInternal, exitUsage, exitConfig, exitDenied, exitRefused,
+		exitDone, exitInternal, exitUsage, exitConfig, exitDenied, exitRejected,
 		exitUnknown, exitUnavailable, exitNotPaid, exitSomeFailed, exitInterrupted,
 	} {
 		for _, page := range []string{failures, readDoc(t, "../README.md"), topicExitCodes} {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 	"github.com/villapay/villapay/internal/config"
 	"github.com/villapay/villapay/internal/ledger"
 	"github.com/villapay/villapay/internal/render"
+	"github.com/villapay/villapay/internal/sanitize"
 )
 
 // doctor checks everything a payment needs and says what to do about each.
@@ -90,15 +92,15 @@ func worst(checks []check) error {
 	return nil
 }
 
-func (c *doctor) show(ctx context.Context, format string, checks []check) error {
+func (c *doctor) show(ctx context.Context, format config.Format, checks []check) error {
 	if format != "table" {
 		return c.app.writeValue(ctx, format, checks)
 	}
 	rows := make([][]string, 0, len(checks))
 	for _, k := range checks {
-		text := render.Visible(k.Message)
+		text := sanitize.Text(k.Message)
 		if k.Hint != "" {
-			text += "\nhint: " + render.Visible(k.Hint)
+			text += "\nhint: " + sanitize.Text(k.Hint)
 		}
 		rows = append(rows, []string{k.Status, k.Name, text})
 	}
@@ -120,8 +122,18 @@ func (c *doctor) examine(ctx context.Context) []check {
 }
 
 func (c *doctor) config(settings *config.Config) check {
-	if len(settings.Warnings) > 0 {
-		return warning("config", "", "%s: %s", settings.File, strings.Join(settings.Warnings, "; "))
+	problems := slices.Clone(settings.Warnings)
+	for _, name := range config.UnknownVariables(c.app.Environ()) {
+		problems = append(problems, name+" is set, and no variable of villapay has that name: see `villapay help environment`")
+	}
+	for _, path := range settings.UnreadFiles() {
+		problems = append(problems, path+" is not read: the file is config.yaml")
+	}
+	if len(problems) > 0 {
+		return warning("config", "", "%s: %s", settings.File, strings.Join(problems, "; "))
+	}
+	if settings.File == "" {
+		return ok("config", "no variable names a directory for config.yaml; the defaults hold")
 	}
 	if _, err := os.Stat(settings.File); errors.Is(err, os.ErrNotExist) {
 		return ok("config", "%s does not exist; the defaults hold", settings.File)
@@ -188,7 +200,7 @@ func (c *doctor) signIn(ctx context.Context, settings *config.Config) check {
 	if settings.Profile.Sandbox {
 		return ok("sign-in", "not needed")
 	}
-	session, err := c.app.openSession(auth.Auto)
+	session, err := c.app.currentSession()
 	if err != nil {
 		return failed("sign-in", err)
 	}
@@ -225,7 +237,7 @@ func (c *doctor) givenToken(status auth.Status) check {
 	case status.ExpiresAt.IsZero():
 		return ok("sign-in", "%s; it does not say until when", text)
 	case !c.app.Now().Before(status.ExpiresAt):
-		return check{Name: "sign-in", Status: "fail", Message: "the token in VILLAPAY_TOKEN has expired", Hint: auth.GivenHint, code: exitDenied}
+		return check{Name: "sign-in", Status: "fail", Message: "the token in VILLAPAY_TOKEN has expired", Hint: auth.EnvHint, code: exitDenied}
 	}
 	return ok("sign-in", "%s, ends %s", text, render.In(c.app.Now(), status.ExpiresAt))
 }

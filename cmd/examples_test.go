@@ -88,11 +88,12 @@ func newExampleMachine(t *testing.T) *exampleMachine {
 	}
 	listener := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	t.Cleanup(listener.Close)
-	e := &exampleMachine{m.with("VILLAPAY_ENV=", "VILLAPAY_USERNAME=ann", "VILLAPAY_PASSWORD="+password, "VILLAPAY_WEBHOOK_SECRET=skey_test_1"), listener.URL}
+	e := &exampleMachine{m.with("VILLAPAY_ENV="+unset, "VILLAPAY_USERNAME=ann", "VILLAPAY_PASSWORD="+password, "VILLAPAY_WEBHOOK_SECRET=skey_test_1"), listener.URL}
 	for name, text := range map[string]string{
 		"config/config.yaml":             strings.Replace(string(config), "  shop:", "  dev:", 1),
 		"orders.csv":                     "orderid,source\n492500004633,qr\n492500004634,wechat\n",
 		"webhook.key":                    "skey_test_1\n",
+		"kbank.key":                      "skey_test_1\n",
 		".config/fish/completions/.keep": "",
 	} {
 		if err := os.MkdirAll(filepath.Dir(filepath.Join(m.dir, name)), 0o700); err != nil {

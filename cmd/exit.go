@@ -22,7 +22,7 @@ const (
 	exitUsage       = 2 // bad flag or argument; nothing sent
 	exitConfig      = 3 // configuration, ledger or disk; nothing sent
 	exitDenied      = 4 // not signed in, or not allowed
-	exitRefused     = 5 // refused, or no such payment
+	exitRejected    = 5 // refused, or no such payment
 	exitUnknown     = 6 // it may have been made; running it again is safe
 	exitUnavailable = 7 // nothing was made
 	exitNotPaid     = 8 // with --watch or --exit-status
@@ -102,6 +102,7 @@ func explainKind(err error) *failure {
 		settings    *config.Error
 		signIn      *auth.Error
 		notRecorded *payment.NotRecordedError
+		held        *payment.HeldError
 		busy        *payment.BusyError
 		keyUsed     *ledger.KeyUsedError
 		stored      *ledger.Error
@@ -113,6 +114,10 @@ func explainKind(err error) *failure {
 		return &failure{Code: "output", Message: err.Error(), ExitCode: exitInternal, silent: closedPipe(err)}
 	case errors.As(err, &notRecorded):
 		return &failure{Code: "not_recorded", Message: err.Error(), Hint: hintRunAgain, Retryable: true, ExitCode: exitUnknown}
+	case errors.Is(err, payment.ErrNoBankKey):
+		return &failure{Code: "no_bank_key", Message: err.Error(), Hint: "run `villapay login --kbank-secret`, or set VILLAPAY_KBANK_SECRET", ExitCode: exitConfig}
+	case errors.As(err, &held):
+		return &failure{Code: "code_held", Message: err.Error(), ExitCode: exitRejected}
 	case errors.As(err, &busy):
 		return &failure{Code: "busy", Message: err.Error(), Hint: hintRunAgain, Retryable: true, ExitCode: exitUnknown}
 	case errors.As(err, &call) && call.Kind == api.Unknown: // whatever else happened, it may have been made
@@ -151,8 +156,11 @@ func explainCall(e *api.Error) *failure {
 		if errors.Is(e, api.ErrNoRoute) {
 			f.Hint = "check base_url: run `villapay env show`"
 		}
+		if e.Server != "" {
+			f.Hint = "the bank does not accept the secret key: run `villapay doctor`"
+		}
 	case api.Rejected:
-		f.ExitCode = exitRefused
+		f.ExitCode = exitRejected
 	case api.Unknown:
 		f.ExitCode, f.Hint = exitUnknown, hintRunAgain
 	case api.Unavailable:
@@ -175,8 +183,12 @@ func explainSignIn(e *auth.Error) *failure {
 
 func explainConfig(e *config.Error) *failure {
 	f := &failure{Code: "config", Message: e.Error(), Hint: e.Hint, ExitCode: exitConfig}
-	if e.Kind == config.KindUsage {
+	switch e.Kind {
+	case config.KindUsage:
 		f.Code, f.ExitCode = "usage", exitUsage
+	case config.KindSignIn:
+		f.Code, f.ExitCode = "sign_in", exitDenied
+	case config.KindConfig:
 	}
 	return f
 }
@@ -192,12 +204,12 @@ func (a *app) fail(f *failure) {
 			return
 		}
 	}
-	fmt.Fprintf(a.Err, "villapay: %s\n", a.harmless(f.Message))
+	fmt.Fprintf(a.Err, "villapay: %s\n", a.sanitize(f.Message))
 	if f.RequestID != "" {
-		fmt.Fprintf(a.Err, "request id: %s\n", a.harmless(f.RequestID))
+		fmt.Fprintf(a.Err, "request id: %s\n", a.sanitize(f.RequestID))
 	}
 	if f.Hint != "" {
-		fmt.Fprintf(a.Err, "hint: %s\n", a.harmless(f.Hint))
+		fmt.Fprintf(a.Err, "hint: %s\n", a.sanitize(f.Hint))
 	}
 }
 
@@ -209,10 +221,10 @@ func (a *app) jsonErrors() bool {
 		format = "json"
 	}
 	if format == "" {
-		format = a.Getenv("VILLAPAY_OUTPUT")
+		format = config.Format(a.Getenv("VILLAPAY_OUTPUT"))
 	}
 	if format == "" && a.config != nil {
-		format = a.config.Output.Value
+		format = config.Format(a.config.Output.Value)
 	}
 	return format == "json"
 }

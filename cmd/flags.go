@@ -9,27 +9,26 @@ import (
 	"time"
 
 	"github.com/spf13/pflag"
+
+	"github.com/villapay/villapay/internal/config"
 )
 
-// formats are the output formats, in the order help shows them.
-var formats = []string{"table", "json", "yaml", "csv", "qr"} //nolint:gochecknoglobals // a constant list
+// formatFlag is the -o flag: an unknown format is invalid while parsing.
+type formatFlag struct{ value *config.Format }
 
-// formatFlag is the -o flag: an unknown format is refused while parsing.
-type formatFlag struct{ value *string }
-
-func (f *formatFlag) String() string { return *f.value }
+func (f *formatFlag) String() string { return string(*f.value) }
 
 func (f *formatFlag) Type() string { return "FORMAT" }
 
 func (f *formatFlag) Set(text string) error {
-	if !slices.Contains(formats, text) {
-		return fmt.Errorf("choose one of %s", strings.Join(formats, ", "))
+	if !slices.Contains(config.Formats(), text) {
+		return fmt.Errorf("choose one of %s", strings.Join(config.Formats(), ", "))
 	}
-	*f.value = text
+	*f.value = config.Format(text)
 	return nil
 }
 
-func (f *formatFlag) words() []string { return formats }
+func (f *formatFlag) words() []string { return config.Formats() }
 
 // choiceFlag is a flag that takes one of a few words.
 type choiceFlag struct {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/villapay/villapay/internal/auth"
+	"github.com/villapay/villapay/internal/config"
 	"github.com/villapay/villapay/internal/render"
 )
 
@@ -33,11 +34,15 @@ type Program struct {
 	viewing atomic.Bool // a live view has the terminal
 	counted atomic.Bool // a progress bar tells how far it is
 
-	Getenv func(string) string
-	Now    func() time.Time
-	Local  *time.Location // the machine's own zone
-	Build  Build
+	LookupEnv func(name string) (value string, set bool)
+	Environ   func() []string
+	Now       func() time.Time
+	Local     *time.Location // the machine's own zone
+	Build     Build
 }
+
+// Getenv returns a variable, trimmed, "" if it is not set.
+func (p *Program) Getenv(name string) string { return config.LookupEnv(p.LookupEnv).Get(name) }
 
 // window tells a live view what happens to its window. The channels may be nil.
 type window struct {
@@ -142,7 +147,7 @@ func openBrowser(ctx context.Context, url string) error {
 
 // confirm asks a yes-no question on the terminal; no is the default.
 func (a *app) confirm(ctx context.Context, question string) (bool, error) {
-	fmt.Fprintf(a.Err, "%s [y/N] ", a.harmless(question))
+	fmt.Fprintf(a.Err, "%s [y/N] ", a.sanitize(question))
 	answer, _ := bufio.NewReader(obedient(ctx, a.In)).ReadString('\n')
 	if !strings.HasSuffix(answer, "\n") { // Ctrl-D, or Ctrl-C
 		fmt.Fprintln(a.Err)
@@ -160,17 +165,17 @@ func (a *app) confirm(ctx context.Context, question string) (bool, error) {
 // note tells a person something on stderr, unless they asked for quiet.
 func (a *app) note(format string, args ...any) {
 	if !a.flags.quiet {
-		fmt.Fprintf(a.Err, "villapay: %s\n", a.harmless(fmt.Sprintf(format, args...)))
+		fmt.Fprintf(a.Err, "villapay: %s\n", a.sanitize(fmt.Sprintf(format, args...)))
 	}
 }
 
 // warn tells a person something on stderr, quiet or not.
 func (a *app) warn(format string, args ...any) {
-	fmt.Fprintf(a.Err, "villapay: warning: %s\n", a.harmless(fmt.Sprintf(format, args...)))
+	fmt.Fprintf(a.Err, "villapay: warning: %s\n", a.sanitize(fmt.Sprintf(format, args...)))
 }
 
-// harmless makes text fit to be written to stderr.
-func (a *app) harmless(text string) string { return a.screenOf(a.ErrTTY).Text(text) }
+// sanitize makes text safe for stderr.
+func (a *app) sanitize(text string) string { return a.screenOf(a.ErrTTY).Text(text) }
 
 // patience is how long a person waits before being told for what.
 const patience = time.Second

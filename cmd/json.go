@@ -8,13 +8,14 @@ import (
 	"iter"
 	"time"
 
+	"github.com/villapay/villapay/internal/config"
 	"github.com/villapay/villapay/internal/order"
 	"github.com/villapay/villapay/internal/render"
 )
 
 // writeJSON writes one JSON value as json or yaml, through --jq where asked.
-func (a *app) writeJSON(ctx context.Context, format string, raw []byte) error {
-	if format == "yaml" {
+func (a *app) writeJSON(ctx context.Context, format config.Format, raw []byte) error {
+	if format == config.FormatYAML {
 		return render.YAML(a.writer(), a.screen(), raw)
 	}
 	if a.query != nil {
@@ -40,7 +41,7 @@ func (a *app) runQuery(ctx context.Context, raw []byte) error {
 }
 
 // writeValue writes a value of our own as json or yaml.
-func (a *app) writeValue(ctx context.Context, format string, value any) error {
+func (a *app) writeValue(ctx context.Context, format config.Format, value any) error {
 	raw, err := json.Marshal(value)
 	if err != nil {
 		return err
@@ -50,12 +51,12 @@ func (a *app) writeValue(ctx context.Context, format string, value any) error {
 
 // writeJSONList writes payments as one array, streamed unless --jq needs it
 // whole.
-func (a *app) writeJSONList(ctx context.Context, format string, payments iter.Seq2[order.Payment, error]) error {
+func (a *app) writeJSONList(ctx context.Context, format config.Format, payments iter.Seq2[order.Payment, error]) error {
 	objects := func(yield func([]byte, error) bool) {
 		for p, err := range payments {
 			var raw []byte
 			if err == nil {
-				raw, err = render.PaymentJSON(p)
+				raw, err = render.PaymentJSON(a.view(p))
 			}
 			if !yield(raw, err) {
 				return
@@ -63,7 +64,7 @@ func (a *app) writeJSONList(ctx context.Context, format string, payments iter.Se
 		}
 	}
 	switch {
-	case format == "yaml":
+	case format == config.FormatYAML:
 		return render.YAMLList(a.writer(), a.screen(), objects)
 	case a.query == nil:
 		return render.JSONArray(a.writer(), a.screen(), objects)

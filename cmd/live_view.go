@@ -220,7 +220,7 @@ func (v *liveView) facts(screen render.Screen) []string {
 		lines = append(lines, render.Wrap(screen, "warning: "+w.Message)...)
 	}
 	if v.now.Err != nil {
-		lines = append(lines, render.Cut(screen, "cannot ask the API, trying again: "+v.now.Err.Error()))
+		lines = append(lines, render.Truncate(screen, "cannot ask the API, trying again: "+v.now.Err.Error()))
 	}
 	return lines
 }
@@ -229,9 +229,9 @@ func (v *liveView) facts(screen render.Screen) []string {
 func (v *liveView) rest(screen render.Screen) []string {
 	var lines []string
 	if v.now.NoEndpoint {
-		lines = append(lines, render.Cut(screen, v.tells))
+		lines = append(lines, render.Truncate(screen, v.tells))
 	}
-	return append(lines, render.Cut(screen, "Ctrl-C stops watching; the order stays as it is"))
+	return append(lines, render.Truncate(screen, "Ctrl-C stops watching; the order stays as it is"))
 }
 
 // countdown says how long the order can still be paid, to the second.

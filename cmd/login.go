@@ -21,6 +21,7 @@ type login struct {
 	noBrowser     bool
 	withToken     bool
 	passwordStdin bool
+	kbankSecret   bool
 	username      string
 	store         string
 }
@@ -36,11 +37,16 @@ renews itself until it ends. At a terminal it asks for name, password and codes;
 VILLAPAY_PASSWORD, or pipes an ID token to --with-token, or needs no login at all
 with VILLAPAY_TOKEN.
 
-Tokens are sealed in one file, whose key is in the system's keyring. Where there
-is no keyring they are kept in a file that only you can read, after a warning.`,
+--kbank-secret keeps the merchant's secret key for the bank's API instead, asked
+for at a terminal or read from stdin. It needs no sign-in, and is used for the
+kbank.api_url that it was entered for alone. VILLAPAY_KBANK_SECRET beats it.
+
+Tokens and keys are encrypted in one file, whose key is in the system's keyring.
+Without a keyring it is a plain file that only you can read, after a warning.`,
 		Example: `  villapay login --env dev
   villapay login --env dev --web
-  villapay login --env dev --with-token < id-token.txt`,
+  villapay login --env dev --with-token < id-token.txt
+  villapay login --env dev --kbank-secret < kbank.key`,
 		Args: exactArgs(), RunE: a.plain(c.run),
 	}
 	f := cmd.Flags()
@@ -48,8 +54,9 @@ is no keyring they are kept in a file that only you can read, after a warning.`,
 	f.BoolVar(&c.noBrowser, "no-browser", false, "with --web: show the address, and take the one the browser ended at")
 	f.BoolVar(&c.withToken, "with-token", false, "keep the ID token that stdin holds")
 	f.BoolVar(&c.passwordStdin, "password-stdin", false, "read the password from stdin")
+	f.BoolVar(&c.kbankSecret, "kbank-secret", false, "keep the bank's secret key, asked for or read from stdin")
 	f.StringVarP(&c.username, "username", "u", "", "user `NAME` (default: VILLAPAY_USERNAME, or asked)")
-	f.Var(&choiceFlag{&c.store, []string{"auto", "keyring", "file"}}, "store", "where tokens are kept")
+	f.Var(&choiceFlag{&c.store, []string{"auto", "keyring", "file"}}, "store", "where tokens and keys are kept")
 	complete(cmd, "store", "auto", "keyring", "file")
 	return cmd
 }
@@ -62,17 +69,19 @@ func (c *login) run(ctx context.Context, _ []string) error {
 	if err != nil {
 		return err
 	}
+	if c.kbankSecret {
+		return c.saveBankKey(ctx, settings.Profile)
+	}
 	if settings.Profile.Sandbox {
 		return errNoSignIn()
+	}
+	if err := settings.Require("auth"); err != nil {
+		return err
 	}
 	if err := needsPool(settings.Profile); err != nil {
 		return err
 	}
-	mode := auth.Mode(c.store)
-	if mode == "" {
-		mode = auth.Auto
-	}
-	session, err := c.app.openSession(mode)
+	session, err := c.app.openSession()
 	if err != nil {
 		return err
 	}
@@ -80,7 +89,7 @@ func (c *login) run(ctx context.Context, _ []string) error {
 	if err != nil {
 		return err
 	}
-	if err := session.Save(ctx, tokens); err != nil {
+	if err := session.Save(ctx, tokens, auth.Mode(c.store)); err != nil {
 		return err
 	}
 	c.app.note("signed in to %s as %s", settings.Profile.Name, tokens.Username)
@@ -92,18 +101,65 @@ func (c *login) run(ctx context.Context, _ []string) error {
 
 func (c *login) check() error {
 	ways := 0
-	for _, on := range []bool{c.web, c.withToken, c.passwordStdin} {
+	for _, on := range []bool{c.web, c.withToken, c.passwordStdin, c.kbankSecret} {
 		if on {
 			ways++
 		}
 	}
 	switch {
 	case ways > 1:
-		return usageError("", "--web, --with-token and --password-stdin are three ways to sign in: choose one")
+		return usageError("", "choose one of --web, --with-token, --password-stdin and --kbank-secret")
+	case c.kbankSecret && c.username != "":
+		return usageError("", "--username does not go with --kbank-secret: a key has no user")
 	case c.noBrowser && !c.web:
 		return usageError("", "--no-browser goes with --web")
 	}
 	return nil
+}
+
+// saveBankKey keeps the key for the bank's API.
+func (c *login) saveBankKey(ctx context.Context, profile config.Profile) error {
+	url, err := bankAPI(profile)
+	if err != nil {
+		return err
+	}
+	text, err := c.readBankKey(ctx)
+	if err != nil {
+		return err
+	}
+	key, err := config.ParseSecretKey(text.Reveal())
+	if err != nil {
+		return usageError("", "%s", err)
+	}
+	if err := profile.CheckSecretKey(key); err != nil {
+		return &localError{err: err, hint: "give the secret key of environment " + profile.Name + ", or select another with -e"}
+	}
+	store, err := c.app.tokenStore()
+	if err != nil {
+		return err
+	}
+	if err := store.SaveBankKey(ctx, url, key, auth.Mode(c.store)); err != nil {
+		return err
+	}
+	c.app.note("the bank's secret key for %s is kept", url)
+	if c.app.Getenv(kbankVariable) != "" {
+		c.app.warn("%s is set and is used instead of this key", kbankVariable)
+	}
+	return nil
+}
+
+func (c *login) readBankKey(ctx context.Context) (secret.String, error) {
+	if !c.app.InTTY {
+		return c.app.readSecretLine(ctx, "--kbank-secret")
+	}
+	prompt, err := c.app.prompter()
+	if err != nil {
+		return secret.String{}, err
+	}
+	if prompt == nil {
+		return secret.String{}, usageError("pipe it: villapay login --kbank-secret < file", "nobody can be asked for the key here")
+	}
+	return prompt.Secret(ctx, "The bank's secret key (hidden): ")
 }
 
 func (c *login) signIn(ctx context.Context, settings *config.Config) (auth.Tokens, error) {
@@ -132,8 +188,8 @@ func (c *login) signIn(ctx context.Context, settings *config.Config) (auth.Token
 	return client.Password(ctx, username, password)
 }
 
-// credentials come from flags and variables, and from the terminal where those
-// say nothing. A script never meets a question.
+// credentials come from flags and variables, else from the terminal. A script is
+// never asked.
 func (c *login) credentials(ctx context.Context, prompt auth.Prompter) (username string, password secret.String, err error) {
 	username = c.username
 	if username == "" {

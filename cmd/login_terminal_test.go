@@ -21,6 +21,7 @@ func TestSignInAtATerminal(t *testing.T) {
 	}{
 		{user: "ann"},
 		{user: "sms", dialog: [][2]string{{"code sent by SMS", cognito.SMSCode}}},
+		{user: "mail", dialog: [][2]string{{"code sent by email to m***@v***", cognito.SMSCode}}},
 		{user: "totp", dialog: [][2]string{{"code from your authenticator app", "totp"}}},
 		{user: "newbie", dialog: [][2]string{{"New password (hidden)", "N3w-Passw0rd!"}, {"New password again", "N3w-Passw0rd!"}}},
 	} {
@@ -47,6 +48,31 @@ func TestSignInAtATerminal(t *testing.T) {
 				t.Errorf("the screen shows\n%s", screen)
 			}
 		})
+	}
+}
+
+// The bank's key is asked for without echo, and one that is none is not kept.
+func TestBankKeyAtATerminal(t *testing.T) {
+	t.Parallel()
+	m := newMachine(t, "VILLAPAY_TOKEN="+unset, "VILLAPAY_ENV=dev")
+	x := m.at(t, 100, 30, "login", "--kbank-secret")
+	x.see("secret key (hidden)")
+	x.press("skey_test 1\r")
+	if code := x.exit(); code != 2 || !strings.Contains(x.text(), "blank") {
+		t.Errorf("exit %d\n%s", code, x.text())
+	}
+	x = m.at(t, 100, 30, "login", "--kbank-secret")
+	x.see("secret key (hidden)")
+	x.press(testBankKey + "\r")
+	if code := x.exit(); code != 0 || strings.Contains(x.text(), testBankKey) {
+		t.Errorf("exit %d\n%s", code, x.text())
+	}
+	if r := m.run(t, "logout", "--kbank-secret"); r.code != 0 || !strings.Contains(r.stderr, "is forgotten") {
+		t.Errorf("exit %d, %s", r.code, r.stderr)
+	}
+	x = m.at(t, 100, 30, "login", "--kbank-secret", "--no-input")
+	if code := x.exit(); code != 2 || !strings.Contains(x.text(), "nobody can be asked") {
+		t.Errorf("--no-input: exit %d\n%s", code, x.text())
 	}
 }
 

@@ -5,13 +5,14 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/villapay/villapay/internal/auth"
+	"github.com/villapay/villapay/internal/config"
 )
 
 // logout ends the session.
 type logout struct {
-	app        *app
-	allDevices bool
+	app         *app
+	allDevices  bool
+	kbankSecret bool
 }
 
 func newLogout(a *app) *cobra.Command {
@@ -19,23 +20,28 @@ func newLogout(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "logout", Short: "Sign out and forget the tokens",
 		Long: `Ends the session at the user pool and forgets its tokens. ID tokens that were
-given out live on until they expire.`,
-		Example: "  villapay logout --env dev",
+given out live on until they expire. With --kbank-secret it forgets the bank's
+secret key instead, and the session stays.`,
+		Example: "  villapay logout --env dev\n  villapay logout --env dev --kbank-secret",
 		Args:    exactArgs(), RunE: a.plain(c.run),
 	}
 	cmd.Flags().BoolVar(&c.allDevices, "all-devices", false, "end every session of this user, everywhere")
+	cmd.Flags().BoolVar(&c.kbankSecret, "kbank-secret", false, "forget the bank's secret key instead")
 	return cmd
 }
 
 func (c *logout) run(ctx context.Context, _ []string) error {
+	if c.allDevices && c.kbankSecret {
+		return usageError("", "choose one of --all-devices and --kbank-secret")
+	}
 	settings, err := c.app.settings()
 	if err != nil {
 		return err
 	}
-	if settings.Profile.Sandbox {
-		return errNoSignIn()
+	if c.kbankSecret {
+		return c.removeBankKey(ctx, settings.Profile)
 	}
-	session, err := c.app.openSession(auth.Auto)
+	session, err := c.app.openSession()
 	if err != nil {
 		return err
 	}
@@ -45,6 +51,31 @@ func (c *logout) run(ctx context.Context, _ []string) error {
 	c.app.note("signed out of %s; ID tokens already given out live until they expire", settings.Profile.Name)
 	if c.app.Getenv("VILLAPAY_TOKEN") != "" {
 		c.app.warn("VILLAPAY_TOKEN is still set and is still used")
+	}
+	return nil
+}
+
+// removeBankKey forgets the key for the bank's API.
+func (c *logout) removeBankKey(ctx context.Context, profile config.Profile) error {
+	url, err := bankAPI(profile)
+	if err != nil {
+		return err
+	}
+	store, err := c.app.tokenStore()
+	if err != nil {
+		return err
+	}
+	found, err := store.RemoveBankKey(ctx, url)
+	switch {
+	case err != nil:
+		return err
+	case found:
+		c.app.note("the bank's secret key for %s is forgotten", url)
+	default:
+		c.app.note("there was no secret key for %s", url)
+	}
+	if c.app.Getenv(kbankVariable) != "" {
+		c.app.warn("%s is still set and is still used", kbankVariable)
 	}
 	return nil
 }

@@ -1,10 +1,8 @@
 package cmd
 
 import (
-	"context"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -14,7 +12,7 @@ import (
 func newOrder(a *app) *cobra.Command {
 	return group("order", "Ask what became of orders",
 		"  villapay order status 492500004632 --env sandbox\n  villapay order list --env sandbox",
-		newOrderStatus(a), newOrderList(a), newOrderShow(a), newOrderCheckout(a))
+		newOrderStatus(a), newOrderList(a), newOrderShow(a), newOrderCancel(a), newOrderVoid(a), newOrderCheckout(a))
 }
 
 // oneOrMore asks for at least one order ID and checks each.
@@ -38,49 +36,34 @@ func oneOrder(cmd *cobra.Command, args []string) error {
 	return oneOrMore(cmd, args)
 }
 
-// completionLimit is how long somebody who pressed TAB waits for the ledger.
-const completionLimit = time.Second
-
-// completeOrderIDs offers the order IDs of the ledger that are not given yet.
-func (a *app) completeOrderIDs(cmd *cobra.Command, given []string, typed string) ([]string, cobra.ShellCompDirective) {
-	ctx, cancel := context.WithTimeout(cmd.Context(), completionLimit)
-	defer cancel()
-	ids, err := a.orderIDs(ctx, typed)
-	if err != nil {
-		return nil, cobra.ShellCompDirectiveNoFileComp
-	}
-	ids = slices.DeleteFunc(ids, func(id string) bool { return slices.Contains(given, id) })
-	return ids, cobra.ShellCompDirectiveNoFileComp
+// sourceFlag chooses among an order's open payments.
+func sourceFlag(cmd *cobra.Command, source *string) {
+	cmd.Flags().Var(&choiceFlag{source, order.Sources()}, "source", "the payment of this source, if several are open")
+	complete(cmd, "source", order.Sources()...)
 }
 
-// completeOrderID does that for commands that take one.
-func (a *app) completeOrderID(cmd *cobra.Command, given []string, typed string) ([]string, cobra.ShellCompDirective) {
-	if len(given) > 0 {
-		return nil, cobra.ShellCompDirectiveNoFileComp
+// pickOpen picks the payment that can be paid now, of a source if one is given.
+// Several without a source are an error.
+func (a *app) pickOpen(payments []order.Payment, source string) (order.Payment, error) {
+	if source != "" {
+		payments = slices.DeleteFunc(slices.Clone(payments), func(p order.Payment) bool {
+			return p.State != order.Paid && p.Source != order.Source(source)
+		})
 	}
-	return a.completeOrderIDs(cmd, given, typed)
-}
-
-// offered is how many order IDs completion shows at most.
-const offered = 50
-
-func (a *app) orderIDs(ctx context.Context, prefix string) ([]string, error) {
-	settings, err := a.settings()
-	if err != nil {
-		return nil, err
+	open, _ := order.Open(payments, a.Now())
+	for _, other := range payments {
+		if source == "" && other.Source != open.Source && other.Payable(a.Now()) == nil && open.Payable(a.Now()) == nil {
+			return open, usageError("add --source "+string(open.Source)+" or --source "+string(other.Source), "order %s has two open payments", open.OrderID)
+		}
 	}
-	opened, err := a.requireLedger(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return opened.OrderIDs(ctx, settings.Profile.Scope(), prefix, offered)
+	return open, nil
 }
 
 // noPayment says that the ledger knows no payment of an order.
 func noPayment(orderID, env string) error {
 	return &failure{
 		Code: "no_payment", Message: fmt.Sprintf("no payment of order %s is known in %s", orderID, env),
-		Hint: "another environment? add --env NAME, or see `villapay order list --all-envs`", ExitCode: exitRefused,
+		Hint: "another environment? add --env NAME, or see `villapay order list --all-envs`", ExitCode: exitRejected,
 	}
 }
 
@@ -90,7 +73,7 @@ func notPaid(p order.Payment) error {
 	case order.Paid:
 		return nil
 	case order.Failed, order.Cancelled, order.Refunded, order.Rejected:
-		return exitWith(exitRefused)
+		return exitWith(exitRejected)
 	case order.Sending, order.Awaiting, order.Unknown, order.Expired:
 	}
 	return exitWith(exitNotPaid)

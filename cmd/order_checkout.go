@@ -22,6 +22,7 @@ type orderCheckout struct {
 	app       *app
 	addr      string
 	noBrowser bool
+	source    string
 }
 
 func newOrderCheckout(a *app) *cobra.Command {
@@ -41,6 +42,7 @@ The bank's widget needs the merchant's public key, kbank.public_key.`,
 	}
 	f := cmd.Flags()
 	f.StringVar(&c.addr, "addr", "127.0.0.1:0", "serve on `ADDRESS`, which a phone must be able to reach")
+	sourceFlag(cmd, &c.source)
 	f.BoolVar(&c.noBrowser, "no-browser", false, "do not open the browser")
 	return cmd
 }
@@ -53,15 +55,15 @@ func (c *orderCheckout) run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	if err := needsWidget(settings.Profile); err != nil {
-		return err
-	}
 	service, err := c.app.payments(ctx, 1)
 	if err != nil {
 		return err
 	}
 	open, err := c.open(ctx, settings, args[0])
 	if err != nil {
+		return err
+	}
+	if open, err = c.prepare(ctx, settings, service, open); err != nil {
 		return err
 	}
 	listener, err := listen(ctx, c.addr)
@@ -90,7 +92,31 @@ func (c *orderCheckout) run(ctx context.Context, args []string) error {
 	return c.app.watched(service, report)
 }
 
-// needsWidget refuses where the bank's widget cannot work.
+// prepare gets what the payer pays with: the bank's code, or else its widget, which
+// is recorded, since nobody can cancel it.
+func (c *orderCheckout) prepare(ctx context.Context, settings *config.Config, service *payment.Service, open order.Payment) (order.Payment, error) {
+	open, noCode := c.app.fetchCode(ctx, service, open)
+	switch {
+	case noCode != nil:
+		return open, noCode
+	case open.LivingCode(c.app.Now()) != nil:
+		return open, nil
+	}
+	if err := needsWidget(settings.Profile); err != nil {
+		return open, err
+	}
+	opened, err := c.app.requireLedger(ctx)
+	if err != nil {
+		return open, err
+	}
+	now, recorded, err := opened.RecordPage(ctx, open.ID)
+	if err == nil && !recorded {
+		err = &failure{Code: "not_open", Message: "order " + open.OrderID + ": the bank's code for it may still be paid; its page cannot be served beside that", ExitCode: exitRejected}
+	}
+	return now, err
+}
+
+// needsWidget fails if the bank's widget cannot work.
 func needsWidget(profile config.Profile) error {
 	if profile.Sandbox || profile.KBank.PublicKey != "" {
 		return nil
@@ -114,9 +140,12 @@ func (c *orderCheckout) open(ctx context.Context, settings *config.Config, order
 	if len(payments) == 0 {
 		return order.Payment{}, noPayment(orderID, settings.Profile.Name)
 	}
-	open, _ := order.Open(payments, c.app.Now())
+	open, err := c.app.pickOpen(payments, c.source)
+	if err != nil {
+		return open, err
+	}
 	if why := open.Payable(c.app.Now()); why != nil {
-		f := &failure{Code: "not_open", Message: fmt.Sprintf("order %s cannot be paid: %s", orderID, why), ExitCode: exitRefused}
+		f := &failure{Code: "not_open", Message: fmt.Sprintf("order %s cannot be paid: %s", orderID, why), ExitCode: exitRejected}
 		if open.State != order.Paid {
 			f.Hint = "make a payment order first: villapay pay qr " + orderID
 		}
@@ -133,7 +162,7 @@ func (c *orderCheckout) page(settings *config.Config, service *payment.Service, 
 	kbank := settings.Profile.KBank
 	page := checkout.Page{
 		Payment: open, ShopName: kbank.ShopName, ScriptURL: kbank.ScriptURL, PublicKey: kbank.PublicKey,
-		Now: c.app.Now, Log: c.app.log(),
+		Draw: render.SVG, Now: c.app.Now, Log: c.app.log(),
 	}
 	if settings.Profile.Sandbox {
 		stand, err := c.app.openSandbox()

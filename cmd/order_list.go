@@ -10,6 +10,7 @@ import (
 
 	"github.com/villapay/villapay/internal/ledger"
 	"github.com/villapay/villapay/internal/order"
+	"github.com/villapay/villapay/internal/render"
 )
 
 // orderList lists payments of the ledger.
@@ -79,7 +80,7 @@ func (c *orderList) run(ctx context.Context, _ []string) error {
 		filter.Limit++ // one more, to know whether there are more
 	}
 	list := opened.List(ctx, filter)
-	err = c.app.showPayments(ctx, format, func(yield func(order.Payment, error) bool) {
+	err = c.app.showPayments(ctx, format, render.List{AllEnvs: c.allEnvs}, func(yield func(order.Payment, error) bool) {
 		for p, err := range list {
 			if more = err == nil && c.limit > 0 && shown == c.limit; more || !yield(p, err) {
 				return

@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/villapay/villapay/internal/config"
 	"github.com/villapay/villapay/internal/ledger"
 	"github.com/villapay/villapay/internal/order"
 	"github.com/villapay/villapay/internal/render"
@@ -13,8 +14,9 @@ import (
 
 // orderShow shows everything that is recorded of one order.
 type orderShow struct {
-	app  *app
-	code codeFlags
+	app    *app
+	source string
+	code   codeFlags
 }
 
 func newOrderShow(a *app) *cobra.Command {
@@ -30,6 +32,7 @@ history, as known last: nobody is asked, which is what order status does. With
   villapay order show 492500004632 --env sandbox --jq '.[0].villapay.events[].kind'`,
 		Args: oneOrder, ValidArgsFunction: a.completeOrderID, RunE: a.run(c.run),
 	}
+	sourceFlag(cmd, &c.source)
 	c.code.register(cmd)
 	return cmd
 }
@@ -58,7 +61,10 @@ func (c *orderShow) run(ctx context.Context, args []string) error {
 		return noPayment(args[0], settings.Profile.Name)
 	}
 	if format == "qr" || c.code.file != "" {
-		open, _ := order.Open(payments, c.app.Now())
+		open, err := c.open(ctx, payments)
+		if err != nil {
+			return err
+		}
 		if c.code.file != "" {
 			if err := c.app.writeCodeFile(open, c.code); err != nil {
 				return err
@@ -71,7 +77,24 @@ func (c *orderShow) run(ctx context.Context, args []string) error {
 	return c.show(ctx, opened, format, payments)
 }
 
-func (c *orderShow) show(ctx context.Context, opened *ledger.Ledger, format string, payments []order.Payment) error {
+// open picks the payment whose code is drawn, with the bank's code.
+func (c *orderShow) open(ctx context.Context, payments []order.Payment) (order.Payment, error) {
+	open, err := c.app.pickOpen(payments, c.source)
+	if err != nil || open.Payable(c.app.Now()) != nil || open.LivingCode(c.app.Now()) != nil {
+		return open, err
+	}
+	service, err := c.app.payments(ctx, 1)
+	if err != nil {
+		return open, err
+	}
+	open, noCode := c.app.fetchCode(ctx, service, open)
+	if noCode != nil {
+		return open, noCode
+	}
+	return open, nil
+}
+
+func (c *orderShow) show(ctx context.Context, opened *ledger.Ledger, format config.Format, payments []order.Payment) error {
 	var objects []byte
 	for i, p := range payments {
 		events, err := opened.Events(ctx, p.ID)
@@ -84,7 +107,9 @@ func (c *orderShow) show(ctx context.Context, opened *ledger.Ledger, format stri
 			}
 			continue
 		}
-		raw, err := render.PaymentEventsJSON(p, events)
+		view := c.app.view(p)
+		view.Events = append([]ledger.Event{}, events...)
+		raw, err := render.PaymentJSON(view)
 		if err != nil {
 			return err
 		}

@@ -4,10 +4,10 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"iter"
 
 	"github.com/spf13/cobra"
 
+	"github.com/villapay/villapay/internal/config"
 	"github.com/villapay/villapay/internal/order"
 	"github.com/villapay/villapay/internal/payment"
 	"github.com/villapay/villapay/internal/render"
@@ -74,7 +74,7 @@ func (c *orderStatus) run(ctx context.Context, orderIDs []string) error {
 }
 
 // show writes what was found; one order is shown in full width.
-func (c *orderStatus) show(ctx context.Context, format string, reports []payment.Report) error {
+func (c *orderStatus) show(ctx context.Context, format config.Format, reports []payment.Report) error {
 	var found []order.Payment
 	for _, r := range reports {
 		if r.Found {
@@ -87,7 +87,7 @@ func (c *orderStatus) show(ctx context.Context, format string, reports []payment
 		}
 		return c.app.showPayment(ctx, format, found[0], codeFlags{}, false)
 	}
-	return c.app.showPayments(ctx, format, values(found))
+	return c.app.showPayments(ctx, format, render.List{}, values(found))
 }
 
 // verdict says what went wrong and ends with the first of it.
@@ -114,6 +114,8 @@ func (c *orderStatus) verdict(service *payment.Service, reports []payment.Report
 			}
 		case r.NoOrder:
 			c.app.warn("order %s: the API does not know it; this is what the ledger knew %s", r.OrderID, render.Ago(c.app.Now(), r.Payment.KnownAt))
+		case r.NoEndpoint && !c.offline && service.Bank != nil:
+			c.app.note("order %s: %s has no status endpoint; the bank alone was asked", r.OrderID, service.Env)
 		case r.NoEndpoint && !c.offline:
 			c.app.note("order %s: %s has no status endpoint; this is what the ledger knew %s", r.OrderID, service.Env, render.Ago(c.app.Now(), r.Payment.KnownAt))
 		}
@@ -122,7 +124,7 @@ func (c *orderStatus) verdict(service *payment.Service, reports []payment.Report
 	case failed != nil:
 		return failed
 	case missing > 0 && len(reports) > 1:
-		return &failure{Code: "no_payment", Message: fmt.Sprintf("%d of %d orders have no payment", missing, len(reports)), ExitCode: exitRefused}
+		return &failure{Code: "no_payment", Message: fmt.Sprintf("%d of %d orders have no payment", missing, len(reports)), ExitCode: exitRejected}
 	case missing > 0:
 		return noPayment(reports[0].OrderID, service.Env)
 	case !c.exitStatus:
@@ -144,43 +146,4 @@ func unanswered(err error) error {
 		f.Hint = "try again later"
 	}
 	return f
-}
-
-// values makes a sequence of payments that cannot fail.
-func values(payments []order.Payment) iter.Seq2[order.Payment, error] {
-	return func(yield func(order.Payment, error) bool) {
-		for _, p := range payments {
-			if !yield(p, nil) {
-				return
-			}
-		}
-	}
-}
-
-// showPayments writes a list of payments in a format, streamed where that is
-// possible.
-func (a *app) showPayments(ctx context.Context, format string, payments iter.Seq2[order.Payment, error]) error {
-	switch format {
-	case "json", "yaml":
-		return a.writeJSONList(ctx, format, payments)
-	case "csv":
-		return a.writeCSV(payments)
-	}
-	return render.Payments(a.writer(), a.screen(), payments)
-}
-
-func (a *app) writeCSV(payments iter.Seq2[order.Payment, error]) error {
-	table, err := render.NewCSV(a.writer())
-	if err != nil {
-		return err
-	}
-	for p, err := range payments {
-		if err != nil {
-			return err
-		}
-		if err := table.Row(p); err != nil {
-			return err
-		}
-	}
-	return nil
 }

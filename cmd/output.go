@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
-	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -16,43 +14,56 @@ import (
 	"github.com/villapay/villapay/internal/render"
 )
 
-// format is the output format that a command writes: what the flag says, else
-// what the configuration says. A format the command lacks is refused where it
-// was asked for on the command line; a general wish for it (VILLAPAY_OUTPUT, the
-// config file) falls back to the command's own default, the first one.
-func (a *app) format(has ...string) (string, error) {
-	if a.flags.jq != "" {
-		if a.flags.output != "" && a.flags.output != "json" {
-			return "", usageError("leave -o away", "--jq works on JSON, not on %s", a.flags.output)
-		}
-		if !slices.Contains(has, "json") {
-			return "", usageError("", "this command has no JSON output for --jq to filter")
-		}
-		query, err := render.JQ(a.flags.jq)
-		if err != nil {
-			return "", usageError("see https://jqlang.org/manual", "--jq: %s", err)
-		}
-		a.query = query
-		return "json", nil
-	}
-	if asked := a.flags.output; asked != "" {
-		if !slices.Contains(has, asked) {
-			return "", usageError("choose one of "+strings.Join(has, ", "), "this command has no %s output", asked)
-		}
+// format returns the output format that a command writes: what the flag says,
+// else what the configuration says. has[0] is the command's default. A format
+// that the command lacks is a usage error if a flag asks for it; one that is
+// inherited (VILLAPAY_OUTPUT, the config file) falls back to the default.
+func (a *app) format(has ...config.Format) (config.Format, error) {
+	asked := a.flags.output
+	switch {
+	case a.flags.jq != "":
+		return config.FormatJSON, a.compileQuery(has)
+	case asked != "" && !slices.Contains(has, asked):
+		return "", usageError("choose one of "+formatNames(has), "this command has no %s output", asked)
+	case asked != "":
 		return asked, nil
 	}
 	settings, err := a.settings()
 	if err != nil {
 		return "", err
 	}
-	if wish := settings.Output.Value; slices.Contains(has, wish) {
-		return wish, nil
+	if inherited := config.Format(settings.Output.Value); slices.Contains(has, inherited) {
+		return inherited, nil
 	}
 	return has[0], nil
 }
 
+// compileQuery compiles --jq for a command that has these formats.
+func (a *app) compileQuery(has []config.Format) error {
+	if asked := a.flags.output; asked != "" && asked != config.FormatJSON {
+		return usageError("omit -o", "--jq works on JSON, not on %s", asked)
+	}
+	if !slices.Contains(has, config.FormatJSON) {
+		return usageError("", "this command has no JSON output for --jq to filter")
+	}
+	query, err := render.JQ(a.flags.jq)
+	if err != nil {
+		return usageError("see https://jqlang.org/manual", "--jq: %s", err)
+	}
+	a.query = query
+	return nil
+}
+
+func formatNames(formats []config.Format) string {
+	names := make([]string, len(formats))
+	for i, f := range formats {
+		names[i] = string(f)
+	}
+	return strings.Join(names, ", ")
+}
+
 // formatAnyway is format for commands that work with a broken configuration too.
-func (a *app) formatAnyway(has ...string) (string, error) {
+func (a *app) formatAnyway(has ...config.Format) (config.Format, error) {
 	format, err := a.format(has...)
 	if _, ok := errors.AsType[*config.Error](err); ok {
 		return has[0], nil
@@ -62,7 +73,7 @@ func (a *app) formatAnyway(has ...string) (string, error) {
 
 // showPayment writes one payment in a format, and its code to a file where that
 // was asked for. withCode also draws the code at a terminal, under the table.
-func (a *app) showPayment(ctx context.Context, format string, p order.Payment, code codeFlags, withCode bool) error {
+func (a *app) showPayment(ctx context.Context, format config.Format, p order.Payment, code codeFlags, withCode bool) error {
 	for _, w := range p.Warnings {
 		a.warn("%s", w.Message)
 	}
@@ -76,15 +87,15 @@ func (a *app) showPayment(ctx context.Context, format string, p order.Payment, c
 	return unwritten
 }
 
-func (a *app) showAs(ctx context.Context, format string, p order.Payment, code codeFlags, withCode bool) error {
+func (a *app) showAs(ctx context.Context, format config.Format, p order.Payment, code codeFlags, withCode bool) error {
 	switch format {
-	case "json", "yaml":
-		raw, err := render.PaymentJSON(p)
+	case config.FormatJSON, config.FormatYAML:
+		raw, err := render.PaymentJSON(a.view(p))
 		if err != nil {
 			return err
 		}
 		return a.writeJSON(ctx, format, raw)
-	case "qr":
+	case config.FormatQR:
 		return a.drawCode(p, code, a.Err)
 	}
 	if err := render.Payment(a.writer(), a.screen(), p, a.live()); err != nil {
@@ -96,91 +107,9 @@ func (a *app) showAs(ctx context.Context, format string, p order.Payment, code c
 	err := a.drawCode(p, code, a.Out)
 	if _, ok := errors.AsType[*failure](err); ok {
 		a.warn("%s", err) // the table has been shown: a code that does not fit is no failure
-		return nil
+		return nil        //nolint:nilerr // it was shown as a warning
 	}
 	return err
-}
-
-// drawCode draws a payment's code, its caption above it: below, it could push
-// the code's first row off the screen. Where no code can be drawn, its text is
-// written instead, and the error says why.
-func (a *app) drawCode(p order.Payment, flags codeFlags, caption io.Writer) error {
-	if why := p.Payable(a.Now()); why != nil {
-		return &failure{Code: "no_code", Message: fmt.Sprintf("no code is drawn for order %s: %s", p.OrderID, why), ExitCode: exitRefused}
-	}
-	code, err := a.code(p)
-	if err != nil {
-		return err
-	}
-	drawn, undrawn := a.draw(code, render.Style(flags.style))
-	if len(drawn) > 0 {
-		fmt.Fprintln(caption, a.screen().Text(code.Caption))
-		if err := a.write(drawn); err != nil {
-			return err
-		}
-	}
-	return noCode(undrawn)
-}
-
-// noCode explains a code that does not fit the terminal or any code at all.
-func noCode(err error) error {
-	var notDrawn *render.NotDrawn
-	var tooLong *render.TooLong
-	if errors.As(err, &notDrawn) || errors.As(err, &tooLong) {
-		return &failure{Code: "no_code", Message: err.Error(), ExitCode: exitRefused}
-	}
-	return err
-}
-
-// draw draws a code so that its caption above stays on the screen too, where
-// there is room for both. What is drawn beside an error is the code's text.
-func (a *app) draw(code render.Code, style render.Style) ([]byte, error) {
-	screen := a.screen()
-	beside := screen
-	beside.Rows -= len(render.Wrap(screen, code.Caption))
-	var drawn bytes.Buffer
-	if beside.Rows > 0 && render.QR(&drawn, beside, code, style) == nil {
-		return drawn.Bytes(), nil
-	}
-	drawn.Reset()
-	err := render.QR(&drawn, screen, code, style)
-	return drawn.Bytes(), err
-}
-
-func (a *app) code(p order.Payment) (render.Code, error) {
-	settings, err := a.settings()
-	if err != nil {
-		return render.Code{}, err
-	}
-	content, err := order.ParseContent(settings.Profile.QRContent)
-	if err != nil {
-		return render.Code{}, err
-	}
-	code, err := content.Code(&p)
-	if err != nil {
-		return render.Code{}, &failure{Code: "bad_code", Message: fmt.Sprintf("no code is drawn for order %s: %s", p.OrderID, err), ExitCode: exitRefused}
-	}
-	return render.NewCode(code, p, p.ExpiresAt), nil
-}
-
-func (a *app) writeCodeFile(p order.Payment, flags codeFlags) error {
-	if why := p.Payable(a.Now()); why != nil {
-		return &failure{Code: "no_code", Message: fmt.Sprintf("no code is written for order %s: %s", p.OrderID, why), ExitCode: exitRefused}
-	}
-	code, err := a.code(p)
-	if err != nil {
-		return err
-	}
-	err = noCode(render.QRFile(flags.file, code))
-	var refused *failure
-	switch {
-	case errors.As(err, &refused):
-		return err
-	case err != nil:
-		return &outputError{err}
-	}
-	a.note("wrote %s (%s)", flags.file, code.Caption)
-	return nil
 }
 
 // dryRequest is the text of the request that would make an order. It needs no

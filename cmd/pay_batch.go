@@ -136,7 +136,7 @@ func (c *payBatch) read(ctx context.Context, profile config.Profile, name string
 	return in, nil
 }
 
-func (c *payBatch) pay(ctx context.Context, format string, profile config.Profile, in *payment.Input) error {
+func (c *payBatch) pay(ctx context.Context, format config.Format, profile config.Profile, in *payment.Input) error {
 	if _, err := c.app.requireLedger(ctx); err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -84,16 +85,26 @@ func (c *payQR) run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	p, err := service.Make(ctx, payment.Request{OrderID: orderID, Source: source, Key: c.key, New: c.fresh})
+	paying, cancel := context.WithTimeout(ctx, settings.Profile.Timeout)
+	defer cancel()
+	p, err := service.Make(paying, payment.Request{OrderID: orderID, Source: source, Key: c.key, New: c.fresh})
 	if err != nil {
 		return c.explain(settings, p, err)
 	}
-	return c.show(ctx, service, format, p)
+	p, noCode := c.app.fetchCode(paying, service, p)
+	return c.show(ctx, service, format, p, noCode)
 }
 
 // show prints the payment and ends the command as its state asks. A live view
-// shows it by itself.
-func (c *payQR) show(ctx context.Context, service *payment.Service, format string, p order.Payment) error {
+// shows it by itself. noCode is why the bank's code could not be had, or nil.
+func (c *payQR) show(ctx context.Context, service *payment.Service, format config.Format, p order.Payment, noCode *failure) error {
+	if noCode != nil && format == config.FormatQR {
+		return noCode
+	}
+	file := c.code.file
+	if noCode != nil {
+		c.code.file = ""
+	}
 	if c.watch && p.Payable(c.app.Now()) == nil && c.app.hasView(service, format) {
 		if c.code.file != "" {
 			if err := c.app.writeCodeFile(p, c.code); err != nil {
@@ -105,8 +116,11 @@ func (c *payQR) show(ctx context.Context, service *payment.Service, format strin
 	if err := c.app.showPayment(ctx, format, p, c.code, true); err != nil {
 		return err
 	}
-	if err := c.unpayable(p); err != nil {
+	if err := unpayable(p, c.app.Now(), c.key != ""); err != nil {
 		return err
+	}
+	if noCode != nil && file != "" {
+		return noCode
 	}
 	if c.watch {
 		return c.app.watchOrder(ctx, service, format, p.OrderID, p)
@@ -114,11 +128,11 @@ func (c *payQR) show(ctx context.Context, service *payment.Service, format strin
 	return nil
 }
 
-// unpayable is how the command ends if the order it shows can be paid no more, and
-// is not paid. It stands in the way of another one until --new.
-func (c *payQR) unpayable(p order.Payment) error {
+// unpayable is how the making of a payment ends whose order can be paid no more, and
+// is not paid; nil for any other. It stands in the way of another one until --new.
+func unpayable(p order.Payment, now time.Time, keyGiven bool) error {
 	again := "make another order: villapay pay qr " + p.OrderID + " --new"
-	f := &failure{Code: string(p.State), RequestID: p.RequestID, Hint: again, ExitCode: exitRefused}
+	f := &failure{Code: string(p.State), RequestID: p.RequestID, Hint: again, ExitCode: exitRejected}
 	switch p.State {
 	case order.Failed:
 		f.Code, f.Message = p.Error.Code, "order "+p.OrderID+" failed: "+p.Error.Message
@@ -129,11 +143,11 @@ func (c *payQR) unpayable(p order.Payment) error {
 		f.Message = "order " + p.OrderID + " was " + render.StateWord(p.State) + ": its payment was taken back"
 	case order.Expired:
 		f.Message = "order " + p.OrderID + " has expired"
-		if now := c.app.Now(); !p.Lapsed(now) {
-			f.Message += ", and may still be paid until " + render.Stamp(p.HeldUntil)
+		if !p.Lapsed(now) {
+			f.Message += ", and may still be paid until " + render.FormatTime(p.MayBePaidUntil(now))
 			f.Hint = "run it again then, or " + again
 		}
-		if c.key != "" {
+		if keyGiven {
 			f.Hint = "use another key, or none, to make another order"
 		}
 	case order.Sending, order.Awaiting, order.Paid, order.Rejected, order.Unknown:
@@ -164,21 +178,6 @@ func (c *payQR) mayPay(ctx context.Context, settings *config.Config, orderID str
 	return c.app.confirmLive(ctx, question)
 }
 
-// confirmLive asks a question about real money.
-func (a *app) confirmLive(ctx context.Context, question string) error {
-	if a.flags.yes {
-		return nil
-	}
-	if !a.interactive() {
-		return usageError("add --yes to go on without a question", "this is about real money and nobody can be asked")
-	}
-	yes, err := a.confirm(ctx, question)
-	if err == nil && !yes {
-		err = &failure{Code: "declined", Message: "not confirmed; nothing was sent", ExitCode: exitUsage}
-	}
-	return err
-}
-
 // printRequest shows what would be sent, the token hidden.
 func (c *payQR) printRequest(ctx context.Context, orderID string, source order.Source) error {
 	request, err := c.app.dryRequest(ctx, orderID, source, c.key)
@@ -186,27 +185,6 @@ func (c *payQR) printRequest(ctx context.Context, orderID string, source order.S
 		return err
 	}
 	return c.app.write(request)
-}
-
-// codeFlags say how a code is drawn.
-type codeFlags struct {
-	style string
-	file  string
-}
-
-func (c *codeFlags) register(cmd *cobra.Command) {
-	f := cmd.Flags()
-	styles := render.Styles()
-	f.Var(&choiceFlag{&c.style, styles}, "qr-style", "draw the code in `STYLE`: half, full, plain or plain-invert")
-	f.StringVar(&c.file, "qr-file", "", "write the code to `FILE` too, .png or .svg")
-	complete(cmd, "qr-style", styles...)
-}
-
-func (c *codeFlags) check() error {
-	if c.file == "" {
-		return nil
-	}
-	return render.CheckQRFile(c.file)
 }
 
 // keyFlag is an idempotency key that can stand in a header. An empty one is a

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/villapay/villapay/internal/config"
 	"github.com/villapay/villapay/internal/render"
 )
 
@@ -29,7 +30,7 @@ type app struct {
 // globalFlags are the flags that every command takes.
 type globalFlags struct {
 	env     string
-	output  string
+	output  config.Format
 	jq      string
 	quiet   bool
 	yes     bool
@@ -46,6 +47,9 @@ func Run(ctx context.Context, p *Program, args []string) int {
 		args = []string{"version"} // as other tools have it
 	}
 	root := a.rootOf(needed(args))
+	if completing(args) {
+		completeFiles(root)
+	}
 	root.SetArgs(args)
 	root.SetIn(p.In)
 	root.SetOut(a.writer())
@@ -189,10 +193,10 @@ func (a *app) globalFlags(root *cobra.Command) {
 	f.Var(&timeFlag{&a.flags.timeout}, "timeout", "limit for the conversation with the API, such as 30s")
 	f.Var(&choiceFlag{&a.flags.color, []string{"auto", "always", "never"}}, "color", "use colours")
 	f.BoolVar(&a.flags.debug, "debug", false, "show the conversation with the API on stderr, secrets hidden")
-	mustComplete(root, "env", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-		return a.envNames(), cobra.ShellCompDirectiveNoFileComp
+	mustComplete(root, "env", func(cmd *cobra.Command, _ []string, typed string) ([]string, cobra.ShellCompDirective) {
+		return a.completeEnv(cmd, nil, typed)
 	})
-	complete(root, "output", formats...)
+	complete(root, "output", config.Formats()...)
 	complete(root, "color", "auto", "always", "never")
 }
 
@@ -226,7 +230,7 @@ func (a *app) plain(run func(ctx context.Context, args []string) error) func(*co
 		switch {
 		case a.flags.jq != "":
 			return usageError("", "this command has no JSON output for --jq to filter")
-		case !slices.Contains([]string{"", "table", "json"}, a.flags.output):
+		case !slices.Contains([]config.Format{"", config.FormatTable, config.FormatJSON}, a.flags.output):
 			return usageError("leave -o away", "this command has no %s output", a.flags.output)
 		}
 		return run(ctx, args)
@@ -275,16 +279,5 @@ func exactArgs(names ...string) cobra.PositionalArgs {
 			return usageError(hint, "%s needs %s", cmd.CommandPath(), strings.Join(names[len(args):], " and "))
 		}
 		return usageError(hint, "%s takes no argument %q", cmd.CommandPath(), args[len(names)])
-	}
-}
-
-// complete offers fixed words for a flag.
-func complete(cmd *cobra.Command, flag string, words ...string) {
-	mustComplete(cmd, flag, cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp))
-}
-
-func mustComplete(cmd *cobra.Command, flag string, f cobra.CompletionFunc) {
-	if err := cmd.RegisterFlagCompletionFunc(flag, f); err != nil {
-		panic(err) // a flag that is not there: found by every test
 	}
 }

@@ -136,7 +136,7 @@ func newSandboxPay(a *app) *cobra.Command {
 		Example: `  villapay pay qr 492500004632 --env sandbox
   villapay sandbox pay 492500004632
   villapay order status 492500004632 --env sandbox`,
-		Args: exactArgs("an order ID"), ValidArgsFunction: a.completeNothing, RunE: a.run(c.run),
+		Args: exactArgs("an order ID"), ValidArgsFunction: a.completeSandboxOrder, RunE: a.run(c.run),
 	}
 	cmd.Flags().StringVar(&c.state, "state", "Authorized", "the charge's transaction `STATE`, such as Settled, Declined or Voided")
 	complete(cmd, "state", sandbox.States()...)
@@ -154,7 +154,7 @@ func (c *sandboxPay) run(ctx context.Context, args []string) error {
 	}
 	notification, err := stand.Pay(ctx, args[0], c.state)
 	if errors.Is(err, sandbox.ErrNoOrder) {
-		return &failure{Code: "no_order", Message: fmt.Sprintf("the sandbox has no payment order for %s", args[0]), Hint: fmt.Sprintf("make it first: villapay pay qr %s --env sandbox", args[0]), ExitCode: exitRefused}
+		return &failure{Code: "no_order", Message: fmt.Sprintf("the sandbox has no payment order for %s", args[0]), Hint: fmt.Sprintf("make it first: villapay pay qr %s --env sandbox", args[0]), ExitCode: exitRejected}
 	}
 	if err != nil {
 		return &localError{err: err}
@@ -167,7 +167,7 @@ func (c *sandboxPay) run(ctx context.Context, args []string) error {
 		return err
 	}
 	return render.Table(c.app.writer(), c.app.screen(), []string{"Charge", "Order", "State", "Amount"},
-		[][]string{{notification.ID, args[0], notification.TransactionState, render.Money(amount, notification.Currency)}})
+		[][]string{{notification.ID, args[0], notification.TransactionState, render.TableMoney(amount, notification.Currency)}})
 }
 
 // sandboxReset forgets everything the sandbox made.

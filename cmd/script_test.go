@@ -2,11 +2,14 @@ package cmd
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -16,13 +19,21 @@ import (
 	"github.com/villapay/villapay/internal/sandbox"
 )
 
-// TestMain lets scripts run villapay's real main as a process of its own.
+// TestMain lets scripts run villapay's real main as a process of its own. Most
+// tests wait for processes, so more of them run at once than there are processors.
 func TestMain(m *testing.M) {
+	if err := flag.Set("test.parallel", strconv.Itoa(6*runtime.GOMAXPROCS(0))); err != nil {
+		panic(err)
+	}
 	testscript.Main(m, map[string]func(){
 		"villapay": func() {
+			unsetVariables()
 			if os.Getenv(sessionVariable) != "" {
 				session()
 				return
+			}
+			if start, err := time.Parse(time.RFC3339Nano, os.Getenv(clockVariable)); err == nil {
+				systemClock = slowClock(start)
 			}
 			os.Exit(Main())
 		},
@@ -45,6 +56,7 @@ func TestScripts(t *testing.T) {
 			"mode":    cmdMode,
 			"posts":   cmdPosts,
 			"replace": cmdReplace,
+			"unset":   cmdUnset,
 		},
 		Condition: scriptCondition,
 	})
@@ -58,7 +70,7 @@ func scriptEnv(env *testscript.Env) error {
 	env.Setenv("LANG", "C.UTF-8")
 	env.Setenv("TERM", "xterm-256color")
 	env.Setenv("GORACE", "atexit_sleep_ms=0") // else each process of a race test ends a second late
-	for _, name := range []string{"CI", "NO_COLOR", "HTTPS_PROXY", "HTTP_PROXY", "https_proxy", "http_proxy", "VILLAPAY_TEST_POSTGRES"} {
+	for _, name := range []string{"CI", "NO_COLOR", "HTTPS_PROXY", "HTTP_PROXY", "https_proxy", "http_proxy"} {
 		env.Setenv(name, "")
 	}
 	return nil
@@ -173,4 +185,33 @@ func cmdReplace(ts *testscript.TestScript, _ bool, args []string) {
 	data, err := os.ReadFile(path)
 	ts.Check(err)
 	ts.Check(os.WriteFile(path, []byte(strings.ReplaceAll(string(data), args[0], args[1])), 0o600))
+}
+
+// unset is the value of a variable that a script has unset: testscript itself can
+// only make it empty, which villapay takes for a missing secret.
+const unset = "(unset)"
+
+// cmdUnset unsets variables for villapay: unset NAME...
+func cmdUnset(ts *testscript.TestScript, _ bool, args []string) {
+	for _, name := range args {
+		ts.Setenv(name, unset)
+	}
+}
+
+func unsetVariables() {
+	for _, variable := range os.Environ() {
+		if name, value, _ := strings.Cut(variable, "="); value == unset {
+			_ = os.Unsetenv(name)
+		}
+	}
+}
+
+// clockVariable makes a villapay process go by slowClock from that moment on.
+const clockVariable = "TEST_CLOCK"
+
+// slowClock goes a thousand times slower than the clock, so that what a screen
+// shows does not depend on how fast the machine is: 14 seconds ago for now makes
+// columns wider and wraps others.
+func slowClock(start time.Time) func() time.Time {
+	return func() time.Time { return start.Add(time.Since(start) / 1000) }
 }

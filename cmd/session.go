@@ -9,40 +9,126 @@ import (
 	"github.com/villapay/villapay/internal/api"
 	"github.com/villapay/villapay/internal/auth"
 	"github.com/villapay/villapay/internal/config"
-	"github.com/villapay/villapay/internal/render"
+	"github.com/villapay/villapay/internal/sanitize"
 	"github.com/villapay/villapay/internal/secret"
 )
 
-// errNoSignIn says that the embedded sandbox has nobody to sign in to.
+// errNoSignIn is the error of signing in to the embedded sandbox.
 func errNoSignIn() error {
 	return usageError("its sign-in is served by `villapay sandbox serve`: see `villapay help sandbox`", "the environment sandbox needs no sign-in")
 }
 
-// session is the selected environment's sign-in. Nothing is read, asked or
-// locked until a token is needed.
+// session is the selected environment's sign-in. Nothing is read or asked until a
+// token is needed.
 func (a *app) session() (api.Tokens, error) {
-	session, err := a.openSession(auth.Auto)
+	session, err := a.currentSession()
 	if err != nil {
-		return nil, err
+		return nil, err // not a nil *auth.Session, which would be an api.Tokens
 	}
 	return session, nil
 }
 
-func (a *app) openSession(mode auth.Mode) (*auth.Session, error) {
+// currentSession is the session of VILLAPAY_TOKEN or of an earlier sign-in. A
+// token that is set and empty is an error.
+func (a *app) currentSession() (*auth.Session, error) {
 	settings, err := a.settings()
 	if err != nil {
+		return nil, err
+	}
+	token, err := settings.Token()
+	switch {
+	case settings.Profile.Sandbox, err == nil && token.Empty():
+		return a.openSession()
+	case err != nil:
 		return nil, err
 	}
 	client, err := a.signIn(settings, nil)
 	if err != nil {
 		return nil, err
 	}
-	dir, err := a.stateDir()
+	return auth.NewSession(client, nil, token), nil // which needs no state directory
+}
+
+func (a *app) openSession() (*auth.Session, error) {
+	settings, err := a.settings()
 	if err != nil {
 		return nil, err
 	}
-	store := auth.OpenStore(dir, mode, auth.SystemKeyring{}, a.warnText)
-	return auth.NewSession(client, store, secret.New(a.Getenv("VILLAPAY_TOKEN"))), nil
+	if settings.Profile.Sandbox {
+		return nil, errNoSignIn()
+	}
+	token, _ := settings.Token()
+	if token.Empty() {
+		if err := settings.Require("auth"); err != nil {
+			return nil, err
+		}
+	}
+	client, err := a.signIn(settings, nil)
+	if err != nil {
+		return nil, err
+	}
+	store, err := a.tokenStore()
+	if err != nil {
+		return nil, err
+	}
+	return auth.NewSession(client, store, token), nil
+}
+
+// tokenStore is the file of sessions and bank keys. It is one for a run, so that
+// the keyring is asked once.
+func (a *app) tokenStore() (*auth.Store, error) {
+	if a.store == nil {
+		dir, err := a.stateDir()
+		if err != nil {
+			return nil, err
+		}
+		a.store = auth.OpenStore(dir, auth.SystemKeyring{}, a.warnText)
+	}
+	return a.store, nil
+}
+
+const kbankVariable = "VILLAPAY_KBANK_SECRET"
+
+// bankKey is the merchant's secret key for the bank's API of the selected
+// environment. It is empty if there is none, or if the bank is not asked there.
+// store is "environment" (VILLAPAY_KBANK_SECRET), "keyring" or "file"; it is known
+// also if the key cannot be used.
+func (a *app) bankKey(ctx context.Context) (key secret.String, store string, err error) {
+	settings, err := a.settings()
+	if err != nil || settings.Profile.KBank.APIURL == "" {
+		return secret.String{}, "", err
+	}
+	if _, set := a.LookupEnv(kbankVariable); set {
+		key, err = settings.KBankSecret()
+		return key, "environment", err
+	}
+	tokens, err := a.tokenStore()
+	if err != nil { // without a directory nothing was ever stored
+		return secret.String{}, "", nil //nolint:nilerr // as the comment says
+	}
+	profile := settings.Profile
+	key, store, err = tokens.BankKey(ctx, profile.KBank.APIURL)
+	if err != nil || store == "" {
+		return secret.String{}, store, err
+	}
+	if err := profile.CheckSecretKey(key); err != nil { // live was changed since it was entered
+		return secret.String{}, store, &localError{err: fmt.Errorf("the key kept for %s: %w", profile.KBank.APIURL, err), hint: "run `villapay login --kbank-secret -e " + profile.Name + "`"}
+	}
+	return key, store, nil
+}
+
+// bankAPI is the URL that a bank key is entered for.
+func bankAPI(profile config.Profile) (string, error) {
+	if profile.Sandbox {
+		return "", usageError("", "the environment sandbox has a bank of its own, which needs no key")
+	}
+	if profile.KBank.APIURL == "" {
+		return "", &localError{
+			err:  errors.New("environment " + profile.Name + " has no kbank.api_url: there is no bank to use a key with"),
+			hint: "villapay env set kbank.api_url URL --env " + profile.Name,
+		}
+	}
+	return profile.KBank.APIURL, nil
 }
 
 // warnText shows a warning of the sign-in, which may have several lines.
@@ -50,7 +136,7 @@ func (a *app) warnText(text string) {
 	first, rest, _ := strings.Cut(strings.TrimSpace(text), "\n")
 	a.warn("%s", first)
 	for line := range strings.Lines(rest) {
-		fmt.Fprintln(a.Err, render.Visible(strings.TrimRight(line, "\n")))
+		fmt.Fprintln(a.Err, sanitize.Text(strings.TrimRight(line, "\n")))
 	}
 }
 
@@ -61,15 +147,15 @@ func (a *app) signIn(settings *config.Config, prompt auth.Prompter) (*auth.Clien
 		return nil, err
 	}
 	p := settings.Profile
-	return auth.NewClient(auth.Pool{
+	return auth.NewClient(auth.UserPool{
 		Env: p.Name, Region: p.Auth.Region, UserPoolID: p.Auth.UserPoolID, ClientID: p.Auth.ClientID,
 		ClientSecret: secret.New(a.Getenv("VILLAPAY_CLIENT_SECRET")),
 		Domain:       p.Auth.Domain, Endpoint: p.Auth.Endpoint, CallbackPorts: p.Auth.CallbackPorts,
 	}, transport, a.Now, prompt, a.warnText), nil
 }
 
-// prompter asks at the terminal, where there is one and asking is allowed; nil
-// otherwise.
+// prompter asks at the terminal. It is nil if there is none, or asking is not
+// allowed.
 func (a *app) prompter() (auth.Prompter, error) {
 	if !a.interactive() {
 		return nil, nil //nolint:nilnil // nobody to ask is no error
@@ -81,8 +167,8 @@ func (a *app) prompter() (auth.Prompter, error) {
 	return terminal, nil
 }
 
-// needsPool refuses to sign in where the environment does not say at which pool,
-// and shows how to tell it.
+// needsPool returns an error if the environment has no user pool, with the
+// commands that set it.
 func needsPool(profile config.Profile) error {
 	var missing, lines string
 	for _, key := range []struct{ name, value, example string }{
@@ -101,10 +187,11 @@ func needsPool(profile config.Profile) error {
 	if missing == "" {
 		return nil
 	}
-	return &localError{err: errors.New("environment " + profile.Name + " does not know its user pool: set " + missing), hint: lines}
+	return &localError{err: errors.New("environment " + profile.Name + " has no user pool: set " + missing), hint: lines}
 }
 
-// readSecretLine reads a secret from stdin, without its line break.
+// readSecretLine reads a secret from stdin, without its line break. It is never
+// typed there, where it would show.
 func (a *app) readSecretLine(ctx context.Context, flag string) (secret.String, error) {
 	if a.InTTY {
 		return secret.String{}, usageError("pipe it: villapay login "+flag+" < file", "%s reads from stdin, and stdin is a terminal", flag)

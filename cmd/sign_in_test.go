@@ -23,13 +23,18 @@ import (
 // serveSignIn serves a sandbox that asks for tokens, and its user pool.
 func serveSignIn(t *testing.T, callbacks ...string) (url string, pool *cognito.Pool) {
 	t.Helper()
+	return serveSignInAt(t, time.Now, callbacks...)
+}
+
+func serveSignInAt(t *testing.T, now func() time.Time, callbacks ...string) (url string, pool *cognito.Pool) {
+	t.Helper()
 	server := httptest.NewUnstartedServer(nil)
 	url = "http://" + server.Listener.Addr().String()
-	pool, err := cognito.New(cognito.Options{Now: time.Now, Issuer: url, Callbacks: callbacks})
+	pool, err := cognito.New(cognito.Options{Now: now, Issuer: url, Callbacks: callbacks})
 	if err != nil {
 		t.Fatal(err)
 	}
-	stand := sandbox.New(sandbox.Options{Dir: t.TempDir(), Now: time.Now, RequireAuth: true, Authorizer: pool, SignIn: pool})
+	stand := sandbox.New(sandbox.Options{Dir: t.TempDir(), Now: now, RequireAuth: true, Authorizer: pool, SignIn: pool})
 	server.Config.Handler = stand
 	server.Start()
 	t.Cleanup(func() {
@@ -45,7 +50,7 @@ func signInMachine(t *testing.T, clientID string) (*machine, *cognito.Pool) {
 	t.Helper()
 	callback := unusedPort(t)
 	url, pool := serveSignIn(t, fmt.Sprintf("http://127.0.0.1:%d/callback", callback))
-	m := newMachine(t, "VILLAPAY_TOKEN=", "VILLAPAY_ENV=shop")
+	m := newMachine(t, "VILLAPAY_TOKEN="+unset, "VILLAPAY_ENV=shop")
 	config := "envs:\n  shop:\n    base_url: " + url + "\n    auth:\n      endpoint: " + url +
 		"\n      domain: " + url + "\n      callback_ports: [" + strconv.Itoa(callback) + "]" +
 		"\n      user_pool_id: " + cognito.PoolID + "\n      client_id: " + clientID + "\n"
@@ -197,7 +202,7 @@ func TestLoginWithoutATerminal(t *testing.T) {
 	if r := m.run(t, "login", "--web", "--with-token"); r.code != 2 {
 		t.Errorf("two ways: exit %d", r.code)
 	}
-	bare := newMachine(t, "VILLAPAY_TOKEN=")
+	bare := newMachine(t, "VILLAPAY_TOKEN="+unset)
 	if r := bare.run(t, "login"); r.code != 3 || !strings.Contains(r.stderr, "env set auth.client_id") || !strings.Contains(r.stderr, "env set auth.user_pool_id") {
 		t.Errorf("no pool: exit %d, %s", r.code, r.stderr)
 	}
@@ -244,9 +249,9 @@ func TestDoctorLooksAtTheGivenToken(t *testing.T) {
 	t.Parallel()
 	m, _ := signInMachine(t, cognito.ClientID)
 	for name, test := range map[string]struct{ token, status, says, hint string }{
-		"a word in front":  {"Bearer abc", "fail", "VILLAPAY_TOKEN is not a token: there is white space", auth.GivenHint},
-		"an access token":  {unsignedToken(`{"token_use":"access","exp":32503680000}`), "fail", "VILLAPAY_TOKEN is an access token", auth.GivenHint},
-		"expired":          {unsignedToken(`{"token_use":"id","exp":1700000000}`), "fail", "the token in VILLAPAY_TOKEN has expired", auth.GivenHint},
+		"a word in front":  {"Bearer abc", "fail", "VILLAPAY_TOKEN is not a token: there is white space", auth.EnvHint},
+		"an access token":  {unsignedToken(`{"token_use":"access","exp":32503680000}`), "fail", "VILLAPAY_TOKEN is an access token", auth.EnvHint},
+		"expired":          {unsignedToken(`{"token_use":"id","exp":1700000000}`), "fail", "the token in VILLAPAY_TOKEN has expired", auth.EnvHint},
 		"nobody's":         {unsignedToken(`{"token_use":"id","exp":32503680000}`), "ok", "VILLAPAY_TOKEN, ends in ", ""},
 		"somebody's":       {unsignedToken(`{"token_use":"id","exp":32503680000,"email":"ann@example.com"}`), "ok", "VILLAPAY_TOKEN of ann@example.com, ends in ", ""},
 		"without an end":   {unsignedToken(`{"token_use":"id"}`), "ok", "VILLAPAY_TOKEN; it does not say until when", ""},

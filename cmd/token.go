@@ -4,8 +4,6 @@ import (
 	"context"
 
 	"github.com/spf13/cobra"
-
-	"github.com/villapay/villapay/internal/auth"
 )
 
 // tokenCommand writes the ID token alone.
@@ -22,14 +20,7 @@ func newToken(a *app) *cobra.Command {
 }
 
 func (c *tokenCommand) run(ctx context.Context, _ []string) error {
-	settings, err := c.app.settings()
-	if err != nil {
-		return err
-	}
-	if settings.Profile.Sandbox {
-		return errNoSignIn()
-	}
-	session, err := c.app.openSession(auth.Auto)
+	session, err := c.app.currentSession()
 	if err != nil {
 		return err
 	}

@@ -103,7 +103,7 @@ func flagError(c *cobra.Command, err error) error {
 // meant is the hint for a slip of the pen: the nearest word, or else another
 // hint.
 func meant(word string, words []string, or string) string {
-	if near := config.Nearest(word, words); near != "" {
+	if near := config.Suggest(word, words); near != "" {
 		return "did you mean " + near + "?"
 	}
 	return or

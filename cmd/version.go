@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"github.com/spf13/cobra"
+
+	"github.com/villapay/villapay/internal/config"
 )
 
 // versionCommand says which villapay this is. It reads no configuration.
@@ -22,7 +24,7 @@ func newVersion(a *app) *cobra.Command {
 }
 
 func (c *versionCommand) run(ctx context.Context, _ []string) error {
-	format := "table"
+	format := config.FormatTable
 	if c.app.flags.output != "" || c.app.flags.jq != "" {
 		var err error
 		if format, err = c.app.format("table", "json", "yaml"); err != nil {

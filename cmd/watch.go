@@ -5,15 +5,17 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/villapay/villapay/internal/config"
 	"github.com/villapay/villapay/internal/order"
 	"github.com/villapay/villapay/internal/payment"
 	"github.com/villapay/villapay/internal/render"
+	"github.com/villapay/villapay/internal/sanitize"
 )
 
 // watchOrder follows one order until it is settled: at a terminal as a live
 // view, piped as a line for each change. own is the payment that has been shown
 // already, which is then the one to follow; the zero Payment where none has.
-func (a *app) watchOrder(ctx context.Context, service *payment.Service, format, orderID string, own order.Payment) error {
+func (a *app) watchOrder(ctx context.Context, service *payment.Service, format config.Format, orderID string, own order.Payment) error {
 	if a.hasView(service, format) {
 		return a.watchLive(ctx, service, orderID, own)
 	}
@@ -57,7 +59,7 @@ func whoTells(service *payment.Service) string {
 
 // hasView tells whether watching takes the whole terminal. It does not where
 // --debug writes to the same one.
-func (a *app) hasView(service *payment.Service, format string) bool {
+func (a *app) hasView(service *payment.Service, format config.Format) bool {
 	return format == "table" && a.OutTTY && a.Getenv("TERM") != "dumb" && (!a.debugging() || !a.ErrTTY)
 }
 
@@ -79,17 +81,17 @@ func (a *app) watched(service *payment.Service, report payment.Report) error {
 }
 
 // changes makes what writes one line, or document, for each change.
-func (a *app) changes(ctx context.Context, format string) (func(order.Payment) error, error) {
+func (a *app) changes(ctx context.Context, format config.Format) (func(order.Payment) error, error) {
 	switch format {
 	case "csv":
-		table, err := render.NewCSV(a.writer())
+		table, err := render.NewCSV(a.writer(), render.List{})
 		if err != nil {
 			return nil, err
 		}
 		return table.Row, nil
 	case "json", "yaml":
 		return func(p order.Payment) error {
-			raw, err := render.PaymentJSON(p)
+			raw, err := render.PaymentJSON(a.view(p))
 			if err != nil {
 				return err
 			}
@@ -105,9 +107,9 @@ func (a *app) changes(ctx context.Context, format string) (func(order.Payment) e
 }
 
 func changeLine(now time.Time, p order.Payment) string {
-	line := fmt.Sprintf("%s  %s  %s  %s", render.Stamp(now), p.OrderID, render.StateWord(p.State), render.Money(p.Amount, p.Currency))
+	line := fmt.Sprintf("%s  %s  %s  %s", render.FormatTime(now), p.OrderID, render.StateWord(p.State), render.Money(p.Amount, p.Currency))
 	if p.BankState != "" {
 		line += "  " + p.BankState
 	}
-	return render.Visible(line)
+	return sanitize.Text(line)
 }

@@ -56,7 +56,7 @@ func TestWatchUntilPaid(t *testing.T) {
 	if code := x.exit(); code != 0 || !strings.Contains(x.text(), "PAID") || !strings.Contains(x.text(), "│ Order ") || x.code() != "" {
 		t.Errorf("exit %d\n%s", code, x.text())
 	}
-	if pens := x.screen.pensOf("PAID"); len(pens) != 1 || pens[0] != "1;32" {
+	if pens := x.screen.pensOf("PAID"); len(pens) != 1 || pens[0] != "1;38;5;28" {
 		t.Errorf("PAID is drawn in %q", pens)
 	}
 	x.orderly()
@@ -100,7 +100,7 @@ func TestWatchEnds(t *testing.T) {
 		code int
 		text string
 	}{
-		"short-expiry": {8, "expired, not paid"}, "failed-order": {5, "the bank refused the order"}, "paid": {0, "PAID"},
+		"short-expiry": {8, "expired, not paid"}, "failed-order": {5, "the bank rejected the order"}, "paid": {0, "PAID"},
 	} {
 		t.Run(id, func(t *testing.T) {
 			t.Parallel()
@@ -143,7 +143,7 @@ func TestWatchTells(t *testing.T) {
 		t.Parallel()
 		stand := serveSandbox(t, sandbox.Options{}, nil)
 		m := sandboxed(t, "VILLAPAY_ENV=shop")
-		m.with("VILLAPAY_ENV=").run(t, "env", "add", "shop", "--base-url", stand.url, "--live")
+		m.with("VILLAPAY_ENV="+unset).run(t, "env", "add", "shop", "--base-url", stand.url, "--live")
 		x := m.at(t, 80, 24, "pay", "qr", "4925", "--watch", "--yes")
 		x.see("LIVE: real money")
 		x.see("warning: this order is a test order")
@@ -293,7 +293,7 @@ func TestWatchingASilentAPI(t *testing.T) {
 		}
 	}))
 	t.Cleanup(func() { close(released) })
-	m := sandboxed(t, "VILLAPAY_ENV=", "VILLAPAY_BASE_URL="+stand.url)
+	m := sandboxed(t, "VILLAPAY_ENV="+unset, "VILLAPAY_BASE_URL="+stand.url)
 	x := m.at(t, 80, 24, "pay", "qr", "4925", "--watch", "--timeout", "10m")
 	x.see("order expires in 59:")
 	if got, want := x.code(), m.bankID(t, "4925"); got != want {

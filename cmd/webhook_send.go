@@ -84,7 +84,7 @@ func (c *webhookSend) run(ctx context.Context, args []string) error {
 	}
 	body, err := webhook.Compose(chosen, c.state, c.fault, key, c.app.Now())
 	if err != nil {
-		return &failure{Code: "no_order", Message: err.Error(), ExitCode: exitRefused}
+		return &failure{Code: "no_order", Message: err.Error(), ExitCode: exitRejected}
 	}
 	if c.print {
 		return c.app.write(append(body, '\n'))
@@ -113,7 +113,7 @@ func (c *webhookSend) send(ctx context.Context, body []byte) error {
 		return err
 	}
 	if status/100 != 2 {
-		return &failure{Code: "refused", Message: fmt.Sprintf("the listener answered %d", status), Status: status, ExitCode: exitRefused}
+		return &failure{Code: "refused", Message: fmt.Sprintf("the listener answered %d", status), Status: status, ExitCode: exitRejected}
 	}
 	return nil
 }

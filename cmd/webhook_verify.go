@@ -5,11 +5,12 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/villapay/villapay/internal/config"
 	"github.com/villapay/villapay/internal/render"
 	"github.com/villapay/villapay/internal/webhook"
 )
 
-// webhookVerify tells whether a notification is signed rightly.
+// webhookVerify checks a notification.
 type webhookVerify struct {
 	app    *app
 	secret secretFlag
@@ -19,8 +20,8 @@ func newWebhookVerify(a *app) *cobra.Command {
 	c := &webhookVerify{app: a}
 	cmd := &cobra.Command{
 		Use:   "verify FILE|-",
-		Short: "Tell whether a notification is signed rightly, and what differs",
-		Long:  "Verifies the checksum of a notification in a file or on stdin. It ends with 0\nwhere it is right, and with 5 where it is not, after telling which part differs.",
+		Short: "Check a notification's fields and checksum",
+		Long:  "Verifies the checksum of a notification in a file or on stdin. It ends with 0 if\nthat is right. If not, it names the fields that are missing or malformed, or says\nthat the checksum does not match, and ends with 5.",
 		Example: `  villapay webhook send 492500004632 --env sandbox --print > notification.json
   villapay webhook verify notification.json
   villapay webhook send 492500004632 --env sandbox --print | villapay webhook verify -`,
@@ -48,12 +49,12 @@ func (c *webhookVerify) run(ctx context.Context, args []string) error {
 		return err
 	}
 	if len(differences) > 0 {
-		return &failure{Code: "not_verified", Message: "the notification is not right: " + differences[0].Part + " " + differences[0].Problem, ExitCode: exitRefused}
+		return &failure{Code: "not_verified", Message: "the notification is not right: " + differences[0].Part + " " + differences[0].Problem, ExitCode: exitRejected}
 	}
 	return nil
 }
 
-func (c *webhookVerify) show(ctx context.Context, format string, differences []webhook.Difference) error {
+func (c *webhookVerify) show(ctx context.Context, format config.Format, differences []webhook.Difference) error {
 	if format != "table" {
 		if differences == nil {
 			differences = []webhook.Difference{}

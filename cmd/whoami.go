@@ -8,15 +8,16 @@ import (
 	"github.com/villapay/villapay/internal/auth"
 	"github.com/villapay/villapay/internal/order"
 	"github.com/villapay/villapay/internal/render"
+	"github.com/villapay/villapay/internal/sanitize"
 )
 
-// whoami tells who is signed in, where the tokens are, and until when.
+// whoami reports who is signed in, where the tokens are, and until when.
 type whoami struct{ app *app }
 
 func newWhoami(a *app) *cobra.Command {
 	c := &whoami{a}
 	return &cobra.Command{
-		Use: "whoami", Short: "Tell who is signed in, and until when",
+		Use: "whoami", Short: "Show who is signed in, and until when",
 		Example: "  villapay whoami --env dev\n  villapay whoami --env dev -o json",
 		Args:    exactArgs(), RunE: a.run(c.run),
 	}
@@ -28,7 +29,9 @@ type identity struct {
 	Env        string `json:"env"`
 	UserPoolID string `json:"user_pool_id"`
 	Store      string `json:"store"`
-	ExpiresAt  string `json:"expires_at"` // RFC 3339, Bangkok; "" where the token does not say
+	ExpiresAt  string `json:"expires_at"` // RFC 3339, Bangkok; "" if the token does not say
+
+	BankKey *string `json:"bank_key"` // environment, keyring or file; null if there is none
 }
 
 func (c *whoami) run(ctx context.Context, _ []string) error {
@@ -36,51 +39,61 @@ func (c *whoami) run(ctx context.Context, _ []string) error {
 	if err != nil {
 		return err
 	}
-	settings, err := c.app.settings()
-	if err != nil {
-		return err
-	}
-	if settings.Profile.Sandbox {
-		return errNoSignIn()
-	}
-	session, err := c.app.openSession(auth.Auto)
+	session, err := c.app.currentSession()
 	if err != nil {
 		return err
 	}
 	status, err := session.Status(ctx)
-	if err != nil {
+	_, bankKey, keyErr := c.app.bankKey(ctx)
+	switch {
+	case err != nil && bankKey != "":
+		c.app.note("the bank's secret key for %s is there (%s)", c.app.config.Profile.KBank.APIURL, bankKey)
 		return err
+	case err != nil:
+		return err
+	case keyErr != nil:
+		c.app.warn("%s", keyErr)
 	}
 	if status.Warning != "" {
 		c.app.warn("%s", status.Warning)
 	}
 	if format != "table" {
-		return c.app.writeValue(ctx, format, identityOf(status))
+		return c.app.writeValue(ctx, format, identityOf(status, bankKey))
 	}
-	return render.Table(c.app.writer(), c.app.screen(), nil, c.rows(status))
+	return render.Table(c.app.writer(), c.app.screen(), nil, c.rows(status, bankKey))
 }
 
-func identityOf(s auth.Status) identity {
+func identityOf(s auth.Status, bankKey string) identity {
 	id := identity{Username: s.Username, Env: s.Env, UserPoolID: s.UserPoolID, Store: s.Store}
 	if !s.ExpiresAt.IsZero() {
 		id.ExpiresAt = s.ExpiresAt.In(order.Bangkok).Format("2006-01-02T15:04:05.000-07:00")
 	}
+	if bankKey != "" {
+		id.BankKey = &bankKey
+	}
 	return id
 }
 
-func (c *whoami) rows(s auth.Status) [][]string {
+func (c *whoami) rows(s auth.Status, bankKey string) [][]string {
 	kept := map[string]string{
 		"environment": "VILLAPAY_TOKEN, which beats any sign-in",
-		"keyring":     "sealed in " + s.Path + ", its key in the keyring",
-		"file":        "in clear in " + s.Path,
+		"keyring":     "encrypted in " + s.Path + ", its key in the keyring",
+		"file":        "unencrypted in " + s.Path,
 	}[s.Store]
-	rows := [][]string{{"User", render.Visible(s.Username)}, {"Environment", s.Env}, {"User pool", render.Visible(s.UserPoolID)}, {"Tokens kept", kept}}
+	rows := [][]string{{"User", sanitize.Text(s.Username)}, {"Environment", s.Env}, {"User pool", sanitize.Text(s.UserPoolID)}, {"Tokens kept", kept}}
 	if !s.ExpiresAt.IsZero() {
-		until := render.Stamp(s.ExpiresAt) + " (" + render.In(c.app.Now(), s.ExpiresAt) + ")"
+		until := render.FormatTime(s.ExpiresAt) + " (" + render.In(c.app.Now(), s.ExpiresAt) + ")"
 		if s.Renewable {
 			until += ", renewed by itself"
 		}
 		rows = append(rows, []string{"Token until", until})
+	}
+	switch bankKey {
+	case "":
+	case "environment":
+		rows = append(rows, []string{"Bank key", kbankVariable})
+	default:
+		rows = append(rows, []string{"Bank key", "kept with the tokens: " + bankKey})
 	}
 	return rows
 }

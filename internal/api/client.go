@@ -31,12 +31,14 @@ type Tokens interface {
 // Client calls one environment's API. Its fields are set once, before the first
 // call; it is then safe for concurrent use.
 type Client struct {
+	Name              string // of the server, for errors: "" = the API
 	BaseURL           string // https://host/path, no slash at its end
 	OrderPath         string // of the call that makes an order; "" = /qrpayment
 	Scheme            string // before the token in Authorization; "" sends it raw
 	IdempotencyHeader string // the header that carries the idempotency key
 	UserAgent         string
-	Tokens            Tokens // nil if the environment needs no sign-in
+	Tokens            Tokens        // nil if the server needs no sign-in
+	Key               secret.String // sent as x-api-key, which is the bank's way; the zero value sends none
 	Transport         http.RoundTripper
 
 	Log     *slog.Logger   // one record per call; nil logs nothing
@@ -168,13 +170,19 @@ func (c *Client) do(req *http.Request, orderID string, judge func(*Response, err
 		response, err = c.send(req, token)
 	}
 	err = judge(response, err)
+	if failure, ok := errors.AsType[*Error](err); ok {
+		failure.Server = c.Name
+	}
 	c.record(req, orderID, response, err, time.Since(start))
 	return response, err
 }
 
 func (c *Client) authorize(req *http.Request) (secret.String, error) {
 	if c.Tokens == nil {
-		return secret.String{}, nil
+		if !c.Key.Empty() {
+			req.Header.Set("X-Api-Key", c.Key.Reveal())
+		}
+		return c.Key, nil
 	}
 	token, err := c.Tokens.Token(req.Context())
 	if err != nil {
@@ -190,7 +198,7 @@ func (c *Client) send(req *http.Request, token secret.String) (*Response, error)
 		Transport:     c.Transport,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
-	resp, err := client.Do(trace.watch(req))
+	resp, err := client.Do(trace.watch(req)) //nolint:gosec // Request checks the host
 	if err != nil {
 		return nil, trace.failure(req, err)
 	}

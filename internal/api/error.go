@@ -51,6 +51,7 @@ type Error struct {
 	RequestID  string        // x-amzn-RequestId
 	RetryAfter time.Duration // what the server asked to wait; 0 where it did not
 	Err        error         // the transport's error, if any
+	Server     string        // Client.Name
 
 	token secret.String // that the denied request carried, for one refresh
 }

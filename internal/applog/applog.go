@@ -1,24 +1,22 @@
 // Package applog keeps villapay's log: JSON lines in the state directory, one
 // for every call and failure, rotated by size.
 //
-// It promises that logging never fails a command and costs nothing until the
-// first record. Many processes may write one log at once.
+// It promises that logging never fails or delays a command, whatever stands in
+// the place of its file, and costs nothing until the first record. Many
+// processes may write one log at once.
 package applog
 
 import (
-	"bytes"
-	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
-	"runtime"
 	"sync"
-	"unicode"
-	"unicode/utf16"
-	"unicode/utf8"
+
+	"github.com/villapay/villapay/internal/atomicfile"
+	"github.com/villapay/villapay/internal/sanitize"
 )
 
-// The log's room on disk: the file that is written and one older one.
+// The log is one file and the one before it.
 const (
 	MaxSize = 4 << 20 // bytes, after which the file becomes the older one
 	name    = "villapay.log"
@@ -37,12 +35,12 @@ type Log struct {
 func New(dir string) *Log { return &Log{dir: dir} }
 
 // Path is the file that is written.
-func (j *Log) Path() string { return filepath.Join(j.dir, name) }
+func (l *Log) Path() string { return filepath.Join(l.dir, name) }
 
 // Logger writes to the log. Times are UTC; secret.String values are hidden
 // by their own type.
-func (j *Log) Logger() *slog.Logger {
-	return slog.New(slog.NewJSONHandler(j, &slog.HandlerOptions{ReplaceAttr: plain}))
+func (l *Log) Logger() *slog.Logger {
+	return slog.New(slog.NewJSONHandler(l, &slog.HandlerOptions{ReplaceAttr: plain}))
 }
 
 // plain writes times as UTC and durations as milliseconds.
@@ -56,100 +54,79 @@ func plain(_ []string, a slog.Attr) slog.Attr {
 	return a
 }
 
-// Write appends one record. It reports success whatever happens: a full disk is
-// for `doctor` to tell, not a reason to stop a payment.
-func (j *Log) Write(record []byte) (int, error) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	if j.size >= MaxSize && j.file != nil {
-		_ = j.file.Close()
-		j.file = nil
+// Write appends one record. It reports success whatever happens: `doctor`
+// reports a full disk, which is no reason to stop a payment.
+func (l *Log) Write(record []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.size >= MaxSize && l.file != nil {
+		_ = l.file.Close()
+		l.file = nil
 	}
-	if j.file == nil && j.err == nil {
-		j.err = j.open()
+	if l.file == nil && l.err == nil {
+		l.err = l.open()
 	}
-	if j.file != nil {
+	if l.file != nil {
 		var written int
-		written, j.err = j.file.Write(visible(record))
-		j.size += int64(written)
+		// Somebody reads it with tail, and slog leaves C1 controls and
+		// bidirectional overrides as they are.
+		written, l.err = l.file.Write(sanitize.JSON(record, false))
+		l.size += int64(written)
 	}
 	return len(record), nil
 }
 
-// visible escapes what a terminal would act on, or show as nothing, in a record
-// that somebody reads with tail: slog leaves C1 controls and bidirectional
-// overrides as they are. In a JSON record such characters stand only in strings.
-func visible(record []byte) []byte {
-	if !bytes.ContainsFunc(record, hidden) {
-		return record
-	}
-	var out []byte
-	for _, r := range string(record) {
-		switch {
-		case !hidden(r):
-			out = utf8.AppendRune(out, r)
-		case r > 0xffff:
-			high, low := utf16.EncodeRune(r)
-			out = fmt.Appendf(out, `\u%04x\u%04x`, high, low)
-		default:
-			out = fmt.Appendf(out, `\u%04x`, r)
-		}
-	}
-	return out
-}
-
-func hidden(r rune) bool { return r != '\n' && !unicode.IsPrint(r) }
-
-// open opens the file for appending, after putting a full one aside. Two
+// open opens the file for appending, after moving a full one aside. Two
 // processes that do so at once lose at most the older file's lines.
-func (j *Log) open() error {
-	if err := os.MkdirAll(j.dir, 0o700); err != nil {
+func (l *Log) open() error {
+	if err := os.MkdirAll(l.dir, 0o700); err != nil {
 		return err
 	}
-	j.tighten()
-	if info, err := os.Stat(j.Path()); err == nil && info.Size() >= MaxSize {
-		_ = os.Rename(j.Path(), j.Path()+".1")
+	file, size, err := openFile(l.Path(), os.O_CREATE|os.O_APPEND|os.O_WRONLY)
+	if err == nil && size >= MaxSize {
+		_ = file.Close() // Windows renames no open file
+		_ = os.Rename(l.Path(), l.Path()+".1")
+		file, size, err = openFile(l.Path(), os.O_CREATE|os.O_APPEND|os.O_WRONLY)
 	}
-	file, err := os.OpenFile(j.Path(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
-	j.file, j.size = file, 0
-	if info, err := file.Stat(); err == nil {
-		j.size = info.Size()
+	l.file, l.size = file, size
+	if older, _, err := openFile(l.Path()+".1", os.O_RDONLY); err == nil {
+		_ = older.Close()
 	}
 	return nil
 }
 
-// tighten takes others' permissions off the files, which a restored backup may
-// have left, where it can.
-func (j *Log) tighten() {
-	if runtime.GOOS == "windows" {
-		return
+// openFile opens a file of the log. It takes others' permissions off, which a
+// restored backup may have brought.
+func openFile(path string, flag int) (file *os.File, size int64, err error) {
+	if file, err = atomicfile.Open(path, flag); err != nil {
+		return nil, 0, err
 	}
-	for _, path := range []string{j.Path(), j.Path() + ".1"} {
-		if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() && info.Mode().Perm()&0o077 != 0 {
-			_ = os.Chmod(path, 0o600)
-		}
+	_, _ = atomicfile.FixPermissions(file)
+	if info, err := file.Stat(); err == nil {
+		size = info.Size()
 	}
+	return file, size, nil
 }
 
 // Close closes the file, if any was opened.
-func (j *Log) Close() error {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	if j.file == nil {
+func (l *Log) Close() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.file == nil {
 		return nil
 	}
-	return j.file.Close()
+	return l.file.Close()
 }
 
-// Check tells whether the log can be written, by opening it.
-func (j *Log) Check() error {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	if j.file == nil {
-		j.err = j.open()
+// Check returns why the log cannot be written, nil if it can, by opening it.
+func (l *Log) Check() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.file == nil {
+		l.err = l.open()
 	}
-	return j.err
+	return l.err
 }

@@ -35,19 +35,19 @@ func records(t *testing.T, path string) []map[string]any {
 
 func TestRecordsAreJSONWithoutSecrets(t *testing.T) {
 	t.Parallel()
-	j := New(filepath.Join(t.TempDir(), "state", "log"))
-	j.Logger().Info("call", "token", secret.New("hunter2hunter2"), "took", 1500*time.Millisecond)
-	if err := j.Close(); err != nil {
+	l := New(filepath.Join(t.TempDir(), "state", "log"))
+	l.Logger().Info("call", "token", secret.New("hunter2hunter2"), "took", 1500*time.Millisecond)
+	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
-	got := records(t, j.Path())
+	got := records(t, l.Path())
 	if len(got) != 1 || got[0]["token"] != secret.Redacted || got[0]["took_ms"] != 1500.0 || got[0]["msg"] != "call" {
 		t.Errorf("got %v", got)
 	}
 	if _, err := time.Parse("2006-01-02T15:04:05.999999999Z", fmt.Sprint(got[0]["time"])); err != nil {
 		t.Errorf("not UTC: %v", err)
 	}
-	for path, want := range map[string]os.FileMode{j.Path(): 0o600, filepath.Dir(j.Path()): 0o700} {
+	for path, want := range map[string]os.FileMode{l.Path(): 0o600, filepath.Dir(l.Path()): 0o700} {
 		if info, err := os.Stat(path); err != nil || info.Mode().Perm() != want {
 			t.Errorf("%s: %v, %v", path, info.Mode(), err)
 		}
@@ -55,18 +55,18 @@ func TestRecordsAreJSONWithoutSecrets(t *testing.T) {
 }
 
 // Text from a server stands in the log as it came, and acts on no terminal.
-func TestServerTextIsHarmless(t *testing.T) {
+func TestServerTextIsSanitized(t *testing.T) {
 	t.Parallel()
-	j := New(filepath.Join(t.TempDir(), "log"))
+	l := New(filepath.Join(t.TempDir(), "log"))
 	const said = "a\x1b[2J\u009b31m\u202eb\u200b\U000e0041\x7f\r\n\u2028 ก ✓ c"
-	j.Logger().Error("call", "error", said)
-	if err := j.Close(); err != nil {
+	l.Logger().Error("call", "error", said)
+	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if got := records(t, j.Path()); len(got) != 1 || got[0]["error"] != said {
+	if got := records(t, l.Path()); len(got) != 1 || got[0]["error"] != said {
 		t.Errorf("got %v", got)
 	}
-	data, err := os.ReadFile(j.Path())
+	data, err := os.ReadFile(l.Path())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,33 +82,33 @@ func TestServerTextIsHarmless(t *testing.T) {
 
 func TestNothingIsOpenedBeforeTheFirstRecord(t *testing.T) {
 	t.Parallel()
-	j := New(filepath.Join(t.TempDir(), "log"))
-	j.Logger()
-	if err := j.Close(); err != nil {
+	l := New(filepath.Join(t.TempDir(), "log"))
+	l.Logger()
+	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := os.Stat(filepath.Dir(j.Path())); !os.IsNotExist(err) {
+	if _, err := os.Stat(filepath.Dir(l.Path())); !os.IsNotExist(err) {
 		t.Errorf("the directory is there: %v", err)
 	}
 }
 
 func TestItIsRotatedBySize(t *testing.T) {
 	t.Parallel()
-	j := New(t.TempDir())
+	l := New(t.TempDir())
 	record := append(bytes.Repeat([]byte("x"), 64<<10), '\n')
 	for range MaxSize/len(record) + 2 {
-		if n, err := j.Write(record); n != len(record) || err != nil {
+		if n, err := l.Write(record); n != len(record) || err != nil {
 			t.Fatal(n, err)
 		}
 	}
-	if err := j.Close(); err != nil {
+	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
-	now, err := os.Stat(j.Path())
+	now, err := os.Stat(l.Path())
 	if err != nil {
 		t.Fatal(err)
 	}
-	older, err := os.Stat(j.Path() + ".1")
+	older, err := os.Stat(l.Path() + ".1")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -119,11 +119,11 @@ func TestItIsRotatedBySize(t *testing.T) {
 
 // A log that others could read is taken away from them, also when it is full
 // and becomes the older one.
-func TestALooseFileIsTightened(t *testing.T) {
+func TestPermissionsAreFixed(t *testing.T) {
 	t.Parallel()
 	for name, size := range map[string]int64{"small": 0, "full": MaxSize} {
-		j := New(t.TempDir())
-		for _, path := range []string{j.Path(), j.Path() + ".1"} {
+		l := New(t.TempDir())
+		for _, path := range []string{l.Path(), l.Path() + ".1"} {
 			if err := os.WriteFile(path, nil, 0o600); err != nil {
 				t.Fatal(err)
 			}
@@ -131,11 +131,11 @@ func TestALooseFileIsTightened(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		j.Logger().Info("x")
-		if err := j.Close(); err != nil {
+		l.Logger().Info("x")
+		if err := l.Close(); err != nil {
 			t.Fatal(err)
 		}
-		for _, path := range []string{j.Path(), j.Path() + ".1"} {
+		for _, path := range []string{l.Path(), l.Path() + ".1"} {
 			if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
 				t.Errorf("%s: %v, %v", name, info, err)
 			}
@@ -144,18 +144,18 @@ func TestALooseFileIsTightened(t *testing.T) {
 }
 
 // Logging never fails a command: what cannot be written is not written.
-func TestAJournalThatCannotBeWritten(t *testing.T) {
+func TestALogThatCannotBeWritten(t *testing.T) {
 	t.Parallel()
 	blocked := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(blocked, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	j := New(filepath.Join(blocked, "log"))
-	if n, err := j.Write([]byte("x\n")); n != 2 || err != nil {
+	l := New(filepath.Join(blocked, "log"))
+	if n, err := l.Write([]byte("x\n")); n != 2 || err != nil {
 		t.Errorf("%d, %v", n, err)
 	}
-	if j.Check() == nil {
-		t.Error("Check does not tell")
+	if l.Check() == nil {
+		t.Error("Check returns no error")
 	}
 }
 
@@ -165,10 +165,10 @@ func TestManyWritersKeepLinesWhole(t *testing.T) {
 	var writers sync.WaitGroup
 	for i := range 8 {
 		writers.Go(func() {
-			j := New(dir)
-			defer j.Close()
+			l := New(dir)
+			defer l.Close()
 			for n := range 50 {
-				j.Logger().Info("x", "writer", i, "n", n)
+				l.Logger().Info("x", "writer", i, "n", n)
 			}
 		})
 	}

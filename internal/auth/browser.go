@@ -17,27 +17,27 @@ import (
 	"github.com/villapay/villapay/internal/secret"
 )
 
-// browserLimit is how long a sign-in in the browser may take.
-const browserLimit = 5 * time.Minute
+// browserTimeout is how long a sign-in in the browser may take.
+const browserTimeout = 5 * time.Minute
 
-// flow is one sign-in in a browser: code with PKCE (RFC 7636), a state that
-// ties the redirect to it (RFC 6749, section 10.12) and a nonce that ties the
-// ID token to it (OpenID Connect Core, section 3.1.2.1).
+// flow is one sign-in in a browser: code with PKCE (RFC 7636), a state that ties
+// the redirect to it (RFC 6749, section 10.12) and a nonce that ties the ID token
+// to it (OpenID Connect Core, section 3.1.2.1).
 type flow struct {
 	client                 *Client
 	config                 oauth2.Config
 	state, nonce, verifier string
 }
 
-// Browser signs in at the pool's hosted UI. open says what the URL is and shows
-// it in a browser; the answer comes back to a listener on one of the pool's
-// callback ports. Where paste is given instead, nothing listens, the URL is a
-// note to the user, and paste returns the address that their browser ended at.
+// Browser signs in at the pool's hosted UI. open shows a URL in a browser; the
+// redirect arrives at a listener on one of the pool's callback ports. If paste is
+// given instead, nothing listens, the URL is a note to the user, and paste returns
+// the address that their browser ended at.
 func (c *Client) Browser(ctx context.Context, open func(url string) error, paste func(ctx context.Context) (string, error)) (Tokens, error) {
 	if err := c.webReady(); err != nil {
 		return Tokens{}, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, browserLimit)
+	ctx, cancel := context.WithTimeout(ctx, browserTimeout)
 	defer cancel()
 	if paste != nil {
 		f := c.flow(c.pool.CallbackPorts[0])
@@ -68,7 +68,7 @@ func (c *Client) webReady() error {
 
 func (c *Client) flow(port int) *flow {
 	domain := strings.TrimSuffix(c.pool.Domain, "/")
-	style := oauth2.AuthStyleInParams // said outright: guessing would spend the code on the first try
+	style := oauth2.AuthStyleInParams // explicit: trying both would spend the code
 	if !c.pool.ClientSecret.Empty() {
 		style = oauth2.AuthStyleInHeader
 	}
@@ -83,8 +83,8 @@ func (c *Client) flow(port int) *flow {
 	}
 }
 
-// callbackURL is what has to be registered for a port: Cognito compares
-// redirect URLs to the letter, and takes the loopback address since 2025.
+// callbackURL must be registered for a port: Cognito compares redirect URLs to the
+// letter.
 func callbackURL(port int) string { return fmt.Sprintf("http://127.0.0.1:%d/callback", port) }
 
 // callbackURLs names every URL to register.
@@ -116,10 +116,10 @@ func (c *Client) listen(ctx context.Context) (net.Listener, int, error) {
 	}
 }
 
-// preflight asks for the sign-in page once by itself: Cognito shows a refused
-// redirect URL or client in the browser only, where nobody could tell why.
+// preflight fetches the sign-in page once: Cognito reports a wrong redirect URL or
+// client in the browser only, where nobody could tell why.
 func (f *flow) preflight(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, callLimit)
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, f.url(), http.NoBody)
 	if err != nil {
@@ -147,9 +147,9 @@ func (c *Client) webUnreachable(err error) error {
 	if errors.Is(err, context.Canceled) {
 		return fmt.Errorf("sign-in interrupted: %w", context.Canceled)
 	}
-	told := c.unreachable(err)
-	told.Message = "cannot reach the sign-in page at " + c.pool.Domain + ": " + reason(err)
-	return told
+	authErr := c.unreachable(err)
+	authErr.Message = "cannot reach the sign-in page at " + c.pool.Domain + ": " + reason(err)
+	return authErr
 }
 
 func reason(err error) string {
@@ -178,8 +178,8 @@ func (f *flow) byPaste(ctx context.Context, paste func(context.Context) (string,
 		if err == nil {
 			return f.redeem(ctx, code)
 		}
-		var told *Error
-		if errors.As(err, &told) || try == maxTries {
+		var authErr *Error
+		if errors.As(err, &authErr) || try == maxTries {
 			return Tokens{}, err
 		}
 		f.note(err.Error() + ": paste it again")
@@ -199,7 +199,7 @@ func (f *flow) readPasted(text string) (string, error) {
 	return f.read(query)
 }
 
-// errState is what is wrong with an answer to another sign-in than this one.
+// errState is the error of a redirect that belongs to another sign-in.
 var errState = errors.New("that is not the answer to this sign-in (wrong state)")
 
 // read takes the code out of a redirect's query.
@@ -226,7 +226,7 @@ func (f *flow) note(text string) {
 // redeem exchanges the code for tokens.
 func (f *flow) redeem(ctx context.Context, code string) (Tokens, error) {
 	c := f.client
-	ctx, cancel := context.WithTimeout(context.WithValue(ctx, oauth2.HTTPClient, c.http), callLimit)
+	ctx, cancel := context.WithTimeout(context.WithValue(ctx, oauth2.HTTPClient, c.http), callTimeout)
 	defer cancel()
 	at := c.now()
 	token, err := f.config.Exchange(ctx, code, oauth2.VerifierOption(f.verifier))
@@ -253,36 +253,36 @@ func (f *flow) unredeemed(err error, code string) error {
 
 // oauthError explains an error code of RFC 6749 or of Cognito's own pages.
 func (f *flow) oauthError(code, words string) *Error {
-	told := &Error{Kind: Denied, Code: code, Message: "the sign-in page refused: " + code, Hint: "start again: villapay login --web -e " + f.client.pool.Env}
+	authErr := &Error{Kind: Denied, Code: code, Message: "the sign-in page reported " + code, Hint: "start again: villapay login --web -e " + f.client.pool.Env}
 	if words != "" {
-		told.Message += ": " + words
+		authErr.Message += ": " + words
 	}
 	switch code {
 	case "redirect_mismatch":
-		told.Kind, told.Message = Config, "the app client does not have this callback URL: "+f.config.RedirectURL
-		told.Hint = "register each of these as a callback URL of the app client, to the letter: " + f.client.callbackURLs()
+		authErr.Kind, authErr.Message = Config, "the app client does not have this callback URL: "+f.config.RedirectURL
+		authErr.Hint = "register each of these as a callback URL of the app client, to the letter: " + f.client.callbackURLs()
 	case "access_denied":
-		told.Message = "the sign-in in the browser was declined"
+		authErr.Message = "the sign-in in the browser was denied"
 	case "invalid_grant":
-		told.Message = "the code from the browser has expired or was used already"
+		authErr.Message = "the code from the browser has expired or was used already"
 	case "invalid_client", "unauthorized_client", "invalid_request", "invalid_scope", "unsupported_response_type":
-		told.Kind, told.Hint = Config, "check auth.client_id, VILLAPAY_CLIENT_SECRET, and that the app client allows the code grant with the scope openid"
+		authErr.Kind, authErr.Hint = Config, "check auth.client_id, VILLAPAY_CLIENT_SECRET, and that the app client allows the code grant with the scope openid"
 	case "temporarily_unavailable", "server_error":
-		told.Kind, told.Hint = Unreachable, outage
+		authErr.Kind, authErr.Hint = Unreachable, outage
 	}
-	return told
+	return authErr
 }
 
-// unanswered explains a failure that has no words of its own yet: mostly a
-// browser that never came back.
+// unanswered explains a failure that is no [Error] yet, mostly a browser that never
+// came back.
 func (f *flow) unanswered(ctx context.Context, err error) error {
-	var told *Error
+	var authErr *Error
 	switch {
-	case err == nil, errors.As(err, &told):
+	case err == nil, errors.As(err, &authErr):
 		return err
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
 		return &Error{
-			Kind: NotSignedIn, Message: fmt.Sprintf("no answer from the browser within %d minutes", int(browserLimit.Minutes())),
+			Kind: NotSignedIn, Message: fmt.Sprintf("no answer from the browser within %d minutes", int(browserTimeout.Minutes())),
 			Hint: "start again: villapay login --web; if the browser showed redirect_mismatch, register these callback URLs: " + f.client.callbackURLs(),
 		}
 	case errors.Is(err, context.Canceled):

@@ -116,11 +116,11 @@ func TestBrowser(t *testing.T) {
 			t.Errorf("the page says %s", body)
 		}
 		b.clock.add(2 * time.Hour)
-		if _, err := b.client(nil).Renew(t.Context(), tokens); err != nil {
+		if _, err := b.client(nil).Refresh(t.Context(), tokens); err != nil {
 			t.Errorf("renew: %v", err)
 		}
 		err = b.client(nil).SignOutEverywhere(t.Context(), tokens)
-		told(t, err, Denied, "a session made in the browser may not do this")
+		wantError(t, err, Denied, "a session made in the browser may not do this")
 	}
 }
 
@@ -165,7 +165,7 @@ func TestBrowserDeclined(t *testing.T) {
 		kind Kind
 		says string
 	}{
-		"error=access_denied":                            {Denied, "was declined"},
+		"error=access_denied":                            {Denied, "was denied"},
 		"error=server_error":                             {Unreachable, "server_error"},
 		"error=invalid_request&error_description=odd+so": {Config, "invalid_request: odd so"},
 		"code=wrong":                                     {Denied, "expired or was used already"},
@@ -179,7 +179,7 @@ func TestBrowserDeclined(t *testing.T) {
 			}()
 			return nil
 		}, nil)
-		told(t, err, test.kind, test.says)
+		wantError(t, err, test.kind, test.says)
 		if body := <-pages; !strings.Contains(body, "Not signed in") {
 			t.Errorf("%s: the page says %s", answer, body)
 		}
@@ -203,7 +203,7 @@ func TestBrowserPortTaken(t *testing.T) {
 	}
 	b.CallbackPorts = []int{port}
 	_, err = b.client(nil).Browser(t.Context(), func(string) error { t.Error("a browser was opened"); return nil }, nil)
-	told(t, err, Config, "address already in use", "register", callbackURL(port), "auth.callback_ports")
+	wantError(t, err, Config, "address already in use", "register", callbackURL(port), "auth.callback_ports")
 }
 
 // Cognito shows this error in the browser only; we ask before one is opened.
@@ -212,12 +212,12 @@ func TestBrowserRedirectMismatch(t *testing.T) {
 	b := webBench(t, false)
 	never := func(string) error { t.Error("a browser was opened"); return nil }
 	_, err := b.client(nil).Browser(t.Context(), never, nil)
-	told(t, err, Config, "does not have this callback URL: "+callbackURL(b.CallbackPorts[0]), "register each of these")
+	wantError(t, err, Config, "does not have this callback URL: "+callbackURL(b.CallbackPorts[0]), "register each of these")
 	_, err = b.client(nil).Browser(t.Context(), nil, func(context.Context) (string, error) { t.Error("asked to paste"); return "", nil })
-	told(t, err, Config, callbackURL(b.CallbackPorts[0]))
+	wantError(t, err, Config, callbackURL(b.CallbackPorts[0]))
 	b.ClientID = "nosuchclient"
 	_, err = b.client(nil).Browser(t.Context(), never, nil)
-	told(t, err, Config, "invalid_request", "auth.client_id")
+	wantError(t, err, Config, "invalid_request", "auth.client_id")
 }
 
 func TestBrowserPageUnreachable(t *testing.T) {
@@ -226,10 +226,10 @@ func TestBrowserPageUnreachable(t *testing.T) {
 	never := func(string) error { t.Error("a browser was opened"); return nil }
 	b.pool.FailNext(1, cognito.Fault{})
 	_, err := b.client(nil).Browser(t.Context(), never, nil)
-	told(t, err, Unreachable, "cannot reach the sign-in page at "+b.server.URL, "HTTP 503")
+	wantError(t, err, Unreachable, "cannot reach the sign-in page at "+b.server.URL, "HTTP 503")
 	b.server.Close()
 	_, err = b.client(nil).Browser(t.Context(), never, nil)
-	told(t, err, Unreachable, "cannot reach the sign-in page", "connection refused")
+	wantError(t, err, Unreachable, "cannot reach the sign-in page", "connection refused")
 	if strings.Contains(err.Error(), "code_challenge") {
 		t.Errorf("%q shows the address", err)
 	}
@@ -240,7 +240,7 @@ func TestBrowserWrongClientSecret(t *testing.T) {
 	b := webBench(t, true)
 	b.ClientID, b.ClientSecret = cognito.ConfidentialID, secret.New("wrong-client-secret")
 	_, err := b.client(nil).Browser(t.Context(), func(address string) error { go browse(t, address, true); return nil }, nil)
-	told(t, err, Config, "invalid_client", "VILLAPAY_CLIENT_SECRET")
+	wantError(t, err, Config, "invalid_client", "VILLAPAY_CLIENT_SECRET")
 	if strings.Contains(err.Error(), "wrong-client-secret") {
 		t.Errorf("%q shows the secret", err)
 	}
@@ -276,7 +276,7 @@ func TestBrowserTokensUnreachable(t *testing.T) {
 			b.pool.ServeHTTP(w, r)
 		})
 		_, err := b.client(nil).Browser(t.Context(), func(address string) error { go browse(t, address, true); return nil }, nil)
-		told(t, err, test.kind, test.says)
+		wantError(t, err, test.kind, test.says)
 
 	}
 }
@@ -289,13 +289,13 @@ func TestBrowserClosed(t *testing.T) {
 		page := roundTrip(func(*http.Request) (*http.Response, error) {
 			return &http.Response{StatusCode: http.StatusFound, Header: http.Header{"Location": {"/login"}}, Body: http.NoBody}, nil
 		})
-		pool := Pool{Env: "dev", Region: "r", UserPoolID: "r_p", ClientID: "c", Domain: "https://d.invalid", CallbackPorts: []int{8976}}
+		pool := UserPool{Env: "dev", Region: "r", UserPoolID: "r_p", ClientID: "c", Domain: "https://d.invalid", CallbackPorts: []int{8976}}
 		p := &answers{}
 		f := NewClient(pool, page, time.Now, p, func(string) {})
 		start := time.Now()
 		_, err := f.Browser(t.Context(), nil, func(ctx context.Context) (string, error) { <-ctx.Done(); return "", ctx.Err() })
-		told(t, err, NotSignedIn, "within 5 minutes", "redirect_mismatch", "http://127.0.0.1:8976/callback")
-		if waited := time.Since(start); waited != browserLimit {
+		wantError(t, err, NotSignedIn, "within 5 minutes", "redirect_mismatch", "http://127.0.0.1:8976/callback")
+		if waited := time.Since(start); waited != browserTimeout {
 			t.Errorf("waited %s", waited)
 		}
 	})
@@ -363,7 +363,7 @@ func TestPastedNonsense(t *testing.T) {
 	} {
 		b := webBench(t, true)
 		_, err := b.client(&answers{}).Browser(t.Context(), nil, func(context.Context) (string, error) { return text, nil })
-		told(t, err, test.kind, test.says)
+		wantError(t, err, test.kind, test.says)
 	}
 	b := webBench(t, true)
 	gone := errors.New("the prompt was closed")

@@ -10,12 +10,13 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 )
 
-// arrival is what a redirect brought: a code, or why there is none. Whether it
-// signed the user in goes back on signedIn, for the page in the browser.
+// arrival is the content of a redirect: a code, or an error. Whether it signed the
+// user in goes back on signedIn, for the page in the browser.
 type arrival struct {
 	code     string
 	err      error
@@ -28,7 +29,7 @@ func (f *flow) byListener(ctx context.Context, listener net.Listener, open func(
 	server := &http.Server{
 		Handler:           f.callback(arrived),
 		ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 5 * time.Second,
-		WriteTimeout:   2 * callLimit, // the page waits for the tokens
+		WriteTimeout:   2 * callTimeout, // the page waits for the tokens
 		MaxHeaderBytes: 64 << 10,
 	}
 	served := make(chan struct{})
@@ -61,14 +62,14 @@ func (f *flow) byListener(ctx context.Context, listener net.Listener, open func(
 	}
 }
 
-// callback answers the browser. A request that does not carry this sign-in's
-// state is refused, and changes nothing.
+// callback answers the browser. A request without this sign-in's state is an
+// error and changes nothing.
 func (f *flow) callback(arrived chan<- arrival) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /callback", func(w http.ResponseWriter, r *http.Request) {
 		code, err := f.read(r.URL.Query())
-		var told *Error
-		if err != nil && !errors.As(err, &told) {
+		var authErr *Error
+		if err != nil && !errors.As(err, &authErr) {
 			page(w, http.StatusBadRequest, "Not this sign-in", "This address does not belong to the sign-in that villapay waits for.")
 			return
 		}
@@ -105,9 +106,9 @@ func page(w http.ResponseWriter, status int, title, text string) {
 `, title, text)
 }
 
-// OpenBrowser shows address, which must be http or https, in the user's
-// browser, without a shell. It returns as soon as the opener has worked, or has
-// not failed for two seconds: some openers live as long as the browser.
+// OpenBrowser shows address, which must be http or https, in the user's browser,
+// without a shell or our secrets. It returns as soon as the opener has worked, or
+// has not failed for two seconds: some openers live as long as the browser.
 func OpenBrowser(ctx context.Context, address string) error {
 	if u, err := url.Parse(address); err != nil || u.Scheme != "https" && u.Scheme != "http" {
 		return errors.New("open the browser: not a web address")
@@ -117,6 +118,7 @@ func OpenBrowser(ctx context.Context, address string) error {
 		return err
 	}
 	command := exec.CommandContext(context.WithoutCancel(ctx), name, append(args, address)...) //nolint:gosec // a fixed program; no shell
+	command.Env = childEnv(os.Environ())
 	if err := command.Start(); err != nil {
 		return fmt.Errorf("open the browser: %w", err)
 	}
@@ -136,8 +138,16 @@ func OpenBrowser(ctx context.Context, address string) error {
 	return nil
 }
 
-// opener is the system's way to open an address. Without a display there is
-// none: what xdg-open finds then is a browser inside the terminal.
+// childEnv is the environment without our variables, which hold secrets.
+func childEnv(environ []string) []string {
+	return slices.DeleteFunc(environ, func(variable string) bool {
+		name, _, _ := strings.Cut(strings.ToUpper(variable), "=") // Windows does not mind the case
+		return strings.HasPrefix(name, "VILLAPAY_") || name == "PGPASSWORD"
+	})
+}
+
+// opener is the system's command to open an address. Without a display there is
+// none: xdg-open would start a browser inside the terminal.
 func opener(system string, getenv func(string) string) (name string, args []string, err error) {
 	switch system {
 	case "darwin":

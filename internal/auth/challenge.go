@@ -5,8 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
-	"unicode"
 
+	"github.com/villapay/villapay/internal/sanitize"
 	"github.com/villapay/villapay/internal/secret"
 )
 
@@ -19,7 +19,7 @@ const (
 func (c *Client) finish(ctx context.Context, username string, s step) (Tokens, error) {
 	for range maxSteps {
 		if s.result != nil {
-			return c.receive(ctx, granted(s.result, c.now()))
+			return c.receiveFirst(ctx, s.result)
 		}
 		username = s.user(username)
 		next, err := c.challenge(ctx, username, s)
@@ -31,8 +31,17 @@ func (c *Client) finish(ctx context.Context, username string, s step) (Tokens, e
 	return Tokens{}, &Error{Kind: Denied, Message: "sign-in asks for more and more steps", Hint: "ask an administrator"}
 }
 
-// challenge asks for one challenge's answer and sends it. A wrong code may be
-// typed again in the same session; nothing is sent twice by itself.
+func (c *Client) receiveFirst(ctx context.Context, r *authResult) (Tokens, error) {
+	g := newGrant(r, c.now())
+	tokens, err := c.receive(ctx, g)
+	if err == nil {
+		tokens.Device, err = c.confirmDevice(ctx, r)
+	}
+	return tokens, err
+}
+
+// challenge asks for the answer to one challenge and sends it. A wrong code may
+// be typed again in the same session; nothing is resent.
 func (c *Client) challenge(ctx context.Context, username string, s step) (step, error) {
 	ask, err := c.asker(s)
 	if err != nil {
@@ -47,46 +56,51 @@ func (c *Client) challenge(ctx context.Context, username string, s step) (step, 
 		if err == nil {
 			return next, nil
 		}
-		told := c.unaccepted(err, answers)
-		if try == maxTries || !answerable(err) {
-			return step{}, told
+		authErr := c.challengeFailed(err, answers)
+		if try == maxTries || !canRetry(err) {
+			return step{}, authErr
 		}
-		c.prompt.Note(told.Error() + ": try again")
+		c.prompt.Note(authErr.Error() + ": try again")
 	}
 }
 
-// answerable tells whether another answer in the same session may do.
-func answerable(err error) bool {
+// passwordHistory is the error for a new password that the user has had before.
+const passwordHistory = "PasswordHistoryPolicyViolationException"
+
+// canRetry reports whether another answer may do in the same session.
+func canRetry(err error) bool {
 	switch code(err) {
-	case "CodeMismatchException", "ExpiredCodeException", "InvalidPasswordException":
+	case "CodeMismatchException", "ExpiredCodeException", "InvalidPasswordException", passwordHistory:
 		return true
 	}
 	return false
 }
 
-// unaccepted explains a refused answer. What was typed is kept out of it.
-func (c *Client) unaccepted(err error, answers map[string]string) error {
+// challengeFailed explains an answer that was not accepted, without the answer.
+func (c *Client) challengeFailed(err error, answers map[string]string) error {
 	var typed []secret.String
 	for _, answer := range answers {
 		typed = append(typed, secret.New(answer))
 	}
-	if code(err) == "InvalidPasswordException" {
+	switch code(err) {
+	case passwordHistory:
+		return &Error{Kind: Denied, Code: code(err), Message: "the new password was used before", Hint: "choose one that this account never had"}
+	case "InvalidPasswordException":
 		return &Error{Kind: Denied, Code: code(err), Message: "the new password is not good enough for this pool", Hint: "choose a longer one, with upper and lower case letters, digits and signs"}
 	}
 	return c.explain(err, typed...)
 }
 
-// asker says how to get the answer to a challenge, or why that cannot be done.
+// asker returns the function that asks for a challenge's answer, or an error if
+// nobody can answer.
 func (c *Client) asker(s step) (func(context.Context) (map[string]string, error), error) {
 	var ask func(context.Context) (map[string]string, error)
 	var wants string
 	switch s.challenge {
-	case "SMS_MFA":
-		wants = "a code by SMS" + sentTo(s.params)
-		ask = c.askCode("SMS_MFA_CODE", "The code sent by SMS"+sentTo(s.params)+": ")
-	case "SOFTWARE_TOKEN_MFA":
-		wants = "a code from an authenticator app"
-		ask = c.askCode("SOFTWARE_TOKEN_MFA_CODE", "The code from your authenticator app: ")
+	case "SMS_MFA", "SMS_OTP", "EMAIL_OTP", "SOFTWARE_TOKEN_MFA":
+		code := factorName(s.challenge)
+		wants = "a " + code
+		ask = c.askCode(s.challenge+"_CODE", "The "+code+sentTo(s.params)+": ")
 	case "SELECT_MFA_TYPE":
 		wants = "a choice of second factor"
 		ask = c.askFactor(s.params["MFAS_CAN_CHOOSE"])
@@ -94,7 +108,7 @@ func (c *Client) asker(s step) (func(context.Context) (map[string]string, error)
 		wants = "a new password"
 		ask = c.askNewPassword(s.params["requiredAttributes"])
 	case "":
-		return nil, &Error{Kind: Unreachable, Message: c.host() + " answered with neither tokens nor a question", Hint: outage}
+		return nil, &Error{Kind: Unreachable, Message: c.host() + " sent neither tokens nor a challenge", Hint: outage}
 	default:
 		return nil, &Error{Kind: Denied, Code: s.challenge, Message: fmt.Sprintf("this account asks for %s, which villapay cannot answer", s.challenge), Hint: "sign in with a browser: villapay login --web -e " + c.pool.Env}
 	}
@@ -109,22 +123,9 @@ func (c *Client) asker(s step) (func(context.Context) (map[string]string, error)
 
 func sentTo(params map[string]string) string {
 	if to := params["CODE_DELIVERY_DESTINATION"]; to != "" {
-		return " to " + visible(to)
+		return " to " + sanitize.Text(to)
 	}
 	return ""
-}
-
-// visible is a server's text, fit for a terminal.
-func visible(text string) string {
-	var out strings.Builder
-	for _, r := range text {
-		if unicode.IsPrint(r) {
-			out.WriteRune(r)
-		} else {
-			fmt.Fprintf(&out, "\\u%04x", r)
-		}
-	}
-	return out.String()
 }
 
 func (c *Client) askCode(key, label string) func(context.Context) (map[string]string, error) {
@@ -160,20 +161,22 @@ func (c *Client) askFactor(choices string) func(context.Context) (map[string]str
 
 func factorName(factor string) string {
 	switch factor {
-	case "SMS_MFA":
-		return "a code by SMS"
+	case "SMS_MFA", "SMS_OTP":
+		return "code sent by SMS"
+	case "EMAIL_OTP":
+		return "code sent by email"
 	case "SOFTWARE_TOKEN_MFA":
-		return "a code from your authenticator app"
+		return "code from your authenticator app"
 	}
-	return visible(factor)
+	return sanitize.Text(factor)
 }
 
-// askNewPassword asks for a password twice, and for whatever else the pool
-// requires of an account (a JSON list of "userAttributes.NAME").
+// askNewPassword asks for a password twice, and for the attributes that the pool
+// requires (a JSON list of "userAttributes.NAME").
 func (c *Client) askNewPassword(required string) func(context.Context) (map[string]string, error) {
 	return func(ctx context.Context) (map[string]string, error) {
 		c.prompt.Note("this account needs a new password")
-		password, err := c.twice(ctx)
+		password, err := c.chooseNewPassword(ctx)
 		if err != nil {
 			return nil, err
 		}
@@ -182,7 +185,7 @@ func (c *Client) askNewPassword(required string) func(context.Context) (map[stri
 		_ = json.Unmarshal([]byte(required), &attributes) // absent or odd: nothing more to ask
 		for _, attribute := range attributes {
 			name := strings.TrimPrefix(attribute, "userAttributes.")
-			if answers["userAttributes."+name], err = c.prompt.Line(ctx, visible(name)+": "); err != nil {
+			if answers["userAttributes."+name], err = c.prompt.Line(ctx, sanitize.Text(name)+": "); err != nil {
 				return nil, err
 			}
 		}
@@ -190,7 +193,7 @@ func (c *Client) askNewPassword(required string) func(context.Context) (map[stri
 	}
 }
 
-func (c *Client) twice(ctx context.Context) (secret.String, error) {
+func (c *Client) chooseNewPassword(ctx context.Context) (secret.String, error) {
 	for range maxTries {
 		first, err := c.prompt.Secret(ctx, "New password (hidden): ")
 		if err != nil {

@@ -15,36 +15,36 @@ import (
 	"github.com/villapay/villapay/internal/secret"
 )
 
-// Pool is one environment's user pool and the app client to use there.
-type Pool struct {
+// UserPool is one environment's user pool and the app client to use there.
+type UserPool struct {
 	Env           string // the environment's name
 	Region        string
 	UserPoolID    string // REGION_NAME
 	ClientID      string
 	ClientSecret  secret.String // of a confidential app client; empty for a public one
-	Domain        string        // the hosted UI's URL, for [Client.Browser]
-	Endpoint      string        // a URL instead of AWS's own; "" otherwise
+	Domain        string        // URL of the hosted UI, for [Client.Browser]
+	Endpoint      string        // a URL instead of AWS's own, or ""
 	CallbackPorts []int         // on 127.0.0.1, registered for the hosted UI, in the order to try them
 }
 
-// origin is where the pool's API and the issuer of its tokens stand.
-func (p Pool) origin() string {
+// origin is the URL of the pool's API and of the issuer of its tokens.
+func (p UserPool) origin() string {
 	if p.Endpoint != "" {
 		return strings.TrimSuffix(p.Endpoint, "/")
 	}
 	return "https://cognito-idp." + p.Region + ".amazonaws.com"
 }
 
-// issuer is what the pool's tokens carry as `iss`.
-func (p Pool) issuer() string { return p.origin() + "/" + p.UserPoolID }
+// issuer is the pool's `iss`.
+func (p UserPool) issuer() string { return p.origin() + "/" + p.UserPoolID }
 
-// session names the pool's tokens in the store, so that a token is never used
-// with another pool or client than the one that it came from.
-func (p Pool) session() string { return p.Env + " " + p.issuer() + " " + p.ClientID }
+// session names the pool's tokens in the store, so that a token is used with the
+// pool and client that it came from, and no other.
+func (p UserPool) session() string { return p.Env + " " + p.issuer() + " " + p.ClientID }
 
-// secretHash proves the client secret beside a username (AWS: "Computing secret
-// hash values"). "" without a secret.
-func (p Pool) secretHash(username string) string {
+// secretHash proves the client secret for a username (AWS: "Computing secret
+// hash values"); "" without a secret.
+func (p UserPool) secretHash(username string) string {
 	if p.ClientSecret.Empty() {
 		return ""
 	}
@@ -53,21 +53,20 @@ func (p Pool) secretHash(username string) string {
 	return base64.StdEncoding.EncodeToString(mac.Sum(nil))
 }
 
-// Tokens are what a sign-in brings.
+// Tokens are the result of a sign-in.
 type Tokens struct {
 	ID       secret.String // what the API takes
 	Access   secret.String // what signing out everywhere takes; empty after [Client.Accept]
-	Refresh  secret.String // empty after [Client.Accept]: such a session cannot be renewed
+	Refresh  secret.String // empty after [Client.Accept]: such a session cannot be refreshed
 	Username string
-	Device   string // the key of a remembered device; most pools have none
+	Device   string // key of this device, confirmed; "" in pools that remember none
 
 	ReceivedAt time.Time
-	ExpiresAt  time.Time // of the ID token, by this machine's clock: receipt + lifetime, whatever the clock says
+	ExpiresAt  time.Time // of the ID token, by this machine's clock: receipt + lifetime
 }
 
-// Prompter asks the person at the terminal. Labels of lines and secrets are
-// shown as they are ("User name: "). Its methods return ctx's error as soon as
-// ctx ends.
+// Prompter asks the person at the terminal. Labels are shown as they are
+// ("User name: "). Its methods return ctx's error as soon as ctx ends.
 type Prompter interface {
 	Line(ctx context.Context, label string) (string, error)
 	Secret(ctx context.Context, label string) (secret.String, error)
@@ -77,7 +76,7 @@ type Prompter interface {
 
 // Client talks to one user pool. It may be used by many goroutines.
 type Client struct {
-	pool   Pool
+	pool   UserPool
 	http   *http.Client
 	now    func() time.Time
 	prompt Prompter
@@ -88,37 +87,38 @@ type Client struct {
 }
 
 const (
-	callLimit = 15 * time.Second // for one call to the pool
-	keysLimit = 3 * time.Second  // for its public keys, which are optional
-	skewLimit = 5 * time.Minute  // from here on the clocks are said to differ
-	bodyLimit = 1 << 20          // bytes of an answer that are read
+	callTimeout = 15 * time.Second // for one call to the pool
+	keysTimeout = 3 * time.Second  // for its public keys, which are optional
+	skewLimit   = 5 * time.Minute  // a larger difference between the clocks is a warning
+	bodyLimit   = 1 << 20          // bytes of a response that are read
 )
 
-// NewClient makes a client of pool that calls through transport. prompt may be
-// nil where nobody can be asked: challenges are errors then. warn shows one
-// warning on stderr.
-func NewClient(pool Pool, transport http.RoundTripper, now func() time.Time, prompt Prompter, warn func(text string)) *Client {
+// NewClient makes a client of pool that calls through transport. prompt is nil
+// if nobody can be asked: challenges are errors then. warn shows one warning on
+// stderr.
+func NewClient(pool UserPool, transport http.RoundTripper, now func() time.Time, prompt Prompter, warn func(text string)) *Client {
 	c := &Client{pool: pool, now: now, prompt: prompt, warn: warn}
 	c.http = &http.Client{
-		Transport:     watch{transport, c},
+		Transport:     limitTransport{transport, c},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	return c
 }
 
-// watch bounds what is read from the pool and compares its clock with ours.
-type watch struct {
+// limitTransport bounds what is read from the pool and compares its clock with
+// ours.
+type limitTransport struct {
 	next   http.RoundTripper
 	client *Client
 }
 
-func (w watch) RoundTrip(req *http.Request) (*http.Response, error) {
-	res, err := w.next.RoundTrip(req)
+func (t limitTransport) RoundTrip(req *http.Request) (*http.Response, error) {
+	res, err := t.next.RoundTrip(req)
 	if err != nil {
 		return nil, err
 	}
 	if date, err := http.ParseTime(res.Header.Get("Date")); err == nil {
-		w.client.compareClocks(date)
+		t.client.compareClocks(date)
 	}
 	res.Body = struct {
 		io.Reader
@@ -145,14 +145,14 @@ func (c *Client) compareClocks(theirs time.Time) {
 	}
 }
 
-// serverNow is the time by the pool's clock, as far as it is known.
+// serverNow is the time by the pool's clock, if it is known, else by ours.
 func (c *Client) serverNow() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.now().Add(c.skew)
 }
 
-// ready checks that the settings which every sign-in needs are there.
+// ready checks the settings that every sign-in needs.
 func (c *Client) ready() error {
 	for _, setting := range []struct{ name, value, example string }{
 		{"auth.region", c.pool.Region + c.pool.Endpoint, "ap-southeast-1"},

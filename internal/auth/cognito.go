@@ -10,42 +10,41 @@ import (
 	"strings"
 )
 
-// The user pool's own API, AWS JSON 1.1: five calls, none of them signed. AWS's
-// SDK makes them as well, but would be a twentieth of the whole binary and be felt
-// whenever villapay starts. That SDK proves the sandbox's pool instead, and the
-// pool proves these calls (package cognito).
+// The user pool's own API, AWS JSON 1.1: a few calls, none of them signed. AWS's
+// SDK would be a twentieth of the binary and slow down every start. Tests prove
+// the sandbox's pool with that SDK, and these calls with that pool.
 
-// answer is what InitiateAuth, RespondToAuthChallenge and
-// GetTokensFromRefreshToken say.
-type answer struct {
+// authResponse is the response of InitiateAuth, RespondToAuthChallenge and
+// GetTokensFromRefreshToken.
+type authResponse struct {
 	ChallengeName        string
 	ChallengeParameters  map[string]string
 	Session              string
-	AuthenticationResult *result
+	AuthenticationResult *authResult
 }
 
-// result holds the tokens that a sign-in ends with.
-type result struct {
+// authResult holds the tokens that a sign-in ends with.
+type authResult struct {
 	IDToken           string `json:"IdToken"`
 	AccessToken       string
 	RefreshToken      string
 	ExpiresIn         int64 // seconds
-	NewDeviceMetadata struct{ DeviceKey string }
+	NewDeviceMetadata deviceMetadata
 }
 
-// refusal is an answer that brings no result.
-type refusal struct {
+// apiError is a response without a result.
+type apiError struct {
 	status  int
-	code    string // Cognito's name of the error; "" where it is not Cognito that answers
+	code    string // Cognito's name of the error; "" if the response is not Cognito's
 	message string
 }
 
-func (r *refusal) Error() string { return r.code + ": " + r.message }
+func (e *apiError) Error() string { return e.code + ": " + e.message }
 
-// call makes one call, once: a password or a code is never sent again by itself.
-// Values of in that are "" are left out. Errors are a *refusal, or the network's.
+// call makes one call, once: a password or a code is never resent. Empty strings
+// in in are omitted. Errors are an *apiError, or the network's.
 func (c *Client) call(ctx context.Context, name string, in map[string]any, out any) error {
-	ctx, cancel := context.WithTimeout(ctx, callLimit)
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	maps.DeleteFunc(in, func(_ string, value any) bool { return value == "" })
 	body, err := json.Marshal(in)
@@ -63,37 +62,37 @@ func (c *Client) call(ctx context.Context, name string, in map[string]any, out a
 		return err
 	}
 	defer resp.Body.Close()
-	text, err := io.ReadAll(resp.Body) // bounded by watch
+	text, err := io.ReadAll(resp.Body) // bounded by the transport
 	if err != nil {
 		return err
 	}
 	if resp.StatusCode/100 != 2 {
-		return readRefusal(resp, text)
+		return readError(resp, text)
 	}
 	if out != nil && json.Unmarshal(text, out) != nil {
-		return &refusal{status: resp.StatusCode}
+		return &apiError{status: resp.StatusCode}
 	}
 	return nil
 }
 
-// readRefusal reads an error. Its name may stand in the body or in a header, between
+// readError reads an error. Its name may be in the body or in a header, between
 // a namespace and a URL (AWS JSON 1.1, "Operation error serialization").
-func readRefusal(resp *http.Response, text []byte) *refusal {
-	r := &refusal{status: resp.StatusCode}
+func readError(resp *http.Response, text []byte) *apiError {
+	e := &apiError{status: resp.StatusCode}
 	var body struct {
 		Type    string `json:"__type"`
 		Code    string `json:"code"`
 		Message string `json:"message"` // Message too: Go matches either case
 	}
 	if len(text) > 0 && json.Unmarshal(text, &body) != nil {
-		return r
+		return e
 	}
-	r.message = body.Message
+	e.message = body.Message
 	for _, name := range []string{resp.Header.Get("X-Amzn-Errortype"), body.Type, body.Code, "UnknownError"} {
 		name, _, _ = strings.Cut(name, ":")
-		if r.code = name[strings.LastIndex(name, "#")+1:]; r.code != "" {
+		if e.code = name[strings.LastIndex(name, "#")+1:]; e.code != "" {
 			break
 		}
 	}
-	return r
+	return e
 }

@@ -33,7 +33,7 @@ func TestCall(t *testing.T) {
 		got = append(got, c)
 	}))
 	defer server.Close()
-	pool := Pool{Env: "dev", Region: "r", UserPoolID: "r_x", ClientID: "abc", Endpoint: server.URL + "/"}
+	pool := UserPool{Env: "dev", Region: "r", UserPoolID: "r_x", ClientID: "abc", Endpoint: server.URL + "/"}
 	session := Tokens{Access: secret.New("access"), Refresh: secret.New("refresh")}
 	for range 2 {
 		c := NewClient(pool, http.DefaultTransport, time.Now, nil, func(string) {})
@@ -77,8 +77,8 @@ func TestReadRefusal(t *testing.T) {
 		if test.header != "" {
 			resp.Header.Set("x-amzn-ErrorType", test.header)
 		}
-		want := refusal{400, test.code, test.message}
-		if got := readRefusal(resp, []byte(test.body)); *got != want {
+		want := apiError{400, test.code, test.message}
+		if got := readError(resp, []byte(test.body)); *got != want {
 			t.Errorf("%q, %s: %+v", test.header, test.body, *got)
 		}
 	}
@@ -89,7 +89,7 @@ func FuzzReadRefusal(f *testing.F) {
 	f.Add("#", []byte(`{"code":":"}`))
 	f.Fuzz(func(t *testing.T, header string, body []byte) {
 		resp := &http.Response{StatusCode: 400, Header: http.Header{"X-Amzn-Errortype": {header}}}
-		if r := readRefusal(resp, body); strings.ContainsAny(r.code, "#:") || r.status != 400 || json.Valid(body) && len(body) > 0 && body[0] == '{' && r.code == "" && r.message != "" {
+		if r := readError(resp, body); strings.ContainsAny(r.code, "#:") || r.status != 400 || json.Valid(body) && len(body) > 0 && body[0] == '{' && r.code == "" && r.message != "" {
 			t.Errorf("%q, %s: %+v", header, body, r)
 		}
 	})

@@ -15,13 +15,13 @@ import (
 // cognitoLocal is a client of the emulator that .ci/cognito-local.sh starts:
 // another pair of hands than the sandbox's. It has no SRP, neither of the calls
 // that AWS added later, and an own idea of some errors.
-func cognitoLocal(t *testing.T, p Prompter) (*Client, Pool) {
+func cognitoLocal(t *testing.T, p Prompter) (*Client, UserPool) {
 	t.Helper()
 	endpoint := os.Getenv("VILLAPAY_TEST_COGNITO_LOCAL")
 	if endpoint == "" {
 		t.Skip("needs cognito-local: run under .ci/cognito-local.sh")
 	}
-	pool := Pool{Env: "local", Region: "ap-southeast-1", UserPoolID: "ap-southeast-1_Local01", ClientID: "villapay", Endpoint: endpoint, Domain: endpoint, CallbackPorts: []int{8976, 8977, 8978}}
+	pool := UserPool{Env: "local", Region: "ap-southeast-1", UserPoolID: "ap-southeast-1_Local01", ClientID: "villapay", Endpoint: endpoint, Domain: endpoint, CallbackPorts: []int{8976, 8977, 8978}}
 	return NewClient(pool, http.DefaultTransport, time.Now, p, func(text string) { t.Log("warning:", text) }), pool
 }
 
@@ -52,14 +52,14 @@ func TestCognitoLocalRefusals(t *testing.T) {
 	t.Parallel()
 	c, pool := cognitoLocal(t, nil)
 	_, err := c.Password(t.Context(), "ann", secret.New("Wr0ng-pass!"))
-	told(t, err, Denied, "wrong username or password")
+	wantError(t, err, Denied, "wrong username or password")
 	_, err = c.Password(t.Context(), "reset", secret.New(rightPassword))
-	told(t, err, Denied, "reset first")
+	wantError(t, err, Denied, "reset first")
 	_, err = c.Password(t.Context(), "sms", secret.New(rightPassword))
-	told(t, err, NotSignedIn, "no terminal")
+	wantError(t, err, NotSignedIn, "no terminal")
 	pool.ClientID = "nosuch"
 	_, err = NewClient(pool, http.DefaultTransport, time.Now, nil, func(string) {}).Password(t.Context(), "ann", secret.New(rightPassword))
-	told(t, err, Config, "client_id or region is wrong")
+	wantError(t, err, Config, "client_id or region is wrong")
 }
 
 func TestCognitoLocalSession(t *testing.T) {
@@ -70,8 +70,8 @@ func TestCognitoLocalSession(t *testing.T) {
 		t.Fatal(err)
 	}
 	tokens.ReceivedAt, tokens.ExpiresAt = tokens.ReceivedAt.Add(-2*time.Hour), tokens.ExpiresAt.Add(-2*time.Hour)
-	s := NewSession(c, OpenStore(t.TempDir(), Auto, newRing(), func(text string) { t.Error(text) }), secret.String{})
-	if err := s.Save(t.Context(), tokens); err != nil {
+	s := NewSession(c, OpenStore(t.TempDir(), newRing(), func(text string) { t.Error(text) }), secret.String{})
+	if err := s.Save(t.Context(), tokens, Auto); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := s.Token(t.Context()); err != nil {
@@ -80,13 +80,13 @@ func TestCognitoLocalSession(t *testing.T) {
 	if !s.tokens.fresh(time.Now()) {
 		t.Errorf("the renewed token expires at %s", s.tokens.ExpiresAt)
 	}
-	told(t, s.SignOut(t.Context(), true), Config, "cannot sign out on all devices", "villapay logout -e "+pool.Env)
+	wantError(t, s.SignOut(t.Context(), true), Config, "cannot sign out on all devices", "villapay logout -e "+pool.Env)
 	kept := s.tokens
 	if err := s.SignOut(t.Context(), false); err != nil {
 		t.Fatal(err)
 	}
-	_, err = c.Renew(t.Context(), kept)
-	told(t, err, Denied, "run `villapay login -e local`")
+	_, err = c.Refresh(t.Context(), kept)
+	wantError(t, err, Denied, "run `villapay login -e local`")
 }
 
 // Its page takes our code and PKCE, but its ID token lacks the nonce that we
@@ -113,5 +113,5 @@ func TestCognitoLocalBrowser(t *testing.T) {
 		defer res.Body.Close()
 		return res.Header.Get("Location"), nil
 	})
-	told(t, err, Config, "wrong nonce")
+	wantError(t, err, Config, "wrong nonce")
 }

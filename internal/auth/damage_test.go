@@ -11,17 +11,17 @@ import (
 )
 
 // Whatever has happened to the file: an error that says what to do, no crash,
-// and a new sign-in mends it.
+// and a new sign-in repairs it.
 func TestDamagedFiles(t *testing.T) {
 	t.Parallel()
 	dir, r := t.TempDir(), newRing()
 	keep := func(s *Store) {
 		t.Helper()
-		if err := s.keep(t.Context(), someSession, someTokens("refresh-1")); err != nil {
+		if err := s.keepSession(t.Context(), Auto, someSession, someTokens("refresh-1")); err != nil {
 			t.Fatal(err)
 		}
 	}
-	s := OpenStore(dir, Auto, r, func(string) {})
+	s := OpenStore(dir, r, func(string) {})
 	keep(s)
 	whole, err := os.ReadFile(s.Path())
 	if err != nil {
@@ -62,9 +62,9 @@ func TestDamagedFiles(t *testing.T) {
 			t.Errorf("%s: got %v, want %v", name, err, test.want)
 		}
 		warned := &texts{}
-		keep(OpenStore(dir, Auto, r, warned.add))
+		keep(OpenStore(dir, r, warned.add))
 		if _, found, err := stored(t, dir, r, someSession); !found || err != nil {
-			t.Errorf("%s: not mended: %v", name, err)
+			t.Errorf("%s: not repaired: %v", name, err)
 		}
 		if lost := errors.Is(test.want, errDamaged) && name != "sealed missing"; lost != strings.Contains(warned.String(), "sessions in it are lost") {
 			t.Errorf("%s: warned %q", name, warned)
@@ -75,11 +75,11 @@ func TestDamagedFiles(t *testing.T) {
 func TestNewerFileIsLeftAlone(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	s := OpenStore(dir, FileOnly, newRing(), func(string) {})
+	s := OpenStore(dir, newRing(), func(string) {})
 	if err := os.WriteFile(s.Path(), []byte(`{"version":2,"sessions":{}}`), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	told(t, s.keep(t.Context(), someSession, someTokens("r")), Config, "newer villapay")
+	wantError(t, s.keepSession(t.Context(), FileOnly, someSession, someTokens("r")), Config, "newer villapay")
 	if text, err := os.ReadFile(s.Path()); err != nil || !strings.Contains(string(text), `"version":2`) {
 		t.Errorf("now it holds %s, %v", text, err)
 	}
@@ -88,8 +88,8 @@ func TestNewerFileIsLeftAlone(t *testing.T) {
 func TestOtherKey(t *testing.T) {
 	t.Parallel()
 	dir, r := t.TempDir(), newRing()
-	s := OpenStore(dir, Auto, r, func(string) {})
-	if err := s.keep(t.Context(), someSession, someTokens("refresh-1")); err != nil {
+	s := OpenStore(dir, r, func(string) {})
+	if err := s.keepSession(t.Context(), Auto, someSession, someTokens("refresh-1")); err != nil {
 		t.Fatal(err)
 	}
 	for name, value := range map[string]string{"none": "", "garbage": "hello", "another": "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="} {
@@ -103,14 +103,14 @@ func TestOtherKey(t *testing.T) {
 	}
 }
 
-func TestWorldReadableFileIsTightened(t *testing.T) {
+func TestWorldReadableFileIsFixed(t *testing.T) {
 	t.Parallel()
 	if runtime.GOOS == "windows" {
 		t.Skip("Windows has no such permissions")
 	}
 	dir, warned := t.TempDir(), &texts{}
-	s := OpenStore(dir, FileOnly, newRing(), warned.add)
-	if err := s.keep(t.Context(), someSession, someTokens("r")); err != nil {
+	s := OpenStore(dir, newRing(), warned.add)
+	if err := s.keepSession(t.Context(), FileOnly, someSession, someTokens("r")); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.Chmod(s.Path(), 0o644); err != nil {
@@ -127,35 +127,37 @@ func TestWorldReadableFileIsTightened(t *testing.T) {
 	private(t, s.Path())
 }
 
-// What a link points to is never written to.
-func TestSymlinks(t *testing.T) {
+// A link, FIFO or device in the place of a file of ours is an error at once, and
+// what a link points to is left alone.
+func TestSpecialFiles(t *testing.T) {
 	t.Parallel()
 	if runtime.GOOS == "windows" {
 		t.Skip("links need privileges on Windows")
 	}
-	dir, target := t.TempDir(), filepath.Join(t.TempDir(), "target")
-	s := OpenStore(dir, FileOnly, newRing(), func(string) {})
-	link := func(from string) {
-		t.Helper()
-		if err := errors.Join(os.WriteFile(target, []byte(`{"version":1}`), 0o600), os.Symlink(target, from)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	link(s.Path())
-	if err := s.keep(t.Context(), someSession, someTokens("refresh-1")); err != nil {
+	target := filepath.Join(t.TempDir(), "target")
+	if err := os.WriteFile(target, []byte(`{"version":1}`), 0o644); err != nil {
 		t.Fatal(err)
+	}
+	for name, create := range specialFiles(target) {
+		for _, file := range []string{"tokens", "tokens.lock"} {
+			dir := t.TempDir()
+			if err := create(filepath.Join(dir, file)); err != nil {
+				t.Fatal(err)
+			}
+			s := OpenStore(dir, newRing(), func(text string) { t.Errorf("%s: warned %s", name, text) })
+			wantError(t, s.keepSession(t.Context(), FileOnly, someSession, someTokens("r")), Config, file+": it is a "+name)
+			if file == "tokens" {
+				_, err := s.read()
+				wantError(t, err, Config, "read the token file", "it is a "+name)
+			}
+		}
 	}
 	if text, err := os.ReadFile(target); err != nil || string(text) != `{"version":1}` {
 		t.Errorf("the target holds %s, %v", text, err)
 	}
-	if info, err := os.Lstat(s.Path()); err != nil || !info.Mode().IsRegular() {
-		t.Errorf("%v %v", info.Mode(), err)
+	if info, err := os.Stat(target); err != nil || info.Mode().Perm() != 0o644 {
+		t.Errorf("the target has mode %v, %v", info.Mode(), err)
 	}
-	if err := os.Remove(s.Path() + ".lock"); err != nil {
-		t.Fatal(err)
-	}
-	link(s.Path() + ".lock")
-	told(t, s.keep(t.Context(), someSession, someTokens("r")), Config, "tokens.lock is not a regular file")
 }
 
 func TestUnwritableDirectory(t *testing.T) {
@@ -164,23 +166,48 @@ func TestUnwritableDirectory(t *testing.T) {
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s := OpenStore(filepath.Join(file, "below"), FileOnly, newRing(), func(string) {})
-	told(t, s.keep(t.Context(), someSession, someTokens("r")), Config, "write the token file", "VILLAPAY_STATE_DIR")
+	s := OpenStore(filepath.Join(file, "below"), newRing(), func(string) {})
+	wantError(t, s.keepSession(t.Context(), FileOnly, someSession, someTokens("r")), Config, "lock the token file", "VILLAPAY_STATE_DIR")
 }
 
-// A process that died while it wrote leaves a draft, which the next one sweeps
-// up.
-func TestDraftsAreSweptUp(t *testing.T) {
+// What a process left that died while it wrote is removed by the next one.
+func TestLeftoversAreRemoved(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, ".tokens-123"), []byte("half"), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, ".tokens-123.tmp"), []byte("half"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s := OpenStore(dir, FileOnly, newRing(), func(string) {})
-	if err := s.keep(t.Context(), someSession, someTokens("r")); err != nil {
+	s := OpenStore(dir, newRing(), func(string) {})
+	if err := s.keepSession(t.Context(), FileOnly, someSession, someTokens("r")); err != nil {
 		t.Fatal(err)
 	}
 	if left, _ := filepath.Glob(filepath.Join(dir, ".*")); len(left) != 0 {
 		t.Errorf("left over: %v", left)
+	}
+}
+
+// A directory in which others could replace the file is fixed or named.
+func TestLooseDirectory(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS == "windows" {
+		t.Skip("Windows has no such permissions")
+	}
+	for name, want := range map[string]struct {
+		mode  os.FileMode
+		named bool
+	}{"villapay": {0o700, false}, "shared": {0o777, true}} {
+		dir, warned := filepath.Join(t.TempDir(), name), &texts{}
+		if err := errors.Join(os.Mkdir(dir, 0o700), os.Chmod(dir, 0o777)); err != nil {
+			t.Fatal(err)
+		}
+		if err := OpenStore(dir, newRing(), warned.add).keepSession(t.Context(), Auto, someSession, someTokens("r")); err != nil {
+			t.Fatal(err)
+		}
+		if info, err := os.Stat(dir); err != nil || info.Mode().Perm() != want.mode {
+			t.Errorf("%s: mode %v, %v", name, info.Mode(), err)
+		}
+		if named := strings.Contains(warned.String(), "others can replace files in "+dir); named != want.named {
+			t.Errorf("%s: warned %q", name, warned)
+		}
 	}
 }

@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// hide stops the terminal from showing what is typed. It still gives whole
-// lines, and turns Ctrl-C into a signal.
+// hide turns off the terminal's echo. It still sends whole lines, and turns Ctrl-C
+// into a signal.
 func hide(fd int) error {
 	state, err := unix.IoctlGetTermios(fd, getTermios)
 	if err != nil {
@@ -22,8 +22,8 @@ func hide(fd int) error {
 	return unix.IoctlSetTermios(fd, setTermios, state)
 }
 
-// continuations tells, until stop is called, whenever the process goes on after
-// it was stopped.
+// continuations sends whenever the process is continued after Ctrl-Z, until stop is
+// called.
 func continuations() (continued <-chan os.Signal, stop func()) {
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, unix.SIGCONT)

@@ -6,8 +6,8 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// hide stops the console from showing what is typed. It still gives whole
-// lines, and turns Ctrl-C into a signal.
+// hide turns off the console's echo. It still sends whole lines, and turns Ctrl-C
+// into a signal.
 func hide(fd int) error {
 	handle := windows.Handle(fd)
 	var mode uint32
@@ -19,5 +19,5 @@ func hide(fd int) error {
 	return windows.SetConsoleMode(handle, mode)
 }
 
-// continuations tells nothing: here no process is stopped from the keyboard.
+// continuations never sends: Windows stops no process from the keyboard.
 func continuations() (continued <-chan os.Signal, stop func()) { return nil, func() {} }

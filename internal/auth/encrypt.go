@@ -12,80 +12,78 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+
+	"github.com/villapay/villapay/internal/atomicfile"
 )
 
 const keySize = 32 // AES-256
 
-// errOtherKey is behind a session that our key does not open.
-var errOtherKey = errors.New("it was sealed with another key than the one in the keyring")
+// errOtherKey is behind an entry that our key does not open.
+var errOtherKey = errors.New("it was encrypted with another key than the one in the keyring")
 
-// open reads one session out of c.
-func (s *Store) open(ctx context.Context, c contents, name string) (t Tokens, found bool, err error) {
-	e, found := c.Sessions[name]
-	switch {
-	case !found:
-		return Tokens{}, false, nil
-	case e.Plain != nil:
-		return e.Plain.tokens(), true, nil
+// open decodes an entry into value. Its name is authenticated: an entry moved
+// to another name does not open.
+func (s *Store) open(ctx context.Context, e entry, name string, value any) error {
+	data := []byte(e.Plain)
+	if data == nil {
+		var err error
+		if data, err = s.decrypt(ctx, e.Sealed, name); err != nil {
+			return err
+		}
 	}
-	kept := s.key != nil
-	data, err := s.unseal(ctx, e.Sealed, name)
-	if kept && errors.Is(err, errOtherKey) { // somebody has signed out and in again since the key was read
-		s.key = nil
-		data, err = s.unseal(ctx, e.Sealed, name)
+	if json.Unmarshal(data, value) != nil {
+		return errDamaged
 	}
-	if err != nil {
-		return Tokens{}, true, err
-	}
-	var r record
-	if err := json.Unmarshal(data, &r); err != nil {
-		return Tokens{}, true, errDamaged
-	}
-	return r.tokens(), true, nil
+	return nil
 }
 
-// unseal opens one sealed session.
-func (s *Store) unseal(ctx context.Context, sealed []byte, name string) ([]byte, error) {
-	box, err := s.box(ctx, false)
+func (s *Store) decrypt(ctx context.Context, sealed []byte, name string) ([]byte, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	cached := s.key != nil
+	data, err := s.decryptLocked(ctx, sealed, name)
+	if cached && errors.Is(err, errOtherKey) { // somebody has signed out and in again since the key was read
+		s.key = nil
+		data, err = s.decryptLocked(ctx, sealed, name)
+	}
+	return data, err
+}
+
+func (s *Store) decryptLocked(ctx context.Context, sealed []byte, name string) ([]byte, error) {
+	aead, err := s.aead(ctx, false)
 	if err != nil {
 		return nil, err
 	}
-	if len(sealed) < box.NonceSize() {
+	if len(sealed) < aead.NonceSize() {
 		return nil, errDamaged
 	}
-	data, err := box.Open(nil, sealed[:box.NonceSize()], sealed[box.NonceSize():], []byte(name))
+	data, err := aead.Open(nil, sealed[:aead.NonceSize()], sealed[aead.NonceSize():], []byte(name))
 	if err != nil {
 		return nil, errOtherKey
 	}
 	return data, nil
 }
 
-// put writes t into c, sealed or plain.
-func (s *Store) put(ctx context.Context, c *contents, name string, t Tokens, sealed bool) error {
-	if !sealed {
-		c.Sessions[name] = entry{Plain: recorded(t)}
-		return nil
+// encode makes an entry of value, encrypted or plain.
+func (s *Store) encode(ctx context.Context, name string, value any, encrypted bool) (entry, error) {
+	data, err := json.Marshal(value)
+	if err != nil || !encrypted {
+		return entry{Plain: data}, err
 	}
-	box, err := s.box(ctx, true)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	aead, err := s.aead(ctx, true)
 	if err != nil {
-		return err
+		return entry{}, err
 	}
-	data, err := json.Marshal(recorded(t))
-	if err != nil {
-		return fmt.Errorf("write the session: %w", err)
-	}
-	nonce := make([]byte, box.NonceSize())
-	if _, err := rand.Read(nonce); err != nil {
-		return fmt.Errorf("seal the session: %w", err)
-	}
-	// The name is authenticated too: a session cannot be passed off as another environment's.
-	c.Sessions[name] = entry{Sealed: box.Seal(nonce, nonce, data, []byte(name))}
-	return nil
+	nonce := make([]byte, aead.NonceSize())
+	_, _ = rand.Read(nonce) // never fails
+	return entry{Sealed: aead.Seal(nonce, nonce, data, []byte(name))}, nil
 }
 
-// box is the cipher with the key from the keyring, which is made where there
-// is none and create says so.
-func (s *Store) box(ctx context.Context, create bool) (cipher.AEAD, error) {
+// aead is the cipher with the key from the keyring, which is made if there is
+// none and create is set.
+func (s *Store) aead(ctx context.Context, create bool) (cipher.AEAD, error) {
 	if s.key == nil {
 		key, err := s.fetchKey(ctx, create)
 		if err != nil {
@@ -95,7 +93,7 @@ func (s *Store) box(ctx context.Context, create bool) (cipher.AEAD, error) {
 	}
 	block, err := aes.NewCipher(s.key)
 	if err != nil {
-		return nil, fmt.Errorf("seal the session: %w", err)
+		return nil, err
 	}
 	return cipher.NewGCM(block)
 }
@@ -116,9 +114,7 @@ func (s *Store) fetchKey(ctx context.Context, create bool) ([]byte, error) {
 		return nil, errOtherKey
 	}
 	key := make([]byte, keySize)
-	if _, err := rand.Read(key); err != nil {
-		return nil, fmt.Errorf("make a key: %w", err)
-	}
+	_, _ = rand.Read(key) // never fails
 	return key, s.ring.set(ctx, s.account(), base64.StdEncoding.EncodeToString(key))
 }
 
@@ -133,53 +129,68 @@ func (s *Store) account() string {
 	return "tokens-" + hex.EncodeToString(sum[:8])
 }
 
-// anySealed tells whether c holds a sealed session, that is, needs the key.
-func (c contents) anySealed() bool {
-	for _, e := range c.Sessions {
-		if e.Plain == nil {
-			return true
+// anyEncrypted reports whether c needs the key in the keyring.
+func (c contents) anyEncrypted() bool {
+	for _, entries := range []map[string]entry{c.Sessions, c.BankKeys} {
+		for _, e := range entries {
+			if e.Plain == nil {
+				return true
+			}
 		}
 	}
 	return false
 }
 
-// keep writes a new session down as the mode says. Before anything is written
-// plain, there is a warning.
-func (s *Store) keep(ctx context.Context, name string, t Tokens) error {
+func (s *Store) forgetKey() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.key = nil
+}
+
+// keep writes value down as mode says; put stores its entry. Before anything is
+// written plain there is a warning, which calls the value what.
+func (s *Store) keep(ctx context.Context, mode Mode, what, name string, value any, put func(*contents, entry)) error {
+	if err := atomicfile.FixDir(s.dir); err != nil {
+		s.warn(err.Error())
+	}
 	return s.change(ctx, func(c *contents) (bool, error) {
-		if !c.anySealed() {
-			s.key = nil // the last sign-out took the key out of the keyring
+		if !c.anyEncrypted() {
+			s.forgetKey() // the last sign-out took the key out of the keyring
 		}
-		if s.mode == FileOnly {
-			s.warnPlain("as --store file asks")
-			return true, s.put(ctx, c, name, t, false)
+		why := "as --store file asks"
+		if mode != FileOnly {
+			e, err := s.encode(ctx, name, value, true)
+			switch {
+			case err == nil:
+				put(c, e)
+				return true, nil
+			case ctx.Err() != nil:
+				return false, err
+			case mode == KeyringOnly:
+				return false, &Error{Kind: Config, Message: "cannot use the keyring: " + err.Error(), Hint: "unlock it, or use --store file", Err: err}
+			}
+			why = "because the keyring cannot be used: " + err.Error()
 		}
-		err := s.put(ctx, c, name, t, true)
-		switch {
-		case err == nil || ctx.Err() != nil:
-			return err == nil, err
-		case s.mode == KeyringOnly:
-			return false, &Error{Kind: Config, Message: "cannot use the keyring: " + err.Error(), Hint: "unlock it, or use --store file", Err: err}
+		s.warn(fmt.Sprintf("%s written to %s unencrypted (0600), %s", what, s.Path(), why))
+		e, err := s.encode(ctx, name, value, false)
+		if err == nil {
+			put(c, e)
 		}
-		s.warnPlain("because the keyring cannot be used: " + err.Error())
-		return true, s.put(ctx, c, name, t, false)
+		return err == nil, err
 	})
 }
 
-func (s *Store) warnPlain(why string) {
-	s.warn(fmt.Sprintf("the tokens are written to %s unencrypted (0600), %s", s.Path(), why))
-}
-
-// remove deletes a session, and with the last one the file and the key.
-func (s *Store) remove(ctx context.Context, name string) error {
+// remove lets edit delete entries. With the last entry the file goes, and with
+// the last encrypted one the key in the keyring.
+func (s *Store) remove(ctx context.Context, edit func(*contents)) error {
 	return s.change(ctx, func(c *contents) (bool, error) {
-		e, found := c.Sessions[name]
-		delete(c.Sessions, name)
-		if found && e.Plain == nil && !c.anySealed() {
+		before := c.anyEncrypted()
+		edit(c)
+		if before && !c.anyEncrypted() {
 			if err := s.ring.delete(ctx, s.account()); err != nil {
 				s.warn("the key of the token file stays in the keyring: " + err.Error())
 			}
-			s.key = nil
+			s.forgetKey()
 		}
 		return true, nil
 	})

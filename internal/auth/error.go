@@ -11,26 +11,25 @@ import (
 	"github.com/villapay/villapay/internal/secret"
 )
 
-// Kind says what an [Error] asks of its reader.
+// Kind says who can do something about an [Error].
 type Kind int
 
 // The kinds of failure, in the order of the exit codes they become: 4, 4, 7, 3.
 const (
 	NotSignedIn Kind = iota // there is no usable session: sign in
-	Denied                  // the pool refused what it was given
+	Denied                  // the pool did not accept what it was given
 	Unreachable             // the pool could not be asked, or asked to wait
 	Config                  // a setting, a file or the keyring is at fault
 )
 
-// Error is a failure to sign in, or to find or renew a token. Its texts hold no
-// secret, but may hold words of the server: make control characters visible
-// before showing them.
+// Error is a failure to sign in, or to find or refresh a token. Its texts hold no
+// secret, but may hold text of the server: sanitize them before showing them.
 type Error struct {
 	Kind    Kind
-	Code    string // Cognito's or OAuth's name of the error; "" where they had no part in it
+	Code    string // Cognito's or OAuth's name of the error, or ""
 	Message string // what happened, lower case
 	Hint    string // what to do about it; may be ""
-	Err     error  // the cause, where it is the system's: a network or file error
+	Err     error  // the cause, if it is a network or file error
 }
 
 func (e *Error) Error() string { return e.Message }
@@ -38,33 +37,33 @@ func (e *Error) Error() string { return e.Message }
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// Transient tells whether the same may work later.
+// Transient reports whether the same may work later.
 func (e *Error) Transient() bool { return e.Kind == Unreachable }
 
-// code is Cognito's name of the error in err, "" where err is not its answer.
+// code is Cognito's name of the error in err, or "".
 func code(err error) string {
-	if answer, ok := errors.AsType[*refusal](err); ok {
-		return answer.code
+	if e, ok := errors.AsType[*apiError](err); ok {
+		return e.code
 	}
 	return ""
 }
 
-// status is the HTTP status of the answer behind err, 0 where there was none.
+// status is the HTTP status of the response behind err, 0 if there was none.
 func status(err error) int {
-	if answer, ok := errors.AsType[*refusal](err); ok {
-		return answer.status
+	if e, ok := errors.AsType[*apiError](err); ok {
+		return e.status
 	}
 	return 0
 }
 
-// unknownCall tells whether the server does not know the call at all, as
-// emulators of Cognito do with newer ones.
+// unknownCall reports whether the server does not know the call, as emulators
+// of Cognito do with newer ones.
 func unknownCall(err error) bool {
 	return saysUnknown(err) || status(err) == 404 || status(err) == 501
 }
 
-// saysUnknown tells whether the server says so in Cognito's words. A bare status
-// may come from something else that answers in its place.
+// saysUnknown reports whether Cognito says so. A bare status may come from
+// something else in its place.
 func saysUnknown(err error) bool {
 	switch code(err) {
 	case "Unsupported", "UnknownOperationException", "NotImplementedError":
@@ -73,26 +72,26 @@ func saysUnknown(err error) bool {
 	return false
 }
 
-// explain turns a failed call into what its reader should know, without any of
-// the secrets, which a server may have echoed.
+// explain turns a failed call into an [Error], without any of the secrets, which
+// a server may have echoed.
 func (c *Client) explain(err error, secrets ...secret.String) error {
-	var answer *refusal
+	var response *apiError
 	switch {
 	case err == nil:
 		return nil
 	case errors.Is(err, context.Canceled):
 		return fmt.Errorf("sign-in interrupted: %w", context.Canceled)
-	case !errors.As(err, &answer) || answer.code == "":
+	case !errors.As(err, &response) || response.code == "":
 		return c.unreachable(err)
 	}
-	told := c.answered(answer.code, answer.message, answer.status)
-	told.Code = secret.Redact(answer.code, secrets...)
-	told.Message = secret.Redact(told.Message, append(secrets, c.pool.ClientSecret)...)
-	return told
+	authErr := c.cognitoError(response.code, response.message, response.status)
+	authErr.Code = secret.Redact(response.code, secrets...)
+	authErr.Message = secret.Redact(authErr.Message, append(secrets, c.pool.ClientSecret)...)
+	return authErr
 }
 
-// answered reads an error of Cognito: its type first, its words second.
-func (c *Client) answered(code, words string, status int) *Error {
+// cognitoError explains an error of Cognito: by its type first, its message second.
+func (c *Client) cognitoError(code, words string, status int) *Error {
 	switch code {
 	case "NotAuthorizedException":
 		return c.notAuthorized(words)
@@ -113,18 +112,18 @@ func (c *Client) answered(code, words string, status int) *Error {
 	case "LimitExceededException":
 		return &Error{Kind: Unreachable, Message: "sign-in has reached a limit: " + words, Hint: "wait 15 minutes, then try again"}
 	case "InvalidParameterException", "UnauthorizedException": // the latter is RevokeToken's
-		if told := aboutClientSecret(words); told != nil {
-			return told
+		if authErr := aboutClientSecret(words); authErr != nil {
+			return authErr
 		}
-		return &Error{Kind: Config, Message: "sign-in refused the request: " + words, Hint: "check the auth settings: villapay env show -e " + c.pool.Env}
+		return &Error{Kind: Config, Message: "sign-in rejected the request: " + words, Hint: "check the auth settings: villapay env show -e " + c.pool.Env}
 	}
 	switch {
 	case status >= 500 || status < 400:
 		return &Error{Kind: Unreachable, Message: c.unavailable(status), Hint: outage}
 	case code == "UnknownError":
-		return &Error{Kind: Unreachable, Message: fmt.Sprintf("%s answered HTTP %d without Cognito's words", c.host(), status), Hint: "check auth.endpoint and any proxy between"}
+		return &Error{Kind: Unreachable, Message: fmt.Sprintf("%s answered HTTP %d without an error of Cognito's", c.host(), status), Hint: "check auth.endpoint and any proxy between"}
 	}
-	return &Error{Kind: Denied, Message: "sign-in was refused: " + code + ": " + words}
+	return &Error{Kind: Denied, Message: "sign-in was denied: " + code + ": " + words}
 }
 
 const (
@@ -134,11 +133,11 @@ const (
 	outage            = "this says nothing about your password or session; try again later"
 )
 
-// notAuthorized reads the one exception that Cognito uses for many things.
+// notAuthorized explains the one exception that Cognito uses for many things.
 func (c *Client) notAuthorized(words string) *Error {
 	has := func(part string) bool { return strings.Contains(strings.ToLower(words), part) }
-	if told := aboutClientSecret(words); told != nil {
-		return told
+	if authErr := aboutClientSecret(words); authErr != nil {
+		return authErr
 	}
 	switch {
 	case has("attempts exceeded"):
@@ -156,11 +155,11 @@ func (c *Client) notAuthorized(words string) *Error {
 	case has("required scopes"):
 		return &Error{Kind: Denied, Message: "a session made in the browser may not do this: its token lacks the scope aws.cognito.signin.user.admin", Hint: "sign in with a password: villapay login -e " + c.pool.Env}
 	}
-	return &Error{Kind: Denied, Message: "sign-in was refused: " + words}
+	return &Error{Kind: Denied, Message: "sign-in was denied: " + words}
 }
 
-// aboutClientSecret explains words about the app client's secret, which come
-// under several exceptions; nil where it is not the matter.
+// aboutClientSecret explains messages about the app client's secret, which come
+// with several exceptions; nil for all others.
 func aboutClientSecret(words string) *Error {
 	has := func(part string) bool { return strings.Contains(strings.ToLower(words), part) }
 	switch {
@@ -174,7 +173,7 @@ func aboutClientSecret(words string) *Error {
 	return nil
 }
 
-// ended is the error of a session that cannot be renewed.
+// ended is the error of a session that cannot be refreshed.
 func (c *Client) ended() *Error {
 	return &Error{Kind: NotSignedIn, Message: "the session in " + c.pool.Env + " has ended", Hint: c.login()}
 }
@@ -186,37 +185,37 @@ func (c *Client) setting(what, assignment string) string {
 	return fmt.Sprintf("%s: villapay env set %s -e %s", what, assignment, c.pool.Env)
 }
 
-// unreachable explains a call without an answer of Cognito's.
+// unreachable explains a call without a response of Cognito's.
 func (c *Client) unreachable(err error) *Error {
-	told := &Error{Kind: Unreachable, Hint: outage}
+	authErr := &Error{Kind: Unreachable, Hint: outage}
 	var network *net.OpError
 	var dns *net.DNSError
 	var wrapped *url.Error
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
-		told.Message, told.Err = "sign-in at "+c.host()+" did not answer in time", context.DeadlineExceeded
+		authErr.Message, authErr.Err = "sign-in at "+c.host()+" did not answer in time", context.DeadlineExceeded
 	case status(err) >= 500:
-		told.Message = c.unavailable(status(err))
+		authErr.Message = c.unavailable(status(err))
 	case status(err) != 0:
-		told.Message = fmt.Sprintf("%s answered HTTP %d, but not as Cognito does", c.host(), status(err))
-		told.Hint = "check auth.endpoint, and the network: a proxy or a portal may be in between"
+		authErr.Message = fmt.Sprintf("%s answered HTTP %d, but not as Cognito does", c.host(), status(err))
+		authErr.Hint = "check auth.endpoint, and the network: a proxy or a portal may be in between"
 	case errors.As(err, &dns):
-		told.Message, told.Err = "cannot reach sign-in at "+c.host()+": "+dns.Err, dns
+		authErr.Message, authErr.Err = "cannot reach sign-in at "+c.host()+": "+dns.Err, dns
 	case errors.As(err, &network) && network.Err != nil:
-		told.Message, told.Err = "cannot reach sign-in at "+c.host()+": "+network.Err.Error(), network
+		authErr.Message, authErr.Err = "cannot reach sign-in at "+c.host()+": "+network.Err.Error(), network
 	case errors.As(err, &wrapped):
-		told.Message, told.Err = "cannot reach sign-in at "+c.host()+": "+wrapped.Err.Error(), wrapped.Err
+		authErr.Message, authErr.Err = "cannot reach sign-in at "+c.host()+": "+wrapped.Err.Error(), wrapped.Err
 	default:
-		told.Message = "no usable answer from sign-in at " + c.host()
+		authErr.Message = "no usable answer from sign-in at " + c.host()
 	}
-	return told
+	return authErr
 }
 
 func (c *Client) unavailable(status int) string {
 	return fmt.Sprintf("sign-in at %s is unavailable (HTTP %d)", c.host(), status)
 }
 
-// host is where sign-in is, for messages.
+// host names the sign-in server in messages.
 func (c *Client) host() string {
 	if u, err := url.Parse(c.pool.origin()); err == nil && u.Host != "" {
 		return u.Host

@@ -18,28 +18,28 @@ import (
 
 func TestMissingSettings(t *testing.T) {
 	t.Parallel()
-	good := Pool{Env: "dev", Region: "ap-southeast-1", UserPoolID: "ap-southeast-1_x", ClientID: "c", Domain: "https://x", CallbackPorts: []int{1}}
-	for setting, clear := range map[string]func(*Pool){
-		"auth.region":         func(p *Pool) { p.Region = "" },
-		"auth.user_pool_id":   func(p *Pool) { p.UserPoolID = "" },
-		"auth.client_id":      func(p *Pool) { p.ClientID = "" },
-		"auth.domain":         func(p *Pool) { p.Domain = "" },
-		"auth.callback_ports": func(p *Pool) { p.CallbackPorts = nil },
+	good := UserPool{Env: "dev", Region: "ap-southeast-1", UserPoolID: "ap-southeast-1_x", ClientID: "c", Domain: "https://x", CallbackPorts: []int{1}}
+	for setting, clear := range map[string]func(*UserPool){
+		"auth.region":         func(p *UserPool) { p.Region = "" },
+		"auth.user_pool_id":   func(p *UserPool) { p.UserPoolID = "" },
+		"auth.client_id":      func(p *UserPool) { p.ClientID = "" },
+		"auth.domain":         func(p *UserPool) { p.Domain = "" },
+		"auth.callback_ports": func(p *UserPool) { p.CallbackPorts = nil },
 	} {
 		pool := good
 		clear(&pool)
 		c := NewClient(pool, offline{}, time.Now, nil, func(string) {})
 		_, err := c.Browser(t.Context(), nil, nil)
-		told(t, err, Config, "dev has no "+setting, "villapay env set "+setting)
+		wantError(t, err, Config, "dev has no "+setting, "villapay env set "+setting)
 		if setting == "auth.domain" || setting == "auth.callback_ports" {
 			continue
 		}
 		_, err = c.Password(t.Context(), "ann", secret.New("x"))
-		told(t, err, Config, "dev has no "+setting)
-		_, err = c.Renew(t.Context(), Tokens{})
-		told(t, err, Config, "dev has no "+setting)
-		told(t, c.Revoke(t.Context(), Tokens{}), Config, setting)
-		told(t, c.SignOutEverywhere(t.Context(), Tokens{}), Config, setting)
+		wantError(t, err, Config, "dev has no "+setting)
+		_, err = c.Refresh(t.Context(), Tokens{})
+		wantError(t, err, Config, "dev has no "+setting)
+		wantError(t, c.Revoke(t.Context(), Tokens{}), Config, setting)
+		wantError(t, c.SignOutEverywhere(t.Context(), Tokens{}), Config, setting)
 	}
 }
 
@@ -106,10 +106,10 @@ func TestErrorTable(t *testing.T) {
 			w.WriteHeader(test.status)
 			fmt.Fprintf(w, `{"__type":%q,"message":%q}`, test.kind, test.words)
 		}))
-		pool := Pool{Env: "dev", Region: "ap-southeast-1", UserPoolID: "ap-southeast-1_x", ClientID: "abc", Endpoint: server.URL}
+		pool := UserPool{Env: "dev", Region: "ap-southeast-1", UserPoolID: "ap-southeast-1_x", ClientID: "abc", Endpoint: server.URL}
 		_, err := NewClient(pool, http.DefaultTransport, time.Now, nil, func(string) {}).Password(t.Context(), "ann", secret.New("hunter2hunter2"))
 		server.Close()
-		told(t, err, test.want, test.says...)
+		wantError(t, err, test.want, test.says...)
 		var e *Error
 		if errors.As(err, &e) && test.kind != "" && e.Code != test.kind {
 			t.Errorf("code %q, want %q", e.Code, test.kind)
@@ -141,11 +141,11 @@ func TestOutageIsNotAWrongPassword(t *testing.T) {
 		silent.URL:                         {500 * time.Millisecond, http.DefaultTransport, "did not answer in time"},
 		cut.URL:                            {time.Minute, http.DefaultTransport, "cannot reach sign-in"},
 	} {
-		pool := Pool{Env: "dev", Region: "x", UserPoolID: "x_y", ClientID: "c", Endpoint: endpoint}
+		pool := UserPool{Env: "dev", Region: "x", UserPoolID: "x_y", ClientID: "c", Endpoint: endpoint}
 		ctx, cancel := context.WithTimeout(t.Context(), test.within)
 		_, err := NewClient(pool, test.transport, time.Now, nil, func(string) {}).Password(ctx, "ann", secret.New(rightPassword))
 		cancel()
-		told(t, err, Unreachable, test.says, "nothing about your password")
+		wantError(t, err, Unreachable, test.says, "nothing about your password")
 	}
 }
 
@@ -158,11 +158,11 @@ func TestEchoedSecretsAreRedacted(t *testing.T) {
 		fmt.Fprintf(w, `{"__type":"NotAuthorizedException","message":"no: %s %s %s"}`, password, clientSecret, refresh)
 	}))
 	t.Cleanup(server.Close)
-	pool := Pool{Env: "dev", Region: "x", UserPoolID: "x_y", ClientID: "c", Endpoint: server.URL, ClientSecret: secret.New(clientSecret)}
+	pool := UserPool{Env: "dev", Region: "x", UserPoolID: "x_y", ClientID: "c", Endpoint: server.URL, ClientSecret: secret.New(clientSecret)}
 	c := NewClient(pool, http.DefaultTransport, time.Now, nil, func(string) {})
 	session := Tokens{ID: secret.New("id-token-1"), Access: secret.New(refresh), Refresh: secret.New(refresh)}
 	_, signIn := c.Password(t.Context(), "ann", secret.New(password))
-	_, renewed := c.Renew(t.Context(), session)
+	_, renewed := c.Refresh(t.Context(), session)
 	for name, err := range map[string]error{"sign-in": signIn, "renew": renewed, "revoke": c.Revoke(t.Context(), session), "everywhere": c.SignOutEverywhere(t.Context(), session)} {
 		text := fmt.Sprintf("%v %+v %#v", err, err, errors.Unwrap(err))
 		if !strings.Contains(text, secret.Redacted) {
@@ -190,7 +190,7 @@ func TestClockTwoHoursOff(t *testing.T) {
 	} {
 		b := newBench(t, cognito.Options{})
 		ours := func() time.Time { return b.clock.now().Add(off) }
-		c := NewClient(b.Pool, http.DefaultTransport, ours, nil, b.warned.add)
+		c := NewClient(b.UserPool, http.DefaultTransport, ours, nil, b.warned.add)
 		tokens, err := c.Password(t.Context(), "ann", secret.New(rightPassword))
 		if err != nil {
 			t.Fatal(err)

@@ -13,23 +13,22 @@ import (
 	"github.com/zalando/go-keyring"
 )
 
-// Keyring keeps small secrets under account names. Get returns [ErrNoKey] where
-// there is none.
+// Keyring keeps small secrets by account name. Get returns [ErrNoKey] if there is
+// none.
 type Keyring interface {
 	Get(account string) (string, error)
 	Set(account, value string) error
 	Delete(account string) error
 }
 
-// ErrNoKey says that the keyring works and holds nothing under that name.
+// ErrNoKey means that the keyring works and has no such account.
 var ErrNoKey = errors.New("no such key in the keyring")
 
 // SystemKeyring is the keyring of the operating system: the Secret Service,
 // the macOS keychain or the Windows credential manager.
 type SystemKeyring struct{}
 
-// service names villapay in the keyring. A space in it would break lookups in
-// some keyrings.
+// service names villapay in the keyring. Some keyrings fail with a space in it.
 const service = "villapay"
 
 // Get reads a secret.
@@ -67,8 +66,8 @@ func sessionBus() error {
 	return findBus(runtime.GOOS, os.Getenv("DBUS_SESSION_BUS_ADDRESS"), fmt.Sprintf("/run/user/%d/bus", os.Getuid()))
 }
 
-// findBus checks that there is a session bus to ask. Without one the keyring
-// library would start a bus and a keyring daemon in every process, for nobody.
+// findBus checks that there is a session bus. Without one the library would start
+// a bus and a keyring daemon in every process.
 func findBus(system, address, socket string) error {
 	if system == "darwin" || system == "windows" {
 		return nil
@@ -82,36 +81,36 @@ func findBus(system, address, socket string) error {
 	return errors.New("there is no session bus (DBUS_SESSION_BUS_ADDRESS)")
 }
 
-// keyringLimit is how long one call to the keyring may take. Locked keyrings
-// without anybody to unlock them, and frozen daemons, never answer.
-const keyringLimit = 3 * time.Second
+// keyringTimeout is for one call. A locked keyring that nobody unlocks, or a frozen
+// daemon, never answers.
+const keyringTimeout = 3 * time.Second
 
-// patience asks a keyring with a limit, and not again after a failure.
-type patience struct {
+// limitedKeyring asks a keyring with a limit, and not again after a failure.
+type limitedKeyring struct {
 	ring   Keyring
 	mu     sync.Mutex
 	failed error
 }
 
-func (p *patience) get(ctx context.Context, account string) (string, error) {
-	return p.ask(ctx, func() (string, error) { return p.ring.Get(account) })
+func (k *limitedKeyring) get(ctx context.Context, account string) (string, error) {
+	return k.ask(ctx, func() (string, error) { return k.ring.Get(account) })
 }
 
-func (p *patience) set(ctx context.Context, account, value string) error {
-	_, err := p.ask(ctx, func() (string, error) { return "", p.ring.Set(account, value) })
+func (k *limitedKeyring) set(ctx context.Context, account, value string) error {
+	_, err := k.ask(ctx, func() (string, error) { return "", k.ring.Set(account, value) })
 	return err
 }
 
-func (p *patience) delete(ctx context.Context, account string) error {
-	_, err := p.ask(ctx, func() (string, error) { return "", p.ring.Delete(account) })
+func (k *limitedKeyring) delete(ctx context.Context, account string) error {
+	_, err := k.ask(ctx, func() (string, error) { return "", k.ring.Delete(account) })
 	return err
 }
 
-func (p *patience) ask(ctx context.Context, call func() (string, error)) (string, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.failed != nil {
-		return "", p.failed
+func (k *limitedKeyring) ask(ctx context.Context, call func() (string, error)) (string, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.failed != nil {
+		return "", k.failed
 	}
 	type answer struct {
 		value string
@@ -122,17 +121,17 @@ func (p *patience) ask(ctx context.Context, call func() (string, error)) (string
 		value, err := call()
 		answered <- answer{value, err}
 	}()
-	timer := time.NewTimer(keyringLimit)
+	timer := time.NewTimer(keyringTimeout)
 	defer timer.Stop()
 	select {
 	case a := <-answered:
 		if a.err != nil && !errors.Is(a.err, ErrNoKey) {
-			p.failed = a.err
+			k.failed = a.err
 		}
 		return a.value, a.err
 	case <-timer.C:
-		p.failed = fmt.Errorf("the keyring did not answer within %s: it may be locked", keyringLimit)
-		return "", p.failed
+		k.failed = fmt.Errorf("the keyring did not answer within %s: it may be locked", keyringTimeout)
+		return "", k.failed
 	case <-ctx.Done():
 		return "", ctx.Err()
 	}

@@ -24,22 +24,22 @@ func TestFrozenKeyring(t *testing.T) {
 		dir, warned := t.TempDir(), &texts{}
 		f := &frozen{release: make(chan struct{})}
 		defer close(f.release)
-		s := OpenStore(dir, Auto, f, warned.add)
+		s := OpenStore(dir, f, warned.add)
 		start := time.Now()
-		if err := s.keep(t.Context(), someSession, someTokens("r")); err != nil {
+		if err := s.keepSession(t.Context(), Auto, someSession, someTokens("r")); err != nil {
 			t.Fatal(err)
 		}
-		if waited := time.Since(start); waited != keyringLimit {
+		if waited := time.Since(start); waited != keyringTimeout {
 			t.Errorf("waited %s", waited)
 		}
 		if !strings.Contains(warned.String(), "did not answer within 3s") {
 			t.Errorf("warned %q", warned)
 		}
 		// Asked again in the same process, it is known not to work.
-		if err := s.keep(t.Context(), "prod", someTokens("r")); err != nil {
+		if err := s.keepSession(t.Context(), Auto, "prod", someTokens("r")); err != nil {
 			t.Fatal(err)
 		}
-		if waited := time.Since(start); waited != keyringLimit {
+		if waited := time.Since(start); waited != keyringTimeout {
 			t.Errorf("waited again: %s", waited)
 		}
 	})

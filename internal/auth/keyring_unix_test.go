@@ -24,11 +24,11 @@ func realKeyring(t *testing.T) {
 func TestRealKeyring(t *testing.T) {
 	realKeyring(t)
 	dir := t.TempDir()
-	s := OpenStore(dir, KeyringOnly, SystemKeyring{}, func(text string) { t.Error(text) })
+	s := OpenStore(dir, SystemKeyring{}, func(text string) { t.Error(text) })
 	if _, err := (SystemKeyring{}).Get(s.account()); !errors.Is(err, ErrNoKey) {
 		t.Fatalf("before: %v", err)
 	}
-	if err := s.keep(t.Context(), someSession, someTokens("refresh-1")); err != nil {
+	if err := s.keepSession(t.Context(), KeyringOnly, someSession, someTokens("refresh-1")); err != nil {
 		t.Fatal(err)
 	}
 	start := time.Now()
@@ -37,7 +37,7 @@ func TestRealKeyring(t *testing.T) {
 	if err != nil || !found || reveal(got) != reveal(someTokens("refresh-1")) {
 		t.Errorf("got %v %v", found, err)
 	}
-	if err := s.remove(t.Context(), someSession); err != nil {
+	if err := s.removeSession(t.Context(), someSession); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := (SystemKeyring{}).Get(s.account()); !errors.Is(err, ErrNoKey) {
@@ -80,11 +80,11 @@ func TestRealKeyringThatDoesNotAnswer(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			test.disturb(t)
 			start, warned := time.Now(), &texts{}
-			s := OpenStore(t.TempDir(), Auto, SystemKeyring{}, warned.add)
-			if err := s.keep(t.Context(), someSession, someTokens("refresh-1")); err != nil {
+			s := OpenStore(t.TempDir(), SystemKeyring{}, warned.add)
+			if err := s.keepSession(t.Context(), Auto, someSession, someTokens("refresh-1")); err != nil {
 				t.Fatal(err)
 			}
-			if waited := time.Since(start); waited > keyringLimit+time.Second {
+			if waited := time.Since(start); waited > keyringTimeout+time.Second {
 				t.Errorf("waited %s", waited)
 			}
 			if !strings.Contains(warned.String(), "because the keyring cannot be used") {

@@ -60,7 +60,7 @@ type bench struct {
 	clock  *clock // of the pool and, unless it is changed, of the client
 	calls  *calls
 	warned *texts
-	Pool
+	UserPool
 }
 
 // texts collects what is shown to the user.
@@ -151,7 +151,7 @@ func newBench(t *testing.T, options cognito.Options) *bench {
 	b.pool, b.calls = pool, &calls{next: pool}
 	b.server = httptest.NewServer(b.calls)
 	t.Cleanup(b.server.Close)
-	b.Pool = Pool{Env: "dev", Region: cognito.Region, UserPoolID: cognito.PoolID, ClientID: cognito.ClientID, Endpoint: b.server.URL + "/", Domain: b.server.URL}
+	b.UserPool = UserPool{Env: "dev", Region: cognito.Region, UserPoolID: cognito.PoolID, ClientID: cognito.ClientID, Endpoint: b.server.URL + "/", Domain: b.server.URL}
 	return b
 }
 
@@ -170,7 +170,7 @@ func (b *bench) says(text, instead string) {
 
 // client makes a client of the bench's pool; nobody can be asked where p is nil.
 func (b *bench) client(p Prompter) *Client {
-	return NewClient(b.Pool, http.DefaultTransport, b.clock.now, p, b.warned.add)
+	return NewClient(b.UserPool, http.DefaultTransport, b.clock.now, p, b.warned.add)
 }
 
 func (b *bench) signIn(t *testing.T) Tokens {
@@ -183,8 +183,8 @@ func (b *bench) signIn(t *testing.T) Tokens {
 }
 
 // session makes a session of b's environment, kept in dir.
-func (b *bench) session(dir string, mode Mode, ring Keyring) *Session {
-	return NewSession(b.client(nil), OpenStore(dir, mode, ring, b.warned.add), secret.String{})
+func (b *bench) session(dir string, ring Keyring) *Session {
+	return NewSession(b.client(nil), OpenStore(dir, ring, b.warned.add), secret.String{})
 }
 
 // answers is a prompter that types answers in turn.
@@ -262,8 +262,8 @@ func (r *ring) Delete(account string) error {
 	return r.err
 }
 
-// told checks an error's kind and that its texts say what they should.
-func told(t *testing.T, err error, kind Kind, parts ...string) {
+// wantError checks an error's kind and that its texts say what they should.
+func wantError(t *testing.T, err error, kind Kind, parts ...string) {
 	t.Helper()
 	var e *Error
 	if !errors.As(err, &e) {
@@ -292,7 +292,7 @@ func unsigned(t *testing.T, claims map[string]any) secret.String {
 }
 
 // idClaims are those of a good ID token of p, with changes.
-func idClaims(p Pool, now time.Time, changes map[string]any) map[string]any {
+func idClaims(p UserPool, now time.Time, changes map[string]any) map[string]any {
 	claims := map[string]any{
 		"iss": p.issuer(), "aud": p.ClientID, "token_use": "id", "cognito:username": "ann",
 		"iat": now.Unix(), "exp": now.Add(time.Hour).Unix(),

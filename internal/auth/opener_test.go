@@ -39,12 +39,19 @@ func TestOpenBrowser(t *testing.T) {
 		}
 	}
 	const address = "https://example.test/?a=1&b=$(touch x)"
-	write(`printf %s "$1" > ` + dir + `/opened`)
+	for _, name := range []string{"VILLAPAY_TOKEN", "VILLAPAY_KBANK_SECRET", "VILLAPAY_LEDGER", "villapay_password", "PGPASSWORD"} {
+		t.Setenv(name, "hunter2")
+	}
+	t.Setenv("LANG", "th_TH")
+	write(`printf %s "$1" > ` + dir + `/opened; env > ` + dir + `/environment`)
 	if err := OpenBrowser(t.Context(), address); err != nil {
 		t.Fatal(err)
 	}
 	if got, err := os.ReadFile(filepath.Join(dir, "opened")); err != nil || string(got) != address {
 		t.Errorf("opened %s, %v", got, err)
+	}
+	if env, err := os.ReadFile(filepath.Join(dir, "environment")); err != nil || strings.Contains(string(env), "hunter2") || !strings.Contains(string(env), "LANG=th_TH") {
+		t.Errorf("its environment is %s, %v", env, err)
 	}
 	write("exit 3")
 	if err := OpenBrowser(t.Context(), address); err == nil || !strings.Contains(err.Error(), "exit status 3") {

@@ -88,10 +88,10 @@ func TestOutageInsideTheMargin(t *testing.T) {
 		t.Errorf("tried again at once: %q", b.warned)
 	}
 	_, err := shared.Refresh(t.Context(), first)
-	told(t, err, Unreachable, "connection refused", "nothing about your password or session")
+	wantError(t, err, Unreachable, "connection refused", "nothing about your password or session")
 	b.clock.add(5 * time.Minute)
 	_, err = b.again(s, r).Token(t.Context())
-	told(t, err, Unreachable, "connection refused")
+	wantError(t, err, Unreachable, "connection refused")
 }
 
 func TestUnwritableStoreIsNotRenewedInto(t *testing.T) {
@@ -108,7 +108,7 @@ func TestUnwritableStoreIsNotRenewedInto(t *testing.T) {
 	}
 	b.clock.add(time.Hour)
 	_, err := b.again(s, r).Token(t.Context())
-	told(t, err, Config, "lock the token file", "VILLAPAY_STATE_DIR")
+	wantError(t, err, Config, "lock the token file", "VILLAPAY_STATE_DIR")
 	if n := b.calls.count("GetTokensFromRefreshToken"); n != 0 {
 		t.Errorf("%d refresh tokens were used up for nothing", n)
 	}
@@ -126,7 +126,7 @@ func TestReadOnlyDirectory(t *testing.T) {
 	t.Cleanup(func() { _ = os.Chmod(s.store.dir, 0o700) })
 	b.clock.add(2 * time.Hour)
 	_, err := b.again(s, r).Token(t.Context())
-	told(t, err, Config, "write the token file", "permission denied")
+	wantError(t, err, Config, "write the token file", "permission denied")
 	if n := b.calls.count("GetTokensFromRefreshToken"); n != 0 {
 		t.Errorf("%d refresh tokens were used up for nothing", n)
 	}

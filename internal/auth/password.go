@@ -8,17 +8,17 @@ import (
 	"github.com/villapay/villapay/internal/secret"
 )
 
-// step is where a sign-in stands: at a challenge, or done with a result.
+// step is the state of a sign-in: a challenge, or a result.
 type step struct {
 	challenge string
 	params    map[string]string
 	session   string
-	result    *result
+	result    *authResult
 }
 
 // Password signs in with a username and a password: by SRP, and with the
-// password itself only where the pool does not offer SRP. Challenges go to the
-// prompter. Each thing typed is sent once.
+// password itself only if the pool does not offer SRP. Challenges go to the
+// prompter. Whatever is typed is sent once.
 func (c *Client) Password(ctx context.Context, username string, password secret.String) (Tokens, error) {
 	if err := c.ready(); err != nil {
 		return Tokens{}, err
@@ -27,19 +27,16 @@ func (c *Client) Password(ctx context.Context, username string, password secret.
 	if username == "" || password.Empty() {
 		return Tokens{}, &Error{Kind: Denied, Message: "signing in needs a username and a password", Hint: "give both, or sign in with villapay login --web"}
 	}
-	s, err := c.present(ctx, username, password)
+	s, err := c.startPassword(ctx, username, password)
 	if err != nil {
 		return Tokens{}, err
 	}
 	return c.finish(ctx, username, s)
 }
 
-// present shows the password to the pool, in the best way that it takes.
-func (c *Client) present(ctx context.Context, username string, password secret.String) (step, error) {
-	exchange, err := newSRP()
-	if err != nil {
-		return step{}, err
-	}
+// startPassword proves the password to the pool, by SRP if it can.
+func (c *Client) startPassword(ctx context.Context, username string, password secret.String) (step, error) {
+	exchange := newSRP()
 	s, err := c.initiate(ctx, "USER_SRP_AUTH", username, map[string]string{"SRP_A": exchange.publicHex()})
 	if notOffered(err) {
 		// Nothing was tried yet, so this is the first attempt at the password.
@@ -57,13 +54,13 @@ func (c *Client) present(ctx context.Context, username string, password secret.S
 	return c.verifyPassword(ctx, exchange, username, password, s)
 }
 
-// notOffered tells whether the app client does not have the flow at all, by
-// Cognito's words for it ("USER_SRP_AUTH is not enabled for the client.") or
-// because an emulator lacks it. A refused password is never among these: a
-// second attempt would count towards the lock.
+// notOffered reports whether the app client does not have the flow, by Cognito's
+// message ("USER_SRP_AUTH is not enabled for the client.") or because an emulator
+// lacks it. A wrong password is never among these: a second attempt would count
+// towards the lock.
 func notOffered(err error) bool {
-	var answer *refusal
-	return saysUnknown(err) || errors.As(err, &answer) && answer.code == "InvalidParameterException" && strings.Contains(answer.message, "not enabled")
+	var response *apiError
+	return saysUnknown(err) || errors.As(err, &response) && response.code == "InvalidParameterException" && strings.Contains(response.message, "not enabled")
 }
 
 func (c *Client) verifyPassword(ctx context.Context, exchange *srp, username string, password secret.String, s step) (step, error) {
@@ -81,8 +78,8 @@ func (c *Client) verifyPassword(ctx context.Context, exchange *srp, username str
 	return next, c.explain(err, password)
 }
 
-// user is the name to answer under: Cognito wants its own, not the alias that
-// was typed.
+// user is the name to answer with: Cognito wants its own, not the alias that was
+// typed.
 func (s step) user(typed string) string {
 	if name := s.params["USER_ID_FOR_SRP"]; name != "" {
 		return name
@@ -103,14 +100,14 @@ func (c *Client) respond(ctx context.Context, username string, s step, answers m
 }
 
 func (c *Client) step(ctx context.Context, name string, in map[string]any) (step, error) {
-	var out answer
+	var out authResponse
 	if err := c.call(ctx, name, in, &out); err != nil {
 		return step{}, err
 	}
 	return step{out.ChallengeName, out.ChallengeParameters, out.Session, out.AuthenticationResult}, nil
 }
 
-// signed adds to params who is meant, and the client secret's proof.
+// signed adds the username and the client secret's proof to params.
 func (c *Client) signed(username string, params map[string]string) map[string]string {
 	params["USERNAME"] = username
 	if hash := c.pool.secretHash(username); hash != "" {

@@ -40,8 +40,13 @@ func TestPasswordSignsIn(t *testing.T) {
 		"SMS":                         {user: "sms", typed: []string{" 123 456 "}, asked: []string{"The code sent by SMS to +*******1234: "}},
 		"SMS, wrong twice":            {user: "sms", typed: []string{"111111", cognito.ExpiredSMSCode, cognito.SMSCode}, asked: []string{"The code sent by SMS to +*******1234: ", "note: the code is wrong: try again", "The code sent by SMS to +*******1234: ", "note: the code has expired: try again", "The code sent by SMS to +*******1234: "}},
 		"authenticator":               {user: "totp", typed: []string{"TOTP"}, asked: []string{"The code from your authenticator app: "}},
-		"choice: SMS":                 {user: "both", typed: []string{"0", cognito.SMSCode}, asked: []string{"Which second factor: a code by SMS, a code from your authenticator app", "The code sent by SMS to +*******1234: "}},
+		"choice: SMS":                 {user: "both", typed: []string{"0", cognito.SMSCode}, asked: []string{"Which second factor: code sent by SMS, code from your authenticator app", "The code sent by SMS to +*******1234: "}},
 		"choice: authenticator":       {user: "both", typed: []string{"1", "TOTP"}},
+		"choice: email":               {user: "any", typed: []string{"2", cognito.SMSCode}, asked: []string{"Which second factor: code sent by SMS, code from your authenticator app, code sent by email", "The code sent by email to a***@v***: "}},
+		"email":                       {user: "mail", typed: []string{"12345", cognito.SMSCode}, asked: []string{"The code sent by email to m***@v***: ", "note: the code is wrong: try again", "The code sent by email to m***@v***: "}},
+		"email, confidential":         {user: "mail", client: cognito.ConfidentialID, typed: []string{cognito.SMSCode}},
+		"SMS_OTP":                     {user: "smsotp", typed: []string{cognito.SMSCode}, asked: []string{"The code sent by SMS to +*******1234: "}},
+		"new password, an old one":    {user: "history", typed: []string{rightPassword, rightPassword, "Passw0rd!2", "Passw0rd!2", newPassword, newPassword}, asked: []string{"note: this account needs a new password", "(hidden) New password (hidden): ", "(hidden) New password again (hidden): ", "note: the new password was used before: try again", "note: this account needs a new password", "(hidden) New password (hidden): ", "(hidden) New password again (hidden): ", "note: the new password was used before: try again", "note: this account needs a new password", "(hidden) New password (hidden): ", "(hidden) New password again (hidden): "}},
 		"confidential with a code":    {user: "sms", client: cognito.ConfidentialID, typed: []string{cognito.SMSCode}},
 		"new password":                {user: "newbie", typed: []string{newPassword, newPassword}, asked: []string{"note: this account needs a new password", "(hidden) New password (hidden): ", "(hidden) New password again (hidden): "}},
 		"new password, typo, then ok": {user: "newbie", typed: []string{newPassword, "other", newPassword, newPassword}},
@@ -116,6 +121,7 @@ func TestPasswordRefused(t *testing.T) {
 		"no such factor":        {user: "both", typed: []string{"0", "x"}, kind: Denied, says: []string{"the code is wrong"}},
 		"never the same":        {user: "newbie", typed: []string{"a", "b", "c", "d", "e", "f"}, kind: Denied, says: []string{"no new password was chosen"}},
 		"never good enough":     {user: "newbie", typed: []string{"a", "a", "b", "b", "c", "c", "d", "d"}, kind: Denied, says: []string{"not good enough", "longer"}},
+		"always an old one":     {user: "history", typed: slices.Repeat([]string{rightPassword}, 8), kind: Denied, says: []string{"was used before", "choose one"}},
 		"nothing typed":         {user: " ", kind: Denied, says: []string{"needs a username and a password"}},
 	}
 	for name, test := range tests {
@@ -134,7 +140,7 @@ func TestPasswordRefused(t *testing.T) {
 				p.typed = []string{"0", "1", "1", "1"}
 			}
 			_, err := b.client(p).Password(t.Context(), test.user, secret.New(test.password))
-			told(t, err, test.kind, test.says...)
+			wantError(t, err, test.kind, test.says...)
 			for _, hidden := range []string{test.password, test.clientSecret} {
 				if hidden != "" && strings.Contains(err.Error(), hidden) {
 					t.Errorf("%q shows a secret", err)
@@ -152,7 +158,7 @@ func TestWrongPasswordIsTriedOnce(t *testing.T) {
 	b := newBench(t, cognito.Options{})
 	for range 4 { // the fifth wrong one would lock
 		_, err := b.client(nil).Password(t.Context(), "ann", secret.New("Wr0ng-pass!"))
-		told(t, err, Denied, "wrong username or password")
+		wantError(t, err, Denied, "wrong username or password")
 	}
 	if _, err := b.client(nil).Password(t.Context(), "ann", secret.New(rightPassword)); err != nil {
 		t.Errorf("the account is locked after four wrong passwords: %v", err)
@@ -161,10 +167,10 @@ func TestWrongPasswordIsTriedOnce(t *testing.T) {
 
 func TestChallengeWithoutTerminal(t *testing.T) {
 	t.Parallel()
-	for user, says := range map[string]string{"sms": "a code by SMS", "totp": "authenticator app", "both": "a choice of second factor", "newbie": "a new password"} {
+	for user, says := range map[string]string{"sms": "a code sent by SMS", "mail": "a code sent by email", "smsotp": "a code sent by SMS", "totp": "authenticator app", "both": "a choice of second factor", "newbie": "a new password"} {
 		b := newBench(t, cognito.Options{})
 		_, err := b.client(nil).Password(t.Context(), user, secret.New(rightPassword))
-		told(t, err, NotSignedIn, says, "no terminal to ask at", "VILLAPAY_TOKEN")
+		wantError(t, err, NotSignedIn, says, "no terminal to ask at", "VILLAPAY_TOKEN")
 	}
 }
 
@@ -173,7 +179,7 @@ func TestSessionOfChallengeExpires(t *testing.T) {
 	b := newBench(t, cognito.Options{})
 	late := &lateAnswers{answers{typed: []string{cognito.SMSCode}}, func() { b.clock.add(4 * time.Minute) }}
 	_, err := b.client(late).Password(t.Context(), "sms", secret.New(rightPassword))
-	told(t, err, Denied, "over 3 minutes", "start again")
+	wantError(t, err, Denied, "over 3 minutes", "start again")
 }
 
 // lateAnswers thinks for a while before it types.
@@ -207,7 +213,7 @@ func (i interrupted) Line(ctx context.Context, _ string) (string, error) {
 func TestServerTextIsMadeVisible(t *testing.T) {
 	t.Parallel()
 	p := &answers{typed: []string{"1"}}
-	c := NewClient(Pool{}, offline{}, time.Now, p, func(string) {})
+	c := NewClient(UserPool{}, offline{}, time.Now, p, func(string) {})
 	ask, err := c.asker(step{challenge: "SMS_MFA", params: map[string]string{"CODE_DELIVERY_DESTINATION": "+66\x1b[2J\n\u202e9 ก้"}})
 	if err != nil {
 		t.Fatal(err)
@@ -215,7 +221,7 @@ func TestServerTextIsMadeVisible(t *testing.T) {
 	if _, err := ask(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if got, want := p.asked.String(), `The code sent by SMS to +66\u001b[2J\u000a\u202e9 ก้: `; got != want {
+	if got, want := p.asked.String(), `The code sent by SMS to +66\x1b[2J\n\u202e9 ก้: `; got != want {
 		t.Errorf("shows %q, want %q", got, want)
 	}
 }
@@ -228,9 +234,9 @@ func TestNeitherFlowIsOffered(t *testing.T) {
 		fmt.Fprint(w, `{"__type":"InvalidParameterException","message":"Auth flow not enabled for this client"}`)
 	}))
 	t.Cleanup(server.Close)
-	pool := Pool{Env: "dev", Region: "x", UserPoolID: "x_y", ClientID: "c", Endpoint: server.URL}
+	pool := UserPool{Env: "dev", Region: "x", UserPoolID: "x_y", ClientID: "c", Endpoint: server.URL}
 	_, err := NewClient(pool, http.DefaultTransport, time.Now, nil, func(string) {}).Password(t.Context(), "ann", secret.New("pw"))
-	told(t, err, Config, "neither by SRP nor by password", "villapay login --web")
+	wantError(t, err, Config, "neither by SRP nor by password", "villapay login --web")
 }
 
 // The password itself goes only to a pool that says in Cognito's words that it
@@ -244,10 +250,10 @@ func TestThePasswordIsNotShownToStrangers(t *testing.T) {
 			sent.add(string(body))
 			http.Error(w, "<html>nothing here", status)
 		}))
-		pool := Pool{Env: "dev", Region: "x", UserPoolID: "x_y", ClientID: "c", Endpoint: server.URL}
+		pool := UserPool{Env: "dev", Region: "x", UserPoolID: "x_y", ClientID: "c", Endpoint: server.URL}
 		_, err := NewClient(pool, http.DefaultTransport, time.Now, nil, func(string) {}).Password(t.Context(), "ann", secret.New(rightPassword))
 		server.Close()
-		told(t, err, Unreachable)
+		wantError(t, err, Unreachable)
 		if strings.Contains(sent.String(), rightPassword) {
 			t.Errorf("after %d the password itself was sent: %s", status, sent.String())
 		}
@@ -261,7 +267,7 @@ func TestOddServers(t *testing.T) {
 		kind Kind
 		says string
 	}{
-		`{}`: {Unreachable, "neither tokens nor a question"},
+		`{}`: {Unreachable, "neither tokens nor a challenge"},
 		`{"ChallengeName":"SMS_MFA","ChallengeParameters":{},"Session":"s"}`:                                       {Denied, "more and more steps"},
 		`{"ChallengeName":"SELECT_MFA_TYPE","ChallengeParameters":{},"Session":"s"}`:                               {Unreachable, "names none"},
 		`{"ChallengeName":"PASSWORD_VERIFIER","ChallengeParameters":{"SALT":"x"}}`:                                 {Unreachable, "makes no sense"},
@@ -269,11 +275,11 @@ func TestOddServers(t *testing.T) {
 		`{"AuthenticationResult":{"IdToken":"a.b.c","NewDeviceMetadata":{"DeviceKey":"d"}},"ChallengeName":"SMS"}`: {Config, "not base64"},
 	} {
 		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, answer) }))
-		pool := Pool{Env: "dev", Region: "x", UserPoolID: "x_y", ClientID: "c", Endpoint: server.URL}
+		pool := UserPool{Env: "dev", Region: "x", UserPoolID: "x_y", ClientID: "c", Endpoint: server.URL}
 		p := &answers{typed: slices.Repeat([]string{"123456"}, 20)}
 		_, err := NewClient(pool, http.DefaultTransport, time.Now, p, func(string) {}).Password(t.Context(), "ann", secret.New("pw"))
 		server.Close()
-		told(t, err, test.kind, test.says)
+		wantError(t, err, test.kind, test.says)
 	}
 }
 
@@ -283,15 +289,15 @@ func TestUnknownChallengeIsNamed(t *testing.T) {
 		fmt.Fprint(w, `{"ChallengeName":"MFA_SETUP","ChallengeParameters":{},"Session":"s"}`)
 	}))
 	t.Cleanup(server.Close)
-	pool := Pool{Env: "dev", Region: "x", UserPoolID: "x_y", ClientID: "c", Endpoint: server.URL}
+	pool := UserPool{Env: "dev", Region: "x", UserPoolID: "x_y", ClientID: "c", Endpoint: server.URL}
 	_, err := NewClient(pool, http.DefaultTransport, time.Now, &answers{}, func(string) {}).Password(t.Context(), "ann", secret.New("pw"))
-	told(t, err, Denied, "MFA_SETUP", "villapay login --web")
+	wantError(t, err, Denied, "MFA_SETUP", "villapay login --web")
 }
 
 func TestRequiredAttributesAreAsked(t *testing.T) {
 	t.Parallel()
 	p := &answers{typed: []string{"pw", "pw", "Ann"}}
-	c := NewClient(Pool{}, offline{}, time.Now, p, func(string) {})
+	c := NewClient(UserPool{}, offline{}, time.Now, p, func(string) {})
 	got, err := c.askNewPassword(`["userAttributes.given_name"]`)(t.Context())
 	if err != nil {
 		t.Fatal(err)

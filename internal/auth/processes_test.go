@@ -46,8 +46,8 @@ func child() int {
 		warn(err.Error())
 		return 1
 	}
-	pool := Pool{Env: "dev", Region: cognito.Region, UserPoolID: cognito.PoolID, ClientID: j.Client, Endpoint: j.Endpoint}
-	store := OpenStore(j.Dir, Auto, inherited{j.Key}, warn)
+	pool := UserPool{Env: "dev", Region: cognito.Region, UserPoolID: cognito.PoolID, ClientID: j.Client, Endpoint: j.Endpoint}
+	store := OpenStore(j.Dir, inherited{j.Key}, warn)
 	s := NewSession(NewClient(pool, http.DefaultTransport, time.Now, nil, warn), store, secret.String{})
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
@@ -62,7 +62,7 @@ func child() int {
 		token, err = s.Refresh(ctx, secret.New(j.Used))
 	case "write":
 		for n := 0; err == nil; n++ { // until it is killed
-			err = store.keep(ctx, someSession, someTokens(strings.Repeat(fmt.Sprint(n%10), 1000+n%7)))
+			err = store.keepSession(ctx, Auto, someSession, someTokens(strings.Repeat(fmt.Sprint(n%10), 1000+n%7)))
 		}
 	}
 	if err != nil {
@@ -150,7 +150,7 @@ func TestTwentyProcessesAtOnce(t *testing.T) {
 	dir, r := t.TempDir(), newRing()
 	tokens := b.signIn(t)
 	tokens.ReceivedAt, tokens.ExpiresAt = tokens.ReceivedAt.Add(-2*time.Hour), tokens.ExpiresAt.Add(-2*time.Hour)
-	if err := b.session(dir, Auto, r).Save(t.Context(), tokens); err != nil {
+	if err := b.session(dir, r).Save(t.Context(), tokens, Auto); err != nil {
 		t.Fatal(err)
 	}
 	b.pool.SetDelay(50 * time.Millisecond) // so that they meet
@@ -179,10 +179,10 @@ func TestKilledWhileRefreshing(t *testing.T) {
 	dir, r := t.TempDir(), newRing()
 	tokens := b.signIn(t)
 	tokens.ReceivedAt, tokens.ExpiresAt = tokens.ReceivedAt.Add(-2*time.Hour), tokens.ExpiresAt.Add(-2*time.Hour)
-	if err := b.session(dir, Auto, r).Save(t.Context(), tokens); err != nil {
+	if err := b.session(dir, r).Save(t.Context(), tokens, Auto); err != nil {
 		t.Fatal(err)
 	}
-	before, err := os.ReadFile(OpenStore(dir, Auto, r, nil).Path())
+	before, err := os.ReadFile(OpenStore(dir, r, nil).Path())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -199,7 +199,7 @@ func TestKilledWhileRefreshing(t *testing.T) {
 	}
 	_ = victim.Process.Kill()
 	_ = victim.Wait()
-	if after, err := os.ReadFile(OpenStore(dir, Auto, r, nil).Path()); err != nil || string(after) != string(before) {
+	if after, err := os.ReadFile(OpenStore(dir, r, nil).Path()); err != nil || string(after) != string(before) {
 		t.Errorf("the session changed: %v", err)
 	}
 	b.pool.SetDelay(0)
@@ -215,10 +215,10 @@ func TestKilledWhileWriting(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, cognito.Options{})
 	dir, r := t.TempDir(), newRing()
-	if err := OpenStore(dir, Auto, r, func(string) {}).keep(t.Context(), someSession, someTokens("first")); err != nil {
+	if err := OpenStore(dir, r, func(string) {}).keepSession(t.Context(), Auto, someSession, someTokens("first")); err != nil {
 		t.Fatal(err)
 	}
-	path := OpenStore(dir, Auto, r, nil).Path()
+	path := OpenStore(dir, r, nil).Path()
 	for round := range 25 {
 		before, err := os.ReadFile(path)
 		if err != nil {

@@ -6,37 +6,35 @@ import (
 	"time"
 )
 
-// interruptGrace is how long an interrupted renewal may still take: giving up
-// in the middle of one could lose a rotated refresh token.
+// interruptGrace is how long a refresh may take after Ctrl-C: giving up in the
+// middle of one could lose a rotated refresh token.
 const interruptGrace = 2 * time.Second
 
-// Renew gets new tokens for old ones by their refresh token, which a pool may
+// Refresh gets new tokens for old ones by their refresh token, which a pool may
 // replace at once (rotation). A session that has ended is [NotSignedIn].
-func (c *Client) Renew(ctx context.Context, old Tokens) (Tokens, error) {
+func (c *Client) Refresh(ctx context.Context, old Tokens) (Tokens, error) {
 	if err := c.ready(); err != nil {
 		return Tokens{}, err
 	}
-	ctx, cancel := outlive(ctx, interruptGrace, callLimit)
+	ctx, cancel := outlive(ctx, interruptGrace, callTimeout)
 	defer cancel()
 	at := c.now()
 	result, err := c.exchange(ctx, old)
 	if err != nil {
-		return Tokens{}, c.renewalFailed(err, old)
+		return Tokens{}, c.refreshFailed(err, old)
 	}
 	if result == nil {
 		return Tokens{}, c.unreachable(errors.New("no tokens in the answer"))
 	}
-	g := granted(result, at)
+	g := newGrant(result, at)
 	if g.refresh == "" {
 		g.refresh = old.Refresh.Reveal()
 	}
-	if g.device == "" {
-		g.device = old.Device
-	}
+	g.device = old.Device
 	return c.receive(ctx, g)
 }
 
-// outlive is a context that ends after limit, or after grace once ctx has ended.
+// outlive returns a context that ends after limit, or grace after ctx has ended.
 func outlive(ctx context.Context, grace, limit time.Duration) (context.Context, context.CancelFunc) {
 	inner, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
 	stop := context.AfterFunc(ctx, func() {
@@ -51,10 +49,10 @@ func outlive(ctx context.Context, grace, limit time.Duration) (context.Context, 
 	return inner, func() { stop(); cancel() }
 }
 
-// exchange asks with the call that works with and without rotation, and with
-// the older one only where the server does not know the newer.
-func (c *Client) exchange(ctx context.Context, old Tokens) (*result, error) {
-	var out answer
+// exchange tries the call that works with and without rotation, and the older
+// one only if the server does not know it.
+func (c *Client) exchange(ctx context.Context, old Tokens) (*authResult, error) {
+	var out authResponse
 	err := c.call(ctx, "GetTokensFromRefreshToken", map[string]any{
 		"ClientId": c.pool.ClientID, "ClientSecret": c.pool.ClientSecret.Reveal(),
 		"RefreshToken": old.Refresh.Reveal(), "DeviceKey": old.Device,
@@ -73,20 +71,19 @@ func (c *Client) exchange(ctx context.Context, old Tokens) (*result, error) {
 	return s.result, err
 }
 
-// renewalFailed explains a failed renewal. A reused refresh token is the end of
-// a session as much as an expired one.
-func (c *Client) renewalFailed(err error, old Tokens) error {
+// refreshFailed explains a failed refresh. A reused refresh token ends a session
+// as an expired one does.
+func (c *Client) refreshFailed(err error, old Tokens) error {
 	switch code(err) {
 	case "RefreshTokenReuseException":
 		return c.ended()
 	case "InvalidParameterException":
-		// With rotation on, the older call is refused: an emulator would have to be odd to get here.
-		return &Error{Kind: Config, Code: code(err), Message: "sign-in refuses to renew sessions of this app client", Hint: "have refresh tokens enabled on the app client"}
+		return &Error{Kind: Config, Code: code(err), Message: "this app client may not refresh sessions", Hint: "have refresh tokens enabled on the app client"}
 	}
 	err = c.explain(err, old.Refresh, old.Access, old.ID)
-	var told *Error
-	if errors.As(err, &told) && told.Kind == Denied && told.Hint == "" {
-		told.Hint = c.login()
+	var authErr *Error
+	if errors.As(err, &authErr) && authErr.Kind == Denied && authErr.Hint == "" {
+		authErr.Hint = c.login()
 	}
 	return err
 }

@@ -11,48 +11,89 @@ import (
 )
 
 // Session is who is signed in to one environment. It may be used by many
-// goroutines; nothing is read before it is asked.
+// goroutines. Nothing is read before it is asked for a token.
 type Session struct {
-	client *Client
-	store  *Store
-	given  secret.String // VILLAPAY_TOKEN
-	turn   chan struct{} // holds one element: whose turn it is to look at what follows
+	client   *Client
+	store    *Store
+	envToken secret.String // VILLAPAY_TOKEN
+	sem      chan struct{} // a mutex that a context can end; guards the rest
 
-	tokens  Tokens    // as last seen; zero before
-	restsTo time.Time // after a failed renewal of a token that is still good
+	tokens     Tokens    // as last seen; zero before
+	retryAfter time.Time // after a failed refresh of a token that is still good
 }
 
-// NewSession makes the session of client's environment, kept in store. given is
-// VILLAPAY_TOKEN; where it is set, it is the session, and store is not touched.
-func NewSession(client *Client, store *Store, given secret.String) *Session {
-	s := &Session{client: client, store: store, given: given, turn: make(chan struct{}, 1)}
-	if !given.Empty() {
-		s.given = secret.New(strings.TrimSpace(given.Reveal()))
+// NewSession makes the session of client's environment, kept in store. envToken
+// is VILLAPAY_TOKEN: if it is set, it is the session, and store is not touched.
+func NewSession(client *Client, store *Store, envToken secret.String) *Session {
+	s := &Session{client: client, store: store, envToken: envToken, sem: make(chan struct{}, 1)}
+	if !envToken.Empty() {
+		s.envToken = secret.New(strings.TrimSpace(envToken.Reveal()))
 	}
 	return s
 }
 
-// take waits for our turn.
-func (s *Session) take(ctx context.Context) (done func(), err error) {
+func (s *Session) lock(ctx context.Context) (unlock func(), err error) {
 	select {
-	case s.turn <- struct{}{}:
-		return func() { <-s.turn }, nil
+	case s.sem <- struct{}{}:
+		return func() { <-s.sem }, nil
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
 }
 
-// Token returns an ID token that is good for a while: VILLAPAY_TOKEN, or the
-// stored one, renewed when it is about to expire.
-func (s *Session) Token(ctx context.Context) (secret.String, error) {
-	if !s.given.Empty() {
-		return s.given, checkGiven(s.given)
+// record is how tokens are written down.
+type record struct {
+	Username   string    `json:"username"`
+	ID         string    `json:"id"`
+	Access     string    `json:"access,omitempty"`
+	Refresh    string    `json:"refresh,omitempty"`
+	Device     string    `json:"device,omitempty"`
+	ReceivedAt time.Time `json:"received_at"`
+	ExpiresAt  time.Time `json:"expires_at"`
+}
+
+func newRecord(t Tokens) record {
+	return record{t.Username, t.ID.Reveal(), t.Access.Reveal(), t.Refresh.Reveal(), t.Device, t.ReceivedAt.UTC(), t.ExpiresAt.UTC()}
+}
+
+func (r record) tokens() Tokens {
+	return Tokens{
+		ID: secret.New(r.ID), Access: secret.New(r.Access), Refresh: secret.New(r.Refresh),
+		Username: r.Username, Device: r.Device, ReceivedAt: r.ReceivedAt, ExpiresAt: r.ExpiresAt,
 	}
-	done, err := s.take(ctx)
+}
+
+func (s *Store) openSession(ctx context.Context, c contents, name string) (t Tokens, found bool, err error) {
+	e, found := c.Sessions[name]
+	if !found {
+		return Tokens{}, false, nil
+	}
+	var r record
+	if err := s.open(ctx, e, name, &r); err != nil {
+		return Tokens{}, true, err
+	}
+	return r.tokens(), true, nil
+}
+
+func (s *Store) keepSession(ctx context.Context, mode Mode, name string, t Tokens) error {
+	return s.keep(ctx, mode, "the tokens are", name, newRecord(t), func(c *contents, e entry) { c.Sessions[name] = e })
+}
+
+func (s *Store) removeSession(ctx context.Context, name string) error {
+	return s.remove(ctx, func(c *contents) { delete(c.Sessions, name) })
+}
+
+// Token returns an ID token that is good for a while: VILLAPAY_TOKEN, or the
+// stored one, refreshed if it is about to expire.
+func (s *Session) Token(ctx context.Context) (secret.String, error) {
+	if !s.envToken.Empty() {
+		return s.envToken, checkEnvToken(s.envToken)
+	}
+	unlock, err := s.lock(ctx)
 	if err != nil {
 		return secret.String{}, err
 	}
-	defer done()
+	defer unlock()
 	if s.tokens.ID.Empty() {
 		if s.tokens, err = s.load(ctx); err != nil {
 			return secret.String{}, err
@@ -61,41 +102,41 @@ func (s *Session) Token(ctx context.Context) (secret.String, error) {
 	now := s.client.now()
 	usable := now.Before(s.tokens.ExpiresAt)
 	switch {
-	case s.tokens.fresh(now), usable && (s.tokens.Refresh.Empty() || now.Before(s.restsTo)):
+	case s.tokens.fresh(now), usable && (s.tokens.Refresh.Empty() || now.Before(s.retryAfter)):
 		return s.tokens.ID, nil
 	case !usable:
-		return s.renew(ctx, secret.String{})
+		return s.refresh(ctx, secret.String{})
 	}
-	token, err := s.renew(ctx, secret.String{})
-	var told *Error
-	if err == nil || errors.As(err, &told) && told.Kind == NotSignedIn || ctx.Err() != nil {
+	token, err := s.refresh(ctx, secret.String{})
+	var authErr *Error
+	if err == nil || errors.As(err, &authErr) && authErr.Kind == NotSignedIn || ctx.Err() != nil {
 		return token, err
 	}
-	// What failed is the way to the pool, or to the disk. The token still has some minutes.
-	s.restsTo = now.Add(30 * time.Second)
+	// The pool or the disk could not be reached. The token is good for some minutes yet.
+	s.retryAfter = now.Add(30 * time.Second)
 	s.client.warn(fmt.Sprintf("could not renew the session (%v); the current token is good until %s", err, s.tokens.ExpiresAt.Local().Format("15:04:05")))
 	return s.tokens.ID, nil
 }
 
-// Refresh returns a token in place of used, which the API has just refused:
-// the stored one where that is another by now, else a new one.
+// Refresh returns a token in place of used, which the API has just rejected:
+// the stored one if that has changed since, else a new one.
 func (s *Session) Refresh(ctx context.Context, used secret.String) (secret.String, error) {
-	if !s.given.Empty() {
-		return secret.String{}, s.givenRefused()
+	if !s.envToken.Empty() {
+		return secret.String{}, s.envTokenRejected()
 	}
-	done, err := s.take(ctx)
+	unlock, err := s.lock(ctx)
 	if err != nil {
 		return secret.String{}, err
 	}
-	defer done()
+	defer unlock()
 	if !s.tokens.ID.Empty() && s.tokens.ID.Reveal() != used.Reveal() && s.tokens.fresh(s.client.now()) {
 		return s.tokens.ID, nil
 	}
-	return s.renew(ctx, used)
+	return s.refresh(ctx, used)
 }
 
-// fresh tells whether a token need not be renewed yet: five minutes, or a tenth
-// of its life, before its end it should be.
+// fresh reports whether a token need not be refreshed yet. It is five minutes,
+// or a tenth of its life, before its end.
 func (t Tokens) fresh(now time.Time) bool {
 	margin := min(5*time.Minute, t.ExpiresAt.Sub(t.ReceivedAt)/10)
 	return now.Before(t.ExpiresAt.Add(-margin))
@@ -107,14 +148,14 @@ func (s *Session) load(ctx context.Context) (Tokens, error) {
 	if err != nil {
 		return Tokens{}, s.unreadable(err)
 	}
-	return s.opened(ctx, c)
+	return s.open(ctx, c)
 }
 
 // errNone is behind a session that is not there.
 var errNone = errors.New("no session")
 
-func (s *Session) opened(ctx context.Context, c contents) (Tokens, error) {
-	t, found, err := s.store.open(ctx, c, s.client.pool.session())
+func (s *Session) open(ctx context.Context, c contents) (Tokens, error) {
+	t, found, err := s.store.openSession(ctx, c, s.client.pool.session())
 	switch {
 	case err != nil:
 		return Tokens{}, s.unreadable(err)
@@ -126,9 +167,9 @@ func (s *Session) opened(ctx context.Context, c contents) (Tokens, error) {
 
 // unreadable explains a session that is there and cannot be opened.
 func (s *Session) unreadable(err error) error {
-	var told *Error
+	var authErr *Error
 	switch {
-	case errors.As(err, &told), errors.Is(err, context.Canceled):
+	case errors.As(err, &authErr), errors.Is(err, context.Canceled):
 		return err
 	case errors.Is(err, errDamaged), errors.Is(err, errOtherKey):
 		return &Error{Kind: NotSignedIn, Message: fmt.Sprintf("cannot open the session in %s: %v", s.store.Path(), err), Hint: s.client.login()}
@@ -139,103 +180,106 @@ func (s *Session) unreadable(err error) error {
 	}
 }
 
-// renew gets new tokens under the lock, unless another process already has.
-// refused is a token that the API did not take; empty where time is the reason.
-func (s *Session) renew(ctx context.Context, refused secret.String) (secret.String, error) {
+// refresh gets new tokens under the lock, unless another process already has.
+// rejected is a token that the API did not take, empty if time is the reason.
+func (s *Session) refresh(ctx context.Context, rejected secret.String) (secret.String, error) {
 	name := s.client.pool.session()
-	var renewed Tokens
-	var got bool // new tokens, whether or not they could be saved
+	var fresh Tokens
+	var received bool // new tokens, whether or not they could be saved
 	err := s.store.change(ctx, func(c *contents) (bool, error) {
-		stored, err := s.opened(ctx, *c)
+		stored, err := s.open(ctx, *c)
 		if err != nil {
 			return false, err
 		}
-		if stored.ID.Reveal() != refused.Reveal() && stored.fresh(s.client.now()) {
-			renewed = stored
+		if stored.ID.Reveal() != rejected.Reveal() && stored.fresh(s.client.now()) {
+			fresh = stored
 			return false, nil
 		}
 		if stored.Refresh.Empty() {
-			return false, s.cannotRenew(stored, refused)
+			return false, s.cannotRefresh(stored, rejected)
 		}
-		renewed, err = s.client.Renew(ctx, stored)
+		fresh, err = s.client.Refresh(ctx, stored)
 		if err != nil {
-			return s.drop(ctx, c, stored, err, &renewed)
+			return s.drop(ctx, c, stored, err, &fresh)
 		}
-		got = true
-		return true, s.store.put(context.WithoutCancel(ctx), c, name, renewed, c.Sessions[name].Plain == nil)
+		received = true
+		e, err := s.store.encode(context.WithoutCancel(ctx), name, newRecord(fresh), c.Sessions[name].Plain == nil)
+		if err == nil {
+			c.Sessions[name] = e
+		}
+		return err == nil, err
 	})
-	if err != nil && got {
+	if err != nil && received {
 		s.client.warn("the renewed session could not be saved, so the next command may have to sign in again: " + err.Error())
 		err = nil
 	}
 	if err != nil {
 		return secret.String{}, err
 	}
-	s.tokens = renewed
+	s.tokens = fresh
 	return s.tokens.ID, nil
 }
 
-// drop takes a session that the pool has ended out of the store, but only if
-// it still is the one that was sent: a writer that keeps no lock, on a network
-// disk say, may have renewed it meanwhile.
-func (s *Session) drop(ctx context.Context, c *contents, sent Tokens, cause error, renewed *Tokens) (bool, error) {
-	var told *Error
-	if !errors.As(cause, &told) || told.Kind != NotSignedIn {
+// drop deletes a session that the pool has ended, but only if it is still the
+// one that was sent: a writer on a disk without locks may have refreshed it.
+func (s *Session) drop(ctx context.Context, c *contents, sent Tokens, cause error, fresh *Tokens) (bool, error) {
+	var authErr *Error
+	if !errors.As(cause, &authErr) || authErr.Kind != NotSignedIn {
 		return false, cause
 	}
 	if again, err := s.load(ctx); err == nil && again.Refresh.Reveal() != sent.Refresh.Reveal() {
-		*renewed = again
+		*fresh = again
 		return false, nil
 	}
 	delete(c.Sessions, s.client.pool.session())
 	return true, cause
 }
 
-func (s *Session) cannotRenew(stored Tokens, refused secret.String) error {
+func (s *Session) cannotRefresh(stored Tokens, rejected secret.String) error {
 	message := fmt.Sprintf("the token of %s expired at %s, and it came without a refresh token", s.client.pool.Env, stored.ExpiresAt.UTC().Format(time.RFC3339))
-	if stored.ID.Reveal() == refused.Reveal() && s.client.now().Before(stored.ExpiresAt) {
-		message = fmt.Sprintf("the API refused the token of %s, and it came without a refresh token", s.client.pool.Env)
+	if stored.ID.Reveal() == rejected.Reveal() && s.client.now().Before(stored.ExpiresAt) {
+		message = fmt.Sprintf("the API rejected the token of %s, and it came without a refresh token", s.client.pool.Env)
 	}
 	return &Error{Kind: NotSignedIn, Message: message, Hint: s.client.login()}
 }
 
-// checkGiven refuses a VILLAPAY_TOKEN that cannot work. All else is the API's
-// to judge: it has the better clock.
-func checkGiven(token secret.String) error {
+// checkEnvToken reports a VILLAPAY_TOKEN that cannot work. Whether it has expired
+// is the API's to judge: it has the better clock.
+func checkEnvToken(token secret.String) error {
 	var message string
 	if strings.ContainsFunc(token.Reveal(), func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
 		message = "VILLAPAY_TOKEN is not a token: there is white space or a foreign letter in it; give the token alone, without a word in front"
-	} else if told, err := parse(token.Reveal()); err == nil && told.Use == "access" {
+	} else if c, err := parse(token.Reveal()); err == nil && c.Use == "access" {
 		message = "VILLAPAY_TOKEN is an access token; the API needs the ID token"
 	}
 	if message == "" {
 		return nil
 	}
-	return &Error{Kind: NotSignedIn, Message: message, Hint: GivenHint}
+	return &Error{Kind: NotSignedIn, Message: message, Hint: EnvHint}
 }
 
-// GivenHint is what to do about a VILLAPAY_TOKEN that cannot be used.
-const GivenHint = "set VILLAPAY_TOKEN to a new ID token, or unset it and run `villapay login`"
+// EnvHint is what to do about a VILLAPAY_TOKEN that cannot be used.
+const EnvHint = "set VILLAPAY_TOKEN to a new ID token, or unset it and run `villapay login`"
 
-func (s *Session) givenRefused() error {
-	message := "the API refused the token in VILLAPAY_TOKEN"
-	if told, err := parse(s.given.Reveal()); err != nil {
+func (s *Session) envTokenRejected() error {
+	message := "the API rejected the token in VILLAPAY_TOKEN"
+	if c, err := parse(s.envToken.Reveal()); err != nil {
 		message += ": " + err.Error()
-	} else if told.Expires != 0 && !s.client.now().Before(told.Expires.time()) {
-		message += ": it expired at " + told.Expires.time().UTC().Format(time.RFC3339)
+	} else if c.Expires != 0 && !s.client.now().Before(c.Expires.Time()) {
+		message += ": it expired at " + c.Expires.Time().UTC().Format(time.RFC3339)
 	}
-	return &Error{Kind: NotSignedIn, Message: message, Hint: GivenHint}
+	return &Error{Kind: NotSignedIn, Message: message, Hint: EnvHint}
 }
 
-// Save makes tokens the session of the environment. Before they are written
-// unencrypted, there is a warning.
-func (s *Session) Save(ctx context.Context, t Tokens) error {
-	done, err := s.take(ctx)
+// Save makes t the session of the environment, kept as mode says. Before it is
+// written unencrypted, there is a warning.
+func (s *Session) Save(ctx context.Context, t Tokens, mode Mode) error {
+	unlock, err := s.lock(ctx)
 	if err != nil {
 		return err
 	}
-	defer done()
-	if err := s.store.keep(ctx, s.client.pool.session(), t); err != nil {
+	defer unlock()
+	if err := s.store.keepSession(ctx, mode, s.client.pool.session(), t); err != nil {
 		return err
 	}
 	s.tokens = t
@@ -246,11 +290,11 @@ func (s *Session) Save(ctx context.Context, t Tokens) error {
 // sessions of the user, on every device, and forgets nothing if that fails. ID
 // tokens already given out live until they expire.
 func (s *Session) SignOut(ctx context.Context, everywhere bool) error {
-	done, err := s.take(ctx)
+	unlock, err := s.lock(ctx)
 	if err != nil {
 		return err
 	}
-	defer done()
+	defer unlock()
 	t, err := s.load(ctx)
 	switch {
 	case errors.Is(err, errNone), err != nil && everywhere, ctx.Err() != nil:
@@ -258,7 +302,7 @@ func (s *Session) SignOut(ctx context.Context, everywhere bool) error {
 	case err != nil: // damaged, or under a key that is out of reach: forget it all the same
 		s.client.warn("the session could not be ended at the pool: " + err.Error())
 	case everywhere:
-		if err := s.everywhere(ctx, t); err != nil {
+		if err := s.signOutEverywhere(ctx, t); err != nil {
 			return err
 		}
 	case !t.Refresh.Empty():
@@ -267,20 +311,20 @@ func (s *Session) SignOut(ctx context.Context, everywhere bool) error {
 		}
 	}
 	s.tokens = Tokens{}
-	return s.store.remove(ctx, s.client.pool.session())
+	return s.store.removeSession(ctx, s.client.pool.session())
 }
 
-// everywhere signs out on all devices, with a fresh access token.
-func (s *Session) everywhere(ctx context.Context, t Tokens) error {
+// signOutEverywhere signs out on all devices, with a fresh access token.
+func (s *Session) signOutEverywhere(ctx context.Context, t Tokens) error {
 	if t.Access.Empty() {
 		return &Error{Kind: Denied, Message: "this session came from --with-token and has no access token: it cannot sign out other devices", Hint: "sign in with a password first: " + s.client.login()}
 	}
 	access := t
-	if told, err := parse(t.Access.Reveal()); err == nil && told.life() > 0 {
-		access.ExpiresAt = t.ReceivedAt.Add(told.life())
+	if c, err := parse(t.Access.Reveal()); err == nil && c.life() > 0 {
+		access.ExpiresAt = t.ReceivedAt.Add(c.life())
 	}
 	if now := s.client.now(); !access.fresh(now) && !t.Refresh.Empty() {
-		if _, err := s.renew(ctx, t.ID); err != nil {
+		if _, err := s.refresh(ctx, t.ID); err != nil {
 			return err
 		}
 		t = s.tokens
@@ -293,27 +337,27 @@ type Status struct {
 	Username   string
 	Env        string
 	UserPoolID string
-	Store      string    // "environment" (VILLAPAY_TOKEN), "keyring" (a file sealed with its key) or "file" (plain)
+	Store      string    // "environment" (VILLAPAY_TOKEN), "keyring" (a file encrypted with its key) or "file" (plain)
 	Path       string    // the file; "" for the environment
-	Warning    string    // what is wrong with keeping the tokens there; "" where nothing is
-	ExpiresAt  time.Time // of the ID token; zero where it does not say
-	Renewable  bool      // whether it will be renewed by itself
+	Warning    string    // what is wrong with keeping the tokens there, if anything
+	ExpiresAt  time.Time // of the ID token; zero if it does not say
+	Renewable  bool      // whether it is refreshed automatically
 }
 
-// Status reads the session without renewing it. A VILLAPAY_TOKEN that
-// [Session.Token] refuses is refused here too.
+// Status reads the session without refreshing it. A VILLAPAY_TOKEN that
+// [Session.Token] does not accept is the same error here.
 func (s *Session) Status(ctx context.Context) (Status, error) {
 	status := Status{Env: s.client.pool.Env, UserPoolID: s.client.pool.UserPoolID}
-	if !s.given.Empty() {
-		if err := checkGiven(s.given); err != nil {
+	if !s.envToken.Empty() {
+		if err := checkEnvToken(s.envToken); err != nil {
 			return status, err
 		}
 		status.Store = "environment"
-		if told, err := parse(s.given.Reveal()); err == nil {
-			status.Username = told.username()
-			status.UserPoolID = told.Issuer[strings.LastIndex(told.Issuer, "/")+1:]
-			if told.Expires != 0 {
-				status.ExpiresAt = told.Expires.time()
+		if c, err := parse(s.envToken.Reveal()); err == nil {
+			status.Username = c.username()
+			status.UserPoolID = c.Issuer[strings.LastIndex(c.Issuer, "/")+1:]
+			if c.Expires != 0 {
+				status.ExpiresAt = c.Expires.Time()
 			}
 		}
 		return status, nil
@@ -327,7 +371,7 @@ func (s *Session) Status(ctx context.Context) (Status, error) {
 		status.Store = "file"
 		status.Warning = "the tokens are in " + status.Path + " unencrypted (0600): sign in again where a keyring is unlocked to seal them"
 	}
-	t, err := s.opened(ctx, c)
+	t, err := s.open(ctx, c)
 	if err != nil {
 		return Status{Env: status.Env, UserPoolID: status.UserPoolID}, err
 	}

@@ -24,15 +24,15 @@ func signedIn(t *testing.T, client string) (b *bench, s *Session, r *ring) {
 		b.ClientSecret = secret.New(cognito.ConfidentialSecret)
 	}
 	r = newRing()
-	s = b.session(t.TempDir(), Auto, r)
-	if err := s.Save(t.Context(), b.signIn(t)); err != nil {
+	s = b.session(t.TempDir(), r)
+	if err := s.Save(t.Context(), b.signIn(t), Auto); err != nil {
 		t.Fatal(err)
 	}
 	return b, s, r
 }
 
 // again is the same session in another process, as it were.
-func (b *bench) again(s *Session, r Keyring) *Session { return b.session(s.store.dir, Auto, r) }
+func (b *bench) again(s *Session, r Keyring) *Session { return b.session(s.store.dir, r) }
 
 func token(t *testing.T, s *Session) secret.String {
 	t.Helper()
@@ -47,15 +47,15 @@ func TestNotSignedIn(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, cognito.Options{})
 	dir, r := filepath.Join(t.TempDir(), "none"), newRing()
-	s := b.session(dir, Auto, r)
+	s := b.session(dir, r)
 	_, err := s.Token(t.Context())
-	told(t, err, NotSignedIn, "not signed in to dev", "run `villapay login -e dev`")
+	wantError(t, err, NotSignedIn, "not signed in to dev", "run `villapay login -e dev`")
 	_, err = s.Refresh(t.Context(), secret.New("x"))
-	told(t, err, NotSignedIn, "not signed in to dev")
+	wantError(t, err, NotSignedIn, "not signed in to dev")
 	_, err = s.Status(t.Context())
-	told(t, err, NotSignedIn, "not signed in to dev")
-	told(t, s.SignOut(t.Context(), false), NotSignedIn, "not signed in to dev")
-	told(t, s.SignOut(t.Context(), true), NotSignedIn, "not signed in to dev")
+	wantError(t, err, NotSignedIn, "not signed in to dev")
+	wantError(t, s.SignOut(t.Context(), false), NotSignedIn, "not signed in to dev")
+	wantError(t, s.SignOut(t.Context(), true), NotSignedIn, "not signed in to dev")
 	if r.gets != 0 || len(b.calls.all) != 0 {
 		t.Errorf("the keyring was asked %d times, the pool %v", r.gets, b.calls.all)
 	}
@@ -90,8 +90,8 @@ func TestAnIDTokenShorterThanTheAccessToken(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, cognito.Options{Lifetime: 5 * time.Minute})
 	b.says(`"ExpiresIn":300`, `"ExpiresIn":86400`)
-	s := b.session(t.TempDir(), FileOnly, newRing())
-	if err := s.Save(t.Context(), b.signIn(t)); err != nil {
+	s := b.session(t.TempDir(), newRing())
+	if err := s.Save(t.Context(), b.signIn(t), FileOnly); err != nil {
 		t.Fatal(err)
 	}
 	b.clock.add(10 * time.Minute)
@@ -166,12 +166,12 @@ func TestEnvironmentsAreApart(t *testing.T) {
 	prod := *b
 	prod.Env = "prod"
 	_, err := prod.again(s, r).Token(t.Context())
-	told(t, err, NotSignedIn, "not signed in to prod", "villapay login -e prod")
+	wantError(t, err, NotSignedIn, "not signed in to prod", "villapay login -e prod")
 	moved := *b
 	moved.ClientID = cognito.SRPOnlyID
 	_, err = moved.again(s, r).Token(t.Context())
-	told(t, err, NotSignedIn, "not signed in to dev")
-	if err := prod.again(s, r).Save(t.Context(), b.signIn(t)); err != nil {
+	wantError(t, err, NotSignedIn, "not signed in to dev")
+	if err := prod.again(s, r).Save(t.Context(), b.signIn(t), Auto); err != nil {
 		t.Fatal(err)
 	}
 	if err := b.again(s, r).SignOut(t.Context(), false); err != nil {
@@ -196,7 +196,7 @@ func TestUnreadableSessions(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, err := b.again(s, r).Token(t.Context())
-		told(t, err, test.kind, append(test.says, s.store.Path())...)
+		wantError(t, err, test.kind, append(test.says, s.store.Path())...)
 		_, err = b.again(s, r).Refresh(t.Context(), secret.New("used"))
 		var e *Error
 		if !errors.As(err, &e) || name == "locked ring" && e.Kind != Config {
@@ -215,7 +215,7 @@ func TestANewKeyUnderALongCommand(t *testing.T) {
 	if err := b.again(s, r).SignOut(t.Context(), false); err != nil {
 		t.Fatal(err)
 	}
-	if err := b.again(s, r).Save(t.Context(), b.signIn(t)); err != nil {
+	if err := b.again(s, r).Save(t.Context(), b.signIn(t), Auto); err != nil {
 		t.Fatal(err)
 	}
 	for range 2 { // once with the session of the other terminal, once with its own
@@ -234,17 +234,17 @@ func TestTokenWithoutRefreshToken(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Save(t.Context(), accepted); err != nil {
+	if err := s.Save(t.Context(), accepted, Auto); err != nil {
 		t.Fatal(err)
 	}
 	b.clock.add(59 * time.Minute)
 	got := token(t, b.again(s, r))
 	_, err = b.again(s, r).Refresh(t.Context(), got)
-	told(t, err, NotSignedIn, "the API refused the token of dev", "came without a refresh token")
+	wantError(t, err, NotSignedIn, "the API rejected the token of dev", "came without a refresh token")
 	b.clock.add(2 * time.Minute)
 	_, err = b.again(s, r).Token(t.Context())
-	told(t, err, NotSignedIn, "expired at", "came without a refresh token", "villapay login -e dev")
-	told(t, b.again(s, r).SignOut(t.Context(), true), Denied, "no access token", "sign in with a password")
+	wantError(t, err, NotSignedIn, "expired at", "came without a refresh token", "villapay login -e dev")
+	wantError(t, b.again(s, r).SignOut(t.Context(), true), Denied, "no access token", "sign in with a password")
 	if err := b.again(s, r).SignOut(t.Context(), false); err != nil || b.calls.count("RevokeToken") != 0 {
 		t.Errorf("%v, %v", err, b.calls.all)
 	}
@@ -269,15 +269,15 @@ func TestGivenToken(t *testing.T) {
 		"gréen":                  "foreign letter",
 	} {
 		_, err := given(text).Token(t.Context())
-		told(t, err, NotSignedIn, says, "unset it")
+		wantError(t, err, NotSignedIn, says, "unset it")
 		_, err = given(text).Status(t.Context())
-		told(t, err, NotSignedIn, says, "unset it")
+		wantError(t, err, NotSignedIn, says, "unset it")
 	}
 	_, err := given("opaque").Refresh(t.Context(), secret.New("opaque"))
-	told(t, err, NotSignedIn, "the API refused the token in VILLAPAY_TOKEN: this is not a token")
+	wantError(t, err, NotSignedIn, "the API rejected the token in VILLAPAY_TOKEN: this is not a token")
 	b.clock.add(2 * time.Hour)
 	_, err = given(good).Refresh(t.Context(), secret.New(good))
-	told(t, err, NotSignedIn, "the API refused the token in VILLAPAY_TOKEN: it expired at")
+	wantError(t, err, NotSignedIn, "the API rejected the token in VILLAPAY_TOKEN: it expired at")
 	if r.gets != 0 || b.calls.count("GetTokensFromRefreshToken") != 0 {
 		t.Error("the store was used beside VILLAPAY_TOKEN")
 	}
@@ -290,7 +290,7 @@ func TestStatus(t *testing.T) {
 	if got, err := b.again(s, r).Status(t.Context()); err != nil || got != want {
 		t.Errorf("got %+v, %v, want %+v", got, err, want)
 	}
-	if err := b.session(s.store.dir, FileOnly, r).Save(t.Context(), s.tokens); err != nil {
+	if err := b.session(s.store.dir, r).Save(t.Context(), s.tokens, FileOnly); err != nil {
 		t.Fatal(err)
 	}
 	got, err := b.again(s, r).Status(t.Context())
@@ -314,7 +314,7 @@ func TestGraceAfterRotation(t *testing.T) {
 	t.Parallel()
 	b, s, r := signedIn(t, cognito.GraceID)
 	b.clock.add(2 * time.Hour)
-	if _, err := b.client(nil).Renew(t.Context(), s.tokens); err != nil { // and is killed
+	if _, err := b.client(nil).Refresh(t.Context(), s.tokens); err != nil { // and is killed
 		t.Fatal(err)
 	}
 	_ = token(t, b.again(s, r))
@@ -335,11 +335,11 @@ func TestRenewByTheOlderCall(t *testing.T) {
 	t.Cleanup(old.Close)
 	b.Endpoint = old.URL
 	b.clock.add(time.Second)
-	renewed, err := b.client(nil).Renew(t.Context(), s.tokens)
+	renewed, err := b.client(nil).Refresh(t.Context(), s.tokens)
 	if err != nil || renewed.ID.Reveal() == s.tokens.ID.Reveal() || renewed.Refresh.Reveal() != s.tokens.Refresh.Reveal() {
 		t.Errorf("%v, renewed %v", err, renewed.ID.Reveal() != s.tokens.ID.Reveal())
 	}
 	b.ClientID, b.ClientSecret = cognito.RotatingID, secret.String{}
-	_, err = b.client(nil).Renew(t.Context(), s.tokens)
-	told(t, err, Config, "refuses to renew")
+	_, err = b.client(nil).Refresh(t.Context(), s.tokens)
+	wantError(t, err, Config, "may not refresh sessions")
 }

@@ -19,7 +19,7 @@ func TestEndedSession(t *testing.T) {
 			return b.client(nil).SignOutEverywhere(context.Background(), old)
 		},
 		"refresh token reuse": func(b *bench, _ *Session, old Tokens) error {
-			_, err := b.client(nil).Renew(context.Background(), old)
+			_, err := b.client(nil).Refresh(context.Background(), old)
 			return err
 		},
 		"expired": func(b *bench, _ *Session, _ Tokens) error { b.clock.add(31 * 24 * time.Hour); return nil },
@@ -32,9 +32,9 @@ func TestEndedSession(t *testing.T) {
 		b.clock.add(2 * time.Hour)
 		other := b.again(s, r)
 		_, err := other.Token(t.Context())
-		told(t, err, NotSignedIn, "session in dev has ended", "run `villapay login -e dev`")
+		wantError(t, err, NotSignedIn, "session in dev has ended", "run `villapay login -e dev`")
 		_, err = b.again(s, r).Token(t.Context())
-		told(t, err, NotSignedIn, "not signed in to dev")
+		wantError(t, err, NotSignedIn, "not signed in to dev")
 		if _, err := os.Stat(s.store.Path()); !errors.Is(err, os.ErrNotExist) {
 			t.Errorf("%s: the file is still there: %v", name, err)
 		}
@@ -49,9 +49,9 @@ func TestSignOut(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := b.again(s, r).Token(t.Context())
-	told(t, err, NotSignedIn, "not signed in")
-	_, err = b.client(nil).Renew(t.Context(), old)
-	told(t, err, NotSignedIn, "has ended")
+	wantError(t, err, NotSignedIn, "not signed in")
+	_, err = b.client(nil).Refresh(t.Context(), old)
+	wantError(t, err, NotSignedIn, "has ended")
 	if len(r.keys) != 0 {
 		t.Error("the key is still in the keyring")
 	}
@@ -61,7 +61,7 @@ func TestSignOutOffline(t *testing.T) {
 	t.Parallel()
 	b, s, r := signedIn(t, cognito.ClientID)
 	b.server.Close()
-	told(t, b.again(s, r).SignOut(t.Context(), true), Unreachable, "connection refused")
+	wantError(t, b.again(s, r).SignOut(t.Context(), true), Unreachable, "connection refused")
 	_ = token(t, b.again(s, r)) // all devices or none
 	if err := b.again(s, r).SignOut(t.Context(), false); err != nil {
 		t.Fatal(err)
@@ -70,7 +70,7 @@ func TestSignOutOffline(t *testing.T) {
 		t.Errorf("warned %q", b.warned)
 	}
 	_, err := b.again(s, r).Token(t.Context())
-	told(t, err, NotSignedIn, "not signed in")
+	wantError(t, err, NotSignedIn, "not signed in")
 }
 
 // A session that cannot be opened can still be forgotten.
@@ -89,7 +89,7 @@ func TestSignOutOfWhatCannotBeOpened(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 		_, err := b.again(s, r).Token(t.Context())
-		told(t, err, NotSignedIn, "not signed in")
+		wantError(t, err, NotSignedIn, "not signed in")
 	}
 }
 
@@ -101,10 +101,10 @@ func TestSignOutEverywhere(t *testing.T) {
 	if err := b.again(s, r).SignOut(t.Context(), true); err != nil {
 		t.Fatal(err)
 	}
-	_, err := b.client(nil).Renew(t.Context(), laptop)
-	told(t, err, NotSignedIn, "has ended")
+	_, err := b.client(nil).Refresh(t.Context(), laptop)
+	wantError(t, err, NotSignedIn, "has ended")
 	_, err = b.again(s, r).Token(t.Context())
-	told(t, err, NotSignedIn, "not signed in")
+	wantError(t, err, NotSignedIn, "not signed in")
 }
 
 // An app client may give ID tokens of a day beside access tokens of an hour,
@@ -113,10 +113,10 @@ func TestSignOutEverywhereWithAShortAccessToken(t *testing.T) {
 	t.Parallel()
 	for after, renewals := range map[time.Duration]int{50 * time.Minute: 0, 58 * time.Minute: 1, 2 * time.Hour: 1} {
 		b := newBench(t, cognito.Options{})
-		s := b.session(t.TempDir(), FileOnly, newRing())
+		s := b.session(t.TempDir(), newRing())
 		tokens := b.signIn(t)
 		tokens.ExpiresAt = tokens.ReceivedAt.Add(24 * time.Hour)
-		if err := s.Save(t.Context(), tokens); err != nil {
+		if err := s.Save(t.Context(), tokens, FileOnly); err != nil {
 			t.Fatal(err)
 		}
 		b.clock.add(after)

@@ -34,27 +34,28 @@ const srpPrime = "FFFFFFFFFFFFFFFFC90FDAA22168C234C4C6628B80DC1CD1" +
 // srp is the client's side of Cognito's Secure Remote Password exchange: the
 // password itself never leaves this process.
 type srp struct {
-	prime, generator *big.Int
-	private, public  *big.Int // a and A
+	prime           *big.Int
+	private, public *big.Int // a and A
 }
 
 // newSRP starts an exchange with a new private value.
-func newSRP() (*srp, error) {
+func newSRP() *srp {
 	private := make([]byte, 128)
-	if _, err := rand.Read(private); err != nil {
-		return nil, fmt.Errorf("make an SRP key: %w", err)
-	}
+	_, _ = rand.Read(private) // never fails
 	return srpFrom(new(big.Int).SetBytes(private))
 }
 
-func srpFrom(private *big.Int) (*srp, error) {
-	prime, ok := new(big.Int).SetString(srpPrime, 16)
-	if !ok {
-		return nil, errors.New("make an SRP key: bad group")
-	}
-	s := &srp{prime: prime, generator: big.NewInt(2), private: private}
-	s.public = new(big.Int).Exp(s.generator, private, prime)
-	return s, nil
+func srpFrom(private *big.Int) *srp {
+	prime, _ := new(big.Int).SetString(srpPrime, 16) // a constant
+	return &srp{prime: prime, private: private, public: new(big.Int).Exp(srpGenerator(), private, prime)}
+}
+
+func srpGenerator() *big.Int { return big.NewInt(2) }
+
+// srpSecret is x, which stands for a user and a password.
+func srpSecret(salt *big.Int, identity string) *big.Int {
+	sum := sha256.Sum256([]byte(identity))
+	return hashInt(padded(salt), sum[:])
 }
 
 // srpProof is the answer to a PASSWORD_VERIFIER challenge.
@@ -73,8 +74,7 @@ func (s *srp) prove(pool, user, password string, challenge map[string]string, at
 	if scramble.Sign() == 0 {
 		return srpProof{}, errors.New("the SRP challenge makes no sense")
 	}
-	identity := sha256.Sum256([]byte(pool + user + ":" + password))
-	x := hashInt(padded(salt), identity[:])
+	x := srpSecret(salt, pool+user+":"+password)
 	key, err := hkdf.Key(sha256.New, padded(s.shared(public, scramble, x)), padded(scramble), "Caldera Derived Key", 16)
 	if err != nil {
 		return srpProof{}, fmt.Errorf("derive the SRP key: %w", err)
@@ -90,8 +90,8 @@ func (s *srp) prove(pool, user, password string, challenge map[string]string, at
 
 // shared is S = (B - k*g^x)^(a + u*x) mod N.
 func (s *srp) shared(public, scramble, x *big.Int) *big.Int {
-	k := hashInt(padded(s.prime), padded(s.generator))
-	base := new(big.Int).Exp(s.generator, x, s.prime)
+	k := hashInt(padded(s.prime), padded(srpGenerator()))
+	base := new(big.Int).Exp(srpGenerator(), x, s.prime)
 	base.Sub(public, base.Mul(base, k))
 	exponent := new(big.Int).Mul(scramble, x)
 	return new(big.Int).Exp(base.Mod(base, s.prime), exponent.Add(exponent, s.private), s.prime)

@@ -27,28 +27,28 @@ func someTokens(refresh string) Tokens {
 	}
 }
 
-func reveal(t Tokens) record { return *recorded(t) }
+func reveal(t Tokens) record { return newRecord(t) }
 
 // stored reads a session in a new process, as it were.
 func stored(t *testing.T, dir string, r Keyring, name string) (Tokens, bool, error) {
 	t.Helper()
-	s := OpenStore(dir, Auto, r, func(text string) { t.Log("warning:", text) })
+	s := OpenStore(dir, r, func(text string) { t.Log("warning:", text) })
 	c, err := s.read()
 	if err != nil {
 		return Tokens{}, false, err
 	}
-	return s.open(t.Context(), c, name)
+	return s.openSession(t.Context(), c, name)
 }
 
 func TestStoreSealsAndOpens(t *testing.T) {
 	t.Parallel()
 	dir, r, warned := filepath.Join(t.TempDir(), "state", "villapay"), newRing(), &texts{}
 	want := someTokens("refresh-1")
-	if err := OpenStore(dir, Auto, r, warned.add).keep(t.Context(), someSession, want); err != nil {
+	if err := OpenStore(dir, r, warned.add).keepSession(t.Context(), Auto, someSession, want); err != nil {
 		t.Fatal(err)
 	}
 	other := someTokens("refresh-2")
-	if err := OpenStore(dir, Auto, r, warned.add).keep(t.Context(), "prod x y", other); err != nil {
+	if err := OpenStore(dir, r, warned.add).keepSession(t.Context(), Auto, "prod x y", other); err != nil {
 		t.Fatal(err)
 	}
 	for name, tokens := range map[string]Tokens{someSession: want, "prod x y": other} {
@@ -61,7 +61,7 @@ func TestStoreSealsAndOpens(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, hidden := range []string{"refresh-1", "access-of", "id-of", "operator-ann", r.keys[OpenStore(dir, Auto, r, nil).account()]} {
+	for _, hidden := range []string{"refresh-1", "access-of", "id-of", "operator-ann", r.keys[OpenStore(dir, r, nil).account()]} {
 		if strings.Contains(string(text), hidden) {
 			t.Errorf("%q stands in the file", hidden)
 		}
@@ -96,21 +96,21 @@ func modes(t *testing.T, dir string) {
 func TestKeyringIsAskedOnce(t *testing.T) {
 	t.Parallel()
 	dir, r := t.TempDir(), newRing()
-	s := OpenStore(dir, Auto, r, func(string) {})
-	if err := s.keep(t.Context(), someSession, someTokens("r")); err != nil {
+	s := OpenStore(dir, r, func(string) {})
+	if err := s.keepSession(t.Context(), Auto, someSession, someTokens("r")); err != nil {
 		t.Fatal(err)
 	}
 	r.gets = 0
-	s = OpenStore(dir, Auto, r, func(string) {})
+	s = OpenStore(dir, r, func(string) {})
 	for range 3 {
 		c, err := s.read()
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, _, err := s.open(t.Context(), c, "nosuch"); err != nil {
+		if _, _, err := s.openSession(t.Context(), c, "nosuch"); err != nil {
 			t.Fatal(err)
 		}
-		if _, _, err := s.open(t.Context(), c, someSession); err != nil {
+		if _, _, err := s.openSession(t.Context(), c, someSession); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -141,15 +141,15 @@ func TestStoreLadder(t *testing.T) {
 		dir, r := t.TempDir(), newRing()
 		r.err = test.err
 		path, warned := filepath.Join(dir, "tokens"), ""
-		s := OpenStore(dir, test.mode, r, func(text string) {
+		s := OpenStore(dir, r, func(text string) {
 			if _, err := os.Stat(path); err == nil && warned == "" {
 				t.Errorf("%s: the warning came after the file", name)
 			}
 			warned += text
 		})
-		err := s.keep(t.Context(), someSession, someTokens("refresh-1"))
+		err := s.keepSession(t.Context(), test.mode, someSession, someTokens("refresh-1"))
 		if test.failed != "" {
-			told(t, err, Config, test.failed, "--store file")
+			wantError(t, err, Config, test.failed, "--store file")
 			if _, err := os.Stat(path); err == nil {
 				t.Errorf("%s: a file was written", name)
 			}
@@ -169,7 +169,7 @@ func TestStoreLadder(t *testing.T) {
 		if test.mode == FileOnly && r.gets != 0 {
 			t.Errorf("%s: the keyring was asked", name)
 		}
-		if err := s.keep(t.Context(), "another", someTokens("r")); err != nil || r.gets > 1 {
+		if err := s.keepSession(t.Context(), test.mode, "another", someTokens("r")); err != nil || r.gets > 1 {
 			t.Errorf("%s: again: %v, and the keyring was asked %d times", name, err, r.gets)
 		}
 		if got, found, err := stored(t, dir, r, someSession); err != nil || !found || got.Username != "operator-ann" {
@@ -190,11 +190,11 @@ func private(t *testing.T, path string) {
 func TestPlainBesideSealed(t *testing.T) {
 	t.Parallel()
 	dir, r := t.TempDir(), newRing()
-	if err := OpenStore(dir, Auto, r, func(string) {}).keep(t.Context(), someSession, someTokens("sealed")); err != nil {
+	if err := OpenStore(dir, r, func(string) {}).keepSession(t.Context(), Auto, someSession, someTokens("sealed")); err != nil {
 		t.Fatal(err)
 	}
 	r.err = errors.New("locked")
-	if err := OpenStore(dir, Auto, r, func(string) {}).keep(t.Context(), "prod", someTokens("plain")); err != nil {
+	if err := OpenStore(dir, r, func(string) {}).keepSession(t.Context(), Auto, "prod", someTokens("plain")); err != nil {
 		t.Fatal(err)
 	}
 	if _, _, err := stored(t, dir, r, someSession); !errors.Is(err, r.err) {
@@ -211,32 +211,32 @@ func TestPlainBesideSealed(t *testing.T) {
 func TestRemove(t *testing.T) {
 	t.Parallel()
 	dir, r := t.TempDir(), newRing()
-	s := OpenStore(dir, Auto, r, func(text string) { t.Error(text) })
+	s := OpenStore(dir, r, func(text string) { t.Error(text) })
 	for _, name := range []string{"a", "b"} {
-		if err := s.keep(t.Context(), name, someTokens(name)); err != nil {
+		if err := s.keepSession(t.Context(), Auto, name, someTokens(name)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := s.remove(t.Context(), "a"); err != nil {
+	if err := s.removeSession(t.Context(), "a"); err != nil {
 		t.Fatal(err)
 	}
 	if _, found, err := stored(t, dir, r, "b"); err != nil || !found || len(r.keys) != 1 {
 		t.Errorf("the other session: %v %v, %d keys", found, err, len(r.keys))
 	}
-	if err := OpenStore(dir, Auto, r, nil).remove(t.Context(), "b"); err != nil { // another process
+	if err := OpenStore(dir, r, nil).removeSession(t.Context(), "b"); err != nil { // another process
 		t.Fatal(err)
 	}
 	if _, err := os.Stat(s.Path()); !errors.Is(err, os.ErrNotExist) || len(r.keys) != 0 {
 		t.Errorf("after the last one: file %v, %d keys", err, len(r.keys))
 	}
 	// The key that this store remembers is gone from the keyring: a new session needs a new one.
-	if err := s.keep(t.Context(), "c", someTokens("c")); err != nil {
+	if err := s.keepSession(t.Context(), Auto, "c", someTokens("c")); err != nil {
 		t.Fatal(err)
 	}
 	if _, found, err := stored(t, dir, r, "c"); err != nil || !found {
 		t.Errorf("a session after that: %v %v", found, err)
 	}
-	if err := s.remove(t.Context(), "nosuch"); err != nil {
+	if err := s.removeSession(t.Context(), "nosuch"); err != nil {
 		t.Error(err)
 	}
 }
@@ -251,14 +251,14 @@ func TestLockIsWaitedForWithALimit(t *testing.T) {
 	defer func() { _ = lock.Unlock() }()
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
-		s := OpenStore(dir, FileOnly, newRing(), func(string) {})
-		told(t, s.keep(t.Context(), someSession, someTokens("r")), Config, "another villapay has held it for 20s")
+		s := OpenStore(dir, newRing(), func(string) {})
+		wantError(t, s.keepSession(t.Context(), FileOnly, someSession, someTokens("r")), Config, "another villapay has held the lock for 20s")
 		if waited := time.Since(start); waited.Round(time.Second) != lockLimit {
 			t.Errorf("waited %s", waited)
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if err := s.keep(ctx, someSession, someTokens("r")); !errors.Is(err, context.DeadlineExceeded) {
+		if err := s.keepSession(ctx, FileOnly, someSession, someTokens("r")); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("got %v, want the caller's own limit", err)
 		}
 	})

@@ -16,15 +16,14 @@ import (
 	"github.com/villapay/villapay/internal/secret"
 )
 
-// Terminal asks at a terminal, whatever stdin and stdout are. However a prompt
-// ends, by an answer or by Ctrl-C, it leaves the terminal as it was.
+// Terminal asks at a terminal, whatever stdin and stdout are. A prompt leaves the
+// terminal as it was, also after Ctrl-C.
 type Terminal struct {
 	in, out *os.File
 	fd      int // of in
 }
 
-// OpenTerminal opens the terminal that the process belongs to; it fails where
-// there is none.
+// OpenTerminal opens the terminal of the process. It fails if there is none.
 func OpenTerminal() (*Terminal, error) {
 	if runtime.GOOS == "windows" {
 		in, err := os.OpenFile("CONIN$", os.O_RDWR, 0)
@@ -48,15 +47,15 @@ func OpenTerminal() (*Terminal, error) {
 // NewTerminal asks on out and reads from in, which must be a terminal.
 func NewTerminal(in, out *os.File) *Terminal { return &Terminal{in, out, int(in.Fd())} }
 
-// Note tells the user something.
+// Note prints text for the user.
 func (t *Terminal) Note(text string) { _, _ = fmt.Fprintln(t.out, text) }
 
-// Line asks for a line, which shows as it is typed.
+// Line asks for a line, with echo.
 func (t *Terminal) Line(ctx context.Context, label string) (string, error) {
 	return t.ask(ctx, label, false)
 }
 
-// Secret asks for a line, which does not show.
+// Secret asks for a line, without echo.
 func (t *Terminal) Secret(ctx context.Context, label string) (secret.String, error) {
 	text, err := t.ask(ctx, label, true)
 	return secret.New(text), err
@@ -79,10 +78,9 @@ func (t *Terminal) Choose(ctx context.Context, label string, options []string) (
 	return 0, errors.New("no choice was made")
 }
 
-// ask shows the label and reads the answer. However the prompt ends, the
-// terminal is put back first; when ctx ends it, the read itself stays behind,
-// since it cannot be called back. Where Ctrl-Z stopped it, a shell has had the
-// terminal meanwhile, so all is set and shown again.
+// ask shows the label and reads the answer. The terminal is always restored. If
+// ctx ends, the read is left behind, since it cannot be canceled. After Ctrl-Z a
+// shell has had the terminal, so everything is set and shown again.
 func (t *Terminal) ask(ctx context.Context, label string, hidden bool) (string, error) {
 	if err := ctx.Err(); err != nil {
 		return "", err
@@ -93,13 +91,13 @@ func (t *Terminal) ask(ctx context.Context, label string, hidden bool) (string, 
 	}
 	continued, stop := continuations()
 	defer stop()
-	if err := t.present(label, hidden); err != nil {
+	if err := t.show(label, hidden); err != nil {
 		return "", err
 	}
 	defer func() {
 		_ = term.Restore(t.fd, before)
 		if hidden || ctx.Err() != nil {
-			_, _ = fmt.Fprintln(t.out) // the line end that was typed did not show, or was none
+			_, _ = fmt.Fprintln(t.out) // the line end did not show
 		}
 	}()
 	type line struct {
@@ -119,7 +117,7 @@ func (t *Terminal) ask(ctx context.Context, label string, hidden bool) (string, 
 			}
 			return l.text, l.err
 		case <-continued:
-			if err := t.present(label, hidden); err != nil {
+			if err := t.show(label, hidden); err != nil {
 				return "", err
 			}
 		case <-ctx.Done():
@@ -128,9 +126,9 @@ func (t *Terminal) ask(ctx context.Context, label string, hidden bool) (string, 
 	}
 }
 
-// present shows the label. What is hidden is hidden before: whoever answers a
-// prompt at once, as scripts do, must not be seen.
-func (t *Terminal) present(label string, hidden bool) error {
+// show prints the label, after it has turned off the echo: a script may answer at
+// once.
+func (t *Terminal) show(label string, hidden bool) error {
 	if hidden {
 		if err := hide(t.fd); err != nil {
 			return fmt.Errorf("ask at the terminal: %w", err)
@@ -140,12 +138,10 @@ func (t *Terminal) present(label string, hidden bool) error {
 	return nil
 }
 
-// lineLimit bounds an answer, in bytes; a pasted redirect address is the
-// longest.
+// lineLimit bounds an answer, in bytes. A pasted redirect URL is the longest.
 const lineLimit = 16 << 10
 
-// readLine reads byte by byte, so that what follows the line is left for the
-// next prompt.
+// readLine reads byte by byte, so that the rest is left for the next prompt.
 func (t *Terminal) readLine() (string, error) {
 	var line []byte
 	one := make([]byte, 1)

@@ -14,23 +14,23 @@ import (
 
 	"github.com/coreos/go-oidc/v3/oidc"
 	"github.com/go-jose/go-jose/v4"
+	"github.com/go-jose/go-jose/v4/jwt"
 
 	"github.com/villapay/villapay/internal/secret"
 )
 
-// claims are the parts of a Cognito token that are looked at (AWS:
-// "Understanding user pool JSON web tokens").
+// claims are those of a Cognito token that we read (AWS: "Understanding user
+// pool JSON web tokens").
 type claims struct {
-	Issuer   string   `json:"iss"`
-	Audience audience `json:"aud"`       // ID tokens
-	ClientID string   `json:"client_id"` // access tokens
-	Use      string   `json:"token_use"`
-	Expires  seconds  `json:"exp"`
-	Issued   seconds  `json:"iat"`
-	Name     string   `json:"cognito:username"`
-	Email    string   `json:"email"`
-	Subject  string   `json:"sub"`
-	Nonce    string   `json:"nonce"`
+	Issuer   string          `json:"iss"`
+	Audience jwt.Audience    `json:"aud"`
+	Use      string          `json:"token_use"`
+	Expires  jwt.NumericDate `json:"exp"` // 0 if there is none
+	Issued   jwt.NumericDate `json:"iat"`
+	Name     string          `json:"cognito:username"`
+	Email    string          `json:"email"`
+	Subject  string          `json:"sub"`
+	Nonce    string          `json:"nonce"`
 }
 
 func (c claims) username() string {
@@ -40,23 +40,6 @@ func (c claims) username() string {
 		}
 	}
 	return ""
-}
-
-// seconds is a NumericDate of RFC 7519; 0 where there is none.
-type seconds float64
-
-func (s seconds) time() time.Time { return time.Unix(int64(s), 0) }
-
-// audience is one name or a list of them (RFC 7519, section 4.1.3).
-type audience []string
-
-func (a *audience) UnmarshalJSON(data []byte) error {
-	var one string
-	if json.Unmarshal(data, &one) == nil {
-		*a = audience{one}
-		return nil
-	}
-	return json.Unmarshal(data, (*[]string)(a))
 }
 
 // parse reads a token's claims without checking its signature.
@@ -78,9 +61,9 @@ func parse(token string) (claims, error) {
 	return c, nil
 }
 
-// check says what, if anything, keeps a token with these claims from being an
-// ID token of the pool that is good at the time at.
-func (p Pool) check(c claims, at time.Time) error {
+// check reports why a token with these claims is not an ID token of the pool
+// that is valid at the given time.
+func (p UserPool) check(c claims, at time.Time) error {
 	switch {
 	case c.Use == "access":
 		return errors.New("this is an access token; the API needs the ID token")
@@ -92,18 +75,18 @@ func (p Pool) check(c claims, at time.Time) error {
 		return fmt.Errorf("this token is for app client %s; environment %s uses %s", orNone(strings.Join(c.Audience, ", ")), p.Env, p.ClientID)
 	case c.Expires == 0:
 		return errors.New("this token does not say when it expires")
-	case !at.Before(c.Expires.time()):
-		return fmt.Errorf("this token expired %s ago, at %s", at.Sub(c.Expires.time()).Round(time.Second), c.Expires.time().UTC().Format(time.RFC3339))
+	case !at.Before(c.Expires.Time()):
+		return fmt.Errorf("this token expired %s ago, at %s", at.Sub(c.Expires.Time()).Round(time.Second), c.Expires.Time().UTC().Format(time.RFC3339))
 	}
 	return nil
 }
 
-// life is how long the token lives from its issue on; 0 where it does not say.
+// life is the token's lifetime from its issue, 0 if it does not say.
 func (c claims) life() time.Duration {
 	if c.Issued == 0 || c.Expires <= c.Issued {
 		return 0
 	}
-	return c.Expires.time().Sub(c.Issued.time())
+	return c.Expires.Time().Sub(c.Issued.Time())
 }
 
 func orNone(text string) string {
@@ -116,8 +99,8 @@ func orNone(text string) string {
 // errKeys is behind a failure to get the pool's public keys.
 var errKeys = errors.New("cannot fetch the pool's public keys")
 
-// verify checks the token's signature with the pool's public keys; it fails
-// with errKeys where they cannot be had.
+// verify checks the token's signature with the pool's public keys. The error is
+// errKeys if they cannot be fetched.
 func (c *Client) verify(ctx context.Context, token secret.String) error {
 	keys, err := c.keys(ctx)
 	if err != nil {
@@ -133,9 +116,10 @@ func (c *Client) verify(ctx context.Context, token secret.String) error {
 	return nil
 }
 
-// keys fetches the pool's public keys.
+// keys fetches the pool's public keys. go-jose takes none of more than 4096 bits,
+// which would take minutes to verify with.
 func (c *Client) keys(ctx context.Context) ([]crypto.PublicKey, error) {
-	ctx, cancel := context.WithTimeout(ctx, keysLimit)
+	ctx, cancel := context.WithTimeout(ctx, keysTimeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.pool.issuer()+"/.well-known/jwks.json", http.NoBody)
 	if err != nil {
@@ -148,7 +132,7 @@ func (c *Client) keys(ctx context.Context) ([]crypto.PublicKey, error) {
 	defer res.Body.Close()
 	var set jose.JSONWebKeySet
 	if err := json.NewDecoder(res.Body).Decode(&set); res.StatusCode != http.StatusOK || err != nil || len(set.Keys) == 0 {
-		return nil, fmt.Errorf("HTTP %d without keys", res.StatusCode)
+		return nil, fmt.Errorf("HTTP %d without usable keys", res.StatusCode)
 	}
 	keys := make([]crypto.PublicKey, len(set.Keys))
 	for i, key := range set.Keys {
@@ -157,34 +141,33 @@ func (c *Client) keys(ctx context.Context) ([]crypto.PublicKey, error) {
 	return keys, nil
 }
 
-// grant is what a token endpoint gave, before it is checked.
+// grant is a token endpoint's response before it is checked.
 type grant struct {
 	id, access, refresh, device string
 	lifetime                    time.Duration // of the access token
-	nonce                       string        // that the ID token has to carry; "" for none
+	nonce                       string        // that the ID token must carry; "" for none
 	at                          time.Time
 }
 
-func granted(r *result, at time.Time) grant {
+func newGrant(r *authResult, at time.Time) grant {
 	return grant{
-		id: r.IDToken, access: r.AccessToken, refresh: r.RefreshToken, device: r.NewDeviceMetadata.DeviceKey,
+		id: r.IDToken, access: r.AccessToken, refresh: r.RefreshToken,
 		lifetime: time.Duration(r.ExpiresIn) * time.Second, at: at,
 	}
 }
 
-// receive checks tokens that the pool has just given. The ID token's expiry
-// counts from their receipt by our own clock, so that it may be wrong without
-// harm. What the endpoint says of lifetimes is the access token's, which an app
-// client sets apart from the ID token's.
+// receive checks tokens that the pool has just issued. The ID token's lifetime
+// counts from their receipt, so our clock may be wrong. The endpoint's ExpiresIn
+// is the access token's: an app client sets the two apart.
 func (c *Client) receive(ctx context.Context, g grant) (Tokens, error) {
-	told, err := parse(g.id)
+	parsed, err := parse(g.id)
 	if g.id == "" {
 		err = errors.New("there is no ID token in it; is openid among the app client's scopes?")
 	}
 	if err == nil {
-		err = c.pool.check(told, told.Issued.time())
+		err = c.pool.check(parsed, parsed.Issued.Time())
 	}
-	if err == nil && subtle.ConstantTimeCompare([]byte(g.nonce), []byte(told.Nonce)) != 1 && g.nonce != "" {
+	if err == nil && subtle.ConstantTimeCompare([]byte(g.nonce), []byte(parsed.Nonce)) != 1 && g.nonce != "" {
 		err = errors.New("this token answers another sign-in (wrong nonce)")
 	}
 	id := secret.New(g.id)
@@ -196,58 +179,58 @@ func (c *Client) receive(ctx context.Context, g grant) (Tokens, error) {
 	if err != nil {
 		return Tokens{}, &Error{Kind: Config, Message: "sign-in's answer cannot be used: " + err.Error(), Hint: "check the auth settings: villapay env show -e " + c.pool.Env}
 	}
-	life := told.life()
+	life := parsed.life()
 	if life == 0 {
 		life = g.lifetime // the best guess
 	}
 	return Tokens{
 		ID: id, Access: secret.New(g.access), Refresh: secret.New(g.refresh), Device: g.device,
-		Username: told.username(), ReceivedAt: g.at, ExpiresAt: g.at.Add(life),
+		Username: parsed.username(), ReceivedAt: g.at, ExpiresAt: g.at.Add(life),
 	}, nil
 }
 
-// Accept takes an ID token that was got elsewhere, after the same checks. Where
-// the pool's keys cannot be reached its signature goes unchecked, with a
+// Accept takes an ID token that came from elsewhere, after the same checks. If
+// the pool's keys cannot be fetched, its signature goes unchecked with a
 // warning: the API checks it anyway.
 func (c *Client) Accept(ctx context.Context, token secret.String) (Tokens, error) {
 	token = secret.New(strings.TrimSpace(token.Reveal()))
-	told, err := parse(token.Reveal())
+	parsed, err := parse(token.Reveal())
 	switch {
 	case token.Empty():
-		return Tokens{}, refused(errors.New("there is no token in the input"))
+		return Tokens{}, invalidToken(errors.New("there is no token in the input"))
 	case err != nil:
-		return Tokens{}, refused(err)
+		return Tokens{}, invalidToken(err)
 	}
 	if err := c.ready(); err != nil {
-		return Tokens{}, suggest(err, told)
+		return Tokens{}, suggestPool(err, parsed)
 	}
-	// Everything but the time first: asking for the keys tells the server's time.
-	if err := c.pool.check(told, told.Issued.time()); err != nil {
-		return Tokens{}, refused(err)
+	// Everything but the time first: fetching the keys brings the server's time.
+	if err := c.pool.check(parsed, parsed.Issued.Time()); err != nil {
+		return Tokens{}, invalidToken(err)
 	}
 	if err := c.verify(ctx, token); errors.Is(err, errKeys) && ctx.Err() == nil {
 		c.warn("the token's signature was not checked: " + err.Error())
 	} else if err != nil {
-		return Tokens{}, refused(err)
+		return Tokens{}, invalidToken(err)
 	}
-	if err := c.pool.check(told, c.serverNow()); err != nil {
-		return Tokens{}, refused(err)
+	if err := c.pool.check(parsed, c.serverNow()); err != nil {
+		return Tokens{}, invalidToken(err)
 	}
-	left := told.Expires.time().Sub(c.serverNow())
-	return Tokens{ID: token, Username: told.username(), ReceivedAt: c.now(), ExpiresAt: c.now().Add(left)}, nil
+	left := parsed.Expires.Time().Sub(c.serverNow())
+	return Tokens{ID: token, Username: parsed.username(), ReceivedAt: c.now(), ExpiresAt: c.now().Add(left)}, nil
 }
 
-func refused(err error) error {
+func invalidToken(err error) error {
 	return &Error{Kind: Denied, Message: err.Error(), Hint: "give the ID token (IdToken in Cognito's answer) of this environment's user pool"}
 }
 
-// suggest adds to a missing setting what the token itself says it should be.
-func suggest(err error, told claims) error {
+// suggestPool adds the token's own pool and client to an error about missing ones.
+func suggestPool(err error, parsed claims) error {
 	var missing *Error
-	pool := told.Issuer[strings.LastIndex(told.Issuer, "/")+1:]
+	pool := parsed.Issuer[strings.LastIndex(parsed.Issuer, "/")+1:]
 	if !errors.As(err, &missing) || pool == "" {
 		return err
 	}
-	missing.Hint += fmt.Sprintf("; the token says user pool %s, client %s", pool, strings.Join(told.Audience, ", "))
+	missing.Hint += fmt.Sprintf("; the token says user pool %s, client %s", pool, strings.Join(parsed.Audience, ", "))
 	return missing
 }

@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"bytes"
 	"encoding/base64"
 	"net/http"
 	"net/http/httptest"
@@ -33,7 +34,7 @@ func TestAcceptRefuses(t *testing.T) {
 	b := newBench(t, cognito.Options{})
 	tokens := b.signIn(t)
 	with := func(changes map[string]any) secret.String {
-		return unsigned(t, idClaims(b.Pool, b.clock.now(), changes))
+		return unsigned(t, idClaims(b.UserPool, b.clock.now(), changes))
 	}
 	parts := strings.Split(tokens.ID.Reveal(), ".")
 	forged := parts[0] + "." + parts[1] + "." + base64.RawURLEncoding.EncodeToString(make([]byte, 256))
@@ -64,14 +65,14 @@ func TestAcceptRefuses(t *testing.T) {
 			t.Errorf("%s: accepted %+v", name, got)
 			continue
 		}
-		told(t, err, Denied, test.says, "give the ID token")
+		wantError(t, err, Denied, test.says, "give the ID token")
 		if text := test.token.Reveal(); len(text) > 20 && strings.Contains(err.Error(), text) {
 			t.Errorf("%s: the token shows in %q", name, err)
 		}
 	}
 	b.clock.add(61 * time.Minute)
 	_, err := b.client(nil).Accept(t.Context(), tokens.ID)
-	told(t, err, Denied, "expired 1m0s ago")
+	wantError(t, err, Denied, "expired 1m0s ago")
 }
 
 // Keys that cannot be had are a warning, not a refusal.
@@ -87,7 +88,7 @@ func TestAcceptWithoutKeys(t *testing.T) {
 	} {
 		server := httptest.NewServer(handler)
 		warned := &texts{}
-		pool := Pool{Env: "dev", UserPoolID: "x_y", ClientID: "c", Endpoint: server.URL}
+		pool := UserPool{Env: "dev", UserPoolID: "x_y", ClientID: "c", Endpoint: server.URL}
 		token := unsigned(t, idClaims(pool, time.Now(), nil))
 		_, err := NewClient(pool, http.DefaultTransport, time.Now, nil, warned.add).Accept(t.Context(), token)
 		server.Close()
@@ -97,17 +98,35 @@ func TestAcceptWithoutKeys(t *testing.T) {
 	}
 }
 
+// A key that would take minutes to verify with is not used.
+func TestAbsurdKeysAreIgnored(t *testing.T) {
+	t.Parallel()
+	huge := base64.RawURLEncoding.EncodeToString(bytes.Repeat([]byte{0xff}, 300_000))
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write([]byte(`{"keys":[{"kty":"RSA","kid":"k","alg":"RS256","e":"AQAB","n":"` + huge + `"}]}`))
+	}))
+	t.Cleanup(server.Close)
+	warned := &texts{}
+	pool := UserPool{Env: "dev", UserPoolID: "x_y", ClientID: "c", Endpoint: server.URL}
+	token := unsigned(t, idClaims(pool, time.Now(), nil)).Reveal()
+	token = token[:strings.LastIndex(token, ".")+1] + huge // as long as the key
+	_, err := NewClient(pool, http.DefaultTransport, time.Now, nil, warned.add).Accept(t.Context(), secret.New(token))
+	if err != nil || !strings.Contains(warned.String(), "without usable keys") {
+		t.Errorf("%v, warned %q", err, warned)
+	}
+}
+
 func TestAcceptSuggestsTheMissingPool(t *testing.T) {
 	t.Parallel()
-	full := Pool{Env: "dev", Region: "ap-southeast-1", UserPoolID: "ap-southeast-1_abc", ClientID: "client1"}
-	c := NewClient(Pool{Env: "dev", Region: "ap-southeast-1"}, offline{}, time.Now, nil, func(string) {})
+	full := UserPool{Env: "dev", Region: "ap-southeast-1", UserPoolID: "ap-southeast-1_abc", ClientID: "client1"}
+	c := NewClient(UserPool{Env: "dev", Region: "ap-southeast-1"}, offline{}, time.Now, nil, func(string) {})
 	_, err := c.Accept(t.Context(), unsigned(t, idClaims(full, time.Now(), nil)))
-	told(t, err, Config, "dev has no auth.user_pool_id", "the token says user pool ap-southeast-1_abc, client client1")
+	wantError(t, err, Config, "dev has no auth.user_pool_id", "the token says user pool ap-southeast-1_abc, client client1")
 }
 
 func TestIssuer(t *testing.T) {
 	t.Parallel()
-	for want, pool := range map[string]Pool{
+	for want, pool := range map[string]UserPool{
 		"https://cognito-idp.ap-southeast-1.amazonaws.com/p": {Region: "ap-southeast-1", UserPoolID: "p"},
 		"http://127.0.0.1:9/p":                               {Region: "ap-southeast-1", UserPoolID: "p", Endpoint: "http://127.0.0.1:9/"},
 	} {
@@ -120,7 +139,7 @@ func TestIssuer(t *testing.T) {
 // What the pool itself gives is checked, too.
 func TestReceiveChecks(t *testing.T) {
 	t.Parallel()
-	pool := Pool{Env: "dev", Region: "ap-southeast-1", UserPoolID: "ap-southeast-1_abc", ClientID: "c"}
+	pool := UserPool{Env: "dev", Region: "ap-southeast-1", UserPoolID: "ap-southeast-1_abc", ClientID: "c"}
 	client := NewClient(pool, offline{}, time.Now, nil, func(string) {})
 	id := func(changes map[string]any) string { return unsigned(t, idClaims(pool, time.Now(), changes)).Reveal() }
 	for says, g := range map[string]grant{
@@ -131,7 +150,7 @@ func TestReceiveChecks(t *testing.T) {
 		"this token is from http:/": {id: id(map[string]any{"iss": "http:/"})},
 	} {
 		_, err := client.receive(t.Context(), g)
-		told(t, err, Config, says)
+		wantError(t, err, Config, says)
 	}
 	if _, err := client.receive(t.Context(), grant{id: id(map[string]any{"nonce": "ours"}), nonce: "ours"}); err != nil {
 		t.Error(err)
@@ -142,7 +161,7 @@ func TestReceiveChecks(t *testing.T) {
 // does and however wrong our clock is.
 func TestReceivedLifetime(t *testing.T) {
 	t.Parallel()
-	pool := Pool{Env: "dev", Region: "ap-southeast-1", UserPoolID: "ap-southeast-1_abc", ClientID: "c"}
+	pool := UserPool{Env: "dev", Region: "ap-southeast-1", UserPoolID: "ap-southeast-1_abc", ClientID: "c"}
 	client := NewClient(pool, offline{}, time.Now, nil, func(string) {})
 	for name, test := range map[string]struct {
 		access time.Duration
@@ -167,7 +186,7 @@ func FuzzParse(f *testing.F) {
 	for _, seed := range []string{"", "a.b.c", "a.e30.c", "a..c", "a.eyJhdWQiOlsiYSIsImIiXSwiZXhwIjoxZTk5fQ.c", "a.b.c.d.e", "a.eyJhdWQiOjF9.c", "a.bnVsbA.c"} {
 		f.Add(seed)
 	}
-	pool := Pool{Env: "dev", Region: "r", UserPoolID: "p", ClientID: "c"}
+	pool := UserPool{Env: "dev", Region: "r", UserPoolID: "p", ClientID: "c"}
 	f.Fuzz(func(t *testing.T, token string) {
 		told, err := parse(token)
 		if err == nil && strings.Count(token, ".") != 2 {

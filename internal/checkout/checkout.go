@@ -33,8 +33,12 @@ type Page struct {
 	// public key (kbank.md).
 	ScriptURL, PublicKey string
 
-	// Pay, where it is set, stands in for the bank's widget: the page has a
-	// button that calls it. For the sandbox only.
+	// Draw makes an SVG picture of a code's text. A page whose payment has a code of
+	// the bank's shows that, and whatever code it has later, instead of the widget.
+	Draw func(text string) ([]byte, error)
+
+	// Pay, if it is set, makes a payment: the page has a button that calls it. For
+	// the sandbox only.
 	Pay func(ctx context.Context) error
 
 	Now func() time.Time
@@ -48,7 +52,8 @@ type Server struct {
 	hosts  []string // that requests may name
 	path   string   // of the page, /TOKEN/
 	form   string   // proves that the page itself posts
-	bank   string   // origin of the widget's script, "" in the sandbox
+	codes  bool     // it shows codes of the bank's, and no widget
+	bank   string   // origin of the widget's script, "" without a widget
 	amount string   // with two decimals, as the widget takes it
 	html   *template.Template
 
@@ -69,7 +74,8 @@ func New(page Page, hosts []string) (*Server, error) {
 	if s.amount, err = p.Amount.Fixed(2); err != nil {
 		return nil, fmt.Errorf("serve checkout: the bank's widget takes two decimals: %w", err)
 	}
-	if page.Pay == nil {
+	s.codes = p.LivingCode(page.Now()) != nil
+	if page.Pay == nil && !s.codes {
 		if s.bank, err = origin(page.ScriptURL); err != nil {
 			return nil, fmt.Errorf("serve checkout: %w", err)
 		}

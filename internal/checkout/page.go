@@ -6,8 +6,10 @@ import (
 	"crypto/rand"
 	"crypto/subtle"
 	_ "embed" // the page
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"html/template"
 	"net/http"
 	"slices"
 	"strconv"
@@ -62,6 +64,8 @@ type view struct {
 	Expires                    string // on Bangkok's clock, for those who run none
 	Script, PublicKey          string // of the bank's widget
 	Sandbox                    bool
+	Code                       template.URL // the code's picture; "" if there is none to show
+	Codes                      bool         // the page shows codes, and no widget
 }
 
 // show answers the page itself.
@@ -72,8 +76,24 @@ func (s *Server) show(w http.ResponseWriter, r *http.Request) {
 		Amount: grouped(s.amount), Currency: p.Currency, Plain: s.amount, Method: string(p.Source),
 		State: s.told(), Script: s.page.ScriptURL, PublicKey: s.page.PublicKey, Sandbox: s.page.Pay != nil,
 	}
+	v.Codes = s.codes
+	if code := s.code(); code != nil {
+		picture, err := s.page.Draw(code.Text)
+		if err != nil {
+			s.page.Log.Error("checkout code", "error", err)
+		}
+		v.Code = template.URL("data:image/svg+xml;base64," + base64.StdEncoding.EncodeToString(picture)) //nolint:gosec // our own picture
+	}
 	v.Lang, v.OtherLang, v.OtherName = "th", "en", "English"
 	if english(r) {
+		v.Codes = s.codes
+		if code := s.code(); code != nil {
+			picture, err := s.page.Draw(code.Text)
+			if err != nil {
+				s.page.Log.Error("checkout code", "error", err)
+			}
+			v.Code = template.URL("data:image/svg+xml;base64," + base64.StdEncoding.EncodeToString(picture)) //nolint:gosec // our own picture
+		}
 		v.Lang, v.OtherLang, v.OtherName = "en", "th", "ภาษาไทย"
 	}
 	v.Now = v.State.Now.UTC().Format(time.RFC3339Nano)
@@ -121,6 +141,7 @@ type told struct {
 	Now       time.Time  `json:"now"`
 	ExpiresAt *time.Time `json:"expires_at"`
 	PaidAt    *time.Time `json:"paid_at"`
+	Code      string     `json:"code"` // the id of the code to show, "" for none
 }
 
 func (s *Server) told() told {
@@ -133,7 +154,19 @@ func (s *Server) told() told {
 	if !p.PaidAt.IsZero() {
 		t.PaidAt = &p.PaidAt
 	}
+	if code := s.code(); code != nil {
+		t.Code = code.ID
+	}
 	return t
+}
+
+// code is the bank's code that may be shown now; nil if there is none.
+func (s *Server) code() *order.Held {
+	p, now := s.known()
+	if !s.codes || now != state(order.Awaiting) {
+		return nil
+	}
+	return p.LivingCode(s.page.Now())
 }
 
 // back is where the bank's widget sends the browser when the payer is done. It

@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -10,49 +11,35 @@ import (
 	"unicode"
 
 	"github.com/villapay/villapay/internal/order"
+	"github.com/villapay/villapay/internal/pgurl"
 )
 
-// maxTimeout bounds how long one command may talk to the API.
-const maxTimeout = 10 * time.Minute
+// check returns a value in its one form, or why it is invalid.
+type check func(text string) (normal string, err error)
 
-// control tells characters that have no business in a value: they are not
-// printed, or they change how what follows is printed (bidi and the like).
-func control(r rune) bool {
-	return unicode.Is(unicode.C, r) || r == '\u2028' || r == '\u2029' || r == unicode.ReplacementChar
-}
-
-// only tells whether text is made of ASCII letters, digits and the extra ones.
-func only(text, extra string) bool {
-	return !strings.ContainsFunc(text, func(r rune) bool {
-		letter := 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9'
-		return !letter && !strings.ContainsRune(extra, r)
-	})
-}
-
-func checkName(text string) (string, error) {
-	if text == "" || text[0] == '-' || len(text) > 64 || text != strings.ToLower(text) || !only(text, "-") {
-		return "", fmt.Errorf("%q is not an environment's name: lower-case letters, digits and -, starting with a letter or digit", text)
+// only takes ASCII letters, digits and the extra characters.
+func only(longest int, extra, what string) check {
+	return func(text string) (string, error) {
+		if len(text) > longest || strings.ContainsFunc(text, func(r rune) bool {
+			letter := 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9'
+			return !letter && !strings.ContainsRune(extra, r)
+		}) {
+			return "", fmt.Errorf("%q is not %s", text, what)
+		}
+		return text, nil
 	}
-	return text, nil
 }
 
-func oneOf(words ...string) func(string) (string, error) {
+func oneOf(words ...string) check {
 	return func(text string) (string, error) {
 		if slices.Contains(words, text) {
 			return text, nil
 		}
-		quoted := make([]string, len(words))
-		for i, word := range words {
-			quoted[i] = word
-			if word == "" {
-				quoted[i] = `""`
-			}
-		}
-		return "", fmt.Errorf("it is %q, not one of %s", text, strings.Join(quoted, ", "))
+		return "", fmt.Errorf("it is %q, not one of %s", text, strings.Trim(fmt.Sprintf("%q", words), "[]"))
 	}
 }
 
-func orEmpty(check func(string) (string, error)) func(string) (string, error) {
+func orEmpty(check check) check {
 	return func(text string) (string, error) {
 		if text == "" {
 			return "", nil
@@ -61,19 +48,7 @@ func orEmpty(check func(string) (string, error)) func(string) (string, error) {
 	}
 }
 
-// split takes the items of a list apart; an empty text is an empty list.
-func split(text string) []string {
-	items := []string{}
-	if text == "" {
-		return items
-	}
-	for item := range strings.SplitSeq(text, ",") {
-		items = append(items, strings.TrimSpace(item))
-	}
-	return items
-}
-
-func each(check func(string) (string, error)) func(string) (string, error) {
+func each(check check) check {
 	return func(text string) (string, error) {
 		items := split(text)
 		for i, item := range items {
@@ -87,100 +62,104 @@ func each(check func(string) (string, error)) func(string) (string, error) {
 	}
 }
 
-// checkBool takes true and false alone: YAML's older yes and on are words now,
-// and a live that is read as false would spend money unasked.
-func checkBool(text string) (string, error) {
-	if lower := strings.ToLower(text); lower == "true" || lower == "false" {
-		return lower, nil
+// split returns the items of a list; an empty text is an empty list.
+func split(text string) []string {
+	if text == "" {
+		return []string{}
 	}
-	return "", fmt.Errorf("it is %q, not true or false", text)
+	items := strings.Split(text, ",")
+	for i := range items {
+		items[i] = strings.TrimSpace(items[i])
+	}
+	return items
 }
 
-func checkSource(text string) (string, error) { return oneOf(order.Sources()...)(text) }
-
-func checkTimeout(text string) (string, error) {
-	if _, err := strconv.ParseFloat(text, 64); err == nil {
-		return "", fmt.Errorf("%s has no unit: write %ss for seconds", text, text)
-	}
-	timeout, err := time.ParseDuration(text)
-	if err != nil {
-		return "", fmt.Errorf("%q is not a duration such as 30s or 2m", text)
-	}
-	return text, checkDuration(timeout)
-}
-
-func checkDuration(timeout time.Duration) error {
-	if timeout <= 0 || timeout > maxTimeout {
-		return fmt.Errorf("%s is not more than 0 and at most %s", timeout, maxTimeout)
-	}
-	return nil
-}
-
-// checkStatusPath takes a path below base_url with {orderid} in it, or "" for
-// an API without a status endpoint. It cannot lead to another host.
-func checkStatusPath(text string) (string, error) {
-	rest := strings.ReplaceAll(text, "{orderid}", "")
-	switch {
-	case text == "":
-		return "", nil
-	case rest == text:
-		return "", errors.New(`it must hold {orderid}, or be "" where the API has no status endpoint`)
-	case text[0] != '/' || strings.HasPrefix(text, "//"):
-		return "", errors.New("it must start with one /")
-	case strings.Contains(text, "/..") || !only(rest, "-._~!$&'()*+,;=:@/?%"):
-		return "", errors.New("it must be a plain path below base_url")
+func checkName(text string) (string, error) {
+	_, err := only(64, "-", "")(text)
+	if err != nil || text == "" || text[0] == '-' || text != strings.ToLower(text) {
+		return "", fmt.Errorf("%q is not an environment's name: lower-case letters, digits and -, starting with a letter or digit", text)
 	}
 	return text, nil
 }
 
+// checkBool takes true and false only: YAML's older yes and on are words now,
+// and a live that is read as false would spend money unasked.
+func checkBool(text string) (string, error) { return oneOf("true", "false")(strings.ToLower(text)) }
+
+// checkWord takes letters of any script.
 func checkWord(text string) (string, error) {
-	bad := func(r rune) bool {
-		return !unicode.IsLetter(r) && !unicode.IsMark(r) && !unicode.IsDigit(r) && r != '_' && r != '-' && r != '.'
-	}
-	if text == "" || strings.ContainsFunc(text, bad) {
+	if text == "" || strings.ContainsFunc(text, func(r rune) bool {
+		return !unicode.In(r, unicode.L, unicode.M, unicode.Nd) && !strings.ContainsRune("_-.", r)
+	}) {
 		return "", fmt.Errorf("%q is not a bare word", text)
 	}
 	return text, nil
 }
 
+// checkRegion takes what can be a part of a host name.
+func checkRegion(text string) (string, error) {
+	parts := strings.Split(text, "-")
+	if _, err := checkName(text); err != nil || len(parts) < 3 || slices.Contains(parts, "") {
+		return "", fmt.Errorf("%q is not a region such as ap-southeast-1", text)
+	}
+	return text, nil
+}
+
+// maxTimeout bounds one command's conversation with the API.
+const maxTimeout = 10 * time.Minute
+
+func checkTimeout(text string) (string, error) {
+	timeout, err := time.ParseDuration(text)
+	if err != nil {
+		return "", fmt.Errorf("%q is not a duration such as 30s or 2m", text)
+	}
+	if timeout <= 0 || timeout > maxTimeout {
+		return "", fmt.Errorf("%s is not more than 0 and at most %s", text, maxTimeout)
+	}
+	return text, nil
+}
+
+// checkOrderPath takes a path below base_url that can be written in one way
+// only: it has no escapes and no dot segments, and cannot lead to another host.
+func checkOrderPath(text string) (string, error) {
+	if !strings.HasPrefix(text, "/") || path.Clean(text) != strings.TrimSuffix(text, "/") {
+		return "", errors.New("it must be a path that starts with one /, without . and .. in it")
+	}
+	return only(1000, "-._~!$&'()*+,;=:@/", "a plain path below base_url, without escapes")(text)
+}
+
+// checkStatusPath takes a path below base_url with {orderid} in it, or "" for
+// an API without a status endpoint.
+func checkStatusPath(text string) (string, error) {
+	if text == "" {
+		return "", nil
+	}
+	plain, query, _ := strings.Cut(strings.ReplaceAll(text, "{orderid}", "x"), "?")
+	if !strings.Contains(text, "{orderid}") {
+		return "", errors.New(`it must hold {orderid}, or be "" if the API has no status endpoint`)
+	}
+	if _, err := checkOrderPath(plain); err != nil {
+		return "", err
+	}
+	_, err := only(1000, "-._~!$&'()*+,;=:@/?%", "a query in which everything special is escaped")(query)
+	return text, err
+}
+
 // checkHeader takes a header name (RFC 9110 token) which the HTTP client and
 // the API do not need for something else.
 func checkHeader(text string) (string, error) {
-	if text == "" || !only(text, "!#$%&'*+-.^_`|~") {
-		return "", fmt.Errorf("%q is not the name of a header", text)
+	taken := strings.Fields("accept accept-encoding authorization connection content-encoding content-length content-type cookie expect " +
+		"host keep-alive proxy-authorization proxy-connection te trailer transfer-encoding upgrade user-agent")
+	if text == "" || slices.Contains(taken, strings.ToLower(text)) {
+		return "", fmt.Errorf("%q is a header with a meaning of its own, or none", text)
 	}
-	taken := []string{
-		"accept", "accept-encoding", "authorization", "connection", "content-encoding", "content-length", "content-type", "cookie", "expect",
-		"host", "keep-alive", "proxy-authorization", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade", "user-agent",
-	}
-	if slices.Contains(taken, strings.ToLower(text)) {
-		return "", fmt.Errorf("%s is a header with a meaning of its own", text)
-	}
-	return text, nil
+	return only(64, "!#$%&'*+-.^_`|~", "the name of a header")(text)
 }
 
 // checkContent takes what a code can be made of.
 func checkContent(text string) (string, error) {
 	_, err := order.ParseContent(text)
 	return text, err
-}
-
-// checkRegion keeps to letters, digits and hyphens: the region becomes part of
-// a host name.
-func checkRegion(text string) (string, error) {
-	parts := strings.Split(text, "-")
-	if len(text) > 32 || len(parts) < 3 || text != strings.ToLower(text) || !only(text, "-") || slices.Contains(parts, "") {
-		return "", fmt.Errorf("%q is not a region such as ap-southeast-1", text)
-	}
-	return text, nil
-}
-
-// checkID takes what Cognito calls user pools and app clients.
-func checkID(text string) (string, error) {
-	if len(text) > 128 || !only(text, "_+-") {
-		return "", fmt.Errorf("%q is not an ID: letters, digits, _ + and - are allowed", text)
-	}
-	return text, nil
 }
 
 func checkPorts(text string) (string, error) {
@@ -196,20 +175,39 @@ func checkPorts(text string) (string, error) {
 	})(text)
 }
 
-// checkPublicKey refuses the bank's secret keys (skey_…) without repeating them.
+// checkPublicKey rejects the bank's secret keys (skey_…) without repeating them.
 func checkPublicKey(text string) (string, error) {
-	switch {
-	case strings.HasPrefix(strings.ToLower(strings.TrimSpace(text)), "skey"):
+	if strings.HasPrefix(strings.ToLower(strings.TrimSpace(text)), "skey") {
 		return "", errors.New("this is a secret key: it never stands in this file; the public one starts with pkey_")
-	case len(text) > 256 || !only(text, "_-."):
-		return "", errors.New("it is not a public key: letters, digits, _ - and . are allowed")
+	}
+	return only(256, "_-.", "a public key: letters, digits, _ - and . are allowed")(text)
+}
+
+func checkShopName(text string) (string, error) {
+	if len(text) > 200 || strings.ContainsFunc(text, unprintable) {
+		return "", errors.New("it is longer than 200 bytes or holds unprintable characters")
 	}
 	return text, nil
 }
 
-func checkShopName(text string) (string, error) {
-	if len(text) > 200 || strings.ContainsFunc(text, control) {
-		return "", errors.New("it is longer than 200 bytes or holds unprintable characters")
+func unprintable(r rune) bool { return !unicode.IsPrint(r) || r == unicode.ReplacementChar }
+
+func checkLedger(text string) (string, error) {
+	if text == "sqlite" || text == "none" {
+		return text, nil
 	}
-	return text, nil
+	if !strings.HasPrefix(text, "postgres") {
+		return "", errors.New("it is not sqlite, none or a postgres:// URL")
+	}
+	_, err := pgurl.Parse(text)
+	return text, err
+}
+
+// showLedger is a ledger setting without passwords.
+func showLedger(text string) (shown string, password bool) {
+	u, err := pgurl.Parse(text)
+	if err != nil { // sqlite, none, or nothing
+		return text, false
+	}
+	return u.String(), u.Password
 }

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// TestChecks gives every key what it takes, normalised, and what it does not.
+// TestChecks gives every key what it takes, normalized, and what it does not.
 func TestChecks(t *testing.T) {
 	t.Parallel()
 	urls := []string{"http://x.example", "ftp://x.example", "//x.example", "https://", "https:x", "https://u@x.example", "https://x.example?a", "https://x.example/#", "https://x.example:0", " https://x.example", "x.example"}
@@ -24,7 +24,8 @@ func TestChecks(t *testing.T) {
 		"live":               {good: map[string]string{"true": "", "FALSE": "false"}, bad: []string{"", "yes", "1", "on"}},
 		"source":             {good: map[string]string{"qr": "", "wechat": ""}, bad: []string{"", "QR", "card"}},
 		"timeout":            {good: map[string]string{"1ms": "", "10m": "", "1m30s": ""}, bad: []string{"", "30", "1.5", "0s", "-1s", "10m1s", "soon", "1d"}},
-		"status_path":        {good: map[string]string{"": "", "/a/{orderid}": "", "/{orderid}/x?o={orderid}": ""}, bad: []string{"/a", "a/{orderid}", "//evil.example/{orderid}", "/../{orderid}", "/{orderid}/{x}", "/{orderid}#", "/ {orderid}", "https://x/{orderid}"}},
+		"order_path":         {good: map[string]string{"/qrpayment": "", "/kbank/order": "", "/a/": ""}, bad: []string{"", "/", "a", "//evil.example/a", "/a//b", "/../a", "/a/..", "/./a", "/%2e%2e/a", "/a?b", "/a#b", "/{orderid}", "/a\\b", "https://x/a"}},
+		"status_path":        {good: map[string]string{"": "", "/a/{orderid}": "", "/{orderid}/x?o={orderid}": "", "/{orderid}?q=%2e": ""}, bad: []string{"/a", "a/{orderid}", "//evil.example/{orderid}", "/../{orderid}", "/%2e%2E/{orderid}", "/{orderid}/{x}", "/{orderid}#", "/ {orderid}", "https://x/{orderid}"}},
 		"status_paid":        {good: map[string]string{"": "", "PAID": "", "a, b": "a,b", "จ่ายแล้ว": ""}, bad: []string{"a b", "a,,b", ",", `"a"`, "a\u202e"}},
 		"idempotency_header": {good: map[string]string{"Idempotency-Key": "", "x-key": ""}, bad: []string{"", "authorization", "Content-Type", "HOST", "a b", "a:b", "é", "Transfer-Encoding"}},
 		"qr_content":         {good: map[string]string{"{{.id}}": "", "https://x/?o={{.id}}": "", "{{ .a.b }}": ""}, bad: []string{"", " ", "{{", "{{.id", "{{nosuch .id}}", "{{end}}", `{{define "x"}}y{{end}}`, "{{.id | urlquery}}", "{{if .a}}{{.a}}{{end}}"}},
@@ -35,6 +36,9 @@ func TestChecks(t *testing.T) {
 		"auth.callback_ports": {
 			good: map[string]string{"1024": "", "8976, 65535": "8976,65535"}, bad: []string{"", "1023", "65536", "08976", "+8976", "0x2000", "8976,", "1e4", "-1"},
 		},
+		"kbank.api_url":    {good: map[string]string{"": "", "http://[::1]:80": "http://[::1]"}, bad: urls},
+		"kbank.sof_qr":     {good: map[string]string{"": "", "ThaiQR": ""}, bad: []string{"Thai QR", "é", strings.Repeat("a", 65)}},
+		"kbank.sof_wechat": {good: map[string]string{"": "", "WECHAT_PAY": ""}, bad: []string{"a/b"}},
 		"kbank.public_key": {good: map[string]string{"": "", "pkey_test_1": ""}, bad: []string{"skey_test_1", " SKEY_x", "a b"}},
 		"kbank.shop_name":  {good: map[string]string{"": "", "Villa ร้าน #1": ""}, bad: []string{"a\nb", "a\x1b[2J", "a\u202eb", strings.Repeat("x", 201)}},
 	} {
@@ -57,12 +61,12 @@ func TestChecks(t *testing.T) {
 			}
 		}
 		if _, err := k.check(k.builtIn); err != nil && name != "base_url" {
-			t.Errorf("%s: the built-in value is refused: %v", name, err)
+			t.Errorf("%s: the built-in value is invalid: %v", name, err)
 		}
 	}
 }
 
-func TestNormaliseURL(t *testing.T) {
+func TestNormalizeURL(t *testing.T) {
 	t.Parallel()
 	for in, want := range map[string]string{
 		devURL:                            devURL,
@@ -100,24 +104,24 @@ func TestNormaliseURL(t *testing.T) {
 		"https://*.example":               "",
 		"https://x.example\n":             "",
 	} {
-		got, err := normaliseURL(in)
+		got, err := normalizeURL(in)
 		if got != want || (err == nil) != (want != "") {
 			t.Errorf("%q became %q, %v, want %q", in, got, err, want)
 		}
 	}
 }
 
-// FuzzNormaliseURL: the form is stable, on the host that was asked for, and safe.
-func FuzzNormaliseURL(f *testing.F) {
+// FuzzNormalizeURL: the form is stable, on the host that was asked for, and safe.
+func FuzzNormalizeURL(f *testing.F) {
 	for _, seed := range []string{devURL, "http://[::1]:80//a/..", "https://X.y.:443/%2e?#", "https://a:b@c", "http:\\\\x"} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		first, err := normaliseURL(text)
+		first, err := normalizeURL(text)
 		if err != nil {
 			return
 		}
-		second, err := normaliseURL(first)
+		second, err := normalizeURL(first)
 		if err != nil || second != first {
 			t.Fatalf("%q became %q, then %q, %v", text, first, second, err)
 		}

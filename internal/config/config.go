@@ -8,24 +8,23 @@ import (
 	"github.com/villapay/villapay/internal/secret"
 )
 
-// Flags carries what the command line says; the zero value of a field means
-// that its flag was not given.
+// Flags are the flags that decide values; a zero field is a flag not given.
 type Flags struct {
 	Env     string
-	Output  string
 	Timeout time.Duration
 }
 
 // Config is what a command works with. It does not change once loaded.
 type Config struct {
-	File    string // the path of config.yaml, which need not exist
+	File    string // the path of config.yaml, which need not exist; "" if no directory for it is known
 	Profile Profile
 	Output  Value         // the output format and where it was asked for
-	Ledger  secret.String // sqlite, none or a PostgreSQL URL, which may hold a password
+	Ledger  secret.String // sqlite, none or a PostgreSQL URL, which may hold a password; see Require
 
-	// Warnings tell what is better changed though it works.
+	// Warnings name what works and should be changed.
 	Warnings []string
 
+	env      LookupEnv
 	settings settings
 	values   []Value
 }
@@ -34,12 +33,13 @@ type Config struct {
 type Profile struct {
 	Name string
 
-	BaseURL string // normalised; "" in the sandbox, which has none
+	BaseURL string // normalized; "" in the sandbox, which has none
 	Live    bool   // payments are real money
 	Sandbox bool   // the embedded stand-in
 
-	Source            order.Source  // where the command names none
-	Timeout           time.Duration // of one command's whole conversation with the API
+	Source            order.Source  // unless the command names one
+	Timeout           time.Duration // of one command's whole conversation with API and bank, and of opening the ledger
+	OrderPath         string        // below BaseURL
 	StatusPath        string        // below BaseURL, with {orderid}; "" = there is no such endpoint
 	StatusPaid        []string      // that endpoint's words that mean paid
 	IdempotencyHeader string
@@ -51,7 +51,7 @@ type Profile struct {
 	stateDir string
 }
 
-// Auth says how to sign in. Empty fields are not known.
+// Auth describes the user pool to sign in to. Empty fields are not known.
 type Auth struct {
 	Scheme        string // "" = the raw token, or Bearer
 	Region        string
@@ -62,12 +62,19 @@ type Auth struct {
 	CallbackPorts []int
 }
 
-// KBank is what the bank's payment widget needs.
+// KBank describes the bank's merchant API and its payment widget. The secret key
+// is not part of it.
 type KBank struct {
-	ScriptURL, PublicKey, ShopName string
+	APIURL    string // "" = the bank is never asked
+	SofQR     string // the bank's `sof` for source qr; "" = it draws no code for it
+	SofWeChat string // for source wechat
+
+	ScriptURL string // of the widget
+	PublicKey string
+	ShopName  string
 }
 
-// Scope is what payments are kept under: the normalised base URL, for the
+// Scope is what payments are kept under: the normalized base URL, for the
 // sandbox its state directory. The environment's name is only a label.
 func (p Profile) Scope() string {
 	if p.Sandbox {
@@ -94,8 +101,8 @@ type Summary struct {
 	Selected bool   `json:"selected"`
 }
 
-// Values returns every effective value and where it came from: the environment,
-// output and ledger, then what the environment holds in the order of [Keys].
+// Values returns every effective value and its origin: the environment, output
+// and ledger, then what the environment holds in the order of [Keys].
 func (c *Config) Values() []Value { return slices.Clone(c.values) }
 
 // Names lists the environments: the built-in ones, then the file's.
@@ -106,8 +113,8 @@ func (c *Config) Names() []string { return c.settings.names() }
 func (c *Config) Envs() []Summary {
 	var list []Summary
 	for _, name := range c.Names() {
-		url, declared := c.settings.address(name)
-		summary := Summary{Name: name, BaseURL: url, Live: declared || c.settings.liveEnv(url) != "", BuiltIn: builtIn(name)}
+		url, live := c.settings.address(name)
+		summary := Summary{Name: name, BaseURL: url, Live: live || c.settings.liveEnv(url, "") != "", BuiltIn: builtIn(name)}
 		if name == c.Profile.Name {
 			summary.Selected, summary.Live = true, c.Profile.Live
 			if !c.Profile.Sandbox {
@@ -119,28 +126,28 @@ func (c *Config) Envs() []Summary {
 	return list
 }
 
-// address returns the base URL of an environment and whether it says that it is
-// live, variables aside.
-func (s settings) address(name string) (url string, declaredLive bool) {
-	url = map[string]string{Dev: devURL, Prod: prodURL, Sandbox: Embedded}[name]
+// address returns the base URL of an environment and its own `live`, as the file
+// has them.
+func (s settings) address(name string) (url string, live bool) {
+	url = map[string]string{Dev: devURL, Prod: prodURL, Sandbox: embedded}[name]
 	env := s.env(name)
 	if own, ok := env.keys["base_url"]; ok {
 		url = own.text
 	}
-	if live, ok := env.keys["live"]; ok {
-		return url, live.text == "true"
+	if own, ok := env.keys["live"]; ok {
+		return url, own.text == "true"
 	}
 	return url, name == Prod
 }
 
-// liveEnv names the live environment that has this base URL, or returns "". The
-// built-in prod address is live whatever the file says of prod.
-func (s settings) liveEnv(url string) string {
+// liveEnv names the live environment, other than one, that has this base URL, or
+// returns "". The built-in address of prod is live whatever the file says about prod.
+func (s settings) liveEnv(url, other string) string {
 	if url == prodURL {
 		return Prod
 	}
 	for _, name := range s.names() {
-		if own, live := s.address(name); live && own == url {
+		if own, live := s.address(name); live && own == url && name != other {
 			return name
 		}
 	}

@@ -3,146 +3,133 @@ package config
 import (
 	"context"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/villapay/villapay/internal/atomicfile"
 )
 
 // Use selects an environment in the file.
-func Use(ctx context.Context, getenv func(string) string, name string) error {
-	return edit(ctx, getenv, func(d *document, s settings) (*document, error) {
-		if err := exists(s, name); err != nil {
-			return nil, err
-		}
-		return d.with(change{[]string{"env"}, scalar("", name)})
+func Use(ctx context.Context, env LookupEnv, name string) error {
+	return edit(ctx, env, func(_ *document, s settings) (change, error) {
+		return change{[]string{"env"}, scalar("", name)}, s.exists(name)
 	})
 }
 
 // Add writes a new environment.
-func Add(ctx context.Context, getenv func(string) string, name, baseURL string, live bool) error {
+func Add(ctx context.Context, env LookupEnv, name, baseURL string, live bool) error {
 	if _, err := checkName(name); err != nil {
 		return usage("", "%s", err)
 	}
-	url, err := normaliseURL(baseURL)
+	url, err := normalizeURL(baseURL)
 	if err != nil {
 		return usage("", "--base-url: %s", err)
 	}
 	value := &yaml.Node{Kind: yaml.MappingNode, Content: []*yaml.Node{
 		scalar("", "base_url"), scalar("", url), scalar("", "live"), scalar("!!bool", strconv.FormatBool(live)),
 	}}
-	return edit(ctx, getenv, func(d *document, s settings) (*document, error) {
-		if slices.Contains(s.names(), name) {
-			return nil, usage("change it with `villapay env set`", "there is an environment %q already", name)
+	return edit(ctx, env, func(_ *document, s settings) (change, error) {
+		if s.exists(name) == nil {
+			return change{}, usage("change it with `villapay env set`", "there is an environment %q already", name)
 		}
-		return d.with(change{[]string{"envs", name}, value})
+		return change{[]string{"envs", name}, value}, nil
 	})
 }
 
-// Remove takes an environment out of the file. It refuses a built-in one, whose
-// values [Unset] puts back one by one, and the one that the file or VILLAPAY_ENV
+// Remove removes an environment from the file. It rejects a built-in one, whose
+// values [Unset] resets one by one, and the one that the file or VILLAPAY_ENV
 // selects: the next payment would go elsewhere, unasked.
-func Remove(ctx context.Context, getenv func(string) string, name string) error {
+func Remove(ctx context.Context, env LookupEnv, name string) error {
 	if builtIn(name) {
-		return usage("`villapay env unset KEY` puts one of its values back", "%s is built in and cannot be removed", name)
+		return usage("`villapay env unset KEY` resets one of its values", "%s is built in and cannot be removed", name)
 	}
-	return edit(ctx, getenv, func(d *document, s settings) (*document, error) {
+	return edit(ctx, env, func(d *document, s settings) (change, error) {
 		path := []string{"envs", name}
-		if d.count(path) == 0 {
-			return nil, usage(meant(name, s.names(), "the environments are "), "there is no environment %q", name)
+		if d.at(path) == nil {
+			return change{}, s.exists(name)
 		}
-		if selected(getenv, s) == name {
-			return nil, usage("choose another one first: `villapay env use dev`", "%s is the selected environment", name)
+		current, err := s.selected(env)
+		if err == nil && current == name {
+			err = usage("choose another one first: `villapay env use dev`", "%s is the selected environment", name)
 		}
-		return d.without(path)
+		return change{path: path}, err
 	})
 }
 
-// Set writes one value: of the environment env, "" for the selected one, or of
+// Set writes one value: of the environment name, "" for the selected one, or of
 // the whole file for output and ledger (see [Keys]). A list's items are
-// separated by commas. The value is checked first, and so is the file with it:
-// an edit that makes anything in it wrong is refused, what was wrong before
-// stays to be repaired.
-func Set(ctx context.Context, getenv func(string) string, env, name, value string) error {
-	k, err := settable(name)
+// separated by commas. The value is checked first, and so is the file with it: a
+// valid file stays valid, an invalid one is repaired edit by edit.
+func Set(ctx context.Context, env LookupEnv, name, keyName, value string) error {
+	k, err := settable(keyName)
 	if err != nil {
 		return err
 	}
 	normal, err := k.check(value)
 	if err != nil {
-		return usage("", "set %s: %s", name, err)
+		return usage("", "set %s: %s", keyName, err)
 	}
-	if name == "ledger" && hideLedger(value) != value {
-		return usage("use the variable VILLAPAY_LEDGER, or leave the password to ~/.pgpass", "set ledger: a password never stands in this file")
+	if _, password := showLedger(value); keyName == "ledger" && password {
+		return usage("use the variable VILLAPAY_LEDGER, or put the password into ~/.pgpass", "set ledger: a password never stands in this file")
 	}
-	return edit(ctx, getenv, func(d *document, s settings) (*document, error) {
-		if _, ok := lookup(topKeys(), name); ok {
-			return d.with(change{[]string{name}, k.node(normal)})
+	return edit(ctx, env, func(_ *document, s settings) (change, error) {
+		if _, ok := lookup(topKeys(), keyName); ok {
+			return change{[]string{keyName}, k.node(normal)}, nil
 		}
-		env, err := editable(getenv, s, env)
+		name, err := s.editable(env, name)
 		if err != nil {
-			return nil, err
+			return change{}, err
 		}
-		if why := fixed(env, name); why != "" {
-			return nil, usage("", "%s", why)
+		url, _ := s.address(name)
+		twin := s.liveEnv(url, name)
+		switch why := fixed(name, keyName); {
+		case why != "":
+			err = usage("", "%s", why)
+		case keyName == "live" && normal == "false" && twin != "":
+			err = usage("give it another one first: villapay env set base_url URL -e "+name, "set live: %s stays live, because its base_url is the live one of %s", name, twin)
 		}
-		after, err := d.with(change{envPath(env, name), k.node(normal)})
-		if err == nil && name == "live" {
-			err = staysLive(after, env)
-		}
-		return after, err
+		return change{envPath(name, keyName), k.node(normal)}, err
 	})
 }
 
-// staysLive refuses a file in which an environment says in vain that it is not
-// live: its base URL decides.
-func staysLive(d *document, env string) error {
-	s, _ := d.settings()
-	url, declared := s.address(env)
-	twin := s.liveEnv(url)
-	if declared || twin == "" || url == "" {
-		return nil
-	}
-	return usage("give it another one first: villapay env set base_url URL -e "+env, "set live: %s stays live, because its base_url is the live one of %s", env, twin)
-}
-
-// Unset takes one value out of the file, so that the built-in one holds again,
+// Unset removes one value from the file, so that the built-in one holds again,
 // or a key that does not belong there: one without a meaning, one in the wrong
-// place. It says whether there was anything to take out.
-func Unset(ctx context.Context, getenv func(string) string, env, name string) (removed bool, err error) {
-	if name == "envs" {
+// place. It reports whether there was anything to remove.
+func Unset(ctx context.Context, env LookupEnv, name, keyName string) (removed bool, err error) {
+	if keyName == "envs" {
 		return false, usage("`villapay env remove NAME` removes one", "envs holds every environment")
 	}
-	err = edit(ctx, getenv, func(d *document, s settings) (*document, error) {
-		selected := selected(getenv, s)
-		if env != "" {
-			if selected, err = editable(getenv, s, env); err != nil {
-				return nil, err
-			}
+	err = edit(ctx, env, func(d *document, s settings) (change, error) {
+		current, err := s.selected(env)
+		if name != "" {
+			current, err = name, s.exists(name)
 		}
-		for _, path := range places(selected, name) {
-			if d.count(path) > 0 {
+		if err != nil {
+			return change{}, err
+		}
+		// Wrong places first, because they make the file invalid.
+		top := []string{keyName}
+		places := [][]string{top, {"envs", current, keyName}, envPath(current, keyName)}
+		if _, ok := lookup(topKeys(), keyName); ok {
+			slices.Reverse(places)
+		}
+		for _, path := range places {
+			if d.at(path) != nil {
 				removed = true
-				return d.without(path)
+				return change{path: path}, nil
 			}
 		}
-		if _, err := settable(name); err != nil && name != "env" {
-			return nil, err
+		if keyName != "env" {
+			_, err = settable(keyName)
 		}
-		return d, nil
+		return change{path: top}, err
 	})
 	return removed && err == nil, err
-}
-
-// places lists where a key to remove may stand: wrong places first, because a
-// file that cannot be read is the more urgent one.
-func places(env, name string) [][]string {
-	below := [][]string{{"envs", env, name}, envPath(env, name)}
-	if _, ok := lookup(topKeys(), name); ok {
-		return append(below, []string{name})
-	}
-	return append([][]string{{name}}, below...)
 }
 
 func envPath(env, name string) []string {
@@ -151,52 +138,55 @@ func envPath(env, name string) []string {
 
 // settable finds the key that Set may write.
 func settable(name string) (key, error) {
-	if name == "env" {
-		return key{}, usage("`villapay env use NAME` selects an environment", "env is not set like a value")
-	}
-	if !slices.Contains(Keys(), name) {
-		if variable := secretVariable(name); variable != "" {
-			return key{}, usage("use the variable "+variable, "%s: secrets never stand in the configuration file", name)
-		}
-		return key{}, usage(meant(name, Keys(), "the keys are "), "unknown key %q", name)
-	}
-	if k, ok := lookup(topKeys(), name); ok {
+	if k, ok := lookup(slices.Concat(topKeys(), envKeys()), name); ok && name != "env" {
 		return k, nil
 	}
-	k, _ := lookup(envKeys(), name)
-	return k, nil
+	variable := secretVariable(name)
+	switch {
+	case name == "env":
+		return key{}, usage("`villapay env use NAME` selects an environment", "env is not set like a value")
+	case variable != "":
+		return key{}, usage("use the variable "+variable, "%s: secrets never stand in the configuration file", name)
+	}
+	return key{}, usage(suggestion(name, Keys(), "the keys are "), "unknown key %q", name)
 }
 
-func exists(s settings, name string) error {
+func (s settings) exists(name string) error {
 	if slices.Contains(s.names(), name) {
 		return nil
 	}
-	return usage(meant(name, s.names(), "the environments are "), "there is no environment %q", name)
+	return usage(suggestion(name, s.names(), "the environments are "), "there is no environment %q", name)
 }
 
 // editable returns the environment to edit: the one named, else the selected.
-func editable(getenv func(string) string, s settings, env string) (string, error) {
-	if env != "" {
-		return env, exists(s, env)
+func (s settings) editable(env LookupEnv, name string) (string, error) {
+	if name != "" {
+		return name, s.exists(name)
 	}
-	env = selected(getenv, s)
-	err := exists(s, env)
+	name, err := s.selected(env)
 	if err != nil {
+		return "", err
+	}
+	if err := s.exists(name); err != nil {
 		return "", &Error{Kind: KindConfig, Message: "the selected environment: " + err.Error(), Hint: "select one with `villapay env use NAME`", Err: err}
 	}
-	return env, nil
+	return name, nil
 }
 
 // selected is the environment that variable, file or default select, in a file
-// that may be wrong elsewhere.
-func selected(getenv func(string) string, s settings) string {
-	if name := getenv("VILLAPAY_ENV"); name != "" {
-		return name
+// that may be invalid elsewhere.
+func (s settings) selected(env LookupEnv) (string, error) {
+	const variable = "VILLAPAY_ENV"
+	own := s.top["env"].text
+	switch name := env.Get(variable); {
+	case name != "":
+		return name, nil
+	case env.isEmpty(variable):
+		return "", emptyVariable(KindConfig, variable)
+	case own != "":
+		return own, nil
 	}
-	if own, ok := s.top["env"]; ok && own.text != "" {
-		return own.text
-	}
-	return Dev
+	return Dev, nil
 }
 
 // node is a value as it is written to the file.
@@ -224,39 +214,57 @@ func scalar(tag, text string) *yaml.Node {
 	return n
 }
 
-// edit makes one change to the file under its lock. change returns the document
-// it was given where there is nothing to write.
-func edit(ctx context.Context, getenv func(string) string, change func(*document, settings) (*document, error)) error {
-	path, err := file(getenv)
+// lockWait bounds how long an edit waits for another one, which takes a few
+// milliseconds.
+const lockWait = 10 * time.Second
+
+// edit makes one change to the file under its lock.
+func edit(ctx context.Context, env LookupEnv, plan func(*document, settings) (change, error)) error {
+	path, err := file(env)
 	if err != nil {
 		return err
 	}
-	unlock, err := lock(ctx, path)
+	unlock, err := atomicfile.Lock(ctx, path, lockWait)
+	if ctx.Err() != nil {
+		return fmt.Errorf("edit %s: %w", path, ctx.Err())
+	}
 	if err != nil {
-		return err
+		return notWritten(path, err)
 	}
 	defer unlock()
 	before, err := read(path)
 	if err != nil {
 		return err
 	}
-	settings, old := before.settings()
-	if settings.top == nil { // not one key of it can be relied on
-		_, err := before.valid()
+	settings, invalid := before.settings()
+	if settings.top == nil { // no key of it can be relied on
+		return invalid
+	}
+	c, err := plan(before, settings)
+	if err != nil {
 		return err
 	}
-	after, err := change(before, settings)
-	if err != nil || after == before {
+	after, err := before.with(c)
+	switch {
+	case err != nil && invalid != nil:
+		return invalid
+	case err != nil || after.text == before.text:
 		return err
-	}
-	_, problems := after.settings()
-	for _, p := range problems {
-		if !slices.ContainsFunc(old, func(o problem) bool { return o.message == p.message }) {
-			return usage(p.hint, "%s", p.message)
+	case invalid == nil:
+		if _, err := after.settings(); err != nil {
+			return &Error{Kind: KindUsage, Message: "this would make the file invalid: " + err.Message, Hint: err.Hint}
 		}
 	}
-	if err := ctx.Err(); err != nil {
-		return fmt.Errorf("edit %s: %w", path, err)
+	target, err := filepath.EvalSymlinks(path) // a link stays one
+	if err != nil {
+		target = path // a new file
 	}
-	return write(path, after.text)
+	if err := atomicfile.Write(target, []byte(after.text), 0o600); err != nil {
+		return notWritten(path, err)
+	}
+	return nil
+}
+
+func notWritten(path string, err error) *Error {
+	return &Error{Kind: KindConfig, Message: fmt.Sprintf("write %s: %s", path, err), Hint: "check the directory's owner, mode and free space, or set VILLAPAY_CONFIG_DIR", Err: err}
 }

@@ -5,16 +5,17 @@ import (
 	"strings"
 )
 
-// Kind says whose mistake an [Error] is, which decides the exit code.
+// Kind decides the exit code of an [Error].
 type Kind int
 
 // The kinds of errors.
 const (
-	KindUsage  Kind = iota // a flag or an argument is wrong: exit 2
-	KindConfig             // a variable, the file or the disk is: exit 3
+	KindUsage  Kind = iota // a flag or an argument: exit 2
+	KindConfig             // a variable, the file or the disk: exit 3
+	KindSignIn             // VILLAPAY_TOKEN: exit 4
 )
 
-// Error is every error of this package except those of a cancelled context.
+// Error is every error of this package except those of a canceled context.
 type Error struct {
 	Kind    Kind
 	Message string // what happened; never holds a secret
@@ -31,9 +32,9 @@ func usage(hint, format string, args ...any) *Error {
 	return &Error{Kind: KindUsage, Message: fmt.Sprintf(format, args...), Hint: hint}
 }
 
-// Nearest returns the candidate that word is most likely a slip of, or "". A
-// candidate whose last dotted part is the word wins: region is auth.region.
-func Nearest(word string, candidates []string) string {
+// Suggest returns the candidate that a mistyped word most likely stands for, or
+// "". A candidate whose last dotted part is the word wins: region is auth.region.
+func Suggest(word string, candidates []string) string {
 	best, least := "", len(word)/3+1
 	for _, candidate := range candidates {
 		last := candidate[strings.LastIndexByte(candidate, '.')+1:]
@@ -41,7 +42,7 @@ func Nearest(word string, candidates []string) string {
 			return candidate
 		}
 		for _, form := range []string{candidate, last} {
-			if d := distance(strings.ToLower(word), form); d <= least && (best == "" || d < least) {
+			if d := distance(strings.ToLower(word), strings.ToLower(form)); d <= least && (best == "" || d < least) {
 				best, least = candidate, d
 			}
 		}
@@ -60,8 +61,7 @@ func distance(a, b string) int {
 		diagonal := row[0]
 		row[0] = i + 1
 		for j := range len(b) {
-			above := row[j+1]
-			cost := 1
+			above, cost := row[j+1], 1
 			if a[i] == b[j] {
 				cost = 0
 			}
@@ -72,9 +72,9 @@ func distance(a, b string) int {
 	return row[len(b)]
 }
 
-// meant is the hint for a slip of the pen: the nearest candidate, else all.
-func meant(word string, candidates []string, all string) string {
-	if near := Nearest(word, candidates); near != "" {
+// suggestion is the hint for a mistyped word: the nearest candidate, else all.
+func suggestion(word string, candidates []string, all string) string {
+	if near := Suggest(word, candidates); near != "" {
 		return fmt.Sprintf("did you mean %q?", near)
 	}
 	return all + strings.Join(candidates, ", ")

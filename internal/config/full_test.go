@@ -18,7 +18,7 @@ func full(t *testing.T) {
 	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: 20, Max: 20}); err != nil {
 		t.Fatal(err)
 	}
-	fmt.Println(Set(t.Context(), os.Getenv, "dev", "kbank.shop_name", long))
+	fmt.Println(Set(t.Context(), os.LookupEnv, "dev", "kbank.shop_name", long))
 }
 
 func TestFullDisk(t *testing.T) {

@@ -1,7 +1,9 @@
 package config
 
 import (
+	"errors"
 	"fmt"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -12,166 +14,174 @@ import (
 	"github.com/villapay/villapay/internal/secret"
 )
 
-// Load reads the file and the variables once. getenv is os.Getenv outside tests;
-// an empty variable counts as not set. It fails with an [*Error].
-func Load(getenv func(string) string, flags Flags) (*Config, error) {
-	path, err := file(getenv)
+// Load reads the file and the variables once. It fails with an [*Error].
+func Load(env LookupEnv, flags Flags) (*Config, error) {
+	var doc *document
+	path, err := file(env)
+	switch {
+	case err == nil:
+		doc, err = read(path)
+	case errors.Is(err, errNoHome): // such as a container that is set up by variables alone
+		path = ""
+		doc, err = newDocument("", "")
+	}
 	if err != nil {
 		return nil, err
 	}
-	doc, err := read(path)
-	if err != nil {
-		return nil, err
+	settings, invalid := doc.settings()
+	if invalid != nil {
+		return nil, invalid
 	}
-	settings, err := doc.valid()
-	if err != nil {
-		return nil, err
-	}
-	return newLoader(path, getenv, flags, settings).load()
+	return load(path, env, flags, settings)
 }
 
 // loader puts the layers into viper one after the other, lowest first, and
-// remembers which came last for each key. Viper reads and never writes; it is
-// given the variables because it would look them up in the process itself.
+// remembers which came last for each key. Viper reads and never writes. It gets
+// the variables from here: BindEnv would look them up in the process itself,
+// unchecked, and could not say that one is set and empty. (Any option of viper's,
+// such as another delimiter, would put 0.3 MB of its encoders into the binary.)
 type loader struct {
 	path     string
-	getenv   func(string) string
+	env      LookupEnv
 	flags    Flags
 	settings settings
 	viper    *viper.Viper
 	origins  map[string]string
 }
 
-// newLoader makes a loader. Viper takes dotted keys apart, which changes nothing
-// here: no key is the parent of another. (Any of its options, such as another
-// delimiter, would put 0.3 MB of its encoders into the binary.)
-func newLoader(path string, getenv func(string) string, flags Flags, s settings) *loader {
-	return &loader{path: path, getenv: getenv, flags: flags, settings: s, viper: viper.New(), origins: map[string]string{}}
-}
-
-func (l *loader) load() (*Config, error) {
-	name, err := l.top()
+func load(path string, env LookupEnv, flags Flags, s settings) (*Config, error) {
+	l := &loader{path: path, env: env, flags: flags, settings: s, viper: viper.New(), origins: map[string]string{}}
+	name, err := l.layTop()
 	if err != nil {
 		return nil, err
 	}
-	if err := l.env(name); err != nil {
+	if err := l.layEnv(name); err != nil {
 		return nil, err
 	}
 	c := &Config{
-		File: l.path, Profile: l.profile(name), settings: l.settings,
+		File: path, Profile: l.profile(name), env: env, settings: s,
 		Output: l.value("output"), Ledger: secret.New(l.viper.GetString("ledger")),
 	}
-	for _, k := range append(topKeys(), envKeys()...) {
+	for _, k := range slices.Concat(topKeys(), envKeys()) {
 		c.values = append(c.values, l.value(k.name))
 	}
-	if own, ok := l.settings.top["ledger"]; ok && hideLedger(own.text) != own.text {
-		c.Warnings = append(c.Warnings, fmt.Sprintf("%s, line %d: a password stands in the ledger's URL; VILLAPAY_LEDGER or ~/.pgpass is the place for it", l.path, own.line))
+	own := s.top["ledger"]
+	if _, password := showLedger(own.text); password {
+		c.Warnings = append(c.Warnings, fmt.Sprintf("%s, line %d: the ledger's URL holds a password; put it into VILLAPAY_LEDGER or ~/.pgpass", path, own.line))
 	}
 	if c.Profile.Sandbox {
-		c.Profile.stateDir, err = StateDir(l.getenv)
+		c.Profile.stateDir, err = StateDir(env)
 	}
 	return c, err
 }
 
-// top lays env, output and ledger, and returns the selected environment.
-func (l *loader) top() (string, error) {
-	l.layFile(topKeys(), l.settings.top)
-	for _, v := range []struct{ key, variable, flag string }{
-		{"env", "VILLAPAY_ENV", l.flags.Env},
-		{"output", "VILLAPAY_OUTPUT", l.flags.Output},
-		{"ledger", "VILLAPAY_LEDGER", ""},
-	} {
-		k, _ := lookup(topKeys(), v.key)
-		if err := l.layVariable(k, v.variable); err != nil {
-			return "", err
-		}
-		if v.flag == "" {
-			continue
-		}
-		if _, err := k.check(v.flag); err != nil && v.key != "env" {
-			return "", usage("", "--%s: %s", v.key, err)
-		}
-		l.override(k, v.flag, "--"+v.key+" flag")
+// layTop lays env, output and ledger, and returns the selected environment.
+func (l *loader) layTop() (string, error) {
+	if err := l.lay(topKeys(), l.settings.top); err != nil {
+		return "", err
 	}
-	name := l.viper.GetString("env")
+	name, origin := l.viper.GetString("env"), l.origins["env"]
 	if slices.Contains(l.settings.names(), name) {
 		return name, nil
 	}
-	fault := usage(meant(name, l.settings.names(), "the environments are "), "%s: there is no environment %q", strings.TrimSuffix(l.origins["env"], " flag"), name)
+	if name == "" {
+		return "", emptyVariable(KindConfig, origin)
+	}
+	fault := usage(suggestion(name, l.settings.names(), "the environments are "), "%s: there is no environment %q", strings.TrimSuffix(origin, " flag"), name)
 	if l.flags.Env == "" {
 		fault.Kind = KindConfig
 	}
 	return "", fault
 }
 
-// env lays the values of the selected environment.
-func (l *loader) env(name string) error {
-	l.layFile(envKeys(), l.settings.env(name).keys)
-	url, live := l.settings.address(name)
-	l.viper.SetDefault("base_url", url)
-	l.viper.SetDefault("live", strconv.FormatBool(live))
-	baseURL, _ := lookup(envKeys(), "base_url")
-	if name == Sandbox && l.getenv("VILLAPAY_BASE_URL") != "" {
-		return &Error{Kind: KindConfig, Message: "VILLAPAY_BASE_URL is set, and the sandbox environment is embedded: it has no base_url", Hint: "unset the variable, or choose another environment"}
+// layEnv lays the values of the selected environment.
+func (l *loader) layEnv(name string) error {
+	const variable = "VILLAPAY_BASE_URL"
+	switch {
+	case name == Sandbox && l.env.Get(variable) != "":
+		return &Error{Kind: KindConfig, Message: variable + " is set, and the sandbox environment is embedded: it has no base_url", Hint: "unset the variable, or choose another environment"}
+	case name != Sandbox && l.env.isEmpty(variable):
+		return emptyVariable(KindConfig, variable)
 	}
-	if err := l.layVariable(baseURL, "VILLAPAY_BASE_URL"); err != nil {
+	if err := l.lay(envKeys(), l.settings.env(name).keys); err != nil {
 		return err
 	}
-	if twin := l.settings.liveEnv(l.viper.GetString("base_url")); twin != "" && !live {
+	own, live := l.settings.address(name)
+	l.viper.SetDefault("base_url", own)
+	l.viper.SetDefault("live", strconv.FormatBool(live))
+	if twin := l.settings.liveEnv(l.viper.GetString("base_url"), ""); twin != "" && !live {
 		live = true
-		l.viper.Set("live", "true")
-		l.origins["live"] = "base_url of " + twin
+		l.set("live", "true", "base_url of "+twin)
 	}
 	switch {
 	case name == Sandbox:
+		l.set("base_url", embedded, "built in") // whatever an empty variable says
+		l.viper.SetDefault("kbank.api_url", "")
 		l.viper.SetDefault("kbank.script_url", "")
 	case live:
+		l.viper.SetDefault("kbank.api_url", prodBank)
 		l.viper.SetDefault("kbank.script_url", prodScript)
 	}
-	if l.flags.Timeout != 0 {
-		if err := checkDuration(l.flags.Timeout); err != nil {
-			return usage("", "--timeout: %s", err)
-		}
-		timeout, _ := lookup(envKeys(), "timeout")
-		l.override(timeout, l.flags.Timeout.String(), "--timeout flag")
-	}
-	return nil
+	return checkBank(name, l.viper.GetString("kbank.api_url"), live)
 }
 
-// layFile lays the built-in values and over them the file's.
-func (l *loader) layFile(keys []key, own map[string]setting) {
-	values := map[string]any{}
+// checkBank rejects the bank's live API in an environment that is not live, and
+// its test API in one that is.
+func checkBank(env, apiURL string, live bool) error {
+	other := map[bool]string{true: devBank, false: prodBank}[live]
+	if u, err := url.Parse(apiURL); err != nil || "https://"+u.Hostname() != other {
+		return nil //nolint:nilerr // apiURL was checked before
+	}
+	return &Error{Kind: KindConfig, Message: fmt.Sprintf("environment %s has live: %t, and its kbank.api_url is %s", env, live, other), Hint: "villapay env unset kbank.api_url -e " + env}
+}
+
+// lay lays the built-in values, the file's, and those of variables and flags.
+func (l *loader) lay(keys []key, own map[string]setting) error {
+	inFile := map[string]any{}
 	for _, k := range keys {
 		l.viper.SetDefault(k.name, k.value(k.builtIn))
 		l.origins[k.name] = "built in"
 		if s, ok := own[k.name]; ok {
-			values[k.name] = k.value(s.text)
+			inFile[k.name] = k.value(s.text)
 			l.origins[k.name] = fmt.Sprintf("file %s:%d", l.path, s.line)
 		}
-	}
-	_ = l.viper.MergeConfigMap(values) // it has no way to fail
-}
-
-// layVariable lays a variable that is set, after checking it.
-func (l *loader) layVariable(k key, variable string) error {
-	text := l.getenv(variable)
-	if text == "" {
-		return nil
-	}
-	normal := text
-	if k.name != "env" { // which is looked up in the list of environments
-		var err error
-		if normal, err = k.check(text); err != nil {
-			return &Error{Kind: KindConfig, Message: fmt.Sprintf("%s: %s", variable, err)}
+		if err := l.override(k); err != nil {
+			return err
 		}
 	}
-	l.override(k, normal, variable)
+	return l.viper.MergeConfigMap(inFile)
+}
+
+// override lays the value of a key's flag or variable, if there is one.
+func (l *loader) override(k key) error {
+	text := l.env.Get(k.variable)
+	switch {
+	case k.name == "env" && l.flags.Env != "":
+		l.set(k.name, l.flags.Env, "--env flag")
+	case k.name == "env" && text != "": // which is looked up among the environments
+		l.set(k.name, text, k.variable)
+	case text != "":
+		normal, err := k.check(text)
+		if err != nil {
+			return &Error{Kind: KindConfig, Message: fmt.Sprintf("%s: %s", k.variable, err)}
+		}
+		l.set(k.name, normal, k.variable)
+	case k.required && l.env.isEmpty(k.variable):
+		l.set(k.name, "", k.variable)
+	}
+	if k.name == "timeout" && l.flags.Timeout != 0 {
+		text, err := k.check(l.flags.Timeout.String())
+		if err != nil {
+			return usage("", "--timeout: %s", err)
+		}
+		l.set(k.name, text, "--timeout flag")
+	}
 	return nil
 }
 
-func (l *loader) override(k key, text, origin string) {
-	l.viper.Set(k.name, k.value(text))
-	l.origins[k.name] = origin
+func (l *loader) set(name, text, origin string) {
+	l.viper.Set(name, text)
+	l.origins[name] = origin
 }
 
 // value is the form in which viper holds a text.
@@ -188,7 +198,7 @@ func (l *loader) value(name string) Value {
 		text = l.viper.GetString(name)
 	}
 	if name == "ledger" {
-		text = hideLedger(text)
+		text, _ = showLedger(text)
 	}
 	return Value{Key: name, Value: text, Origin: l.origins[name]}
 }
@@ -198,14 +208,17 @@ func (l *loader) profile(name string) Profile {
 	p := Profile{
 		Name: name, BaseURL: v.GetString("base_url"), Live: v.GetBool("live"), Sandbox: name == Sandbox,
 		Source: order.Source(v.GetString("source")), Timeout: v.GetDuration("timeout"),
-		StatusPath: v.GetString("status_path"), StatusPaid: v.GetStringSlice("status_paid"),
+		OrderPath: v.GetString("order_path"), StatusPath: v.GetString("status_path"), StatusPaid: v.GetStringSlice("status_paid"),
 		IdempotencyHeader: v.GetString("idempotency_header"), QRContent: v.GetString("qr_content"),
 		Auth: Auth{
 			Scheme: v.GetString("auth.scheme"), Region: v.GetString("auth.region"), UserPoolID: v.GetString("auth.user_pool_id"),
 			ClientID: v.GetString("auth.client_id"), Domain: v.GetString("auth.domain"), Endpoint: v.GetString("auth.endpoint"),
 			CallbackPorts: v.GetIntSlice("auth.callback_ports"),
 		},
-		KBank: KBank{ScriptURL: v.GetString("kbank.script_url"), PublicKey: v.GetString("kbank.public_key"), ShopName: v.GetString("kbank.shop_name")},
+		KBank: KBank{
+			APIURL: v.GetString("kbank.api_url"), SofQR: v.GetString("kbank.sof_qr"), SofWeChat: v.GetString("kbank.sof_wechat"),
+			ScriptURL: v.GetString("kbank.script_url"), PublicKey: v.GetString("kbank.public_key"), ShopName: v.GetString("kbank.shop_name"),
+		},
 	}
 	if p.Sandbox {
 		p.BaseURL = ""

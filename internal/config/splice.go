@@ -1,223 +1,240 @@
 package config
 
 import (
+	"bytes"
+	"fmt"
 	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
 )
 
-// splice makes the change to the text, touching the lines of its entry alone;
-// want is the tree that it leads to. It answers false where it meets a layout
-// that it does not know; what it returns is checked by its caller.
-func (c change) splice(text string, root, want *yaml.Node) (string, bool) {
-	s := splicer{lines: strings.SplitAfter(text, "\n"), eol: "\n"}
-	if strings.Contains(text, "\r\n") {
+// change sets the value of the entry at path, or removes the entry if value is nil.
+type change struct {
+	path  []string
+	value *yaml.Node
+}
+
+// with returns the document after a change of the lines of its entry. If the new
+// text does not mean what the change made to the tree means, it is an error.
+func (d *document) with(c change) (*document, error) {
+	after, err := newDocument(d.path, c.splice(d))
+	for text := d.text; err == nil && c.value == nil && after.at(c.path) != nil && after.text != text; { // a key that stands there twice
+		text = after.text
+		after, err = newDocument(d.path, c.splice(after))
+	}
+	if err == nil && (after.at(c.path) == nil) == (c.value == nil) && same(after.root, changed(d.root, c.path, c.value)) {
+		return after, nil
+	}
+	return nil, &Error{Kind: KindConfig, Message: fmt.Sprintf("%s is laid out in a way that cannot be edited here: %s", d.path, strings.Join(c.path, ".")), Hint: "write one key a line, or change it by hand"}
+}
+
+// changed is a tree after a change.
+func changed(n *yaml.Node, path []string, value *yaml.Node) *yaml.Node {
+	if n.Kind != yaml.MappingNode {
+		return n
+	}
+	after, found := &yaml.Node{Kind: yaml.MappingNode, Style: n.Style}, false
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		key, child := n.Content[i], n.Content[i+1]
+		switch at := len(path) > 0 && key.Kind == yaml.ScalarNode && key.Value == path[0]; {
+		case !at:
+		case len(path) > 1 && (value == nil || !nothing(child)):
+			found, child = true, changed(child, path[1:], value)
+		case value != nil && !found:
+			found, child = true, nest(path[1:], value)
+		default:
+			continue
+		}
+		after.Content = append(after.Content, key, child)
+	}
+	if value != nil && !found {
+		after.Content = append(after.Content, nest(path, value).Content...)
+	}
+	return after
+}
+
+// at returns the first value at path, or nil.
+func (d *document) at(path []string) *yaml.Node {
+	at := d.root
+	for _, name := range path {
+		if at != nil {
+			_, at = entry(at, name)
+		}
+	}
+	return at
+}
+
+// entry returns the first entry of that name in a mapping, or nil.
+func entry(mapping *yaml.Node, name string) (key, value *yaml.Node) {
+	for i := 0; mapping.Kind == yaml.MappingNode && i+1 < len(mapping.Content); i += 2 {
+		if k := mapping.Content[i]; k.Kind == yaml.ScalarNode && k.Value == name {
+			return k, mapping.Content[i+1]
+		}
+	}
+	return nil, nil
+}
+
+// splice makes the change to the text as far as it can: its caller checks what it
+// returns.
+func (c change) splice(d *document) string {
+	s := splicer{lines: strings.SplitAfter(d.text, "\n"), eol: "\n"}
+	if strings.Contains(d.text, "\r\n") {
 		s.eol = "\r\n"
 	}
-	at, parent := root, (*yaml.Node)(nil)
+	at, parent := d.root, (*yaml.Node)(nil)
+	if lastLine(at, 0) > len(s.lines) { // YAML knows other line ends too, such as a lone CR
+		return d.text
+	}
 	for i, name := range c.path {
-		if at.Style&yaml.FlowStyle != 0 && len(at.Content) > 0 {
-			return s.rewrite(text, parent, at, want)
-		}
 		key, value := entry(at, name)
-		_, want = entry(want, name)
-		switch {
-		case key == nil && c.value == nil:
-			return text, true
+		inFlow := at.Style&yaml.FlowStyle != 0 // {…}
+		switch empty := nothing(at); {
+		case key == nil && c.value == nil, !empty && at.Kind != yaml.MappingNode:
+			return d.text
+		case empty && parent != nil:
+			return s.replace(parent, at, nest(c.path[i-1:], c.value))
+		case inFlow && parent != nil:
+			return s.replace(parent, at, nest([]string{parent.Value}, changed(at, c.path[i:], c.value)))
+		case inFlow && !strings.Contains(d.text, "#"): // such as JSON
+			return s.join(0, len(s.lines), s.render("", changed(at, c.path, c.value)))
+		case empty:
+			return s.join(len(s.lines), len(s.lines), s.render("", nest(c.path, c.value)))
 		case key == nil:
-			return s.insert(parent, at, nest(c.path[i:], c.value))
+			last := at.Content[len(at.Content)-2]
+			end := s.end(last, at.Content[len(at.Content)-1])
+			return s.join(end, end, s.render(s.indent(last), nest(c.path[i:], c.value)))
 		case i < len(c.path)-1:
-			parent, at = key, value
+			at, parent = value, key
 		case c.value == nil:
-			first, end := s.span(key, value)
-			return s.join(first, end, "")
+			return s.join(key.Line-1, s.end(key, value), nil)
 		default:
-			return s.replace(key, value, c.value)
+			return s.replace(key, value, nest([]string{name}, c.value))
 		}
 	}
-	return "", false
+	return d.text
 }
 
-// rewrite writes the entry anew whose value is a mapping in flow style ({…}).
-func (s splicer) rewrite(text string, key, old, want *yaml.Node) (string, bool) {
-	if key == nil || want == nil {
-		return "", false
-	}
-	first, end := s.span(key, old)
-	lines, ok := s.render(key.Column-1, nest([]string{key.Value}, want))
-	joined, _ := s.join(first, end, lines)
-	return joined, ok && commentsIn(joined, text)
-}
-
+// splicer changes a text line by line.
 type splicer struct {
 	lines []string // with their ends
 	eol   string
 }
 
 // join replaces the lines from first to before end.
-func (s splicer) join(first, end int, text string) (string, bool) {
+func (s splicer) join(first, end int, lines []string) string {
 	head := strings.Join(s.lines[:first], "")
-	if head != "" && text != "" && !strings.HasSuffix(head, "\n") {
+	if head != "" && len(lines) > 0 && !strings.HasSuffix(head, "\n") {
 		head += s.eol
 	}
-	return head + text + strings.Join(s.lines[end:], ""), true
+	return head + strings.Join(lines, "") + strings.Join(s.lines[end:], "")
 }
 
-// span returns the lines of an entry: its key's line, and those below which are
-// indented more or close a bracket. Blank and comment lines at its end are not
-// part of it.
-func (s splicer) span(key, value *yaml.Node) (first, end int) {
-	first = key.Line - 1
-	end = first + 1
-	leaf, block := lastLeaf(key, value)
-	for i := end; i < len(s.lines); i++ {
-		line := strings.TrimLeft(s.lines[i], " ")
-		indent := len(s.lines[i]) - len(line)
-		line = strings.TrimSpace(line)
-		inBlock := block && i >= leaf.Line && indent >= leaf.Column
-		switch {
-		case line == "" || line[0] == '#' && !inBlock:
-		case indent >= key.Column || indent == key.Column-1 && (line == "-" || strings.HasPrefix(line, "- ") || strings.ContainsAny(line[:1], "]}")):
-			end = i + 1
-		default:
-			return first, end
+// end returns the line behind an entry: the first one up to which the text reads
+// as the entry. Comments and blank lines at its end are not part of it.
+func (s splicer) end(key, value *yaml.Node) int {
+	want := &yaml.Node{Kind: yaml.MappingNode, Content: []*yaml.Node{key, value}}
+	end := lastLine(value, key.Line)
+	for end < len(s.lines) && !reads(s.lines[key.Line-1:end], want) {
+		end++
+	}
+	return end
+}
+
+// indent is the blanks before an entry.
+func (s splicer) indent(key *yaml.Node) string {
+	line := s.lines[key.Line-1]
+	return line[:len(line)-len(strings.TrimLeft(line, " "))]
+}
+
+func lastLine(n *yaml.Node, line int) int {
+	line = max(line, n.Line)
+	for _, child := range n.Content {
+		line = lastLine(child, line)
+	}
+	return line
+}
+
+func reads(lines []string, want *yaml.Node) bool {
+	root, err := parseYAML(strings.Join(lines, ""))
+	return err == nil && same(root, want)
+}
+
+// replace writes a new entry over one. A comment behind the old one's only line
+// stays in its column if there is room; others are put on lines above.
+func (s splicer) replace(key, value, added *yaml.Node) string {
+	first, end := key.Line-1, s.end(key, value)
+	lines, comments := s.render(s.indent(key), added), s.comments(first, end)
+	if end == first+1 && len(comments) == 1 && len(lines) > 0 {
+		text := strings.TrimRight(lines[0], "\r\n")
+		column := strings.LastIndex(s.lines[first], comments[0])
+		lines[0] = text + strings.Repeat(" ", max(1, column-len(text))) + comments[0] + s.eol
+		comments = nil
+	}
+	for _, comment := range slices.Backward(comments) {
+		if !strings.Contains(strings.Join(lines, ""), comment) { // as in {…}
+			lines = slices.Insert(lines, 0, s.indent(key)+comment+s.eol)
 		}
 	}
-	return first, end
+	return s.join(first, end, lines)
 }
 
-// lastLeaf returns the key of the last value within an entry, and whether that
-// is a block of text (| or >), in which a # is no comment.
-func lastLeaf(key, value *yaml.Node) (leaf *yaml.Node, block bool) {
-	for value.Kind == yaml.MappingNode && len(value.Content) > 0 {
-		key, value = value.Content[len(value.Content)-2], value.Content[len(value.Content)-1]
+// comments returns the comments in some lines. A # begins one if the lines mean
+// the same without what follows.
+func (s splicer) comments(first, end int) []string {
+	lines := slices.Clone(s.lines[first:end])
+	want, err := parseYAML(strings.Join(lines, ""))
+	if err != nil {
+		return nil
 	}
-	return key, value.Style&(yaml.LiteralStyle|yaml.FoldedStyle) != 0
-}
-
-// insert writes the entries of added as the last ones of the mapping at, which
-// parent is the key of; the file's own mapping has no parent.
-func (s splicer) insert(parent, at, added *yaml.Node) (string, bool) {
-	if n := len(at.Content); n > 0 {
-		last := at.Content[n-2]
-		_, end := s.span(last, at.Content[n-1])
-		text, ok := s.render(last.Column-1, added)
-		joined, _ := s.join(end, end, text)
-		return joined, ok
-	}
-	if parent == nil {
-		text, ok := s.render(0, added)
-		joined, _ := s.join(len(s.lines), len(s.lines), text)
-		return joined, ok
-	}
-	line := parent.Line
-	if at.Line == line && at.Style&yaml.FlowStyle != 0 { // {}
-		old := s.lines[line-1]
-		before, after, ok := strings.Cut(old[min(at.Column-1, len(old)):], "{}")
-		if !ok || before != "" {
-			return "", false
-		}
-		s.lines[line-1] = strings.TrimRight(old[:at.Column-1], " ") + after
-	}
-	text, ok := s.render(parent.Column+1, added)
-	joined, _ := s.join(line, line, text)
-	return joined, ok
-}
-
-// replace writes a new value behind its key, and keeps a comment behind it in
-// its column where there is room.
-func (s splicer) replace(key, old, value *yaml.Node) (string, bool) {
-	first, end := s.span(key, old)
-	added := nest([]string{key.Value}, value)
-	text, ok := s.render(key.Column-1, added)
-	if !ok || end > first+1 || old.Line != key.Line {
-		comments, sure := s.comments(key, old, end)
-		joined, _ := s.join(first, end, comments+text)
-		return joined, ok && sure
-	}
-	line := s.lines[first]
-	behind := strings.TrimRight(line, "\r\n")
-	behind, found := cutValue(behind[min(old.Column-1, len(behind)):], old)
-	if !found {
-		return "", false
-	}
-	text = strings.TrimRight(text, "\r\n")
-	if comment := strings.TrimLeft(behind, " \t"); comment != "" {
-		column := len(strings.TrimRight(line, "\r\n")) - len(comment)
-		text += strings.Repeat(" ", max(1, column-len(text))) + comment
-	}
-	return s.join(first, end, text+line[len(strings.TrimRight(line, "\r\n")):])
-}
-
-// comments returns those in the lines of an entry, before end, each on a line of
-// its own. It answers false where a # may be one of the value's.
-func (s splicer) comments(key, value *yaml.Node, end int) (string, bool) {
-	switch {
-	case value.Style&(yaml.LiteralStyle|yaml.FoldedStyle) != 0:
-		end = value.Line // below it every # is the text's
-	case holdsHash(value):
-		return "", false
-	}
-	var out strings.Builder
-	for _, line := range s.lines[key.Line-1 : end] {
-		if at := strings.IndexByte(line, '#'); at >= 0 {
-			out.WriteString(strings.Repeat(" ", key.Column-1) + strings.TrimSpace(line[at:]) + s.eol)
-		}
-	}
-	return out.String(), true
-}
-
-// holdsHash tells whether a # stands in a value.
-func holdsHash(value *yaml.Node) bool {
-	return strings.Contains(value.Value, "#") || slices.ContainsFunc(value.Content, holdsHash)
-}
-
-// cutValue returns what stands behind a value of one line that text starts with.
-func cutValue(text string, value *yaml.Node) (behind string, ok bool) {
-	switch {
-	case value.Kind == yaml.SequenceNode:
-		_, behind, ok = strings.Cut(text, "]")
-		return behind, ok
-	case value.Style&yaml.DoubleQuotedStyle != 0:
-		for i := 1; i < len(text); i++ {
-			switch text[i] {
-			case '\\':
-				i++
-			case '"':
-				return text[i+1:], true
+	var found []string
+	for i, line := range lines {
+		for at, r := range line {
+			if r != '#' {
+				continue
+			}
+			if lines[i] = line[:at] + s.eol; reads(lines, want) {
+				found = append(found, strings.TrimSpace(line[at:]))
+				break
 			}
 		}
-		return "", false
-	case value.Style&yaml.SingleQuotedStyle != 0:
-		closing := strings.Index(strings.ReplaceAll(text[min(1, len(text)):], "''", "  "), "'")
-		if closing < 0 {
-			return "", false
-		}
-		return text[closing+2:], true
-	default:
-		if text == "" || strings.HasPrefix(text, "#") { // nothing after the colon
-			return text, true
-		}
-		at := strings.Index(strings.ReplaceAll(text, "\t", " "), " #")
-		if at < 0 {
-			return "", true
-		}
-		return text[at:], true
+		lines[i] = line
 	}
+	return found
 }
 
-// render writes a mapping as lines, indented.
-func (s splicer) render(indent int, mapping *yaml.Node) (string, bool) {
-	text, err := encode(mapping)
-	if err != nil {
-		return "", false
+// render writes a mapping as indented lines.
+func (s splicer) render(indent string, mapping *yaml.Node) []string {
+	var out bytes.Buffer
+	encoder := yaml.NewEncoder(&out)
+	encoder.SetIndent(2)
+	if encoder.Encode(mapping) != nil || encoder.Close() != nil {
+		return nil // which is not what with looks for
 	}
-	var out strings.Builder
-	for line := range strings.Lines(text) {
-		out.WriteString(strings.Repeat(" ", indent))
-		out.WriteString(strings.TrimSuffix(line, "\n"))
-		out.WriteString(s.eol)
+	var lines []string
+	for line := range strings.Lines(out.String()) {
+		lines = append(lines, indent+strings.TrimSuffix(line, "\n")+s.eol)
 	}
-	return out.String(), true
+	return lines
+}
+
+// nest wraps a value in mappings.
+func nest(path []string, value *yaml.Node) *yaml.Node {
+	for _, name := range slices.Backward(path) {
+		value = &yaml.Node{Kind: yaml.MappingNode, Content: []*yaml.Node{scalar("", name), value}}
+	}
+	return value
+}
+
+// same reports whether two trees mean the same here, in the same order: scalars
+// are read as their text, and nothing after a colon is an empty mapping.
+func same(a, b *yaml.Node) bool {
+	if nothing(a) || nothing(b) {
+		return nothing(a) && nothing(b)
+	}
+	return a.Kind == b.Kind && a.Value == b.Value && slices.EqualFunc(a.Content, b.Content, same)
+}
+
+func nothing(n *yaml.Node) bool {
+	return null(n) || n.Kind == yaml.MappingNode && len(n.Content) == 0
 }

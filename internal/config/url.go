@@ -1,8 +1,8 @@
 package config
 
 import (
+	"cmp"
 	"errors"
-	"fmt"
 	"net/netip"
 	"net/url"
 	"path"
@@ -10,14 +10,14 @@ import (
 	"strings"
 )
 
-// normaliseURL reads the address of a server and writes it in its one form:
+// normalizeURL reads the address of a server and writes it in its one form:
 // lower-case host without a trailing dot, no default port, cleaned path, no
 // trailing slash. Two addresses of one API are then equal as text, which is
 // what the ledger's scope and the live rule compare.
 //
 // It must be https, or http on 127.0.0.1, [::1] or localhost, without user,
 // query and fragment. Errors never repeat the text: it may hold a password.
-func normaliseURL(text string) (string, error) {
+func normalizeURL(text string) (string, error) {
 	u, err := url.Parse(text)
 	switch {
 	case err != nil:
@@ -31,25 +31,29 @@ func normaliseURL(text string) (string, error) {
 	case strings.ContainsAny(text, "?#"):
 		return "", errors.New("it must hold no query and no fragment")
 	}
-	host, err := normaliseHost(u.Hostname())
+	host, err := normalizeHost(u.Hostname())
 	if err != nil {
 		return "", err
 	}
 	if u.Scheme == "http" && host != "127.0.0.1" && host != "[::1]" && host != "localhost" {
-		return "", errors.New("it must be https; http is for 127.0.0.1, [::1] and localhost alone")
+		return "", errors.New("it must be https; http is for 127.0.0.1, [::1] and localhost only")
 	}
-	port, err := normalisePort(u.Scheme, u.Port())
-	if err != nil {
-		return "", err
+	standard := map[string]uint64{"https": 443, "http": 80}[u.Scheme]
+	port, err := strconv.ParseUint(cmp.Or(u.Port(), strconv.FormatUint(standard, 10)), 10, 16)
+	if err != nil || port == 0 {
+		return "", errors.New("its port must be 1 to 65535")
 	}
-	if u.RawPath != "" || strings.ContainsFunc(u.Path, control) {
+	if port != standard {
+		host += ":" + strconv.FormatUint(port, 10)
+	}
+	if u.RawPath != "" || strings.ContainsFunc(u.Path, unprintable) {
 		return "", errors.New("its path holds characters or escapes that can be written in more than one way")
 	}
 	clean := strings.TrimSuffix(path.Clean("/"+u.Path), "/")
-	return (&url.URL{Scheme: u.Scheme, Host: host + port, Path: clean}).String(), nil
+	return (&url.URL{Scheme: u.Scheme, Host: host, Path: clean}).String(), nil
 }
 
-func normaliseHost(host string) (string, error) {
+func normalizeHost(host string) (string, error) {
 	if strings.Contains(host, ":") {
 		address, err := netip.ParseAddr(host)
 		if err != nil || address.Zone() != "" {
@@ -58,24 +62,8 @@ func normaliseHost(host string) (string, error) {
 		return "[" + address.String() + "]", nil
 	}
 	host = strings.TrimSuffix(strings.ToLower(host), ".")
-	for label := range strings.SplitSeq(host, ".") {
-		if label == "" || len(label) > 63 || !only(label, "_-") {
-			return "", errors.New("its host is not a name: letters, digits, . and - are allowed")
-		}
+	if _, err := only(253, "-._", "")(host); err != nil || strings.Contains("."+host+".", "..") {
+		return "", errors.New("its host is not a name: letters, digits, . and - are allowed")
 	}
 	return host, nil
-}
-
-func normalisePort(scheme, port string) (string, error) {
-	if port == "" {
-		return "", nil
-	}
-	number, err := strconv.ParseUint(port, 10, 16)
-	if err != nil || number == 0 {
-		return "", fmt.Errorf("its port must be 1 to 65535")
-	}
-	if scheme == "https" && number == 443 || scheme == "http" && number == 80 {
-		return "", nil
-	}
-	return ":" + strconv.FormatUint(number, 10), nil
 }

@@ -2,7 +2,7 @@
 //
 // It promises that no client can hold it: headers, requests and idle
 // connections have time limits, connections a number, and it ends within
-// [StopWithin] of being told to, stuck clients or not.
+// [StopWithin] after its context, stuck clients or not.
 package httpserver
 
 import (
@@ -17,8 +17,9 @@ import (
 
 // The bounds of every server.
 const (
-	Connections = 512 // at once; further ones wait to be accepted
-	HeaderBytes = 16 << 10
+	Connections     = 512 // open at once; further ones wait
+	IdleConnections = 64  // of them between two requests; further ones are closed
+	HeaderBytes     = 16 << 10
 
 	HeaderWithin = 5 * time.Second  // for a request's headers
 	ReadWithin   = 10 * time.Second // for a whole request
@@ -34,12 +35,12 @@ const (
 // listener failed. Protocol errors of clients go to log. The listener is closed.
 func Run(ctx context.Context, listener net.Listener, handler http.Handler, log *slog.Logger) error {
 	server := &http.Server{
-		Handler: handler, MaxHeaderBytes: HeaderBytes,
+		Handler: handler, MaxHeaderBytes: HeaderBytes, ConnState: boundConnections(),
 		ReadHeaderTimeout: HeaderWithin, ReadTimeout: ReadWithin, WriteTimeout: WriteWithin, IdleTimeout: IdleWithin,
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 	}
 	failed := make(chan error, 1)
-	go func() { failed <- server.Serve(limit(listener, Connections)) }()
+	go func() { failed <- server.Serve(listener) }()
 	select {
 	case err := <-failed:
 		_ = server.Close()
@@ -57,44 +58,30 @@ func Run(ctx context.Context, listener net.Listener, handler http.Handler, log *
 	return nil
 }
 
-// limited accepts a connection only while fewer than a number are open.
-type limited struct {
-	net.Listener
-	slots  chan struct{}
-	closed chan struct{}
-	once   sync.Once
-}
-
-func limit(l net.Listener, n int) net.Listener {
-	return &limited{Listener: l, slots: make(chan struct{}, n), closed: make(chan struct{})}
-}
-
-func (l *limited) Accept() (net.Conn, error) {
-	select {
-	case l.slots <- struct{}{}:
-	case <-l.closed:
-		return nil, net.ErrClosed
+// boundConnections returns a server's ConnState hook that bounds its
+// connections. The server accepts no other while the hook waits for a free slot.
+func boundConnections() func(net.Conn, http.ConnState) {
+	slots := make(chan struct{}, Connections)
+	var mu sync.Mutex
+	idle := map[net.Conn]bool{}
+	return func(conn net.Conn, state http.ConnState) {
+		switch state { //nolint:exhaustive // the others change nothing here
+		case http.StateNew:
+			slots <- struct{}{}
+			return
+		case http.StateClosed, http.StateHijacked:
+			<-slots
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		delete(idle, conn)
+		if state != http.StateIdle {
+			return
+		}
+		if len(idle) == IdleConnections {
+			_ = conn.Close()
+			return
+		}
+		idle[conn] = true
 	}
-	conn, err := l.Listener.Accept()
-	if err != nil {
-		<-l.slots
-		return nil, err
-	}
-	return &counted{Conn: conn, release: sync.OnceFunc(func() { <-l.slots })}, nil
-}
-
-func (l *limited) Close() error {
-	l.once.Do(func() { close(l.closed) })
-	return l.Listener.Close()
-}
-
-// counted gives its slot back when it is closed.
-type counted struct {
-	net.Conn
-	release func()
-}
-
-func (c *counted) Close() error {
-	defer c.release()
-	return c.Conn.Close()
 }

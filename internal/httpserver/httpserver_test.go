@@ -1,12 +1,14 @@
 package httpserver
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -134,7 +136,9 @@ func TestIdleConnectionsEnd(t *testing.T) {
 	})
 }
 
-func TestConnectionsAreCounted(t *testing.T) {
+const get = "GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+
+func TestConnectionsAreBounded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		server := run(t, hello)
@@ -142,24 +146,54 @@ func TestConnectionsAreCounted(t *testing.T) {
 		for range Connections {
 			conns = append(conns, server.dial())
 		}
+		waiting := server.dial()
+		go func() { _, _ = io.WriteString(waiting, get) }()
+		answered := make(chan string, 1)
+		go func() { _, said := closedAfter(waiting); answered <- said }()
 		synctest.Wait()
 		if conn := server.dial(); conn != nil {
-			t.Error("one more was accepted")
+			t.Error("another one was accepted")
+		}
+		if len(answered) != 0 {
+			t.Error("one more than the bound was answered")
 		}
 		_ = conns[0].Close()
-		synctest.Wait()
-		conn := server.dial()
-		if conn == nil {
-			t.Fatal("a free place was not given")
-		}
-		_, _ = io.WriteString(conn, "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-		if _, said := closedAfter(conn); !strings.Contains(said, "hello") {
-			t.Errorf("answered %q", said)
+		if said := <-answered; !strings.Contains(said, "hello") {
+			t.Errorf("after one was closed: %q", said)
 		}
 		server.stop()
 		if err := <-server.done; err != nil {
 			t.Error(err)
 		}
+	})
+}
+
+// Connections that ask for nothing more leave room for those that do.
+func TestIdleConnectionsAreBounded(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server := run(t, hello)
+		kept := 0
+		for range Connections + 8 {
+			conn := server.dial()
+			if conn == nil {
+				t.Fatal("no connection was accepted")
+			}
+			_, _ = io.WriteString(conn, get)
+			if _, err := http.ReadResponse(bufio.NewReader(conn), nil); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+			_ = conn.SetReadDeadline(time.Now().Add(time.Millisecond))
+			if _, err := conn.Read(make([]byte, 1)); errors.Is(err, os.ErrDeadlineExceeded) {
+				kept++
+			}
+		}
+		if kept != IdleConnections {
+			t.Errorf("%d idle connections were kept", kept)
+		}
+		server.stop()
+		<-server.done
 	})
 }
 

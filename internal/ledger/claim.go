@@ -196,6 +196,9 @@ func (c *claiming) send(holder *row, why event) error {
 		return r.Order != nil && (r == holder || r.ReplacedBy != "" || r.State != order.Awaiting || r.Lapsed(c.t.now))
 	})
 	if earlier != nil && !c.req.Asked {
+		if holder != nil {
+			earlier = holder
+		}
 		c.result = Claim{Verdict: AskFirst, Payment: earlier.At(c.t.now)}
 		return nil
 	}

@@ -4,8 +4,6 @@ import (
 	"context"
 	"sync"
 	"time"
-
-	"github.com/villapay/villapay/internal/order"
 )
 
 // leaseFor is how long a claim is good without being renewed.
@@ -18,17 +16,21 @@ const RenewEvery = 3 * time.Second
 // Renew extends a claim's lease. It returns ErrClaimLost if another process
 // has taken the claim over, or its answer is recorded.
 func (l *Ledger) Renew(ctx context.Context, c Claim) error {
+	return l.renew(ctx, `UPDATE villapay_payment SET lease = ? WHERE id = ? AND claim = ? AND state = 'sending' AND order_json IS NULL`, c.Payment.ID, c.Number)
+}
+
+// renew runs an update whose first argument is the new end of a lease.
+func (l *Ledger) renew(ctx context.Context, update string, args ...any) error {
 	kept := false
 	err := l.store.write(ctx, recordTx, func(t *txn) error {
-		changed, err := t.exec(`UPDATE villapay_payment SET lease = ? WHERE id = ? AND claim = ? AND state = ? AND order_json IS NULL`,
-			toMillis(t.now.Add(leaseFor)), c.Payment.ID, c.Number, string(order.Sending))
+		changed, err := t.exec(update, append([]any{toMillis(t.now.Add(leaseFor))}, args...)...)
 		kept = changed > 0
 		return err
 	})
 	if err == nil && !kept {
 		return ErrClaimLost
 	}
-	return l.wrap(err, "renew the claim on order %s", c.Payment.OrderID)
+	return l.wrap(err, "renew a claim")
 }
 
 // alive reports whether somebody may still be sending under a payment's claim. A

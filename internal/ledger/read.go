@@ -32,15 +32,34 @@ func (l *Ledger) Payments(ctx context.Context, scope, orderID string) (all []ord
 	return all, nil
 }
 
-// heardElsewhere is elsewhere outside of write transactions.
-func (l *Ledger) heardElsewhere(ctx context.Context, scope, orderID string) (*order.Payment, error) {
+// reading is a transaction for reads alone; nil if nothing was ever written.
+func (l *Ledger) reading(ctx context.Context) (*txn, error) {
 	db, err := l.store.reader(ctx)
 	if err != nil || db == nil {
 		return nil, err
 	}
-	return l.elsewhere(&txn{query: func(query string, args ...any) (*sql.Rows, error) {
+	return &txn{query: func(query string, args ...any) (*sql.Rows, error) {
 		return db.QueryContext(ctx, l.store.bind(query), clean(args)...)
-	}}, scope, orderID)
+	}}, nil
+}
+
+// heardElsewhere is elsewhere outside of write transactions.
+func (l *Ledger) heardElsewhere(ctx context.Context, scope, orderID string) (*order.Payment, error) {
+	t, err := l.reading(ctx)
+	if err != nil || t == nil {
+		return nil, err
+	}
+	return l.elsewhere(t, scope, orderID)
+}
+
+// PaidCharges returns the ids of a Villa order's charges that are paid now.
+func (l *Ledger) PaidCharges(ctx context.Context, scope, orderID string) ([]order.PaidCharge, error) {
+	t, err := l.reading(ctx)
+	if err != nil || t == nil {
+		return nil, l.wrap(err, "read order %s", orderID)
+	}
+	known, _, err := t.load(scope, orderID)
+	return order.PaidCharges(known), l.wrap(err, "read order %s", orderID)
 }
 
 // Filter chooses payments; zero fields choose all.
@@ -189,6 +208,58 @@ func (l *Ledger) Events(ctx context.Context, paymentID int64) ([]Event, error) {
 		all = append(all, e)
 	}
 	return all, l.wrap(rows.Err(), "read events")
+}
+
+// Notification is a notification that was recorded.
+type Notification struct {
+	At      time.Time // when it was received
+	Raw     json.RawMessage
+	Payment order.Payment // of its bank order, as it is now; the zero value if none is recorded
+}
+
+// Notifications streams the notifications received at or after a time, oldest
+// first. The sequence ends after its first error, an *Error.
+func (l *Ledger) Notifications(ctx context.Context, scope string, since time.Time) iter.Seq2[Notification, error] {
+	return func(yield func(Notification, error) bool) {
+		fail := func(err error) { yield(Notification{}, l.wrap(err, "read notifications")) }
+		t, err := l.reading(ctx)
+		if err != nil || t == nil {
+			if err != nil {
+				fail(err)
+			}
+			return
+		}
+		rows, err := t.query(`SELECT received_at, raw, bank_id, reference FROM villapay_report
+			WHERE scope = ? AND origin = 'webhook' AND received_at >= ? ORDER BY id`, scope, toMillis(since))
+		if err != nil {
+			fail(err)
+			return
+		}
+		defer func() { _ = rows.Close() }()
+		for rows.Next() {
+			var received int64
+			var raw, bank, reference string
+			if err := rows.Scan(&received, &raw, &bank, &reference); err != nil {
+				fail(err)
+				return
+			}
+			n := Notification{At: fromMillis(received), Raw: json.RawMessage(raw)}
+			payments, err := t.named(scope, []order.Report{{BankOrderID: bank, Reference: reference}})
+			if err != nil {
+				fail(err)
+				return
+			}
+			if len(payments) > 0 {
+				n.Payment = payments[len(payments)-1].At(l.store.clock())
+			}
+			if !yield(n, nil) {
+				return
+			}
+		}
+		if err := rows.Err(); err != nil {
+			fail(err)
+		}
+	}
 }
 
 // OrderIDs returns up to limit order IDs that begin with prefix, sorted, for

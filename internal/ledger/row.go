@@ -26,21 +26,26 @@ type row struct {
 // columns are a payment's, in the order in which scan reads them.
 const columns = `id, scope, env, orderid, source, idem_key, state, attempts, order_json, bank_id, amount, currency,
 	created_at, expires_at, recorded_at, known_at, known_from, request_id, bank_state, charge_id, paid_at, paid_at_from, paid_by,
-	reference, held_until, replaced_by, warnings, error, slot, claim, owner, holder, lease, ambiguous`
+	reference, held_until, code_id, code_kind, code_text, code_shown_until, code_held_until, code_canceled, canceled, replaced_by, warnings, error, slot, claim, owner, holder, lease, ambiguous`
 
 func (r *row) scan(rows *sql.Rows) error {
 	var answer sql.NullString
 	var amount, warnings, failure string
-	var created, expires, recorded, known, paid, held, slot, ambiguous int64
+	var created, expires, recorded, known, paid, held, slot, ambiguous, codeShown, codeHeld, codeCanceled, canceled int64
+	var code order.Held
 	err := rows.Scan(&r.ID, &r.Scope, &r.Env, &r.OrderID, &r.Source, &r.Key, &r.State, &r.Attempts, &answer, &r.BankOrderID, &amount, &r.Currency,
 		&created, &expires, &recorded, &known, &r.KnownFrom, &r.RequestID, &r.BankState, &r.ChargeID, &paid, &r.PaidAtFrom, &r.PaidBy,
-		&r.Reference, &held, &r.ReplacedBy, &warnings, &failure, &slot, &r.claim, &r.owner, &r.holder, &r.lease, &ambiguous)
+		&r.Reference, &held, &code.ID, &code.Kind, &code.Text, &codeShown, &codeHeld, &codeCanceled, &canceled, &r.ReplacedBy, &warnings, &failure, &slot, &r.claim, &r.owner, &r.holder, &r.lease, &ambiguous)
 	if err != nil {
 		return err
 	}
 	r.CreatedAt, r.ExpiresAt, r.RecordedAt = fromMillis(created), fromMillis(expires), fromMillis(recorded)
 	r.KnownAt, r.PaidAt, r.HeldUntil = fromMillis(known), fromMillis(paid), fromMillis(held)
-	r.slot, r.ambiguous = slot == 1, ambiguous == 1
+	r.slot, r.ambiguous, r.Canceled = slot == 1, ambiguous == 1, canceled == 1
+	if code.Kind != "" {
+		code.ShownUntil, code.HeldUntil, code.Canceled = fromMillis(codeShown), fromMillis(codeHeld), codeCanceled == 1
+		r.Held = &code
+	}
 	if answer.Valid {
 		r.Order = json.RawMessage(answer.String)
 	}

@@ -80,6 +80,9 @@ type Payment struct {
 	PaidAtFrom string    // AtBank or AtKnown
 	PaidBy     string    // ByTransactionState or ByStatusPaid
 
+	Held     *Held // the last code or page that it may be paid with; nil if there was none
+	Canceled bool  // its codes were canceled: it is cancelled, if no charge says otherwise
+
 	ReplacedBy string // key of the payment that --new made instead
 	Warnings   []Warning
 	Error      *Failure // why it is rejected, unknown or failed; else nil
@@ -163,7 +166,7 @@ func (p Payment) At(now time.Time) Payment {
 // no charge is known. A payment with a charge that the bank took back does not
 // lapse, and an order without an expiry never does by itself.
 func (p *Payment) Lapsed(now time.Time) bool {
-	return (p.State == Awaiting || p.State == Expired) && !p.HeldUntil.IsZero() && !now.Before(p.HeldUntil)
+	return (p.State == Awaiting || p.State == Expired) && !p.HeldUntil.IsZero() && !now.Before(p.HeldUntil) && !p.HoldsCode(now)
 }
 
 // Warned reports whether the payment carries a warning with this code.
@@ -180,7 +183,7 @@ func (p *Payment) Payable(now time.Time) error {
 	case p.ReplacedBy != "":
 		return errors.New("it was replaced by a newer payment")
 	case state == Expired && !p.Lapsed(now):
-		return fmt.Errorf("it is expired, and may still be paid until %s", p.HeldUntil.In(Bangkok).Format("15:04:05 on 2006-01-02"))
+		return fmt.Errorf("it is expired, and may still be paid until %s", p.MayBePaidUntil(now).In(Bangkok).Format("15:04:05 on 2006-01-02"))
 	case state == Cancelled:
 		return errors.New("it is canceled")
 	case state != Awaiting:

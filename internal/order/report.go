@@ -100,6 +100,11 @@ func (r *Report) rank() Rank {
 	return Transaction(r.TransactionState)
 }
 
+// AboutCharge reports whether it says more than that an order was made.
+func (r Report) AboutCharge() bool {
+	return r.TransactionState != "" || r.PaidBy == ByStatusPaid || r.Doubt != ""
+}
+
 // trusted reports whether the API or the bank said it, over TLS.
 func (r *Report) trusted() bool { return r.From == FromAPI || r.From == FromBank }
 

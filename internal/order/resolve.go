@@ -62,16 +62,35 @@ type Case struct {
 // alone: which of two notifications says whose a charge is, and which of two
 // charges a border (see [Report.Border]) belongs to.
 func Resolve(c Case) (payments []Payment, elsewhere *Payment) {
-	v := newResolution(c)
-	v.assign()
-	v.assignUnnamed(true)
-	v.assignUnnamed(false)
+	v := weighed(c)
 	for i := range v.own {
 		v.own[i].update(v.on(&v.own[i]), v.stray[i])
 	}
 	elsewhere = v.foreign()
 	v.warnAcross(elsewhere)
 	return v.own, elsewhere
+}
+
+// PaidCharge is a charge that is paid now, and the bank order that it is on.
+type PaidCharge struct{ ID, BankOrderID string }
+
+// PaidCharges returns a Villa order's named charges that are paid now.
+func PaidCharges(c Case) (all []PaidCharge) {
+	for _, c := range weighed(c).charges {
+		if c.id != "" && c.rank().paid() && c.order != nil {
+			all = append(all, PaidCharge{c.id, c.order.BankOrderID})
+		}
+	}
+	return all
+}
+
+// weighed is a resolution that knows where each charge stands.
+func weighed(c Case) *resolution {
+	v := newResolution(c)
+	v.assign()
+	v.assignUnnamed(true)
+	v.assignUnnamed(false)
+	return v
 }
 
 // resolution is one Resolve at work.
@@ -319,11 +338,34 @@ func (v *resolution) warnStray(r *Report) {
 	v.stray[on] = append(v.stray[on], *warning)
 }
 
-// newestFitting is the payment that most of some reports fit, above all those
-// that say it is paid; of several, the newest. nil if there is no payment.
-func (v *resolution) newestFitting(reports []*Report) (newest *Payment) {
+// predates reports whether a report came before a payment was begun: then it is not
+// about a charge on that payment's order, if the clock can be trusted.
+func (r *Report) predates(p *Payment) bool { return r.Received.Before(p.RecordedAt) }
+
+// newestFitting is the payment that most of some reports about a charge fit, above
+// all those that say it is paid; of several, the newest. It is one that none of the
+// reports predates, unless the charge is paid and there is no such payment. nil if
+// there is no payment.
+func (v *resolution) newestFitting(reports []*Report) *Payment {
+	rank := Unranked
+	for _, r := range reports {
+		rank = max(rank, r.rank())
+	}
+	newest := v.mostFitting(reports, func(p *Payment) bool {
+		return slices.ContainsFunc(reports, func(r *Report) bool { return r.predates(p) })
+	})
+	if newest == nil && rank.paid() {
+		newest = v.mostFitting(reports, func(*Payment) bool { return false })
+	}
+	return newest
+}
+
+func (v *resolution) mostFitting(reports []*Report, except func(*Payment) bool) (newest *Payment) {
 	most := -1
 	for i := range slices.Backward(v.own) {
+		if v.shared(&v.own[i]) || except(&v.own[i]) {
+			continue
+		}
 		fit := 0
 		for _, r := range reports {
 			if ok, _ := applies(r, &v.own[i]); ok && r.rank().paid() {
@@ -332,7 +374,7 @@ func (v *resolution) newestFitting(reports []*Report) (newest *Payment) {
 				fit++
 			}
 		}
-		if fit > most && !v.shared(&v.own[i]) {
+		if fit > most {
 			newest, most = &v.own[i], fit
 		}
 	}
@@ -442,12 +484,16 @@ func (p *Payment) livemode() *bool {
 // assignUnnamed deals with the reports that name no charge: first with those that
 // name a bank order (banked), then with the rest. One that a known charge explains
 // adds nothing; else it is about the only charge there is, or the only one that
-// was ever paid, else about an anonymous charge, which ends once a known one is
-// paid.
+// was ever paid, else about an anonymous charge, one for each order, which ends
+// once a known one is paid.
 func (v *resolution) assignUnnamed(banked bool) {
 	known := slices.DeleteFunc(slices.Clone(v.charges), func(c *charge) bool { return c.best == nil })
 	paidKnown := slices.ContainsFunc(known, (*charge).everPaid)
-	anonymous := map[string]*charge{}
+	type on struct {
+		bank  string
+		order *Payment
+	}
+	anonymous := map[on]*charge{}
 	for i := range v.Reports {
 		r := &v.Reports[i]
 		bank, _ := v.names(r)
@@ -460,7 +506,11 @@ func (v *resolution) assignUnnamed(banked bool) {
 		}
 		candidates := slices.DeleteFunc(slices.Clone(known), func(c *charge) bool { return !c.mayBe(r, bank) })
 		paid := slices.DeleteFunc(slices.Clone(candidates), func(c *charge) bool { return !c.everPaid() })
-		about := anonymous[bank]
+		where := on{bank, v.recorded(bank)}
+		if bank == "" {
+			where.order = v.newestFitting([]*Report{r})
+		}
+		about := anonymous[where]
 		switch {
 		case slices.ContainsFunc(candidates, func(c *charge) bool { return c.rank() >= r.rank() }):
 			continue // explained
@@ -471,13 +521,11 @@ func (v *resolution) assignUnnamed(banked bool) {
 		case paidKnown:
 			continue
 		case about == nil:
-			about = &charge{bank: bank, order: v.recorded(bank)}
-			anonymous[bank] = about
+			about = &charge{bank: bank, order: where.order}
+			anonymous[where] = about
+			v.charges = append(v.charges, about)
 		}
 		about.heard = append(about.heard, r)
-	}
-	for _, bank := range slices.Sorted(maps.Keys(anonymous)) {
-		v.charges = append(v.charges, anonymous[bank])
 	}
 	for _, c := range v.charges {
 		v.weigh(c)
@@ -486,12 +534,12 @@ func (v *resolution) assignUnnamed(banked bool) {
 
 // mayBe reports whether a charge may be the one that a report without a charge's
 // id is about: it is on the bank order that the report names, or, if it names
-// none, not on one whose payment the report does not fit.
+// none, not on one whose payment the report predates or does not fit.
 func (c *charge) mayBe(r *Report, bank string) bool {
 	if bank != "" {
 		return c.bank == bank || c.order != nil && c.order.BankOrderID == bank
 	}
-	return c.bank == "" || c.order == nil || !r.rank().paid() || fits(r, c.order)
+	return c.order == nil || !r.predates(c.order) && (c.bank == "" || !r.rank().paid() || fits(r, c.order))
 }
 
 // on returns the charges on a payment's bank order; p is nil for those on orders
@@ -589,8 +637,11 @@ func (p *Payment) update(charges []*charge, stray []Warning) {
 	p.Warnings = slices.DeleteFunc(p.Warnings, Warning.AboutStatus)
 }
 
-// birth is what the order alone makes of its payment.
+// birth is what the order alone makes of its payment, and its cancellation.
 func (p *Payment) birth() (State, *Failure) {
+	if p.Canceled {
+		return Cancelled, nil
+	}
 	o, err := Decode(p.Order)
 	if err != nil {
 		return Awaiting, nil

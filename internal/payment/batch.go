@@ -58,7 +58,13 @@ func (b *Batch) Run(ctx context.Context, in *Input) error {
 					leave()
 					return
 				}
-				req := Request{OrderID: line.OrderID, Source: line.Source, answered: leave}
+				answered := func(err error) {
+					if err != nil && b.Stops(err) {
+						stop(err)
+					}
+					leave()
+				}
+				req := Request{OrderID: line.OrderID, Source: line.Source, answered: answered}
 				if b.await(starting, pace, req) != nil {
 					leave()
 					continue // stopped: the order is left as it was
@@ -97,7 +103,7 @@ func (b *Batch) await(ctx context.Context, pace *rate.Limiter, req Request) erro
 	if pace.Limit() == rate.Inf || b.Service.replays(ctx, req) {
 		return ctx.Err()
 	}
-	return pace.Wait(ctx)
+	return backoff.Sleep(ctx, pace.Reserve().Delay()) // Wait would give up before a deadline
 }
 
 // replays reports whether the order is paid, or open from the source that is asked

@@ -10,14 +10,14 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/villapay/villapay/internal/api"
+	"github.com/villapay/villapay/internal/order"
 )
 
 // read collects what an input holds, as "line orderid source", and what it
 // refused.
 func read(t *testing.T, r io.Reader) (lines, bad []string, err error) {
 	t.Helper()
-	in, err := ReadInput(r, api.QR, t.TempDir(), func(b BadLine) { bad = append(bad, b.Error()) })
+	in, err := ReadInput(r, order.QR, t.TempDir(), func(b BadLine) { bad = append(bad, b.Error()) })
 	if err != nil {
 		return nil, bad, err
 	}
@@ -124,7 +124,7 @@ func FuzzInput(f *testing.F) {
 		}
 		for _, line := range lines {
 			fields := strings.Fields(line)
-			if len(fields) != 3 || api.CheckOrderID(fields[1]) != nil || fields[2] != "qr" && fields[2] != "wechat" {
+			if len(fields) != 3 || order.CheckID(fields[1]) != nil || fields[2] != "qr" && fields[2] != "wechat" {
 				t.Errorf("it gives %q", line)
 			}
 		}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/villapay/villapay/internal/api"
 	"github.com/villapay/villapay/internal/backoff"
+	"github.com/villapay/villapay/internal/kbank"
 	"github.com/villapay/villapay/internal/ledger"
 	"github.com/villapay/villapay/internal/order"
 )
@@ -20,6 +21,7 @@ import (
 type Service struct {
 	API    *api.Client
 	Ledger *ledger.Ledger
+	Bank   *kbank.Client // nil without the bank's key
 
 	Env     string        // the environment's name, a label on what is recorded
 	Scope   string        // what keys and orders are unique in
@@ -42,9 +44,9 @@ type Request struct {
 	Key     string // the user's own idempotency key; "" = a fresh one
 	New     bool   // another order though one is still open
 
-	// answered is called when the API has answered, before that is recorded; it
+	// answered gets what the API said, nil for an order, before that is recorded; it
 	// may be nil.
-	answered func()
+	answered func(error)
 }
 
 // NotRecordedError says that the API answered and the answer could not be
@@ -98,7 +100,7 @@ func (s *Service) Make(ctx context.Context, req Request) (order.Payment, error) 
 // make claims the order and sends, if there is something to send. It returns
 // ledger.ErrClaimLost beside the payment as it now stands if another process took
 // it over meanwhile.
-func (s *Service) make(ctx context.Context, request ledger.ClaimRequest, answered func()) (order.Payment, error) {
+func (s *Service) make(ctx context.Context, request ledger.ClaimRequest, answered func(error)) (order.Payment, error) {
 	claim, err := s.claim(ctx, request)
 	if err != nil {
 		return claim.Payment, err
@@ -111,7 +113,24 @@ func (s *Service) make(ctx context.Context, request ledger.ClaimRequest, answere
 		claim.Payment.Replayed = len(claim.Payment.Order) > 0
 		return claim.Payment, nil
 	}
+	if paid, err := s.cancelReplaced(ctx, claim); err != nil {
+		return claim.Payment, err
+	} else if paid != nil {
+		return s.giveUp(ctx, claim, *paid)
+	}
 	return s.send(ctx, claim, answered)
+}
+
+// giveUp ends a claim without a request, since the order is paid.
+func (s *Service) giveUp(ctx context.Context, claim ledger.Claim, paid order.Payment) (order.Payment, error) {
+	recording, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordWithin)
+	defer cancel()
+	if _, err := s.Ledger.RecordFailure(recording, claim, order.Rejected, order.Failure{Code: "paid", Message: "the order is paid already"}, 0); err != nil {
+		return claim.Payment, err
+	}
+	notify(s.Warn, "order %s is PAID already: no other order is made", paid.OrderID)
+	paid.Replayed = len(paid.Order) > 0
+	return paid, nil
 }
 
 // resolveHolder goes on after a claim was lost: the answer to this process is
@@ -151,7 +170,7 @@ func (s *Service) claim(ctx context.Context, request ledger.ClaimRequest) (ledge
 		case err != nil:
 			return claim, err
 		case claim.Verdict == ledger.AskFirst:
-			if err := s.askEarlier(ctx, request.OrderID); err != nil {
+			if err := s.askEarlier(ctx, claim.Payment); err != nil {
 				return claim, err
 			}
 			request.Asked = true
@@ -168,12 +187,8 @@ func (s *Service) claim(ctx context.Context, request ledger.ClaimRequest) (ledge
 	}
 }
 
-// warnOthers says which other codes of the order are still alive: each could be
-// paid.
+// warnOthers says which other payments of the order are open: each could be paid.
 func (s *Service) warnOthers(claim ledger.Claim) {
-	if old := claim.Replaced; old != nil {
-		notify(s.Warn, "the earlier payment of order %s (%s) is replaced; its code may still be payable until it expires", old.OrderID, shown(*old))
-	}
 	for _, other := range claim.Others {
 		notify(s.Warn, "order %s also has an open %s payment (%s); both could be paid", other.OrderID, other.Source, shown(other))
 	}
@@ -187,8 +202,8 @@ func shown(p order.Payment) string {
 }
 
 // send asks the API under a claim, keeping its lease, and records the outcome.
-func (s *Service) send(ctx context.Context, claim ledger.Claim, answered func()) (order.Payment, error) {
-	asking, release := s.keepLease(ctx, claim)
+func (s *Service) send(ctx context.Context, claim ledger.Claim, answered func(error)) (order.Payment, error) {
+	asking, release := s.keepLease(ctx, func(ctx context.Context) error { return s.Ledger.Renew(ctx, claim) })
 	var made *order.Order
 	var response *api.Response
 	attempts, failure := s.API.Retry(asking, func(ctx context.Context) (err error) {
@@ -197,7 +212,7 @@ func (s *Service) send(ctx context.Context, claim ledger.Claim, answered func())
 	})
 	release()
 	if answered != nil {
-		answered()
+		answered(failure)
 	}
 
 	recording, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordWithin)
@@ -223,13 +238,13 @@ func (s *Service) send(ctx context.Context, claim ledger.Claim, answered func())
 // keepLease renews the claim until the returned function is called. The context
 // it returns ends where the claim was taken over: an answer would count for
 // nothing then, and asking on could make another order.
-func (s *Service) keepLease(ctx context.Context, claim ledger.Claim) (asking context.Context, release func()) {
+func (s *Service) keepLease(ctx context.Context, renew func(context.Context) error) (asking context.Context, release func()) {
 	asking, cancel := context.WithCancel(ctx)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		for backoff.Sleep(asking, ledger.RenewEvery) == nil {
-			if errors.Is(s.Ledger.Renew(asking, claim), ledger.ErrClaimLost) {
+			if errors.Is(renew(asking), ledger.ErrClaimLost) {
 				cancel()
 			}
 		}

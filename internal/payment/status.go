@@ -1,9 +1,11 @@
 package payment
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -28,7 +30,8 @@ type Asked struct {
 	NoEndpoint bool   // the API has no status endpoint: only the ledger speaks
 	NoOrder    bool   // the API does not know the order
 	Word       string // all that the API says; it proves nothing
-	Err        error  // asking failed; the payment is what the ledger knows
+	Err        error  // asking the API failed; the payment is what the ledger knows
+	BankErr    error  // asking the bank failed
 }
 
 // askAtOnce bounds how many orders are asked about in parallel.
@@ -52,9 +55,9 @@ func (s *Service) Statuses(ctx context.Context, orderIDs []string, ask bool) ([]
 // Status reports what is known of an order now: it asks the API if there is a
 // status endpoint, records the answer, and lets the ledger answer.
 func (s *Service) Status(ctx context.Context, orderID string, ask bool) (Report, error) {
-	report := Report{OrderID: orderID, Asked: Asked{NoEndpoint: s.StatusPath == ""}}
+	report := Report{OrderID: orderID}
 	if ask {
-		asked, err := s.ask(ctx, orderID)
+		asked, err := s.ask(ctx, orderID, s.Timeout)
 		if err != nil {
 			return report, err
 		}
@@ -73,47 +76,61 @@ func (s *Service) payments(ctx context.Context, orderID string) ([]order.Payment
 	return s.Ledger.Payments(ctx, s.Scope, orderID)
 }
 
-// ask asks the API what became of an order, and records what it says. A question
-// that fails is Asked.Err; an error is the ledger's.
-func (s *Service) ask(ctx context.Context, orderID string) (Asked, error) {
+// CanAsk reports whether anybody can be asked what became of an order.
+func (s *Service) CanAsk() bool { return s.StatusPath != "" || s.Bank != nil }
+
+// ask asks what became of an order, and records what is said: the bank, if its key
+// is available, and if that shows no payment, the API. Questions that fail, or take
+// longer than within, are in Asked; an error is the ledger's.
+func (s *Service) ask(ctx context.Context, orderID string, within time.Duration) (asked Asked, _ error) {
+	asking, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	if s.Bank != nil {
+		if paid, err := s.askBank(ctx, asking, orderID, &asked); paid || err != nil {
+			return asked, err
+		}
+	}
 	if s.StatusPath == "" {
-		return Asked{NoEndpoint: true}, nil
+		asked.NoEndpoint = true
+		return asked, nil
 	}
 	answer := ledger.Asked{OrderID: orderID, From: order.FromAPI}
-	asking, cancel := context.WithTimeout(ctx, s.Timeout)
-	defer cancel()
 	_, err := s.API.Retry(asking, func(ctx context.Context) (err error) {
 		answer.Status, answer.RequestID, err = s.API.Status(ctx, s.StatusPath, orderID, s.StatusPaid)
 		return err
 	})
 	switch {
 	case errors.Is(err, api.ErrNoRoute):
-		return Asked{NoEndpoint: true}, nil
+		asked.NoEndpoint = true
+		return asked, nil
 	case errors.Is(err, api.ErrNoOrder):
-		return Asked{NoOrder: true}, nil
+		asked.NoOrder = true
+		return asked, nil
 	case errors.Is(err, order.ErrOtherOrder):
 		answer.Warning = &order.Warning{Code: "status_order", Message: fmt.Sprintf("the status endpoint's answer does not count: %s", errors.Unwrap(err))}
 	case err != nil:
-		return Asked{Err: err}, nil
-	case len(answer.Status.Reports) == 0 && strings.EqualFold(answer.Status.Word, "success"):
+		asked.Err = err
+		return asked, nil
+	case strings.EqualFold(answer.Status.Word, "success") && !slices.ContainsFunc(answer.Status.Reports, order.Report.AboutCharge):
 		answer.Warning = &order.Warning{Code: "status_ambiguous", Message: "the status endpoint says only \"success\", which also stands on unpaid orders: it proves nothing (see status_paid)"}
 	}
-	recording, cancel := context.WithTimeout(ctx, recordWithin)
+	recording, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordWithin)
 	defer cancel()
-	return Asked{Word: answer.Status.Word}, s.Ledger.RecordAnswer(recording, s.Scope, answer)
+	asked.Word = answer.Status.Word
+	return asked, s.Ledger.RecordAnswer(recording, s.Scope, answer)
 }
 
-// askBefore bounds the asking before another order is made for a Villa order.
+// askBefore bounds the question before another order is made for a Villa order.
 const askBefore = 3 * time.Second
 
 // askEarlier asks what became of a Villa order's earlier payments, before another
-// is made. A question that fails is a warning.
-func (s *Service) askEarlier(ctx context.Context, orderID string) error {
-	ctx, cancel := context.WithTimeout(ctx, askBefore)
-	defer cancel()
-	asked, err := s.ask(ctx, orderID)
-	if asked.Err != nil {
-		notify(s.Warn, "order %s has an earlier payment, and nobody could say whether it was paid meanwhile: %s", orderID, asked.Err)
+// is made. The code of the one that it is to replace is canceled first, if it can be.
+// A question that fails is a warning.
+func (s *Service) askEarlier(ctx context.Context, earlier order.Payment) error {
+	_, _ = s.cancelEarlier(ctx, earlier) // if it failed, cancelReplaced tries again
+	asked, err := s.ask(ctx, earlier.OrderID, askBefore)
+	if failed := cmp.Or(asked.BankErr, asked.Err); failed != nil {
+		notify(s.Warn, "order %s has an earlier payment, and nobody could say whether it was paid meanwhile: %s", earlier.OrderID, failed)
 	}
 	return err
 }

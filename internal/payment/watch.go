@@ -33,10 +33,13 @@ func (s *Service) Watch(ctx context.Context, orderID string, own order.Payment, 
 	defer polling.Wait() // it records what it hears, so it must not outlive the ledger
 	defer stop()
 	answers := make(chan polled)
-	heard := polled{Asked: Asked{NoEndpoint: s.StatusPath == ""}}
+	heard := polled{Asked: Asked{NoEndpoint: !s.CanAsk()}}
 	asked := heard.NoEndpoint
 	if !asked {
 		polling.Go(func() { s.poll(ctx, orderID, answers) })
+	}
+	if own.Key != "" && s.DrawsCodes(own.Source) {
+		polling.Go(func() { s.keepCode(ctx, own) })
 	}
 	var last Report
 	finalFromStart := false
@@ -52,10 +55,10 @@ func (s *Service) Watch(ctx context.Context, orderID string, own order.Payment, 
 		}
 		last = report
 		final := report.Payment.State.Final() || own.Key != "" && report.Payment.ReplacedBy != ""
-		if p := report.Payment; p.State == order.Expired && !heard.NoEndpoint && heard.begun.Before(p.ExpiresAt) && s.Now().Before(p.ExpiresAt.Add(lastWord)) {
+		if p := report.Payment; p.State == order.Expired && (!heard.NoEndpoint || s.Bank != nil) && heard.begun.Before(p.ExpiresAt) && s.Now().Before(p.ExpiresAt.Add(lastWord)) {
 			final = false // it may have been paid at the last moment
 		}
-		if p := report.Payment; heard.NoEndpoint && p.ExpiresAt.IsZero() && s.Ledger.Kind() == "none" {
+		if p := report.Payment; heard.NoEndpoint && s.Bank == nil && p.ExpiresAt.IsZero() && s.Ledger.Kind() == "none" {
 			final = true // nobody can say what becomes of it
 		}
 		finalFromStart = finalFromStart || first && final
@@ -75,6 +78,25 @@ func (s *Service) Watch(ctx context.Context, orderID string, own order.Payment, 
 	}
 }
 
+// codeEvery is how often a watched payment's code is looked at.
+const codeEvery = time.Second
+
+// keepCode gets another code for a payment that is being shown, whenever its code
+// has ended and it can still be paid. What fails is tried again, less and less
+// often.
+func (s *Service) keepCode(ctx context.Context, own order.Payment) {
+	gap := codeEvery
+	for backoff.Sleep(ctx, gap) == nil {
+		p, err := s.again(ctx, own)
+		if err == nil {
+			_, err = s.Code(ctx, p)
+		}
+		if gap = codeEvery; err != nil {
+			gap = lastPoll
+		}
+	}
+}
+
 // polled is what came of asking the API once.
 type polled struct {
 	Asked
@@ -86,13 +108,13 @@ type polled struct {
 func (s *Service) poll(ctx context.Context, orderID string, answers chan<- polled) {
 	for gap := firstPoll; ; gap = min(gap*3/2, lastPoll) {
 		begun := s.Now()
-		asked, err := s.ask(ctx, orderID)
+		asked, err := s.ask(ctx, orderID, s.Timeout)
 		select {
 		case answers <- polled{asked, begun, err}:
 		case <-ctx.Done():
 			return
 		}
-		if err != nil || asked.NoEndpoint || backoff.Sleep(ctx, min(backoff.Jitter(gap), lastPoll)) != nil {
+		if err != nil || asked.NoEndpoint && s.Bank == nil || backoff.Sleep(ctx, min(backoff.Jitter(gap), lastPoll)) != nil {
 			return
 		}
 	}
@@ -112,8 +134,15 @@ func (s *Service) read(ctx context.Context, orderID string, own order.Payment, h
 	return report, err
 }
 
+func codeID(p order.Payment) string {
+	if p.Held == nil {
+		return ""
+	}
+	return p.Held.ID
+}
+
 func changed(before, after Report) bool {
 	a, b := before.Payment, after.Payment
-	return a.State != b.State || a.BankState != b.BankState || a.Key != b.Key || a.ReplacedBy != b.ReplacedBy || !slices.Equal(a.Warnings, b.Warnings) ||
+	return a.State != b.State || a.BankState != b.BankState || a.Key != b.Key || a.ReplacedBy != b.ReplacedBy || codeID(a) != codeID(b) || !slices.Equal(a.Warnings, b.Warnings) ||
 		(before.Err == nil) != (after.Err == nil) || before.NoEndpoint != after.NoEndpoint
 }

@@ -61,7 +61,7 @@ func TestJSONArray(t *testing.T) {
 		{"terminal", Screen{TTY: true, UTF8: true}, [][]byte{a, b}, "[\n  {\n    \"n\": 1.0\n  },\n  {\n    \"n\": 2.50\n  }\n]\n"},
 	} {
 		var out bytes.Buffer
-		if err := JSONArray(&out, c.s, sequence(c.values...)); err != nil {
+		if err := JSONArray(&out, c.s, all(c.values)); err != nil {
 			t.Fatal(err)
 		}
 		if diff := cmp.Diff(c.want, out.String()); diff != "" {
@@ -144,7 +144,7 @@ func TestYAMLList(t *testing.T) {
 		"- a: 1.0\n  b: 2\n- \"x\"\n": {[]byte(`{"a":1.0,"b":2}`), []byte(`"x"`)},
 	} {
 		var out bytes.Buffer
-		if err := YAMLList(&out, Screen{}, sequence(values...)); err != nil {
+		if err := YAMLList(&out, Screen{}, all(values)); err != nil {
 			t.Fatal(err)
 		}
 		if diff := cmp.Diff(want, out.String()); diff != "" {
@@ -180,7 +180,7 @@ hidden: "\u202e\N"
 		t.Error(diff)
 	}
 	out.Reset()
-	if err := YAMLList(&out, Screen{TTY: true}, sequence(raw)); err != nil || strings.ContainsFunc(out.String(), func(r rune) bool { return r > '~' }) {
+	if err := YAMLList(&out, Screen{TTY: true}, all([][]byte{raw})); err != nil || strings.ContainsFunc(out.String(), func(r rune) bool { return r > '~' }) {
 		t.Errorf("%q, %v", out.String(), err)
 	}
 }
@@ -198,7 +198,7 @@ func FuzzYAML(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		harmless(t, strings.ReplaceAll(text, "\n", ""))
+		checkSafe(t, strings.ReplaceAll(text, "\n", ""))
 		var got any
 		if err := yaml.Unmarshal([]byte(text), &got); err != nil {
 			t.Fatalf("%s: %v", text, err)
@@ -234,33 +234,58 @@ func shape(value any) any {
 func TestCSV(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
-	c, err := NewCSV(&out)
+	c, err := NewCSV(&out, List{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	payments := append(gallery(t)[:5], order.Payment{
 		OrderID: "1", Currency: "@SUM(1)", BankOrderID: `=HYPERLINK("http://x")`, Amount: sum(t, "-5.00"),
-		Error: &order.Failure{Code: " +1", Message: "a,\"b\"\r\n=c"},
+		BankState: "x;=1;\"-2\t+3", Error: &order.Failure{Code: " +1", Message: "a,\"b\"\r\n=c"},
 	})
+	payments[2].Warnings = append(payments[2].Warnings, order.Warning{Code: "livemode"})
 	for _, p := range payments {
 		if err := c.Row(p); err != nil {
 			t.Fatal(err)
 		}
 	}
-	want := strings.ReplaceAll(`orderid,source,state,id,amount,currency,created_at,expires_at,env,error_code,error_message
-492500004632,qr,awaiting,order_test_222110adff3affb5844c497fa9c22366b5bc6,300.0,THB,2025-05-30T20:56:58.833+07:00,2025-05-30T21:56:58.833+07:00,dev,,
-replaced-1,qr,awaiting,order_test_222110adff3affb5844c497fa9c22366b5bc6,300.0,THB,2025-05-30T20:56:58.833+07:00,2025-05-30T21:56:58.833+07:00,dev,,
-paid-1,wechat,paid,order_test_222110adff3affb5844c497fa9c22366b5bc6,1234567.5,THB,2025-05-30T20:56:58.833+07:00,2025-05-30T21:56:58.833+07:00,dev,,
-failed-1,qr,failed,order_test_222110adff3affb5844c497fa9c22366b5bc6,300.0,THB,2025-05-30T20:56:58.833+07:00,2025-05-30T21:56:58.833+07:00,dev,limit,วงเงินเกิน\x1b[2J\n🇹🇭 \u202e微信
-rejected-1,qr,rejected,,,,,,dev,invalid_amount,Invalid payment amount.
-1,,,"'=HYPERLINK(""http://x"")",-5.00,'@SUM(1),,,,' +1,"a,""b""\r\n=c"
-`, "\n", "\r\n")
+	const bank = "order_test_222110adff3affb5844c497fa9c22366b5bc6"
+	want := strings.NewReplacer("\n", "\r\n", "ORDER", bank, "TIMES", "2025-05-30T20:56:58.833+07:00,2025-05-30T21:56:58.833+07:00",
+		"REFERENCE", "4925000046321748613417.737979", "RECORDED", "2025-05-30T20:56:57.833+07:00").Replace(
+		`orderid,source,state,id,amount,currency,created_at,expires_at,env,error_code,error_message,` +
+			`reference_order,charge_id,paid_at,paid_by,bank_state,recorded_at,replaced_by,warnings
+492500004632,qr,awaiting,ORDER,300.0,THB,TIMES,dev,,,REFERENCE,,,,,RECORDED,,
+replaced-1,qr,awaiting,ORDER,300.0,THB,TIMES,dev,,,REFERENCE,,,,,RECORDED,other-key,
+paid-1,wechat,paid,ORDER,1234567.5,THB,TIMES,dev,,,REFERENCE,chrg_test_1,2025-05-30T20:57:58.833+07:00,transaction_state,Authorized,RECORDED,,paid_twice livemode
+failed-1,qr,failed,ORDER,300.0,THB,TIMES,dev,limit,วงเงินเกิน\x1b[2J\n🇹🇭 \u202e微信,REFERENCE,,,,,RECORDED,,
+rejected-1,qr,rejected,,,,,,dev,invalid_amount,Invalid payment amount.,,,,,,RECORDED,,
+1,,,"'=HYPERLINK(""http://x"")",-5.00,'@SUM(1),,,,' +1,"a,""b""\r\n=c",,,,,"x;'=1;'""-2\t+3",,,
+`)
 	if diff := cmp.Diff(want, out.String()); diff != "" {
 		t.Error(diff)
 	}
 	rows, err := csv.NewReader(&out).ReadAll()
 	if err != nil || len(rows) != len(payments)+1 {
 		t.Errorf("%d rows, %v", len(rows), err)
+	}
+}
+
+func TestCSVColumns(t *testing.T) {
+	t.Parallel()
+	for want, list := range map[string]List{
+		"env,orderid,orderid\r\ndev,492500004632,492500004632\r\n": {Columns: []string{"env", "orderid", "orderid"}},
+		"300.0\r\n": {Columns: []string{"amount"}, NoHeader: true},
+	} {
+		var out bytes.Buffer
+		c, err := NewCSV(&out, list)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Row(awaiting(t)); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, out.String()); diff != "" {
+			t.Error(diff)
+		}
 	}
 }
 
@@ -277,6 +302,11 @@ func TestDefuse(t *testing.T) {
 		"＝1":      "'＝1",
 		"  =1":    "'  =1",
 		"\u3000@": "'\u3000@",
+		"a;b=c":   "a;b=c",
+		"a;=1":    "a;'=1",
+		"a; -1;@": "a;' -1;'@",
+		"=1;＋2":   "'=1;'＋2",
+		`a;"=1"`:  `a;'"=1"`,
 	} {
 		if got := defuse(in); got != want {
 			t.Errorf("defuse(%q) = %q, want %q", in, got, want)

@@ -8,49 +8,44 @@ import (
 	"github.com/villapay/villapay/internal/order"
 )
 
-// glue is a blank at which a table does not break a line: "2 minutes ago" and a
-// time with its zone stay together. Private use, like [standIns], so server
+// noBreak is a blank at which a table does not break a line: "2 minutes ago" and
+// a time with its zone stay together. Private use, like [standIns], so server
 // text never holds it.
-const glue = "\ue000"
+const noBreak = "\ue000"
 
 // exact is how a point in time stands in tables, always in Bangkok's zone.
-const exact = "2006-01-02 15:04:05" + glue + "-07"
+const exact = "2006-01-02 15:04:05" + noBreak + "-07"
 
-// Stamp is how a time stands in JSON, YAML and CSV: RFC 3339 with milliseconds,
-// in Bangkok's zone.
-func Stamp(t time.Time) string {
+// FormatTime is a time in JSON, YAML and CSV: RFC 3339 with milliseconds, in
+// Bangkok's zone; "" for the zero time.
+func FormatTime(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
 	return t.In(order.Bangkok).Format("2006-01-02T15:04:05.000-07:00")
 }
 
 // Ago says how long before now t was: "just now", "42 seconds ago", "2 minutes
 // ago". A t after now reads as [In] says.
-func Ago(now, t time.Time) string {
-	switch past := now.Sub(t); {
-	case past <= -time.Second:
-		return In(now, t)
-	case past < time.Second:
-		return "just now"
-	default:
-		return span(past) + " ago"
-	}
-}
+func Ago(now, t time.Time) string { return relative(now, t, "just now") }
 
 // In says how long after now t will be: "in 58 minutes", "now". A t before now
-// reads as [Ago] says. Durations are rounded down, so an expiry is never told
-// later than it is.
-func In(now, t time.Time) string {
+// reads as [Ago] says. Durations are rounded down, so an expiry is never later
+// than it says.
+func In(now, t time.Time) string { return relative(now, t, "now") }
+
+func relative(now, t time.Time, present string) string {
 	switch left := t.Sub(now); {
-	case left <= -time.Second:
-		return Ago(now, t)
-	case left < time.Second:
-		return "now"
-	default:
+	case left >= time.Second:
 		return "in " + span(left)
+	case left <= -time.Second:
+		return span(-left) + " ago"
 	}
+	return present
 }
 
-// span names a duration by the largest unit of which there are at least two
-// (one of the smallest), rounded down.
+// span names a duration by the largest unit of at least 2 (one of the smallest),
+// rounded down.
 func span(d time.Duration) string {
 	const day = 24 * time.Hour
 	units := []struct {
@@ -68,20 +63,26 @@ func span(d time.Duration) string {
 	return "1 second"
 }
 
-// when writes a time for a table's cell: exact in Bangkok's zone, the humane form
-// beside it, and in full the machine's own zone where it differs.
+// when writes a time for a table: exact in Bangkok's zone, how long ago or ahead
+// that is, and in full the machine's own zone where it differs.
 func (s Screen) when(t time.Time, full bool) string {
 	if t.IsZero() {
 		return ""
 	}
 	text := t.In(order.Bangkok).Format(exact)
 	if !s.Now.IsZero() {
-		text += ", " + strings.ReplaceAll(In(s.Now, t), " ", glue)
+		text += ", " + strings.ReplaceAll(In(s.Now, t), " ", noBreak)
 	}
 	if full {
 		text += s.local(t)
 	}
 	return text
+}
+
+// timeCell is a time in a table of many, which is exact alone where room is
+// short.
+func (s Screen) timeCell(t time.Time) cell {
+	return cell{text: s.when(t, false), short: Screen{}.when(t, false)}
 }
 
 // local is " (13:56:58 UTC here)", with the date where that differs too, and
@@ -94,25 +95,41 @@ func (s Screen) local(t time.Time) string {
 	if _, offset := here.Zone(); offset == 7*60*60 {
 		return ""
 	}
-	layout := "15:04:05" + glue + "MST"
+	layout := "15:04:05" + noBreak + "MST"
 	if there.YearDay() != here.YearDay() {
 		layout = "2006-01-02 " + layout
 	}
-	return " (" + here.Format(layout) + glue + "here)"
+	return " (" + here.Format(layout) + noBreak + "here)"
 }
 
 // Money writes an amount for people: "THB 300.00". Amounts with more than two
 // decimals keep them; "" where none is known.
-func Money(a order.Amount, currency string) string {
-	if !a.Known() {
-		return ""
+func Money(a order.Amount, currency string) string { return money(a, currency, decimals(a)) }
+
+// TableMoney is [Money] for tables, with thousands separators: "THB 1,234,567.50".
+func TableMoney(a order.Amount, currency string) string {
+	whole, fraction, ok := strings.Cut(decimals(a), ".")
+	first := len(whole) - len(strings.TrimPrefix(whole, "-"))
+	for i := len(whole) - 3; i > first; i -= 3 {
+		whole = whole[:i] + "," + whole[i:]
 	}
+	if ok {
+		whole += "." + fraction
+	}
+	return money(a, currency, whole)
+}
+
+func money(a order.Amount, currency, digits string) string {
+	if !a.Known() || currency == "" {
+		return digits
+	}
+	return currency + " " + digits
+}
+
+func decimals(a order.Amount) string {
 	text, err := a.Fixed(2)
 	if err != nil {
-		text = a.String()
+		return a.String()
 	}
-	if currency == "" {
-		return text
-	}
-	return currency + " " + text
+	return text
 }

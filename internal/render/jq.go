@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 
 	"github.com/itchyny/gojq"
 )
@@ -32,8 +31,8 @@ func JQ(expr string) (*Query, error) {
 // Run applies the query to one JSON value and writes each result: a string as
 // it is, anything else as [JSON] does (jq sorts the fields of an object).
 // Numbers that the query leaves alone keep their digits. At a terminal strings
-// are made harmless line by line; a pipe gets them whole. ctx ends a query that
-// does not end.
+// are sanitized, but for the line breaks and tabs that the query asked for; a
+// pipe gets them whole. ctx ends a query that does not end.
 func (q *Query) Run(ctx context.Context, w io.Writer, s Screen, raw []byte) error {
 	decoder := json.NewDecoder(bytes.NewReader(raw))
 	decoder.UseNumber()
@@ -63,7 +62,7 @@ func (q *Query) Run(ctx context.Context, w io.Writer, s Screen, raw []byte) erro
 func writeResult(w io.Writer, s Screen, result any) error {
 	if text, ok := result.(string); ok {
 		if s.TTY {
-			text = harmlessLines(s, text)
+			text = s.textBetween(text, "\n\t")
 		}
 		return writeString(w, text+"\n")
 	}
@@ -72,19 +71,4 @@ func writeResult(w io.Writer, s Screen, result any) error {
 		return fmt.Errorf("jq: %w", err)
 	}
 	return JSON(w, s, raw)
-}
-
-// harmlessLines keeps the line breaks and tabs that a query asked for.
-func harmlessLines(s Screen, text string) string {
-	var out strings.Builder
-	for text != "" {
-		i := strings.IndexAny(text, "\n\t")
-		if i < 0 {
-			break
-		}
-		out.WriteString(s.Text(text[:i]))
-		out.WriteByte(text[i])
-		text = text[i+1:]
-	}
-	return out.String() + s.Text(text)
 }

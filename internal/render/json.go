@@ -6,16 +6,18 @@ import (
 	"fmt"
 	"io"
 	"iter"
+
+	"github.com/villapay/villapay/internal/sanitize"
 )
 
 // JSON writes one value: indented at a terminal, else on one line. Digits and
-// the order of fields stay; it is never coloured.
+// the order of fields stay; it is never colored.
 func JSON(w io.Writer, s Screen, raw []byte) error {
 	text, err := formatJSON(s, raw, "")
 	if err != nil {
 		return err
 	}
-	return writeString(w, ending(text))
+	return writeString(w, text+"\n")
 }
 
 // JSONLine writes one value on one line, at a terminal too: for streams that
@@ -27,7 +29,7 @@ func JSONLine(w io.Writer, raw []byte) error { return JSON(w, Screen{}, raw) }
 // error of the sequence and returns that, leaving the array unclosed so that
 // nobody takes a part for the whole.
 func JSONArray(w io.Writer, s Screen, values iter.Seq2[[]byte, error]) error {
-	indent, before := "", "[\n"
+	indent, before, end := "", "[\n", "[]\n"
 	if s.TTY {
 		indent = "  "
 	}
@@ -42,12 +44,9 @@ func JSONArray(w io.Writer, s Screen, values iter.Seq2[[]byte, error]) error {
 		if err := writeString(w, before+indent+text); err != nil {
 			return err
 		}
-		before = ",\n"
+		before, end = ",\n", "\n]\n"
 	}
-	if before == "[\n" {
-		return writeString(w, "[]\n")
-	}
-	return writeString(w, "\n]\n")
+	return writeString(w, end)
 }
 
 // formatJSON checks and lays out one value for a screen.
@@ -62,5 +61,5 @@ func formatJSON(s Screen, raw []byte, prefix string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("write JSON: %w", err)
 	}
-	return string(safeJSON(out.Bytes(), s.legacy())), nil
+	return string(sanitize.JSON(out.Bytes(), s.legacy())), nil
 }

@@ -3,13 +3,28 @@ package render
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"time"
 
 	"github.com/villapay/villapay/internal/ledger"
 	"github.com/villapay/villapay/internal/order"
+	"github.com/villapay/villapay/internal/sanitize"
 )
+
+// View is a payment and what is known of it only when it is shown.
+type View struct {
+	Payment order.Payment
+	Now     time.Time      // of expires_in; zero leaves that null
+	QR      *QRView        // the code that may be shown now; nil = none
+	Events  []ledger.Event // the payment's history; nil leaves the field out
+}
+
+// QRView is what stands under "qr" of the payment object.
+type QRView struct {
+	Kind      string    // thai_qr, wechat, page or reference
+	Content   string    // what the code holds
+	ExpiresAt time.Time // when it is no longer drawn; zero = never
+}
 
 // ownKey is the one key of the payment object that is the tool's, not the API's.
 const ownKey = "villapay"
@@ -23,6 +38,7 @@ type ownFields struct {
 	State          order.State     `json:"state"`
 	CreatedAt      *string         `json:"created_at"`
 	ExpiresAt      *string         `json:"expires_at"`
+	ExpiresIn      *int64          `json:"expires_in"`
 	IdempotencyKey *string         `json:"idempotency_key"`
 	Replayed       bool            `json:"replayed"`
 	Attempts       int             `json:"attempts"`
@@ -35,6 +51,7 @@ type ownFields struct {
 	PaidAtFrom     *string         `json:"paid_at_from"`
 	PaidBy         *string         `json:"paid_by"`
 	ReplacedBy     *string         `json:"replaced_by"`
+	QR             *ownQR          `json:"qr"`
 	Warnings       []order.Warning `json:"warnings"`
 	Error          *order.Failure  `json:"error"`
 	Events         *[]ownEvent     `json:"events,omitempty"`
@@ -49,61 +66,50 @@ type ownEvent struct {
 	Data      json.RawMessage `json:"data"`
 }
 
+type ownQR struct {
+	Kind      string  `json:"kind"`
+	Content   string  `json:"content"`
+	ExpiresAt *string `json:"expires_at"`
+}
+
 // PaymentJSON is the payment object on one line: the order's fields exactly as
 // received, in their order and with their digits, then what the tool knows under
 // "villapay", null where it does not. Without an order only "villapay" stands.
-// A field of that name in the order itself gives way. Times are [Stamp]s.
-// Control and invisible characters are JSON-escaped.
-func PaymentJSON(p order.Payment) ([]byte, error) {
-	return object(p, nil)
-}
-
-// PaymentEventsJSON is [PaymentJSON] with the payment's history as the last
-// field of "villapay": [] where there is none.
-func PaymentEventsJSON(p order.Payment, events []ledger.Event) ([]byte, error) {
-	list := make([]ownEvent, 0, len(events))
-	for _, e := range events {
-		list = append(list, ownEvent{
-			At: Stamp(e.At), Kind: e.Kind, Actor: e.Actor,
-			RequestID: textOrNull(e.RequestID), Note: textOrNull(e.Note), Data: jsonOrText(e.Data),
-		})
-	}
-	return object(p, &list)
-}
-
-func object(p order.Payment, events *[]ownEvent) ([]byte, error) {
-	own, err := marshal(own(p, events))
-	if err != nil {
-		return nil, fmt.Errorf("show payment of order %s: %w", Visible(p.OrderID), err)
-	}
+// A field of that name in the order itself gives way. Times are as [FormatTime]
+// writes them. Control and invisible characters are JSON-escaped.
+func PaymentJSON(v View) ([]byte, error) {
 	var out bytes.Buffer
 	out.WriteByte('{')
-	if err := writeFields(&out, p.Order); err != nil {
-		return nil, fmt.Errorf("show payment of order %s: its recorded answer: %w", Visible(p.OrderID), err)
+	if err := writeFields(&out, v.Payment.Order); err != nil {
+		return nil, fmt.Errorf("show payment of order %s: its recorded answer: %w", sanitize.Text(v.Payment.OrderID), err)
+	}
+	own, err := marshal(own(v))
+	if err != nil {
+		return nil, fmt.Errorf("show payment of order %s: %w", sanitize.Text(v.Payment.OrderID), err)
 	}
 	out.WriteString(`"` + ownKey + `":`)
 	out.Write(own)
 	out.WriteByte('}')
-	return safeJSON(out.Bytes(), false), nil
+	return sanitize.JSON(out.Bytes(), false), nil
 }
 
 // writeFields writes an order's fields, a comma behind each, but for one that
 // has our own name.
-func writeFields(out *bytes.Buffer, order json.RawMessage) error {
-	if !bytes.Contains(order, []byte(ownKey)) && !bytes.Contains(order, []byte(`\u`)) {
-		return writeAll(out, order) // nearly always: no need to take it apart
+func writeFields(out *bytes.Buffer, raw json.RawMessage) error {
+	if len(bytes.TrimSpace(raw)) == 0 {
+		return nil
 	}
-	members, err := split(order)
+	fields, err := order.Fields(raw)
 	if err != nil {
 		return err
 	}
-	for _, m := range members {
-		if m.name == ownKey {
+	for _, f := range fields {
+		if f.Name == ownKey {
 			continue
 		}
-		out.Write(m.key)
+		out.Write(f.Key)
 		out.WriteByte(':')
-		if err := json.Compact(out, m.value); err != nil {
+		if err := json.Compact(out, f.Value); err != nil {
 			return err
 		}
 		out.WriteByte(',')
@@ -111,46 +117,49 @@ func writeFields(out *bytes.Buffer, order json.RawMessage) error {
 	return nil
 }
 
-func writeAll(out *bytes.Buffer, order json.RawMessage) error {
-	order = bytes.TrimSpace(order)
-	if len(order) == 0 {
-		return nil
-	}
-	var fields bytes.Buffer
-	if err := json.Compact(&fields, order); err != nil || order[0] != '{' {
-		return errNotObject
-	}
-	inner := fields.Bytes()[1 : fields.Len()-1]
-	out.Write(inner)
-	if len(inner) > 0 {
-		out.WriteByte(',')
-	}
-	return nil
-}
-
-func own(p order.Payment, events *[]ownEvent) ownFields {
-	warnings := p.Warnings
-	if warnings == nil {
-		warnings = []order.Warning{}
-	}
-	return ownFields{
+func own(v View) ownFields {
+	p := v.Payment
+	own := ownFields{
 		OrderID: p.OrderID, Env: p.Env, Source: string(p.Source), State: p.State,
-		CreatedAt: stamped(p.CreatedAt), ExpiresAt: stamped(p.ExpiresAt),
+		CreatedAt: timeOrNull(p.CreatedAt), ExpiresAt: timeOrNull(p.ExpiresAt), ExpiresIn: expiresIn(v),
 		IdempotencyKey: textOrNull(p.Key), Replayed: p.Replayed, Attempts: p.Attempts,
-		RequestID: textOrNull(p.RequestID), KnownAt: stamped(p.KnownAt), KnownFrom: textOrNull(string(p.KnownFrom)),
+		RequestID: textOrNull(p.RequestID), KnownAt: timeOrNull(p.KnownAt), KnownFrom: textOrNull(string(p.KnownFrom)),
 		BankState: textOrNull(p.BankState), ChargeID: textOrNull(p.ChargeID),
-		PaidAt: stamped(p.PaidAt), PaidAtFrom: textOrNull(p.PaidAtFrom), PaidBy: textOrNull(p.PaidBy), ReplacedBy: textOrNull(p.ReplacedBy),
-		Warnings: warnings, Error: p.Error, Events: events,
+		PaidAt: timeOrNull(p.PaidAt), PaidAtFrom: textOrNull(p.PaidAtFrom), PaidBy: textOrNull(p.PaidBy), ReplacedBy: textOrNull(p.ReplacedBy),
+		Warnings: p.Warnings, Error: p.Error,
 	}
+	if own.Warnings == nil {
+		own.Warnings = []order.Warning{}
+	}
+	if v.QR != nil {
+		own.QR = &ownQR{v.QR.Kind, v.QR.Content, timeOrNull(v.QR.ExpiresAt)}
+	}
+	if v.Events == nil {
+		return own
+	}
+	events := make([]ownEvent, len(v.Events))
+	for i, e := range v.Events {
+		events[i] = ownEvent{
+			At: FormatTime(e.At), Kind: e.Kind, Actor: e.Actor,
+			RequestID: textOrNull(e.RequestID), Note: textOrNull(e.Note), Data: jsonOrText(e.Data),
+		}
+	}
+	own.Events = &events
+	return own
 }
 
-func stamped(t time.Time) *string {
-	if t.IsZero() {
+// expiresIn is how many whole seconds an order can still be paid, nil where
+// nothing expires.
+func expiresIn(v View) *int64 {
+	p := v.Payment
+	if (p.State != order.Awaiting && p.State != order.Expired) || p.ExpiresAt.IsZero() || v.Now.IsZero() {
 		return nil
 	}
-	text := Stamp(t)
-	return &text
+	left := max(0, int64(p.ExpiresAt.Sub(v.Now)/time.Second))
+	return &left
 }
+
+func timeOrNull(t time.Time) *string { return textOrNull(FormatTime(t)) }
 
 func textOrNull(text string) *string {
 	if text == "" {
@@ -162,20 +171,20 @@ func textOrNull(text string) *string {
 // jsonOrText passes JSON through and turns anything else that was received and
 // kept into a JSON string.
 func jsonOrText(data []byte) json.RawMessage {
-	if len(data) == 0 {
-		return json.RawMessage("null")
-	}
 	if json.Valid(data) {
 		return data
 	}
+	if len(data) == 0 {
+		return nil // null
+	}
 	text, err := marshal(string(data))
 	if err != nil {
-		return json.RawMessage("null")
+		return nil
 	}
 	return text
 }
 
-// marshal is json.Marshal without HTML escapes, which only clutter a terminal.
+// marshal is json.Marshal without HTML escapes.
 func marshal(value any) ([]byte, error) {
 	var out bytes.Buffer
 	encoder := json.NewEncoder(&out)
@@ -184,44 +193,4 @@ func marshal(value any) ([]byte, error) {
 		return nil, err
 	}
 	return bytes.TrimSuffix(out.Bytes(), []byte("\n")), nil
-}
-
-// member is one field of a JSON object: its name, and the bytes of its key and
-// value as they stood.
-type member struct {
-	name  string
-	key   []byte
-	value json.RawMessage
-}
-
-var errNotObject = errors.New("not a JSON object")
-
-// split takes a JSON object apart without touching its bytes. No bytes at all
-// are no members.
-func split(raw json.RawMessage) ([]member, error) {
-	if len(bytes.TrimSpace(raw)) == 0 {
-		return nil, nil
-	}
-	if !json.Valid(raw) {
-		return nil, errNotObject
-	}
-	decoder := json.NewDecoder(bytes.NewReader(raw))
-	if token, err := decoder.Token(); err != nil || token != json.Delim('{') {
-		return nil, errNotObject
-	}
-	var members []member
-	for decoder.More() {
-		start := decoder.InputOffset()
-		token, err := decoder.Token()
-		name, ok := token.(string)
-		if err != nil || !ok {
-			return nil, errNotObject
-		}
-		m := member{name: name, key: bytes.TrimLeft(raw[start:decoder.InputOffset()], ", \t\r\n")}
-		if err := decoder.Decode(&m.value); err != nil {
-			return nil, fmt.Errorf("field %q: %w", name, err)
-		}
-		members = append(members, m)
-	}
-	return members, nil
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -18,7 +19,10 @@ func TestPaymentObjectIsFrozen(t *testing.T) {
 	t.Parallel()
 	p := gallery(t)[2]
 	p.ReplacedBy, p.Replayed = "key-2", true
-	got, err := PaymentEventsJSON(p, []ledger.Event{{At: created, Kind: "order", Actor: "me", Data: []byte(`{"a": 1.50}`)}})
+	got, err := PaymentJSON(View{
+		Payment: p, Now: created, QR: &QRView{Kind: "reference", Content: "order_test_2", ExpiresAt: created.Add(time.Minute)},
+		Events: []ledger.Event{{At: created, Kind: "order", Actor: "me", Data: []byte(`{"a": 1.50}`)}},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -27,9 +31,10 @@ func TestPaymentObjectIsFrozen(t *testing.T) {
 		`"reference_order":"4925000046321748613417.737979","source_type":"qr","additional_data":{"term":null,"mid":null},` +
 		`"failure_code":null,"failure_message":null,"expire_time_seconds":3600,` +
 		`"villapay":{"orderid":"paid-1","env":"dev","source":"wechat","state":"paid","created_at":"2025-05-30T20:56:58.833+07:00",` +
-		`"expires_at":"2025-05-30T21:56:58.833+07:00","idempotency_key":"2f5c1a34-7b7e-4d58-9f0b-0f4f2f1f9a10","replayed":true,"attempts":1,` +
+		`"expires_at":"2025-05-30T21:56:58.833+07:00","expires_in":null,"idempotency_key":"2f5c1a34-7b7e-4d58-9f0b-0f4f2f1f9a10","replayed":true,"attempts":1,` +
 		`"request_id":"req-1","known_at":"2025-05-30T20:56:59.833+07:00","known_from":"webhook","bank_state":"Authorized",` +
-		`"charge_id":"chrg_test_1","paid_at":"2025-05-30T20:57:58.833+07:00","paid_by":"transaction_state","replaced_by":"key-2",` +
+		`"charge_id":"chrg_test_1","paid_at":"2025-05-30T20:57:58.833+07:00","paid_at_from":"bank","paid_by":"transaction_state","replaced_by":"key-2",` +
+		`"qr":{"kind":"reference","content":"order_test_2","expires_at":"2025-05-30T20:57:58.833+07:00"},` +
 		`"warnings":[{"code":"paid_twice","message":"two charges paid this order: give one back"}],"error":null,` +
 		`"events":[{"at":"2025-05-30T20:56:58.833+07:00","kind":"order","actor":"me","request_id":null,"note":null,"data":{"a":1.50}}]}}`
 	if diff := cmp.Diff(want, string(got)); diff != "" {
@@ -39,17 +44,41 @@ func TestPaymentObjectIsFrozen(t *testing.T) {
 
 func TestPaymentWithoutOrder(t *testing.T) {
 	t.Parallel()
-	got, err := PaymentJSON(gallery(t)[4])
+	got, err := PaymentJSON(View{Payment: gallery(t)[4]})
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := `{"villapay":{"orderid":"rejected-1","env":"dev","source":"qr","state":"rejected","created_at":null,"expires_at":null,` +
+	want := `{"villapay":{"orderid":"rejected-1","env":"dev","source":"qr","state":"rejected","created_at":null,"expires_at":null,"expires_in":null,` +
 		`"idempotency_key":"2f5c1a34-7b7e-4d58-9f0b-0f4f2f1f9a10","replayed":false,"attempts":1,"request_id":"req-1",` +
-		`"known_at":"2025-05-30T20:56:59.833+07:00","known_from":"api","bank_state":null,"charge_id":null,"paid_at":null,` +
-		`"paid_by":null,"replaced_by":null,"warnings":[],"error":{"code":"invalid_amount","message":"Invalid payment amount.",` +
+		`"known_at":"2025-05-30T20:56:59.833+07:00","known_from":"api","bank_state":null,"charge_id":null,"paid_at":null,"paid_at_from":null,` +
+		`"paid_by":null,"replaced_by":null,"qr":null,"warnings":[],"error":{"code":"invalid_amount","message":"Invalid payment amount.",` +
 		`"status":400,"request_id":"","retryable":false}}}`
 	if diff := cmp.Diff(want, string(got)); diff != "" {
 		t.Error(diff)
+	}
+}
+
+func TestExpiresIn(t *testing.T) {
+	t.Parallel()
+	p := awaiting(t)
+	for _, c := range []struct {
+		state order.State
+		at    time.Time
+		now   time.Time
+		want  string
+	}{
+		{order.Awaiting, p.ExpiresAt, created.Add(time.Millisecond), "3599"},
+		{order.Awaiting, p.ExpiresAt, p.ExpiresAt.Add(time.Hour), "0"},
+		{order.Expired, p.ExpiresAt, p.ExpiresAt.Add(time.Hour), "0"},
+		{order.Awaiting, time.Time{}, created, "null"},
+		{order.Awaiting, p.ExpiresAt, time.Time{}, "null"},
+		{order.Paid, p.ExpiresAt, created, "null"},
+	} {
+		p.State, p.ExpiresAt = c.state, c.at
+		got, err := PaymentJSON(View{Payment: p, Now: c.now})
+		if err != nil || !strings.Contains(string(got), `"expires_in":`+c.want+`,"idempotency_key"`) {
+			t.Errorf("%s at %v, now %v: %s, %v", c.state, c.at, c.now, got, err)
+		}
 	}
 }
 
@@ -71,7 +100,7 @@ func TestOrderFieldsPassThrough(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			got, err := PaymentJSON(order.Payment{Order: []byte(c.order)})
+			got, err := PaymentJSON(View{Payment: order.Payment{Order: []byte(c.order)}})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -85,18 +114,18 @@ func TestOrderFieldsPassThrough(t *testing.T) {
 
 func TestOrderThatIsNoObject(t *testing.T) {
 	t.Parallel()
-	for _, order := range []string{`null`, `[]`, `"x"`, `{`, `{"a":1}{}`, `{"a":01}`} {
-		if got, err := PaymentJSON(order.Payment{OrderID: "o\x1b", Order: []byte(order)}); err == nil {
-			t.Errorf("%s became %s", order, got)
+	for _, raw := range []string{`null`, `[]`, `"x"`, `{`, `{"a":1}{}`, `{"a":01}`} {
+		if got, err := PaymentJSON(View{Payment: order.Payment{OrderID: "o\x1b", Order: []byte(raw)}}); err == nil {
+			t.Errorf("%s became %s", raw, got)
 		} else {
-			harmless(t, err.Error())
+			checkSafe(t, err.Error())
 		}
 	}
 }
 
 func TestEventData(t *testing.T) {
 	t.Parallel()
-	got, err := PaymentEventsJSON(order.Payment{}, []ledger.Event{{Data: []byte("<html>\x1b")}, {Data: nil}})
+	got, err := PaymentJSON(View{Events: []ledger.Event{{Data: []byte("<html>\x1b")}, {Data: nil}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -105,7 +134,7 @@ func TestEventData(t *testing.T) {
 			t.Errorf("%s lacks %s", got, want)
 		}
 	}
-	if got, _ := PaymentEventsJSON(order.Payment{}, nil); !bytes.Contains(got, []byte(`"events":[]`)) {
+	if got, _ := PaymentJSON(View{Events: []ledger.Event{}}); !bytes.Contains(got, []byte(`"events":[]`)) {
 		t.Errorf("no events: %s", got)
 	}
 }
@@ -114,16 +143,16 @@ func FuzzPaymentJSON(f *testing.F) {
 	f.Add([]byte(seedOrder), "note")
 	f.Add([]byte(`{"villapay":1,"a":"\u202e"}`), "\x1b\x9b\u202e")
 	f.Add([]byte(`{"a":{"villapay":2},"\ud800":1}`), "<>&")
-	f.Fuzz(func(t *testing.T, order []byte, note string) {
-		got, err := PaymentJSON(order.Payment{OrderID: "o", Order: order, RequestID: note})
+	f.Fuzz(func(t *testing.T, raw []byte, note string) {
+		got, err := PaymentJSON(View{Payment: order.Payment{OrderID: "o", Order: raw, RequestID: note}})
 		var wanted map[string]json.RawMessage
-		if valid := json.Unmarshal(order, &wanted) == nil && wanted != nil; len(bytes.TrimSpace(order)) > 0 && valid != (err == nil) {
-			t.Fatalf("%q: valid %v, error %v", order, valid, err)
+		if valid := json.Unmarshal(raw, &wanted) == nil && wanted != nil; len(bytes.TrimSpace(raw)) > 0 && valid != (err == nil) {
+			t.Fatalf("%q: valid %v, error %v", raw, valid, err)
 		}
 		if err != nil {
 			return
 		}
-		harmless(t, string(got))
+		checkSafe(t, string(got))
 		var whole map[string]json.RawMessage
 		if err := json.Unmarshal(got, &whole); err != nil {
 			t.Fatalf("%s: %v", got, err)
@@ -136,7 +165,7 @@ func FuzzPaymentJSON(f *testing.F) {
 		}
 		delete(wanted, ownKey)
 		if len(whole) != len(wanted)+1 {
-			t.Errorf("%q has %d fields, %s %d", order, len(wanted), got, len(whole))
+			t.Errorf("%q has %d fields, %s %d", raw, len(wanted), got, len(whole))
 		}
 	})
 }

@@ -3,6 +3,7 @@ package render
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"io"
 	"iter"
 	"strconv"
@@ -19,12 +20,12 @@ func StateWord(state order.State) string {
 	return word
 }
 
-func stateWord(state order.State) (string, paint) {
+func stateWord(state order.State) (string, style) {
 	switch state {
 	case order.Sending:
-		return "sending", yellow
+		return "sending", amber
 	case order.Awaiting:
-		return "awaiting payment", yellow
+		return "awaiting payment", amber
 	case order.Paid:
 		return "PAID", green
 	case order.Failed:
@@ -36,15 +37,23 @@ func stateWord(state order.State) (string, paint) {
 	case order.Expired:
 		return "expired, not paid", plainText
 	case order.Cancelled:
-		return "cancelled", plainText
+		return "canceled", plainText
 	case order.Refunded:
 		return "refunded", plainText
 	}
 	return string(state), plainText
 }
 
+// StateColored is [StateWord] in the color that means it, where the screen takes
+// colors.
+func StateColored(s Screen, state order.State) string {
+	word, st := stateWord(state)
+	return s.color(st, s.Text(word))
+}
+
 // meaning is what a state asks of the person who reads it.
-func meaning(p order.Payment) string {
+func meaning(s Screen, p order.Payment) string {
+	again := fmt.Sprintf("`villapay pay qr %s --source %s -e %s`", p.OrderID, p.Source, p.Env)
 	switch p.State {
 	case order.Sending:
 		return "no answer yet"
@@ -55,16 +64,24 @@ func meaning(p order.Payment) string {
 		return "the bank rejected the order"
 	case order.Rejected:
 		if p.Error != nil && p.Error.Retryable {
-			return "nothing was made; run it again"
+			return "nothing was made; run " + again + " again"
 		}
 		return "nothing was made"
 	case order.Unknown:
-		return "it may have been made; run it again, that is safe"
+		return "it may have been made; run " + again + " again, that is safe"
 	case order.Awaiting:
 		if p.ReplacedBy != "" {
 			return "replaced by a newer order, do not use this one's code"
 		}
-	case order.Paid, order.Expired, order.Cancelled, order.Refunded:
+	case order.Expired:
+		switch {
+		case p.ReplacedBy != "":
+			return "replaced by a newer order"
+		case !s.Now.IsZero() && !p.Lapsed(s.Now) && !p.HeldUntil.IsZero():
+			return "it may still be paid until " + FormatTime(p.MayBePaidUntil(s.Now))
+		}
+		return "run " + again + " for a new code"
+	case order.Paid, order.Cancelled, order.Refunded:
 	}
 	return ""
 }
@@ -99,37 +116,31 @@ func PaymentFull(w io.Writer, s Screen, p order.Payment, live bool) error {
 // sheetRows are a table of labels and values; empty values are left out.
 type sheetRows [][]cell
 
-func (r *sheetRows) add(label, value string) { r.paint(label, value, plainText) }
+func (r *sheetRows) add(label, value string) { r.addStyled(label, value, plainText) }
 
-func (r *sheetRows) paint(label, value string, p paint) {
+func (r *sheetRows) addStyled(label, value string, st style) {
 	if value != "" {
-		*r = append(*r, []cell{{label, strong}, {value, p}})
+		*r = append(*r, []cell{{text: label, style: bold}, {text: value, style: st}})
 	}
 }
 
 func sheet(w io.Writer, s Screen, rows sheetRows) error {
-	return grid(w, s, []column{{whole: true}, {}}, func(yield func([]cell, error) bool) {
-		for _, row := range rows {
-			if !yield(row, nil) {
-				return
-			}
-		}
-	})
+	return grid(w, s, []column{{whole: true}, {}}, all(rows))
 }
 
 func paymentRows(s Screen, p order.Payment, live bool) sheetRows {
 	var rows sheetRows
 	state, color := stateWord(p.State)
-	if more := meaning(p); more != "" {
+	if more := meaning(s, p); more != "" {
 		state += ": " + more
 	}
 	made := orderOf(p)
-	rows.paint("Order", s.Text(p.OrderID), strong)
-	rows.paint("State", s.Text(state), color)
-	if p.State == order.Awaiting { // such as declined, which leaves it payable
-		rows.add("Bank state", s.Text(p.BankState))
+	rows.addStyled("Order", s.Text(p.OrderID), bold)
+	rows.addStyled("State", s.Text(state), color)
+	if p.State == order.Awaiting {
+		rows.add("Bank state", s.Text(bankState(p)))
 	}
-	rows.paint("Amount", s.Text(Money(p.Amount, p.Currency)), strong)
+	rows.addStyled("Amount", s.Text(TableMoney(p.Amount, p.Currency)), bold)
 	rows.add("Source", s.Text(string(p.Source)))
 	rows.add("Bank order", s.Text(p.BankOrderID))
 	rows.add("Created", s.when(p.CreatedAt, true))
@@ -138,24 +149,32 @@ func paymentRows(s Screen, p order.Payment, live bool) sheetRows {
 	if p.PaidAtFrom == order.AtKnown {
 		paid = "Known paid since"
 	}
-	rows.paint(paid, s.when(p.PaidAt, true), green)
+	rows.addStyled(paid, s.when(p.PaidAt, true), green)
 	if live || (made.Livemode != nil && *made.Livemode) {
-		rows.paint("Environment", s.Text(p.Env)+", LIVE: real money", red)
+		rows.addStyled("Environment", s.Text(p.Env)+", LIVE: real money", red)
 	} else {
 		rows.add("Environment", s.Text(p.Env))
 	}
 	rows.add("Description", s.Text(made.Description))
 	if failure := p.Error; failure != nil {
-		rows.paint("Failure", s.Text(sentence(failure.Code, failure.Message)), red)
+		rows.addStyled("Failure", s.Text(sentence(failure.Code, failure.Message)), red)
 	}
 	for _, warning := range p.Warnings {
-		rows.paint("WARNING", s.Text(sentence(warning.Code, warning.Message)), red)
+		rows.addStyled("WARNING", s.Text(sentence(warning.Code, warning.Message)), red)
 	}
 	if p.Replayed {
 		rows.add("Replayed", "an earlier or other run made this order; nothing was sent now")
 	}
 	rows.add("Known", known(s, p))
 	return rows
+}
+
+// bankState is what the bank said of an attempt to pay.
+func bankState(p order.Payment) string {
+	if strings.EqualFold(p.BankState, "declined") {
+		return p.BankState + ": the customer can try again"
+	}
+	return p.BankState
 }
 
 // expiry is when an order that can still be paid stops being payable, or when
@@ -217,95 +236,41 @@ func orderFields(raw json.RawMessage) iter.Seq2[string, string] {
 		"failure_code": true, "failure_message": true,
 	}
 	return func(yield func(string, string) bool) {
-		members, _ := split(raw) // what cannot be read has no fields to show
-		for _, m := range members {
+		fields, _ := order.Fields(raw) // what cannot be read has no fields to show
+		for _, f := range fields {
 			var text bytes.Buffer
-			if shown[m.name] || json.Compact(&text, m.value) != nil {
+			if shown[f.Name] || json.Compact(&text, f.Value) != nil {
 				continue
 			}
 			value := text.String()
 			var unquoted string
-			if json.Unmarshal(m.value, &unquoted) == nil {
+			if json.Unmarshal(f.Value, &unquoted) == nil {
 				value = unquoted
 			}
 			if value == "" || value == "null" {
 				continue
 			}
-			if m.name == "status" && strings.EqualFold(value, "success") {
+			if f.Name == "status" && strings.EqualFold(value, "success") {
 				value += ": the order was made, which is no proof of payment"
 			}
-			if !yield(m.name, value) {
+			if !yield(f.Name, value) {
 				return
 			}
 		}
-	}
-}
-
-// Payments writes a list of payments as a table, row by row as they come, so a
-// long list needs no memory. At a narrow terminal the least needed columns are
-// left out and the others wrapped; a pipe gets all of it. It ends at the first
-// error of the sequence and returns that. An empty list is a header alone.
-func Payments(w io.Writer, s Screen, payments iter.Seq2[order.Payment, error]) error {
-	columns := []column{
-		{title: "Order"},
-		{title: "State"},
-		{title: "Amount", right: true},
-		{title: "Source", spare: 2},
-		{title: "Created"},
-		{title: "Order expires", spare: 3},
-		{title: "Env", spare: 1},
-		{title: "Bank order", spare: 4},
-	}
-	return grid(w, s, columns, func(yield func([]cell, error) bool) {
-		for p, err := range payments {
-			if !yield(listRow(s, p), err) || err != nil {
-				return
-			}
-		}
-	})
-}
-
-func listRow(s Screen, p order.Payment) []cell {
-	state, color := stateWord(p.State)
-	if p.ReplacedBy != "" && p.State == order.Awaiting {
-		state += " (replaced)"
-	}
-	if len(p.Warnings) > 0 { // all of them, and what they mean, are told of the payment alone
-		state, color = state+" ("+p.Warnings[0].Code+")", red
-	}
-	created := p.CreatedAt
-	if created.IsZero() {
-		created = p.RecordedAt
-	}
-	return []cell{
-		{text: s.Text(p.OrderID)},
-		{s.Text(state), color},
-		{text: s.Text(Money(p.Amount, p.Currency))},
-		{text: s.Text(string(p.Source))},
-		{text: s.when(created, false)},
-		{text: expiry(s, p, false)},
-		{text: s.Text(p.Env)},
-		{text: s.Text(p.BankOrderID)},
 	}
 }
 
 // Events writes a payment's history as a table, in the order given.
 func Events(w io.Writer, s Screen, events []ledger.Event) error {
 	columns := []column{
-		{title: "Time"}, {title: "Event"}, {title: "Who"}, {title: "Note"}, {title: "Request ID", spare: 1},
+		{title: "Time"}, {title: "Event"}, {title: "Who"}, {title: "Note"}, {title: "Request ID", optional: 1},
 	}
-	return grid(w, s, columns, func(yield func([]cell, error) bool) {
-		for _, e := range events {
-			row := []cell{
-				{text: s.when(e.At, false)},
-				{text: s.Text(e.Kind)},
-				{text: s.Text(e.Actor)},
-				{text: s.Text(e.Note)},
-				{text: s.Text(e.RequestID)},
-			}
-			if !yield(row, nil) {
-				return
-			}
+	rows := make([][]cell, len(events))
+	for i, e := range events {
+		rows[i] = []cell{s.timeCell(e.At)}
+		for _, text := range []string{e.Kind, e.Actor, e.Note, e.RequestID} {
+			rows[i] = append(rows[i], cell{text: s.Text(text)})
 		}
-	})
+	}
+	return grid(w, s, columns, all(rows))
 }

@@ -6,12 +6,16 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"iter"
+	"math"
 	"os"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -71,7 +75,8 @@ func awaiting(t *testing.T) order.Payment {
 		OrderID: "492500004632", Source: order.QR, Key: "2f5c1a34-7b7e-4d58-9f0b-0f4f2f1f9a10",
 		State: order.Awaiting, Attempts: 1,
 		Order: []byte(seedOrder), BankOrderID: "order_test_222110adff3affb5844c497fa9c22366b5bc6",
-		Amount: sum(t, "300.0"), Currency: "THB",
+		Reference: "4925000046321748613417.737979",
+		Amount:    sum(t, "300.0"), Currency: "THB",
 		CreatedAt: created, ExpiresAt: created.Add(time.Hour),
 		RecordedAt: created.Add(-time.Second), KnownAt: created.Add(time.Second), KnownFrom: order.FromAPI,
 		RequestID: "req-1",
@@ -88,7 +93,7 @@ func gallery(t *testing.T) []order.Payment {
 	t.Helper()
 	base := awaiting(t)
 	nothing := with(base, func(p *order.Payment) {
-		p.Order, p.BankOrderID, p.Amount, p.Currency = nil, "", order.Amount{}, ""
+		p.Order, p.BankOrderID, p.Reference, p.Amount, p.Currency = nil, "", "", order.Amount{}, ""
 		p.CreatedAt, p.ExpiresAt = time.Time{}, time.Time{}
 	})
 	return []order.Payment{
@@ -96,14 +101,15 @@ func gallery(t *testing.T) []order.Payment {
 		with(base, func(p *order.Payment) { p.OrderID, p.ReplacedBy = "replaced-1", "other-key" }),
 		with(base, func(p *order.Payment) {
 			p.OrderID, p.State, p.Source = "paid-1", order.Paid, order.WeChat
-			p.PaidAt, p.PaidBy, p.BankState, p.ChargeID = created.Add(time.Minute), "transaction_state", "Authorized", "chrg_test_1"
+			p.PaidAt, p.PaidAtFrom, p.PaidBy, p.BankState, p.ChargeID = created.Add(time.Minute), order.AtBank, "transaction_state", "Authorized", "chrg_test_1"
 			p.KnownFrom = order.FromWebhook
 			p.Amount = sum(t, "1234567.5")
 			p.Warnings = []order.Warning{{Code: "paid_twice", Message: "two charges paid this order: give one back"}}
 		}),
 		with(base, func(p *order.Payment) {
 			p.OrderID, p.State = "failed-1", order.Failed
-			p.Order = []byte(`{"id":"order_test_1","status":"failed","failure_code":"limit","failure_message":"วงเงินเกิน\u001b[2J\n🇹🇭 \u202e微信"}`)
+			p.Order = []byte(`{"id":"order_test_1","status":"failed"}`)
+			p.Error = &order.Failure{Code: "limit", Message: "วงเงินเกิน\x1b[2J\n🇹🇭 \u202e微信"}
 		}),
 		with(nothing, func(p *order.Payment) {
 			p.OrderID, p.State = "rejected-1", order.Rejected
@@ -124,16 +130,7 @@ func gallery(t *testing.T) []order.Payment {
 		with(base, func(p *order.Payment) { p.OrderID, p.State, p.ExpiresAt = "forever-1", order.Awaiting, time.Time{} }),
 		with(base, func(p *order.Payment) { p.OrderID, p.State = "cancelled-1", order.Cancelled }),
 		with(base, func(p *order.Payment) { p.OrderID, p.State, p.Replayed = "refunded-1", order.Refunded, true }),
-	}
-}
-
-func sequence[T any](values ...T) iter.Seq2[T, error] {
-	return func(yield func(T, error) bool) {
-		for _, value := range values {
-			if !yield(value, nil) {
-				return
-			}
-		}
+		with(base, func(p *order.Payment) { p.OrderID, p.BankState = "declined-1", "Declined" }),
 	}
 }
 
@@ -165,8 +162,17 @@ func tables(t *testing.T) map[string]func(io.Writer, Screen) error {
 			}
 			return nil
 		},
-		"full":   func(w io.Writer, s Screen) error { return PaymentFull(w, s, gallery(t)[2], false) },
-		"list":   func(w io.Writer, s Screen) error { return Payments(w, s, sequence(gallery(t)...)) },
+		"full": func(w io.Writer, s Screen) error { return PaymentFull(w, s, gallery(t)[2], false) },
+		"list": func(w io.Writer, s Screen) error { return Payments(w, s, List{}, all(gallery(t))) },
+		"envs": func(w io.Writer, s Screen) error {
+			live := func(p order.Payment) bool { return p.Env == "prod" }
+			prod := with(gallery(t)[2], func(p *order.Payment) { p.Env = "prod" })
+			return Payments(w, s, List{AllEnvs: true, Live: live}, all([]order.Payment{awaiting(t), prod}))
+		},
+		"columns": func(w io.Writer, s Screen) error {
+			list := List{NoHeader: true, Columns: []string{"paid_at", "orderid", "charge_id", "warnings", "amount", "state"}}
+			return Payments(w, s, list, all(gallery(t)[:5]))
+		},
 		"events": func(w io.Writer, s Screen) error { return Events(w, s, events) },
 	}
 }
@@ -189,20 +195,20 @@ func TestTables(t *testing.T) {
 }
 
 // checkLines checks what no table may break: the terminal's width, straight
-// borders, harmless text, and no colour where none is wanted.
+// borders, safe text, and no color where none is wanted.
 func checkLines(t *testing.T, s Screen, text string) {
 	t.Helper()
 	uncolored := text
 	if s.Color {
-		uncolored = strings.NewReplacer("\x1b[1;31m", "", "\x1b[1;32m", "", "\x1b[33m", "", "\x1b[1m", "", "\x1b[0m", "").Replace(text)
+		uncolored = regexp.MustCompile(`\x1b\[[0-9;]*m`).ReplaceAllString(text, "")
 		if uncolored == text {
-			t.Error("no colour at a screen that takes it")
+			t.Error("no color at a screen that takes it")
 		}
 	}
 	cells := 0
 	for line := range strings.Lines(uncolored) {
 		line = strings.TrimSuffix(line, "\n")
-		harmless(t, line)
+		checkSafe(t, line)
 		if s.TTY && width(line) > s.Columns {
 			t.Errorf("%q is wider than %d", line, s.Columns)
 		}
@@ -239,6 +245,36 @@ func TestSuccessNeverStandsAlone(t *testing.T) {
 	}
 }
 
+// Each color is readable on black and on white, by the measure of WCAG, as far
+// as one color can be on both.
+func TestColorsAreReadable(t *testing.T) {
+	t.Parallel()
+	channel := func(level int) float64 { // of the cube: 0, 95, 135, 175, 215, 255
+		v := 0.0
+		if level > 0 {
+			v = float64(55+40*level) / 255
+		}
+		if v <= 0.04045 {
+			return v / 12.92
+		}
+		return math.Pow((v+0.055)/1.055, 2.4)
+	}
+	for _, st := range []style{green, amber, red} {
+		_, text, ok := strings.Cut(string(st), "38;5;")
+		index, err := strconv.Atoi(text)
+		if !ok || err != nil || index < 16 || index > 231 {
+			t.Fatalf("%q is not of the color cube", st)
+		}
+		index -= 16
+		light := 0.2126*channel(index/36) + 0.7152*channel(index/6%6) + 0.0722*channel(index%6)
+		for ground, contrast := range map[string]float64{"white": 1.05 / (light + 0.05), "black": (light + 0.05) / 0.05} {
+			if contrast < 3.9 {
+				t.Errorf("%q on %s has a contrast of %.2f", st, ground, contrast)
+			}
+		}
+	}
+}
+
 func TestEveryStateHasWords(t *testing.T) {
 	t.Parallel()
 	seen := map[string]order.State{}
@@ -251,11 +287,63 @@ func TestEveryStateHasWords(t *testing.T) {
 	}
 }
 
+// When room is short the relative time goes first, then columns, and the
+// environment never where there are several.
+func TestWhatGoesFirstInANarrowList(t *testing.T) {
+	t.Parallel()
+	header := func(columns int, list List) string {
+		var out bytes.Buffer
+		s := Screen{TTY: true, UTF8: true, Columns: columns, Now: created.Add(2 * time.Minute)}
+		if err := Payments(&out, s, list, all([]order.Payment{awaiting(t)})); err != nil {
+			t.Fatal(err)
+		}
+		ago := ""
+		if strings.Contains(out.String(), "ago") {
+			ago = " ago"
+		}
+		lines := strings.Split(out.String(), "\n")
+		return strings.Join(strings.Fields(strings.ReplaceAll(lines[1], "│", " ")), " ") + ago
+	}
+	for _, c := range []struct {
+		columns int
+		allEnvs bool
+		want    string
+	}{
+		{250, false, "Order State Amount Source Created Order expires Env Bank order ago"},
+		{180, false, "Order State Amount Source Created Order expires Env Bank order"},
+		{130, false, "Order State Amount Source Created Order expires Env"},
+		{100, false, "Order State Amount Source Created Env"},
+		{85, false, "Order State Amount Created Env"},
+		{79, false, "Order State Amount Created"},
+		{79, true, "Order State Amount Created Env"},
+		{60, true, "Order State Amount Created Env"},
+	} {
+		if got := header(c.columns, List{AllEnvs: c.allEnvs}); got != c.want {
+			t.Errorf("%d columns: %q, want %q", c.columns, got, c.want)
+		}
+	}
+	named := List{Columns: []string{"id", "source", "reference_order"}}
+	if got := header(20, named); !strings.HasPrefix(got, "Bank Sour Refe") {
+		t.Errorf("named columns in a narrow list: %q", got)
+	}
+}
+
+func TestUnknownColumn(t *testing.T) {
+	t.Parallel()
+	list := List{Columns: []string{"orderid", "colour"}}
+	_, err := NewCSV(io.Discard, list)
+	for _, err := range []error{err, Payments(io.Discard, Screen{}, list, all([]order.Payment{}))} {
+		if err == nil || !strings.Contains(err.Error(), `"colour"`) || !strings.Contains(err.Error(), "orderid, source, state") {
+			t.Error(err)
+		}
+	}
+}
+
 func TestPipedListLosesNothing(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("x", 500)
 	var out bytes.Buffer
-	err := Payments(&out, Screen{Columns: 20}, func(yield func(order.Payment, error) bool) {
+	err := Payments(&out, Screen{Columns: 20}, List{}, func(yield func(order.Payment, error) bool) {
 		for i := range 2*sample + 1 {
 			p := awaiting(t)
 			p.OrderID = fmt.Sprintf("n-%d-", i)
@@ -283,7 +371,7 @@ func TestListEndsAtTheFirstError(t *testing.T) {
 	t.Parallel()
 	broken := errors.New("the ledger broke")
 	for _, after := range []int{0, 1, sample, sample + 5} {
-		err := Payments(io.Discard, Screen{}, func(yield func(order.Payment, error) bool) {
+		err := Payments(io.Discard, Screen{}, List{}, func(yield func(order.Payment, error) bool) {
 			for range after {
 				if !yield(awaiting(t), nil) {
 					return
@@ -311,7 +399,7 @@ func (f *full) Write(p []byte) (int, error) {
 
 func TestEveryWriterReportsAFullDisk(t *testing.T) {
 	t.Parallel()
-	raw, err := PaymentJSON(awaiting(t))
+	raw, err := PaymentJSON(View{Payment: awaiting(t)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -322,13 +410,13 @@ func TestEveryWriterReportsAFullDisk(t *testing.T) {
 	writers := tables(t)
 	writers["json"] = func(w io.Writer, s Screen) error { return JSON(w, s, raw) }
 	writers["line"] = func(w io.Writer, _ Screen) error { return JSONLine(w, raw) }
-	writers["array"] = func(w io.Writer, s Screen) error { return JSONArray(w, s, sequence(raw)) }
+	writers["array"] = func(w io.Writer, s Screen) error { return JSONArray(w, s, all([][]byte{raw})) }
 	writers["yaml"] = func(w io.Writer, s Screen) error { return YAML(w, s, raw) }
-	writers["yaml list"] = func(w io.Writer, s Screen) error { return YAMLList(w, s, sequence(raw)) }
+	writers["yaml list"] = func(w io.Writer, s Screen) error { return YAMLList(w, s, all([][]byte{raw})) }
 	writers["jq"] = func(w io.Writer, s Screen) error { return query.Run(t.Context(), w, s, raw) }
 	writers["qr"] = func(w io.Writer, s Screen) error { return QR(w, s, Code{Text: "x"}, Half) }
 	writers["csv"] = func(w io.Writer, _ Screen) error {
-		c, err := NewCSV(w)
+		c, err := NewCSV(w, List{})
 		if err != nil {
 			return err
 		}
@@ -339,6 +427,19 @@ func TestEveryWriterReportsAFullDisk(t *testing.T) {
 			if err := write(&full{room}, Screen{}); !errors.Is(err, errFull) {
 				t.Errorf("%s with room for %d bytes: %v", name, room, err)
 			}
+		}
+	}
+}
+
+// checkSafe reports the first rune of text that could act on a terminal or hide
+// from its reader.
+func checkSafe(t *testing.T, text string) {
+	t.Helper()
+	for i, r := range text {
+		emoji := r == '\u200d' || r == '\ufe0e' || r == '\ufe0f'
+		if !emoji && (!unicode.IsGraphic(r) || unicode.Is(unicode.Bidi_Control, r)) || r == utf8.RuneError {
+			t.Errorf("%q holds %U at %d", text, r, i)
+			return
 		}
 	}
 }

@@ -5,31 +5,32 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/mdp/qrterminal/v3"
 	"rsc.io/qr"
 )
 
-// Style is how a code is drawn with characters. The zero value is Half.
-type Style string
+// QRStyle is how a code is drawn with characters. The zero value is Half.
+type QRStyle string
 
-// The styles. Measured over seven terminals, dark and light: Half and Full in
-// colour scan everywhere; Plain scans on dark themes and PlainInvert on light
-// ones. Where the screen takes no colours, Half and Full draw without.
+// The styles of codes. Measured over seven terminals, dark and light: Half and Full in
+// color scan everywhere; Plain scans on dark themes and PlainInvert on light
+// ones. Where the screen takes no colors, Half and Full draw without.
 const (
-	Half        Style = "half"         // half blocks, white on black
-	Full        Style = "full"         // background colours, for fonts without blocks
-	Plain       Style = "plain"        // half blocks without colours, for dark themes
-	PlainInvert Style = "plain-invert" // half blocks without colours, for light themes
+	Half        QRStyle = "half"         // half blocks, white on black
+	Full        QRStyle = "full"         // background colors, for fonts without blocks
+	Plain       QRStyle = "plain"        // half blocks without colors, for dark themes
+	PlainInvert QRStyle = "plain-invert" // half blocks without colors, for light themes
 )
 
-// Styles lists every style, for validation and completion.
-func Styles() []string {
+// QRStyles lists every style, for validation and completion.
+func QRStyles() []string {
 	return []string{string(Half), string(Full), string(Plain), string(PlainInvert)}
 }
 
 // NotDrawn says why a terminal got no code: it is too small, or it shows neither
-// blocks nor colours. Its text is one line for the person.
+// blocks nor colors. Its text is one line for the person.
 type NotDrawn struct {
 	Reason             string // what the terminal lacks, where it is not size
 	NeedCols, NeedRows int    // the smallest terminal that would do, in cells; 0 with a Reason
@@ -67,17 +68,17 @@ func ladder() []step { return []step{{qr.M, 4}, {qr.L, 4}, {qr.L, 2}} }
 
 // QR draws a code. At a terminal it measures first and takes the best that fits
 // whole, one row left for the prompt; where none does, it writes the text itself
-// on a line of its own (harmless) and returns a [*NotDrawn]. To a pipe it draws
-// for any size: half blocks without escapes, unless the screen takes colours. A
+// on a line of its own (sanitized) and returns a [*NotDrawn]. To a pipe it draws
+// for any size: half blocks without escapes, unless the screen takes colors. A
 // text that no code holds is a [*TooLong], and nothing is written. The caption
 // is the caller's to show, above the code: below, it could push the code's first
 // row off the screen.
-func QR(w io.Writer, s Screen, code Code, style Style) error {
+func QR(w io.Writer, s Screen, code Code, style QRStyle) error {
 	smallest, err := encode(code.Text, qr.L)
 	if err != nil {
 		return err
 	}
-	style, missing := s.style(style)
+	style, missing := s.qrStyle(style)
 	if missing == nil {
 		for _, rung := range ladder() {
 			c, err := encode(code.Text, rung.level)
@@ -85,7 +86,7 @@ func QR(w io.Writer, s Screen, code Code, style Style) error {
 				continue // the text needs the lowest level
 			}
 			if cols, rows := extent(style, c.Size, rung.quiet); !s.TTY || (cols <= s.columns() && rows <= s.rows()) {
-				return writeString(w, draw(code.Text, rung, style, s.Color))
+				return writeString(w, drawCells(code.Text, rung, style, s.Color))
 			}
 		}
 		missing = &NotDrawn{HaveCols: s.columns(), HaveRows: s.rows()}
@@ -97,17 +98,17 @@ func QR(w io.Writer, s Screen, code Code, style Style) error {
 	return missing
 }
 
-// style settles which style a screen can show, or why none.
-func (s Screen) style(wanted Style) (Style, *NotDrawn) {
+// qrStyle settles which style a screen can show, or why none.
+func (s Screen) qrStyle(wanted QRStyle) (QRStyle, *NotDrawn) {
 	switch {
 	case s.TTY && s.Dumb:
 		return "", &NotDrawn{Reason: "a TERM=dumb terminal shows none that scans"}
 	case !s.legacy():
 		return wanted, nil
 	case s.Color && wanted != Plain && wanted != PlainInvert:
-		return Full, nil // blanks on coloured backgrounds need no block characters
+		return Full, nil // blanks on colored backgrounds need no block characters
 	}
-	return "", &NotDrawn{Reason: "without colours it needs a UTF-8 locale"}
+	return "", &NotDrawn{Reason: "without colors it needs a UTF-8 locale"}
 }
 
 // encode is qr.Encode with an error that says what to do about it. It has to
@@ -122,7 +123,7 @@ func encode(text string, level qr.Level) (*qr.Code, error) {
 
 // extent is the room that a code of so many modules takes, in cells, the
 // prompt's row included.
-func extent(style Style, size, quiet int) (cols, rows int) {
+func extent(style QRStyle, size, quiet int) (cols, rows int) {
 	n := size + 2*quiet
 	if style == Full {
 		return 2 * n, n + 1
@@ -130,7 +131,7 @@ func extent(style Style, size, quiet int) (cols, rows int) {
 	return n, (n+1)/2 + 1
 }
 
-// Ink and ground in colour: white and black of the 256-colour cube, which no
+// Ink and ground in color: white and black of the 256-color cube, which no
 // theme redefines.
 const (
 	inkOnGround = "\x1b[38;5;231;48;5;16m"
@@ -139,7 +140,7 @@ const (
 	reset       = "\x1b[0m"
 )
 
-func draw(text string, rung step, style Style, color bool) string {
+func drawCells(text string, rung step, style QRStyle, color bool) string {
 	config := qrterminal.Config{Level: rung.level, QuietZone: rung.quiet, HalfBlocks: style != Full}
 	color = color && (style == Half || style == Full || style == "")
 	before, after := "", ""
@@ -155,22 +156,18 @@ func draw(text string, rung step, style Style, color bool) string {
 	config.Writer = &out
 	qrterminal.GenerateWithConfig(text, config)
 	lines := strings.Split(strings.TrimSuffix(out.String(), "\n"), "\n")
-	if style == PlainInvert {
-		invert(lines)
+	if style != Full {
+		// A code has an odd number of rows. The lower half of the last line is
+		// light too: else it would be a bar in the color of the ground.
+		last := len(lines) - 1
+		lines[last] = strings.Repeat("█", utf8.RuneCountInString(lines[last]))
 	}
+	swap := strings.NewReplacer("█", " ", " ", "█", "▀", "▄", "▄", "▀")
 	for i, line := range lines {
+		if style == PlainInvert {
+			line = swap.Replace(line)
+		}
 		lines[i] = before + line + after
 	}
 	return strings.Join(lines, "\n") + "\n"
-}
-
-// invert swaps ink and ground. The last line's lower half lies outside the
-// code, so that line is all white: blank.
-func invert(lines []string) {
-	swap := strings.NewReplacer("█", " ", " ", "█", "▀", "▄", "▄", "▀")
-	for i, line := range lines {
-		lines[i] = swap.Replace(line)
-	}
-	last := len(lines) - 1
-	lines[last] = strings.ReplaceAll(lines[last], "▄", " ")
 }

@@ -6,139 +6,128 @@ import (
 	"fmt"
 	"image"
 	"image/color"
+	"image/draw"
 	"image/png"
-	"math/rand/v2"
-	"os"
+	"io/fs"
 	"path/filepath"
 	"strings"
 	"text/template"
 
+	"golang.org/x/image/font"
+	"golang.org/x/image/font/basicfont"
+	"golang.org/x/image/math/fixed"
 	"rsc.io/qr"
+
+	"github.com/villapay/villapay/internal/atomicfile"
 )
 
 // ErrFileSuffix says that a code's file has a name which is neither .png nor
 // .svg.
 var ErrFileSuffix = errors.New("a code's file must end in .png or .svg")
 
-// CheckQRFile tells before anything is sent whether [QRFile] can write there: it
+// pictureMode is the mode of a code's file, less the umask: it is made to be
+// shown.
+const pictureMode = 0o666
+
+// CheckQRFile reports before anything is sent whether [QRFile] can write there: it
 // knows the suffix (else [ErrFileSuffix]), the path is no directory or device,
 // and its directory takes a new file (tried, and removed again).
 func CheckQRFile(path string) error {
-	if fileSuffix(path) == "" {
-		return fmt.Errorf("%q: %w", path, ErrFileSuffix)
+	if _, err := fileSuffix(path); err != nil {
+		return err
 	}
-	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
-		return fmt.Errorf("%q is not a regular file", path)
-	}
-	probe, err := newFileBeside(path)
+	probe, err := atomicfile.Create(path, pictureMode)
 	if err != nil {
-		if told, ok := errors.AsType[*os.PathError](err); ok { // it names the probe
-			err = told.Err
+		if cause, ok := errors.AsType[*fs.PathError](err); ok { // its path may be the probe's
+			err = cause.Err
 		}
-		return fmt.Errorf("cannot write to %q: %w", filepath.Dir(path), err)
+		return fmt.Errorf("cannot write %q: %w", path, err)
 	}
-	return errors.Join(probe.Close(), os.Remove(probe.Name()))
+	return probe.Close()
 }
 
-func fileSuffix(path string) string {
-	switch suffix := strings.ToLower(filepath.Ext(path)); suffix {
-	case ".png", ".svg":
-		return suffix
+func fileSuffix(path string) (string, error) {
+	suffix := strings.ToLower(filepath.Ext(path))
+	if suffix != ".png" && suffix != ".svg" {
+		return "", fmt.Errorf("%q: %w", path, ErrFileSuffix)
 	}
-	return ""
+	return suffix, nil
 }
 
 // QRFile writes a code as a picture with its caption under it, PNG or SVG by the
 // path's suffix. The file is there whole or not at all; an older one is
 // replaced. A text that no code holds is a [*TooLong].
 func QRFile(path string, code Code) error {
-	if fileSuffix(path) == "" {
-		return fmt.Errorf("%q: %w", path, ErrFileSuffix)
-	}
-	c, err := encode(code.Text, qr.M)
+	suffix, err := fileSuffix(path)
 	if err != nil {
-		c, err = encode(code.Text, qr.L)
+		return err
 	}
+	c, err := encodePicture(code.Text)
 	if err != nil {
 		return err
 	}
 	picture := drawSVG(c, code.Caption)
-	if fileSuffix(path) == ".png" {
+	if suffix == ".png" {
 		if picture, err = drawPNG(c, code.Caption); err != nil {
-			return fmt.Errorf("write the code's file: %w", err)
+			return fmt.Errorf("draw the code's picture: %w", err)
 		}
 	}
-	if err := replaceFile(path, picture); err != nil {
+	if err := atomicfile.Write(path, picture, pictureMode); err != nil {
 		return fmt.Errorf("write the code's file: %w", err)
 	}
 	return nil
 }
 
-// replaceFile writes beside the path and renames, so that a reader never sees a
-// part.
-func replaceFile(path string, data []byte) error {
-	f, err := newFileBeside(path)
+// SVG draws a text's code, without a caption. A text that no code holds is a
+// [*TooLong].
+func SVG(text string) ([]byte, error) {
+	c, err := encodePicture(text)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	_, err = f.Write(data)
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
-	}
-	return nil
+	return drawSVG(c, ""), nil
 }
 
-// newFileBeside makes a file of a new name in the path's directory. A code is
-// made to be shown: it gets the mode of any new file, the umask's.
-func newFileBeside(path string) (*os.File, error) {
-	name := filepath.Join(filepath.Dir(path), fmt.Sprintf(".villapay-%016x.tmp", rand.Uint64())) //nolint:gosec // a name, not a secret
-	return os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)                           //nolint:gosec // a picture to pass on
+func encodePicture(text string) (*qr.Code, error) {
+	c, err := encode(text, qr.M)
+	if err != nil {
+		c, err = encode(text, qr.L)
+	}
+	return c, err
 }
 
 // Sizes of a picture, in pixels (PNG) or units (SVG).
 const (
-	module = 8 // side of one square of the code
-	quiet  = 4 // white around the code, in modules
-	dot    = 2 // side of one dot of the caption's letters
-	lead   = 11 * dot
+	module = 8  // side of one square of the code
+	quiet  = 4  // white around the code, in modules
+	letter = 7  // a letter of the caption, with the blank beside it
+	lead   = 18 // from one line of the caption to the next
+	ascent = 13 // of a letter, above its base line
 )
 
-// layout wraps a caption to a code's width and gives the picture's size: the
+// layout wraps a caption to a code's width and returns the picture's size: the
 // code with its white around it, and the caption below that.
 func layout(c *qr.Code, caption string) (lines []string, w, h int) {
 	w = (c.Size + 2*quiet) * module
-	lines = wrap(caption, (w-2*module)/(letterWidth*dot))
+	lines = wrap(caption, (w-2*module)/letter)
 	return lines, w, w + len(lines)*lead
 }
 
 func drawPNG(c *qr.Code, caption string) ([]byte, error) {
 	lines, w, h := layout(c, caption)
 	picture := image.NewPaletted(image.Rect(0, 0, w, h), color.Palette{color.White, color.Black})
-	square := func(x, y, side int) {
-		for dy := range side {
-			for dx := range side {
-				picture.SetColorIndex(x+dx, y+dy, 1)
-			}
-		}
-	}
 	for y := range c.Size {
 		for x := range c.Size {
 			if c.Black(x, y) {
-				square((x+quiet)*module, (y+quiet)*module, module)
+				at := image.Pt(x+quiet, y+quiet).Mul(module)
+				draw.Draw(picture, image.Rectangle{at, at.Add(image.Pt(module, module))}, image.Black, image.Point{}, draw.Src)
 			}
 		}
 	}
 	for i, line := range lines {
-		left := (w - len(line)*letterWidth*dot) / 2
-		for at := range len(line) {
-			letterDots(line[at], func(x, y int) {
-				square(left+(at*letterWidth+x)*dot, w+i*lead+y*dot, dot)
-			})
-		}
+		d := font.Drawer{Dst: picture, Src: image.Black, Face: basicfont.Face7x13}
+		d.Dot = fixed.P((w-len(line)*letter)/2, w+i*lead+ascent)
+		d.DrawString(line)
 	}
 	var out bytes.Buffer
 	err := png.Encode(&out, picture)
@@ -165,7 +154,7 @@ func drawSVG(c *qr.Code, caption string) []byte {
 	out.WriteString(`"/>` + "\n")
 	for i, line := range lines {
 		fmt.Fprintf(&out, `<text x="%d" y="%d" font-family="sans-serif" font-size="%d" text-anchor="middle">%s</text>`+"\n",
-			w/2, w+i*lead+7*dot, 7*dot, template.HTMLEscapeString(line))
+			w/2, w+i*lead+ascent, ascent, template.HTMLEscapeString(line))
 	}
 	out.WriteString("</svg>\n")
 	return out.Bytes()

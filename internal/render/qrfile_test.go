@@ -26,7 +26,7 @@ func TestQRFile(t *testing.T) {
 				if err := os.WriteFile(path, []byte("older"), 0o600); err != nil {
 					t.Fatal(err)
 				}
-				code := Code{text, CaptionReference}
+				code := Code{text, "Order reference"}
 				if err := errors.Join(CheckQRFile(path), QRFile(path, code)); err != nil {
 					t.Fatal(err)
 				}
@@ -52,7 +52,7 @@ func TestQRFile(t *testing.T) {
 	})
 }
 
-// pngModules reads a picture's modules from their centres; what lies below the
+// pngModules reads a picture's modules from their centers; what lies below the
 // square is the caption, which has to be there.
 func pngModules(t *testing.T, data []byte) [][]bool {
 	t.Helper()
@@ -119,7 +119,7 @@ func svgModules(t *testing.T, data []byte) [][]bool {
 	for _, line := range svgText.FindAllSubmatch(data, -1) {
 		lines = append(lines, string(line[1]))
 	}
-	if got := strings.Join(lines, " "); got != CaptionReference {
+	if got := strings.Join(lines, " "); got != "Order reference" {
 		t.Errorf("caption %q", got)
 	}
 	return rows

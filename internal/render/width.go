@@ -4,7 +4,6 @@ import (
 	"strings"
 
 	"github.com/clipperhouse/displaywidth"
-	"github.com/olekukonko/tablewriter/pkg/twwidth"
 )
 
 // clusters calls yield for each user-perceived character of text, with the
@@ -21,30 +20,23 @@ func clusters(text string, yield func(cluster string, cells int)) {
 // keycaps, as terminals that know them draw them.
 func clusterWidth(cluster string) int {
 	width := 0
-	for _, r := range cluster {
+	for i, r := range cluster {
+		emoji := r == '\u200d' || r == '\ufe0f' || (r >= 0x1f1e6 && r <= 0x1f1ff) || (r >= 0x1f3fb && r <= 0x1f3ff)
+		if i > 0 && emoji {
+			return 2
+		}
 		width += displaywidth.Rune(r)
-	}
-	if emojiSequence(cluster) {
-		return 2
 	}
 	return width
 }
 
-// emojiSequence tells whether several runes make one emoji.
-func emojiSequence(cluster string) bool {
-	first := true
-	for _, r := range cluster {
-		if !first && (r == zwj || r == vs16 || (r >= 0x1f1e6 && r <= 0x1f1ff) || (r >= 0x1f3fb && r <= 0x1f3ff)) {
-			return true
-		}
-		first = false
-	}
-	return false
+func printableASCII(text string) bool {
+	return strings.IndexFunc(text, func(r rune) bool { return r < ' ' || r > '~' }) < 0
 }
 
 // width is the number of cells that text takes on one line.
 func width(text string) int {
-	if !suspicious(text) {
+	if printableASCII(text) {
 		return len(text)
 	}
 	total := 0
@@ -52,9 +44,8 @@ func width(text string) int {
 	return total
 }
 
-// widest is the width of the widest part of text, parted at any of the
-// separators: of its lines, or of its words, below which wrapping has to break
-// one.
+// widest is the width of the widest part of text, split at any of the separators:
+// of its lines, or of its words, below which wrapping has to break one.
 func widest(text, separators string) int {
 	cells := 0
 	for part := range strings.FieldsFuncSeq(text, func(r rune) bool { return strings.ContainsRune(separators, r) }) {
@@ -84,7 +75,7 @@ func wrapLine(text string, limit int) []string {
 		line.Reset()
 		used = 0
 	}
-	for i, word := range strings.Split(unglued(text, limit), " ") {
+	for i, word := range strings.Split(allowBreaks(text, limit), " ") {
 		cells := width(word)
 		if i > 0 {
 			if used > 0 && used+1+cells > limit {
@@ -111,67 +102,63 @@ func wrapLine(text string, limit int) []string {
 	return lines
 }
 
-// unglued lets go of what should stay on one line but has no room there.
-func unglued(text string, limit int) string {
-	if !strings.Contains(text, glue) {
+// allowBreaks breaks what should stay on one line but has no room there.
+func allowBreaks(text string, limit int) string {
+	if !strings.Contains(text, noBreak) {
 		return text
 	}
 	words := strings.Split(text, " ")
 	for i, word := range words {
 		if width(word) > limit {
-			words[i] = strings.ReplaceAll(word, glue, " ")
+			words[i] = strings.ReplaceAll(word, noBreak, " ")
 		}
 	}
 	return strings.Join(words, " ")
 }
 
-// standIns replace, for the time that tablewriter measures a text, the characters
-// that it measures otherwise than terminals draw them: a red heart or a keycap as
-// one cell, which takes two. Stand-ins come from the private use planes, which
-// [Visible] never lets through, so they cannot meet a character of the text.
-type standIns struct {
-	in  map[string]string
-	out []string // pairs for strings.NewReplacer
-}
-
-const (
-	standFirst = '\U000f0000' // one for each cluster
-	standFill  = '\U00100000' // for its further cells
-)
-
-func (s *standIns) hide(text string) string {
-	if !suspicious(text) {
+// Truncate sanitizes text and cuts it to the terminal's width, an ellipsis at its
+// end where something is missing. A pipe gets all of it.
+func Truncate(s Screen, text string) string {
+	text = s.Text(text)
+	if !s.TTY || width(text) <= s.columns() {
 		return text
 	}
-	var out strings.Builder
+	kept, used := "", 0
 	clusters(text, func(cluster string, cells int) {
-		if cells > 0 && twwidth.Width(cluster) != cells {
-			cluster = s.standIn(cluster, cells)
+		if used += cells; used < s.columns() {
+			kept += cluster
 		}
-		out.WriteString(cluster)
 	})
-	return out.String()
+	if !s.legacy() {
+		return kept + "…"
+	}
+	return kept + "~"
 }
 
-func (s *standIns) standIn(cluster string, cells int) string {
-	if in, ok := s.in[cluster]; ok {
-		return in
+// Wrap sanitizes text and breaks it, at blanks where it can, into lines that fit
+// the terminal. A pipe gets one line.
+func Wrap(s Screen, text string) []string {
+	text = s.Text(text)
+	if !s.TTY {
+		return []string{text}
 	}
-	if len(s.in) > 0xfff0 {
-		return cluster // the plane is used up: a crooked line, but the text
+	return wrapLine(text, s.columns())
+}
+
+// standIns replace lines for the time that tablewriter measures them: it takes a
+// red heart or a keycap for one cell, where terminals draw two. A stand-in has
+// as many characters as its line has cells. They come from the private use
+// planes, which no sanitized text holds. Pairs for strings.NewReplacer.
+type standIns []string
+
+func (s *standIns) hide(line string) string {
+	cells, n := width(line), len(*s)/2
+	if printableASCII(line) || cells == 0 || n > 0xfff0 { // then a crooked line, but the text
+		return line
 	}
-	if s.in == nil {
-		s.in = map[string]string{}
-	}
-	in := string(standFirst+rune(len(s.in))) + strings.Repeat(string(standFill), cells-1) //nolint:gosec // a few emoji, no overflow
-	s.in[cluster] = in
-	s.out = append(s.out, in, cluster)
+	in := string('\U000f0000'+rune(n)) + strings.Repeat("\U00100000", cells-1) //nolint:gosec // checked above
+	*s = append(*s, in, line)
 	return in
 }
 
-func (s *standIns) show(text string) string {
-	if len(s.out) == 0 {
-		return text
-	}
-	return strings.NewReplacer(s.out...).Replace(text)
-}
+func (s standIns) show(text string) string { return strings.NewReplacer(s...).Replace(text) }

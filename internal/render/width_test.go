@@ -4,9 +4,12 @@ import (
 	"strings"
 	"testing"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/olekukonko/tablewriter/pkg/twwidth"
+
+	"github.com/villapay/villapay/internal/sanitize"
 )
 
 func TestWidth(t *testing.T) {
@@ -48,8 +51,8 @@ func TestWrap(t *testing.T) {
 		{"order_test_22", 5, []string{"order", "_test", "_22"}},
 		{"to order_test_22", 5, []string{"to", "order", "_test", "_22"}},
 		{"น้ำมัน", 2, []string{"น้ำ", "มัน"}}, // two cells each
-		{"in" + glue + "58" + glue + "minutes", 7, []string{"in 58", "minutes"}},
-		{"now in" + glue + "58" + glue + "days", 10, []string{"now", "in" + glue + "58" + glue + "days"}},
+		{"in" + noBreak + "58" + noBreak + "minutes", 7, []string{"in 58", "minutes"}},
+		{"now in" + noBreak + "58" + noBreak + "days", 10, []string{"now", "in" + noBreak + "58" + noBreak + "days"}},
 		{"two\nlong lines\n", 5, []string{"two", "long", "lines", ""}},
 		{"中文字", 5, []string{"中文", "字"}},
 		{"中文", 1, []string{"中", "文"}},
@@ -59,7 +62,7 @@ func TestWrap(t *testing.T) {
 		if diff := cmp.Diff(c.want, got); diff != "" {
 			t.Errorf("wrap(%q, %d): %s", c.text, c.limit, diff)
 		}
-		lost := strings.NewReplacer(" ", "", "\n", "", glue, "")
+		lost := strings.NewReplacer(" ", "", "\n", "", noBreak, "")
 		if lost.Replace(strings.Join(got, "")) != lost.Replace(c.text) {
 			t.Errorf("wrap(%q, %d) lost something: %q", c.text, c.limit, got)
 		}
@@ -73,7 +76,7 @@ func TestTablewriterMeasuresAsTerminalsDraw(t *testing.T) {
 	defer twwidth.SetCondition(westernWidths())
 	texts := []string{"a 🇹🇭 b 👨\u200d👩\u200d👧 🇹🇭 น้ำ", "1️⃣ ❤️ 👍🏽 ☎️ 👩🏽\u200d🚀", "🇹 ที่ยว จำนวน क्षि 日本 \u1100\u1161"}
 	for r := rune(' '); r <= unicode.MaxRune; r++ {
-		if text := "ab" + string(r) + "cd"; Visible(text) == text {
+		if text := "ab" + string(r) + "cd"; sanitize.Text(text) == text {
 			texts = append(texts, text)
 		}
 	}
@@ -87,4 +90,18 @@ func TestTablewriterMeasuresAsTerminalsDraw(t *testing.T) {
 			t.Errorf("%q came back as %q", text, s.show(hidden))
 		}
 	}
+}
+
+func FuzzWrap(f *testing.F) {
+	for _, seed := range []string{"", "a\x1b[2Jb", "👨\u200d👩", "น้ำ มัน", "1\ufe0f\u20e3", "a  b"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		text = sanitize.Text(text)
+		for _, line := range wrap(text, 7) {
+			if width(line) > 7 && utf8.RuneCountInString(line) > 8 {
+				t.Errorf("%q wraps to %q, wider than 7", text, line)
+			}
+		}
+	})
 }

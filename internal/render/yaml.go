@@ -8,9 +8,10 @@ import (
 	"io"
 	"iter"
 	"strings"
-	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/villapay/villapay/internal/sanitize"
 )
 
 // YAML writes one JSON value as YAML: fields in the same order, numbers with
@@ -28,7 +29,7 @@ func YAML(w io.Writer, s Screen, raw []byte) error {
 // YAMLList writes JSON values as one YAML sequence as they come; [] where there
 // is none. It ends at the first error of the sequence and returns that.
 func YAMLList(w io.Writer, s Screen, values iter.Seq2[[]byte, error]) error {
-	empty := true
+	end := "[]\n"
 	for raw, err := range values {
 		if err != nil {
 			return err
@@ -40,12 +41,9 @@ func YAMLList(w io.Writer, s Screen, values iter.Seq2[[]byte, error]) error {
 		if err := writeString(w, text); err != nil {
 			return err
 		}
-		empty = false
+		end = ""
 	}
-	if empty {
-		return writeString(w, "[]\n")
-	}
-	return nil
+	return writeString(w, end)
 }
 
 func yamlText(s Screen, raw []byte, item bool) (string, error) {
@@ -64,7 +62,7 @@ func yamlText(s Screen, raw []byte, item bool) (string, error) {
 	if err := errors.Join(encoder.Encode(node), encoder.Close()); err != nil {
 		return "", fmt.Errorf("write YAML: %w", err)
 	}
-	return safeYAML(out.String(), s.legacy()), nil
+	return sanitize.YAML(out.String(), s.legacy()), nil
 }
 
 // yamlNode reads one JSON value from the decoder.
@@ -75,61 +73,51 @@ func yamlNode(decoder *json.Decoder) (*yaml.Node, error) {
 	}
 	switch value := token.(type) {
 	case json.Delim:
+		node := &yaml.Node{Kind: yaml.SequenceNode}
 		if value == '{' {
-			return yamlMapping(decoder)
+			node.Kind = yaml.MappingNode
 		}
-		return yamlSequence(decoder)
+		for decoder.More() {
+			item, err := yamlNode(decoder)
+			if err != nil {
+				return nil, err
+			}
+			node.Content = append(node.Content, item)
+		}
+		if value == '{' {
+			node.Content = lastValues(node.Content)
+		}
+		_, err := decoder.Token()
+		return node, err
 	case string:
 		return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: value, Style: yaml.DoubleQuotedStyle}, nil
-	case json.Number:
-		return &yaml.Node{Kind: yaml.ScalarNode, Value: value.String()}, nil
-	case bool:
-		return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!bool", Value: fmt.Sprint(value)}, nil
-	default:
+	case nil:
 		return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!null", Value: "null"}, nil
 	}
+	return &yaml.Node{Kind: yaml.ScalarNode, Value: fmt.Sprint(token)}, nil // a number or boolean
 }
 
-func yamlSequence(decoder *json.Decoder) (*yaml.Node, error) {
-	node := &yaml.Node{Kind: yaml.SequenceNode, Tag: "!!seq"}
-	for decoder.More() {
-		item, err := yamlNode(decoder)
-		if err != nil {
-			return nil, err
-		}
-		node.Content = append(node.Content, item)
-	}
-	_, err := decoder.Token()
-	return node, err
-}
-
-func yamlMapping(decoder *json.Decoder) (*yaml.Node, error) {
-	node := &yaml.Node{Kind: yaml.MappingNode, Tag: "!!map"}
+// lastValues keeps the last value of each key, where the first one stood: YAML
+// knows no key twice.
+func lastValues(content []*yaml.Node) []*yaml.Node {
 	at := map[string]int{}
-	for decoder.More() {
-		key, err := yamlNode(decoder)
-		if err != nil {
-			return nil, err
-		}
-		value, err := yamlNode(decoder)
-		if err != nil {
-			return nil, err
-		}
-		if i, twice := at[key.Value]; twice {
-			node.Content[i] = value
+	kept := content[:0]
+	for i := 0; i < len(content); i += 2 {
+		key, value := content[i], content[i+1]
+		if j, twice := at[key.Value]; twice {
+			kept[j] = value
 			continue
 		}
 		if plainKey(key.Value) {
 			key.Style = 0
 		}
-		at[key.Value] = len(node.Content) + 1
-		node.Content = append(node.Content, key, value)
+		kept = append(kept, key, value)
+		at[key.Value] = len(kept) - 1
 	}
-	_, err := decoder.Token()
-	return node, err
+	return kept
 }
 
-// plainKey tells whether a key needs no quotes in any YAML version: a word that
+// plainKey reports whether a key needs no quotes in any YAML version: a word that
 // is none of YAML 1.1's many spellings of true, false and null.
 func plainKey(key string) bool {
 	switch strings.ToLower(key) {
@@ -138,22 +126,4 @@ func plainKey(key string) bool {
 	}
 	const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 	return key != "" && strings.IndexByte(letters, key[0]) >= 0 && strings.Trim(key, letters+"0123456789_") == ""
-}
-
-// safeYAML escapes what cannot be seen, and with asciiOnly everything beyond
-// ASCII. Such characters stand only in quoted strings: no plain scalar of ours
-// holds any.
-func safeYAML(text string, asciiOnly bool) string {
-	out := make([]byte, 0, len(text))
-	for _, r := range text {
-		switch {
-		case r == '\n', r < 0x7f && !hidden(r), !asciiOnly && (!hidden(r) || r == zwj || r == vs15 || r == vs16):
-			out = utf8.AppendRune(out, r)
-		case r <= 0xffff:
-			out = fmt.Appendf(out, `\u%04x`, r)
-		default:
-			out = fmt.Appendf(out, `\U%08x`, r)
-		}
-	}
-	return string(out)
 }

@@ -32,7 +32,7 @@ func (s String) Reveal() string {
 	return *s.text
 }
 
-// Empty tells whether there is no secret at all.
+// Empty reports whether there is no secret at all.
 func (s String) Empty() bool { return s.Reveal() == "" }
 
 // String hides the text.

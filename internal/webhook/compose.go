@@ -32,7 +32,7 @@ func Faults() []Fault {
 		{"forged", "signed with another key", http.StatusBadRequest, forge},
 		{"unsigned", "without a checksum", http.StatusBadRequest, unsign},
 		{"changed", "amount changed after signing", http.StatusBadRequest, change},
-		{"re-aimed", "order_id changed after signing, which the checksum does not cover; refused where the charge is known", http.StatusBadRequest, reaim},
+		{"re-aimed", "order_id changed after signing, which the checksum does not cover; kept, and takes no charge from its order", http.StatusOK, reaim},
 		{"amount", "rightly signed, for one more than the order's amount; kept, changes nothing", http.StatusOK, overcharge},
 		{"livemode", "livemode turned round; kept, changes nothing", http.StatusOK, turnLive},
 		{"state", "rightly signed, with a transaction_state that nobody knows; kept, changes nothing", http.StatusOK, rename},

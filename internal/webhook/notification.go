@@ -61,10 +61,10 @@ func (e *MalformedError) Error() string {
 }
 
 // Decode reads a notification. It is tolerant where the bank is known to vary:
-// the amount may be a number or a string, livemode a boolean or a string, and
-// fields it does not know are kept in Raw. It refuses, with a *MalformedError,
-// what two readers could understand in two ways: bytes that are not UTF-8,
-// repeated fields, and texts of another type.
+// the amount and the reference may be a number or a string, livemode a boolean or
+// a string, and fields it does not know are kept in Raw. It fails with a
+// *MalformedError for what two readers could understand in two ways: bytes that
+// are not UTF-8, repeated fields, and texts of another type.
 func Decode(body []byte) (Notification, error) {
 	return decode(body, (*reader).checksum)
 }
@@ -80,7 +80,7 @@ func decode(body []byte, checksum func(*reader) string) (Notification, error) {
 	n := Notification{
 		ID:               r.needed("id"),
 		OrderID:          r.text("order_id"),
-		Reference:        r.text("reference_order"),
+		Reference:        fields.Text("reference_order"),
 		Amount:           r.amount("amount"),
 		Currency:         r.text("currency"),
 		Status:           r.text("status"),
@@ -90,16 +90,24 @@ func decode(body []byte, checksum func(*reader) string) (Notification, error) {
 		Checksum:         checksum(r),
 		Raw:              bytes.TrimSpace(body),
 	}
-	if n.OrderID == "" && n.Reference == "" {
+	if n.OrderID == "" && n.Reference == "" && !stated(fields["order_id"]) {
 		r.complain("order_id", "is missing, and so is reference_order")
 	}
-	if raw, ok := fields["livemode"]; ok && n.Livemode == nil && string(raw) != "null" && string(raw) != `""` {
+	switch {
+	case n.Livemode == nil && stated(fields["livemode"]):
 		n.doubt = "livemode"
+	case n.Reference == "" && stated(fields["reference_order"]):
+		n.doubt = "reference_order"
 	}
 	if len(r.wrong) > 0 {
 		return Notification{}, &MalformedError{r.wrong}
 	}
 	return n, nil
+}
+
+// stated reports whether a field says something.
+func stated(raw json.RawMessage) bool {
+	return len(raw) > 0 && string(raw) != "null" && string(raw) != `""`
 }
 
 // reader reads fields and notes what is wrong with each.

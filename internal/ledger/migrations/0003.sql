@@ -5,19 +5,46 @@ ALTER TABLE villapay_payment ADD COLUMN held_until BIGINT NOT NULL DEFAULT 0;
 ALTER TABLE villapay_payment ADD COLUMN paid_at_from TEXT NOT NULL DEFAULT '';
 ALTER TABLE villapay_payment ADD COLUMN reference TEXT NOT NULL DEFAULT '';
 
+-- The last code of the bank's, or page with its widget, that the payment may be
+-- paid with: code_kind is '' if there was none. canceled is 1 if its codes were
+-- canceled for good.
+ALTER TABLE villapay_payment ADD COLUMN code_id TEXT NOT NULL DEFAULT '';
+ALTER TABLE villapay_payment ADD COLUMN code_kind TEXT NOT NULL DEFAULT '';
+ALTER TABLE villapay_payment ADD COLUMN code_text TEXT NOT NULL DEFAULT '';
+ALTER TABLE villapay_payment ADD COLUMN code_shown_until BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE villapay_payment ADD COLUMN code_held_until BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE villapay_payment ADD COLUMN code_canceled BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE villapay_payment ADD COLUMN canceled BIGINT NOT NULL DEFAULT 0;
+
+-- What was asked of the bank to change: kind is cancel (target: a code) or void
+-- (target: a charge), state is sent, done or rejected. Claims are as for payments.
+CREATE TABLE villapay_change (
+	id      {{id}},
+	payment BIGINT NOT NULL REFERENCES villapay_payment (id),
+	kind    TEXT   NOT NULL,
+	target  TEXT   NOT NULL,
+	state   TEXT   NOT NULL,
+	claim   BIGINT NOT NULL,
+	owner   TEXT   NOT NULL,
+	holder  TEXT   NOT NULL,
+	lease   BIGINT NOT NULL
+);
+
+CREATE UNIQUE INDEX villapay_change_once ON villapay_change (payment, kind, target);
+
 UPDATE villapay_payment SET
 	held_until = CASE WHEN expires_at = 0 THEN 0
 		WHEN recorded_at + expires_at - created_at > expires_at AND created_at <> 0 THEN recorded_at + expires_at - created_at
 		ELSE expires_at END,
 	paid_at_from = CASE WHEN paid_at <> 0 THEN 'known' ELSE '' END,
-	reference = CASE WHEN order_json LIKE '%reference_order%' AND order_json NOT LIKE '%\u0000%' THEN coalesce({{reference}}, '') ELSE '' END
+	reference = CASE WHEN order_json LIKE '%reference_order%' THEN coalesce({{reference}}, '') ELSE '' END
 WHERE order_json IS NOT NULL;
 
 CREATE INDEX villapay_payment_reference ON villapay_payment (scope, reference) WHERE reference <> '';
 
 -- Charges free no slot any more: the newest payment of an order and source keeps
--- it, whatever became of its charge.
-UPDATE villapay_payment SET slot = 1 WHERE bank_state <> '' AND slot = 0 AND replaced_by = ''
+-- it, whatever became of its charge, unless it failed at birth.
+UPDATE villapay_payment SET slot = 1 WHERE slot = 0 AND replaced_by = '' AND order_json IS NOT NULL AND (state <> 'failed' OR error LIKE '%"code":"reversed"%')
 	AND id = (SELECT max(p.id) FROM villapay_payment p WHERE p.scope = villapay_payment.scope AND p.orderid = villapay_payment.orderid
 		AND p.source = villapay_payment.source AND p.state <> 'rejected')
 	AND NOT EXISTS (SELECT 1 FROM villapay_payment p WHERE p.scope = villapay_payment.scope AND p.orderid = villapay_payment.orderid

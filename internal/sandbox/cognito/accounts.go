@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// A User is somebody who can sign in to the sandbox, or learns why not.
+// A User is an account of the sandbox, some of which cannot sign in.
 type User struct {
 	// Name is what to sign in with, Password what belongs to it.
 	Name, Password string
@@ -32,8 +32,8 @@ func Users() []User {
 	return users
 }
 
-// account is a user as the pool keeps one. The flags say what stands in the
-// way of the password (AWS's user status and MFA preferences).
+// account is a user in the pool. The flags are AWS's user status and MFA
+// preferences.
 type account struct {
 	username, password, totpSecret, note string
 
@@ -44,13 +44,28 @@ type account struct {
 	passwordStale bool // the temporary password ran out
 	mustChange    bool
 	sms           bool
-	noAccess      bool // signs in, but the API refuses
+	smsOTP        bool // sms, by its newer name
+	emailOTP      bool
+	noAccess      bool // signs in, but the API denies it
+
+	oldPasswords []string // which a new one must not be
+	devices      devices
 
 	failures    int
 	lastFailure time.Time
 	lockedUntil time.Time
 	lastTOTP    int64 // the time step of the last code: each serves once
 }
+
+// devices is what the pool does about the device that a user signs in from. In AWS
+// it is a setting of the whole pool.
+type devices int
+
+const (
+	deviceUnknown devices = iota // nothing
+	deviceKept                   // remembers it once it is confirmed
+	deviceAsks                   // leaves it to the user as well
+)
 
 func seedAccounts() []*account {
 	const mailUser = "c93a45dc-0071-70a3-2f2e-2b9f4c1d7e10"
@@ -61,14 +76,20 @@ func seedAccounts() []*account {
 		{username: "totp", password: password, totpSecret: totpSecret, note: "a code from an authenticator app"},
 		{username: "sms", password: password, sms: true, note: "the code " + SMSCode + " from a text message; " + ExpiredSMSCode + " is a code that came too late"},
 		{username: "both", password: password, totpSecret: totpSecret, sms: true, note: "a choice between app and text message, then the code"},
+		{username: "mail", password: password, emailOTP: true, note: "the code " + SMSCode + " from an email"},
+		{username: "smsotp", password: password, smsOTP: true, note: "the code " + SMSCode + " from a text message, as the challenge SMS_OTP"},
+		{username: "any", password: password, totpSecret: totpSecret, sms: true, emailOTP: true, note: "a choice of app, text message and email, then the code"},
+		{username: "device", password: password, devices: deviceKept, note: "nothing else, but its pool remembers devices"},
+		{username: "device2", password: password, devices: deviceAsks, note: "nothing else, but its pool asks whether to remember the device"},
+		{username: "history", password: password, mustChange: true, oldPasswords: []string{password, "Passw0rd!2"}, note: "a new password, neither " + password + " nor Passw0rd!2"},
 		{username: "newbie", password: password, mustChange: true, note: "a new password"},
 		{username: "newtotp", password: password, mustChange: true, totpSecret: totpSecret, note: "a new password, then a code from an authenticator app"},
 		{username: "visitor", password: password, noAccess: true, note: "nothing else, but the API answers 403"},
-		{username: "reset", password: password, resetRequired: true, note: "refused: the password must be reset"},
-		{username: "unconf", password: password, unconfirmed: true, note: "refused: the account is not confirmed"},
-		{username: "disabled", password: password, disabled: true, note: "refused: the account is disabled"},
-		{username: "expired", password: password, passwordStale: true, note: "refused: the temporary password has expired"},
-		{username: "locked", password: password, lockedUntil: never, note: "refused: too many wrong passwords"},
+		{username: "reset", password: password, resetRequired: true, note: "denied: the password must be reset"},
+		{username: "unconf", password: password, unconfirmed: true, note: "denied: the account is not confirmed"},
+		{username: "disabled", password: password, disabled: true, note: "denied: the account is disabled"},
+		{username: "expired", password: password, passwordStale: true, note: "denied: the temporary password has expired"},
+		{username: "locked", password: password, lockedUntil: never, note: "denied: too many wrong passwords"},
 	}
 }
 
@@ -117,8 +138,21 @@ func (a *account) sub() string {
 	return fmt.Sprintf("%x-%x-70%x-a0%x-%x", h[:4], h[4:6], h[6:7], h[7:8], h[8:14])
 }
 
+// factors are what the account asks for after the password, by Cognito's names.
+func (a *account) factors() (names []string) {
+	for _, f := range []struct {
+		name string
+		on   bool
+	}{{"SMS_MFA", a.sms}, {"SOFTWARE_TOKEN_MFA", a.totpSecret != ""}, {"EMAIL_OTP", a.emailOTP}, {"SMS_OTP", a.smsOTP}} {
+		if f.on {
+			names = append(names, f.name)
+		}
+	}
+	return names
+}
+
 func (a *account) phone() string {
-	if a.sms {
+	if a.sms || a.smsOTP {
 		return "+66810001234"
 	}
 	return ""
@@ -164,7 +198,7 @@ func Clients() []Client {
 	}
 }
 
-// client finds an app client, or says as AWS does that there is none.
+// client finds an app client. The error is AWS's.
 func client(id string) (Client, error) {
 	if id == "" {
 		return Client{}, missingMember("clientId")
@@ -174,5 +208,5 @@ func client(id string) (Client, error) {
 			return c, nil
 		}
 	}
-	return Client{}, refusal("ResourceNotFoundException", "User pool client "+id+" does not exist.")
+	return Client{}, apiErr("ResourceNotFoundException", "User pool client "+id+" does not exist.")
 }

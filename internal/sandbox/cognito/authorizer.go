@@ -5,10 +5,10 @@ import (
 	"strings"
 )
 
-// Check judges an Authorization header as an API Gateway with a Cognito
-// authorizer does, and returns its status and message, or 0 where the request
-// may pass. The ID token may stand alone or after "Bearer"; an access token is
-// refused, since the authorizer asks for no scopes.
+// Check checks an Authorization header as an API Gateway with a Cognito authorizer
+// does. It returns the gateway's status and message, or 0 if the request may pass.
+// The ID token may follow "Bearer". An access token is denied, since the authorizer
+// asks for no scopes.
 //
 // Tokens revoked or signed out pass until they expire: the gateway looks at
 // the signature and the clock alone.
@@ -37,7 +37,7 @@ func (p *Pool) Check(authorization string) (status int, message string) {
 	return 0, ""
 }
 
-// issued says whether a token names this pool and one of its clients.
+// issued reports whether a token names this pool and one of its clients.
 func (p *Pool) issued(c claims) bool {
 	if p.opts.Issuer != "" && c.Issuer != p.opts.Issuer+"/"+PoolID {
 		return false

@@ -27,7 +27,7 @@ func TestCheck(t *testing.T) {
 	}
 	b = newApp(t, stranger, ClientID)
 	forged := b.signedIn(b.srpFlow("ann", password)).AuthenticationResult.IdToken
-	none := base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"none","kid":"` + keyID(p.key) + `"}`))
+	none := base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"none","kid":"` + jwk(p.key).KeyID + `"}`))
 
 	const unauthorized = "Unauthorized"
 	check := func(name, authorization string, wantStatus int, want string) {

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -27,8 +28,8 @@ type session struct {
 	used      bool
 }
 
-// addSession keeps s under its token. Old sessions are forgotten late, so that
-// an expired one can be told from an unknown one.
+// addSession keeps s under its token. Expired sessions stay for a
+// while, since their error differs from that of unknown ones.
 func (p *Pool) addSession(token string, s *session) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -82,14 +83,18 @@ func (a *account) challengeParameters(name string) map[string]string {
 		attributes, _ := json.Marshal(a.attributes()) // strings alone
 		params["requiredAttributes"] = "[]"
 		params["userAttributes"] = string(attributes)
-	case "SMS_MFA":
+	case "EMAIL_OTP":
+		params["CODE_DELIVERY_DELIVERY_MEDIUM"] = "EMAIL"
+		params["CODE_DELIVERY_DESTINATION"] = a.email()[:1] + "***@v***"
+	case "SMS_MFA", "SMS_OTP":
 		phone := a.phone()
 		params["CODE_DELIVERY_DELIVERY_MEDIUM"] = "SMS"
 		params["CODE_DELIVERY_DESTINATION"] = "+" + strings.Repeat("*", len(phone)-5) + phone[len(phone)-4:]
 	case "SOFTWARE_TOKEN_MFA":
 		params["FRIENDLY_DEVICE_NAME"] = "sandbox"
 	case "SELECT_MFA_TYPE":
-		params["MFAS_CAN_CHOOSE"] = `["SMS_MFA","SOFTWARE_TOKEN_MFA"]`
+		factors, _ := json.Marshal(a.factors()) // strings alone
+		params["MFAS_CAN_CHOOSE"] = string(factors)
 	}
 	return params
 }
@@ -117,8 +122,8 @@ func (p *Pool) respondToAuthChallenge(base string, in input) (any, error) {
 		check = changePassword
 	case "SELECT_MFA_TYPE":
 		check = chooseMFA
-	case "SMS_MFA":
-		check = checkSMS
+	case "SMS_MFA", "SMS_OTP", "EMAIL_OTP":
+		check = checkCode(in.ChallengeName + "_CODE")
 	case "SOFTWARE_TOKEN_MFA":
 		check = p.checkSoftwareToken
 	case "":
@@ -126,7 +131,7 @@ func (p *Pool) respondToAuthChallenge(base string, in input) (any, error) {
 	default:
 		return nil, invalidParameter("Unsupported challenge " + in.ChallengeName)
 	}
-	a, err := p.answer(c, in, check)
+	a, err := p.checkAnswer(c, in, check)
 	switch {
 	case err != nil:
 		return nil, err
@@ -138,9 +143,9 @@ func (p *Pool) respondToAuthChallenge(base string, in input) (any, error) {
 	return p.signIn(base, c, a)
 }
 
-// answer lets check judge the responses to a session's challenge. A session
-// serves once; three wrong codes use it up too.
-func (p *Pool) answer(c Client, in input, check func(*account, map[string]string) error) (*account, error) {
+// checkAnswer runs check on the responses to a session's challenge. A session can
+// be used once; three wrong codes use it up too.
+func (p *Pool) checkAnswer(c Client, in input, check func(*account, map[string]string) error) (*account, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s, err := p.findSession(c, in)
@@ -186,16 +191,19 @@ func (p *Pool) findSession(c Client, in input) (*session, error) {
 	return s, nil
 }
 
-func checkSMS(_ *account, responses map[string]string) error {
-	switch responses["SMS_MFA_CODE"] {
-	case "":
-		return missingParameter("SMS_MFA_CODE")
-	case SMSCode:
-		return nil
-	case ExpiredSMSCode:
-		return expiredCode("Invalid code provided, please request a code again.")
+// checkCode checks the code that was sent to the user.
+func checkCode(parameter string) func(*account, map[string]string) error {
+	return func(_ *account, responses map[string]string) error {
+		switch responses[parameter] {
+		case "":
+			return missingParameter(parameter)
+		case SMSCode:
+			return nil
+		case ExpiredSMSCode:
+			return expiredCode("Invalid code provided, please request a code again.")
+		}
+		return codeMismatch("Invalid code or auth state for the user.")
 	}
-	return codeMismatch("Invalid code or auth state for the user.")
 }
 
 func (p *Pool) checkSoftwareToken(a *account, responses map[string]string) error {
@@ -205,14 +213,14 @@ func (p *Pool) checkSoftwareToken(a *account, responses map[string]string) error
 	return a.checkTOTP(responses["SOFTWARE_TOKEN_MFA_CODE"], p.now())
 }
 
-func chooseMFA(_ *account, responses map[string]string) error {
-	switch responses["ANSWER"] {
-	case "":
-		return missingParameter("ANSWER")
-	case "SMS_MFA", "SOFTWARE_TOKEN_MFA":
-		return nil
+func chooseMFA(a *account, responses map[string]string) error {
+	if err := require(responses, "ANSWER"); err != nil {
+		return err
 	}
-	return invalidParameter("Invalid MFA type " + responses["ANSWER"])
+	if !slices.Contains(a.factors(), responses["ANSWER"]) {
+		return invalidParameter("Invalid MFA type " + responses["ANSWER"])
+	}
+	return nil
 }
 
 func changePassword(a *account, responses map[string]string) error {
@@ -221,6 +229,9 @@ func changePassword(a *account, responses map[string]string) error {
 	}
 	if err := checkPolicy(responses["NEW_PASSWORD"]); err != nil {
 		return err
+	}
+	if slices.Contains(a.oldPasswords, responses["NEW_PASSWORD"]) {
+		return apiErr("PasswordHistoryPolicyViolationException", "Password has previously been used.")
 	}
 	a.password, a.mustChange = responses["NEW_PASSWORD"], false
 	return nil
@@ -250,12 +261,12 @@ func checkPolicy(password string) error {
 	default:
 		return nil
 	}
-	return refusal("InvalidPasswordException", "Password does not conform to policy: "+problem)
+	return apiErr("InvalidPasswordException", "Password does not conform to policy: "+problem)
 }
 
-func codeMismatch(message string) error { return refusal("CodeMismatchException", message) }
+func codeMismatch(message string) error { return apiErr("CodeMismatchException", message) }
 
-func expiredCode(message string) error { return refusal("ExpiredCodeException", message) }
+func expiredCode(message string) error { return apiErr("ExpiredCodeException", message) }
 
 func randomBytes(n int) []byte {
 	b := make([]byte, n)

@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/uuid"
 )
 
 const (
@@ -40,20 +42,20 @@ func TestSoftwareToken(t *testing.T) {
 		t.Fatalf("challenge %+v", first)
 	}
 	for _, d := range []time.Duration{-time.Minute, time.Minute} {
-		refused(t, a.respond(first, code(d)), "CodeMismatchException", "Invalid code received for user")
+		wantError(t, a.respond(first, code(d)), "CodeMismatchException", "Invalid code received for user")
 	}
 	stranger := a
 	stranger.secret = "wrong"
-	refused(t, stranger.respond(first, code(0)), notAllowed, badHashText)
+	wantError(t, stranger.respond(first, code(0)), notAllowed, badHashText)
 	a.signedIn(a.respond(first, code(0)))
 
 	used := "Your software token has already been used once."
-	refused(t, a.respond(a.password("totp", password), code(0)), "ExpiredCodeException", used)
+	wantError(t, a.respond(a.password("totp", password), code(0)), "ExpiredCodeException", used)
 	a.signedIn(a.respond(a.password("totp", password), code(30*time.Second)))
 	c.add(time.Minute)
 	a.signedIn(a.respond(a.password("totp", password), code(0)))
-	refused(t, a.respond(first, map[string]string{}), notAllowed, usedSession)
-	refused(t, a.respond(a.password("totp", password), map[string]string{}), badParam, "Missing required parameter SOFTWARE_TOKEN_MFA_CODE")
+	wantError(t, a.respond(first, map[string]string{}), notAllowed, usedSession)
+	wantError(t, a.respond(a.password("totp", password), map[string]string{}), badParam, "Missing required parameter SOFTWARE_TOKEN_MFA_CODE")
 }
 
 func TestTextMessage(t *testing.T) {
@@ -65,16 +67,16 @@ func TestTextMessage(t *testing.T) {
 	if to := first.ChallengeParameters["CODE_DELIVERY_DESTINATION"]; to != "+*******1234" {
 		t.Errorf("sent to %q", to)
 	}
-	refused(t, a.respond(first, sms("000000")), "CodeMismatchException", badCode)
-	refused(t, a.respond(first, sms(ExpiredSMSCode)), "ExpiredCodeException", "Invalid code provided, please request a code again.")
-	refused(t, a.respond(first, sms("")), badParam, "Missing required parameter SMS_MFA_CODE")
+	wantError(t, a.respond(first, sms("000000")), "CodeMismatchException", badCode)
+	wantError(t, a.respond(first, sms(ExpiredSMSCode)), "ExpiredCodeException", "Invalid code provided, please request a code again.")
+	wantError(t, a.respond(first, sms("")), badParam, "Missing required parameter SMS_MFA_CODE")
 	a.signedIn(a.respond(first, sms(SMSCode)))
 
 	second := a.srpFlow("sms", password)
 	for range maxTries {
-		refused(t, a.respond(second, sms("000000")), "CodeMismatchException", badCode)
+		wantError(t, a.respond(second, sms("000000")), "CodeMismatchException", badCode)
 	}
-	refused(t, a.respond(second, sms(SMSCode)), notAllowed, usedSession)
+	wantError(t, a.respond(second, sms(SMSCode)), notAllowed, usedSession)
 }
 
 func TestChoiceOfMFA(t *testing.T) {
@@ -85,10 +87,10 @@ func TestChoiceOfMFA(t *testing.T) {
 	if got := first.ChallengeParameters["MFAS_CAN_CHOOSE"]; got != `["SMS_MFA","SOFTWARE_TOKEN_MFA"]` {
 		t.Errorf("choice of %s", got)
 	}
-	refused(t, a.respond(first, map[string]string{"ANSWER": "PIGEON"}), badParam, "Invalid MFA type PIGEON")
-	refused(t, a.respond(first, map[string]string{}), badParam, "Missing required parameter ANSWER")
+	wantError(t, a.respond(first, map[string]string{"ANSWER": "PIGEON"}), badParam, "Invalid MFA type PIGEON")
+	wantError(t, a.respond(first, map[string]string{}), badParam, "Missing required parameter ANSWER")
 	second := a.respond(first, map[string]string{"ANSWER": "SMS_MFA"})
-	refused(t, a.respond(first, map[string]string{"ANSWER": "SMS_MFA"}), notAllowed, usedSession)
+	wantError(t, a.respond(first, map[string]string{"ANSWER": "SMS_MFA"}), notAllowed, usedSession)
 	a.signedIn(a.respond(second, map[string]string{"SMS_MFA_CODE": SMSCode}))
 
 	second = a.respond(a.srpFlow("both", password), map[string]string{"ANSWER": "SOFTWARE_TOKEN_MFA"})
@@ -113,12 +115,12 @@ func TestNewPassword(t *testing.T) {
 		"NoSymbol1": "Password must have symbol characters",
 	} {
 		out := a.respond(first, map[string]string{"NEW_PASSWORD": weak})
-		refused(t, out, "InvalidPasswordException", "Password does not conform to policy: "+why)
+		wantError(t, out, "InvalidPasswordException", "Password does not conform to policy: "+why)
 	}
-	refused(t, a.respond(first, map[string]string{}), badParam, "Missing required parameter NEW_PASSWORD")
+	wantError(t, a.respond(first, map[string]string{}), badParam, "Missing required parameter NEW_PASSWORD")
 	a.signedIn(a.respond(first, map[string]string{"NEW_PASSWORD": better}))
-	refused(t, a.respond(first, map[string]string{"NEW_PASSWORD": better}), notAllowed, usedSession)
-	refused(t, a.srpFlow("newbie", password), notAllowed, wrongText)
+	wantError(t, a.respond(first, map[string]string{"NEW_PASSWORD": better}), notAllowed, usedSession)
+	wantError(t, a.srpFlow("newbie", password), notAllowed, wrongText)
 	a.signedIn(a.srpFlow("newbie", better))
 
 	// A second step follows where there is one.
@@ -142,27 +144,27 @@ func TestSessions(t *testing.T) {
 		}),
 	} {
 		t.Log(name)
-		refused(t, out, notAllowed, badSession)
+		wantError(t, out, notAllowed, badSession)
 	}
 	other := first
 	other.ChallengeName = "SOFTWARE_TOKEN_MFA"
-	refused(t, a.respond(other, right()), "CodeMismatchException", badCode)
+	wantError(t, a.respond(other, right()), "CodeMismatchException", badCode)
 	other.ChallengeName, other.Session = "SMS_MFA", ""
-	refused(t, a.respond(other, right()), badParam, "Missing required parameter Session")
+	wantError(t, a.respond(other, right()), badParam, "Missing required parameter Session")
 	other.ChallengeName = "DEVICE_SRP_AUTH"
-	refused(t, a.respond(other, right()), badParam, "Unsupported challenge DEVICE_SRP_AUTH")
+	wantError(t, a.respond(other, right()), badParam, "Unsupported challenge DEVICE_SRP_AUTH")
 	other.ChallengeName = ""
-	refused(t, a.respond(other, right()), badParam,
+	wantError(t, a.respond(other, right()), badParam,
 		"1 validation error detected: Value null at 'challengeName' failed to satisfy constraint: Member must not be null")
 
 	c.add(sessionLife)
 	a.signedIn(a.respond(first, right()))
 	first = a.srpFlow("sms", password)
 	c.add(sessionLife + time.Second)
-	refused(t, a.respond(first, right()), notAllowed, expiredSession)
+	wantError(t, a.respond(first, right()), notAllowed, expiredSession)
 	c.add(sessionLife)
 	a.srpFlow("sms", password) // sweeps
-	refused(t, a.respond(first, right()), notAllowed, badSession)
+	wantError(t, a.respond(first, right()), notAllowed, badSession)
 }
 
 // One session, answered by many at once, signs in once.
@@ -191,11 +193,11 @@ func TestSessionsAreBounded(t *testing.T) {
 	p, c := newPool(t, Options{})
 	a := newApp(t, p, ClientID)
 	for range maxSessions {
-		if err := p.addSession(newUUID(), &session{}); err != nil {
+		if err := p.addSession(uuid.NewString(), &session{}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	refused(t, a.password("sms", password), "TooManyRequestsException", "Rate exceeded")
+	wantError(t, a.password("sms", password), "TooManyRequestsException", "Rate exceeded")
 	c.add(2*sessionLife + time.Second)
 	if out := a.password("sms", password); out.ChallengeName != "SMS_MFA" {
 		t.Errorf("after a while still %s", out.Message)

@@ -116,6 +116,42 @@ func TestGoSDK(t *testing.T) {
 	}
 }
 
+// AWS's SDK for Go confirms a device and refreshes from it.
+func TestGoSDKDevice(t *testing.T) {
+	t.Parallel()
+	p, _ := newPool(t, Options{})
+	client := sdk(t, p)
+	out, err := client.InitiateAuth(t.Context(), &cip.InitiateAuthInput{
+		AuthFlow: types.AuthFlowTypeUserPasswordAuth, ClientId: aws.String(ClientID),
+		AuthParameters: map[string]string{"USERNAME": "device2", "PASSWORD": password},
+	})
+	if err != nil || out.AuthenticationResult.NewDeviceMetadata == nil {
+		t.Fatal(out, err)
+	}
+	tokens, key := out.AuthenticationResult, out.AuthenticationResult.NewDeviceMetadata.DeviceKey
+	confirmed, err := client.ConfirmDevice(t.Context(), &cip.ConfirmDeviceInput{
+		AccessToken: tokens.AccessToken, DeviceKey: key, DeviceName: aws.String("test"),
+		DeviceSecretVerifierConfig: &types.DeviceSecretVerifierConfigType{
+			PasswordVerifier: aws.String("AQI="), Salt: aws.String(base64.StdEncoding.EncodeToString(make([]byte, 16))),
+		},
+	})
+	if err != nil || !confirmed.UserConfirmationNecessary {
+		t.Fatal(confirmed, err)
+	}
+	_, err = client.UpdateDeviceStatus(t.Context(), &cip.UpdateDeviceStatusInput{
+		AccessToken: tokens.AccessToken, DeviceKey: key, DeviceRememberedStatus: types.DeviceRememberedStatusTypeRemembered,
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	_, err = client.GetTokensFromRefreshToken(t.Context(), &cip.GetTokensFromRefreshTokenInput{
+		ClientId: aws.String(ClientID), RefreshToken: tokens.RefreshToken, DeviceKey: key,
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
 // Errors reach the SDK as the types it knows.
 func TestGoSDKErrors(t *testing.T) {
 	t.Parallel()

@@ -2,7 +2,7 @@
 // http.Handler, so that every Cognito client (AWS's SDKs, its JavaScript
 // client, villapay itself) can sign in on loopback without an AWS account.
 //
-// It promises to refuse what the real service refuses. SRP proofs, secret
+// It promises to reject what the real service rejects. SRP proofs, secret
 // hashes, one-time codes, sessions, redirect URLs and PKCE verifiers are all
 // checked, errors carry AWS's types and texts, and the authorizer answers as
 // API Gateway does. Passwords and codes are public: `villapay help sandbox`
@@ -25,7 +25,7 @@ const (
 	Region = "ap-southeast-1"
 	// PoolID names the pool, as in user_pool_id.
 	PoolID = Region + "_" + poolName
-	// SMSCode is the code that every text message is said to hold.
+	// SMSCode is the code that every text message and email is said to hold.
 	SMSCode = "123456"
 	// ExpiredSMSCode is a code that came too late, whoever enters it.
 	ExpiredSMSCode = "999999"
@@ -34,7 +34,7 @@ const (
 	poolName = "Sandbox01"
 )
 
-// Options says how a Pool is to behave. Only Now is required.
+// Options configure a Pool. Only Now is required.
 type Options struct {
 	// Now is the pool's clock.
 	Now func() time.Time
@@ -107,8 +107,8 @@ func (p *Pool) routes() *http.ServeMux {
 	return mux
 }
 
-// Owns says whether r is for the pool, so that one listener can offer both
-// the pool and another handler.
+// Owns reports whether r is for the pool, so that one listener can serve the pool
+// and another handler.
 func (p *Pool) Owns(r *http.Request) bool {
 	_, pattern := p.mux.Handler(r)
 	return pattern != ""
@@ -117,7 +117,7 @@ func (p *Pool) Owns(r *http.Request) bool {
 // ServeHTTP answers the calls of the Cognito API, the hosted UI's pages, the
 // token endpoint and the pool's published keys.
 func (p *Pool) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if !p.disturb(w, r) {
+	if !p.injectFault(w, r) {
 		return
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, maxBody)

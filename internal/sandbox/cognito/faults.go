@@ -31,8 +31,8 @@ func (p *Pool) FailNext(n int, f Fault) {
 	p.setFaults(func(all *faults) { all.left, all.fault = n, f })
 }
 
-// EchoToken makes Check refuse with the 403 in which API Gateway repeats the
-// Authorization header, token and all.
+// EchoToken makes Check return the 403 in which API Gateway repeats the
+// Authorization header, token included.
 func (p *Pool) EchoToken(on bool) { p.setFaults(func(f *faults) { f.echo = on }) }
 
 func (p *Pool) setFaults(change func(*faults)) {
@@ -41,9 +41,9 @@ func (p *Pool) setFaults(change func(*faults)) {
 	change(&p.faults)
 }
 
-// disturb applies the delay, the clock skew and the faults, and says whether
-// the request is to be answered still.
-func (p *Pool) disturb(w http.ResponseWriter, r *http.Request) bool {
+// injectFault applies the delay, the clock skew and the faults, and reports whether
+// the request is still to be answered.
+func (p *Pool) injectFault(w http.ResponseWriter, r *http.Request) bool {
 	p.mu.Lock()
 	f := p.faults
 	if f.left > 0 {

@@ -21,7 +21,7 @@ func TestFaults(t *testing.T) {
 	}
 	a.signedIn(a.password("ann", password))
 	p.FailNext(1, Fault{Status: 400, Type: "TooManyRequestsException", Message: "Rate exceeded"})
-	refused(t, a.password("ann", password), "TooManyRequestsException", "Rate exceeded")
+	wantError(t, a.password("ann", password), "TooManyRequestsException", "Rate exceeded")
 
 	p.SetClockSkew(-10 * time.Minute)
 	out := a.signedIn(a.password("ann", password))
@@ -39,7 +39,7 @@ func TestDelay(t *testing.T) {
 		p, _ := newPool(t, Options{Delay: 3 * time.Second})
 		a := newApp(t, p, ClientID)
 		start := time.Now()
-		refused(t, a.password("ann", "wrong"), notAllowed, wrongText)
+		wantError(t, a.password("ann", "wrong"), notAllowed, wrongText)
 		if d := time.Since(start); d != 3*time.Second {
 			t.Errorf("answered after %v", d)
 		}
@@ -51,7 +51,7 @@ func TestDelay(t *testing.T) {
 			t.Errorf("answered a client that had gone, after %v: %s", d, w.Body)
 		}
 		p.SetDelay(0)
-		refused(t, a.password("ann", "wrong"), notAllowed, wrongText)
+		wantError(t, a.password("ann", "wrong"), notAllowed, wrongText)
 		if d := time.Since(start); d != 4*time.Second {
 			t.Errorf("still slow: %v", d)
 		}

@@ -3,9 +3,12 @@ package cognito
 import (
 	"crypto/sha256"
 	"encoding/base64"
+	"errors"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/google/uuid"
 )
 
 // adminScope lets an access token act on its own user: GetUser, GlobalSignOut.
@@ -27,6 +30,9 @@ type grant struct {
 	AuthTime      time.Time
 	Expires       time.Time
 	Revoked       bool
+	Device        string // in pools that remember devices
+	Confirmed     bool   // the device
+	Remembered    bool
 	Tokens        map[string]time.Time // SHA-256 of a refresh token: when it was rotated out, zero while good
 }
 
@@ -37,13 +43,15 @@ type tokens struct {
 	IDToken      string `json:"IdToken,omitempty"`
 	RefreshToken string `json:",omitempty"`
 	TokenType    string
+
+	NewDeviceMetadata *newDevice `json:",omitempty"`
 }
 
 // newTokens signs a in: it keeps a grant like g and gives all three tokens. The
 // first ID token repeats the nonce; refreshed ones do not.
 func (p *Pool) newTokens(base string, c Client, a *account, g grant, nonce string) (tokens, error) {
 	now := p.now()
-	g.Origin, g.Event = newUUID(), newUUID()
+	g.Origin, g.Event = uuid.NewString(), uuid.NewString()
 	g.Client, g.User = c.ID, a.username
 	g.AuthTime, g.Expires = now, now.Add(c.refresh)
 	g.Tokens = map[string]time.Time{}
@@ -69,7 +77,7 @@ func (p *Pool) mint(base string, c Client, g grant, a *account, refresh, nonce s
 		AuthTime: g.AuthTime.Unix(), IssuedAt: now.Unix(), Expires: now.Add(life).Unix(),
 	}
 	access := shared
-	access.ID, access.TokenUse, access.Scope = newUUID(), "access", g.Scope
+	access.ID, access.TokenUse, access.Scope = uuid.NewString(), "access", g.Scope
 	access.ClientID, access.Username = c.ID, a.username
 	out := tokens{ExpiresIn: int(life.Seconds()), TokenType: "Bearer", RefreshToken: refresh}
 	var err error
@@ -78,7 +86,7 @@ func (p *Pool) mint(base string, c Client, g grant, a *account, refresh, nonce s
 	}
 	if !g.Hosted || hasScope(g.Scope, "openid") {
 		id := shared
-		id.ID, id.TokenUse, id.Audience = newUUID(), "id", c.ID
+		id.ID, id.TokenUse, id.Audience = uuid.NewString(), "id", c.ID
 		id.CognitoUser, id.Email, id.EmailVerified = a.username, a.email(), true
 		id.Phone, id.PhoneVerified, id.Nonce = a.phone(), a.phone() != "", nonce
 		if out.IDToken, err = p.sign(id); err != nil {
@@ -90,9 +98,9 @@ func (p *Pool) mint(base string, c Client, g grant, a *account, refresh, nonce s
 	return out, p.save()
 }
 
-// refreshed is what a refresh token is good for: its grant, and the token that
-// takes its place where the client rotates.
-func (p *Pool) refreshed(c Client, token string) (grant, *account, string, error) {
+// refreshed finds the grant of a refresh token, used from a device ("" for none),
+// and the token that takes its place if the client rotates.
+func (p *Pool) refreshed(c Client, token, device string) (grant, *account, string, error) {
 	fail := func(err error) (grant, *account, string, error) { return grant{}, nil, "", err }
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -107,11 +115,14 @@ func (p *Pool) refreshed(c Client, token string) (grant, *account, string, error
 	if !now.Before(g.Expires) {
 		return fail(notAuthorized("Refresh Token has expired"))
 	}
+	if err := g.refreshFrom(device); err != nil {
+		return fail(errors.Join(err, p.save()))
+	}
 	if !c.rotates {
 		return *g, p.accounts[g.User], "", nil
 	}
 	if out := g.Tokens[hash]; !out.IsZero() && now.Sub(out) >= c.grace {
-		return fail(refusal("RefreshTokenReuseException", "Refresh token has been invalidated by rotation"))
+		return fail(apiErr("RefreshTokenReuseException", "Refresh token has been invalidated by rotation"))
 	}
 	if g.Tokens[hash].IsZero() {
 		g.Tokens[hash] = now

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
 )
 
 const (
@@ -137,14 +138,14 @@ func TestRefresh(t *testing.T) {
 			a.signedIn(a.initiate(flow, a.withHash("ann", map[string]string{"REFRESH_TOKEN": token})))
 		}
 		a.signedIn(a.refresh(token))
-		refused(t, a.refresh(token+"x"), notAllowed, badRefresh)
-		refused(t, newApp(t, p, SRPOnlyID).refresh(token), notAllowed, badRefresh)
+		wantError(t, a.refresh(token+"x"), notAllowed, badRefresh)
+		wantError(t, newApp(t, p, SRPOnlyID).refresh(token), notAllowed, badRefresh)
 		c.add(30*24*time.Hour - time.Second)
 		a.signedIn(a.refresh(token))
 		c.add(time.Second)
-		refused(t, a.refresh(token), notAllowed, "Refresh Token has expired")
+		wantError(t, a.refresh(token), notAllowed, "Refresh Token has expired")
 	}
-	refused(t, newApp(t, p, ClientID).refresh(""), badParam,
+	wantError(t, newApp(t, p, ClientID).refresh(""), badParam,
 		"1 validation error detected: Value null at 'refreshToken' failed to satisfy constraint: Member must not be null")
 }
 
@@ -154,15 +155,15 @@ func TestRotation(t *testing.T) {
 	p, c := newPool(t, Options{})
 	a := newApp(t, p, RotatingID)
 	first := a.signedIn(a.srpFlow("ann", password)).AuthenticationResult.RefreshToken
-	refused(t, a.initiate("REFRESH_TOKEN_AUTH", map[string]string{"REFRESH_TOKEN": first}), badParam, "Auth flow not enabled for this client")
+	wantError(t, a.initiate("REFRESH_TOKEN_AUTH", map[string]string{"REFRESH_TOKEN": first}), badParam, "Auth flow not enabled for this client")
 	second := a.signedIn(a.refresh(first)).AuthenticationResult.RefreshToken
-	refused(t, a.refresh(first), reuse, why)
+	wantError(t, a.refresh(first), reuse, why)
 	third := a.signedIn(a.refresh(second)).AuthenticationResult.RefreshToken
-	refused(t, a.refresh(second), reuse, why)
+	wantError(t, a.refresh(second), reuse, why)
 	c.add(30*24*time.Hour - time.Second) // rotation does not prolong the sign-in
 	fourth := a.signedIn(a.refresh(third)).AuthenticationResult.RefreshToken
 	c.add(time.Second)
-	refused(t, a.refresh(fourth), notAllowed, "Refresh Token has expired")
+	wantError(t, a.refresh(fourth), notAllowed, "Refresh Token has expired")
 
 	b := newApp(t, p, GraceID)
 	first = b.signedIn(b.srpFlow("ann", password)).AuthenticationResult.RefreshToken
@@ -170,7 +171,7 @@ func TestRotation(t *testing.T) {
 	c.add(9 * time.Second)
 	other := b.signedIn(b.refresh(first)).AuthenticationResult.RefreshToken
 	c.add(time.Second) // grace counts from the first use
-	refused(t, b.refresh(first), reuse, why)
+	wantError(t, b.refresh(first), reuse, why)
 	b.signedIn(b.refresh(second))
 	b.signedIn(b.refresh(other))
 }
@@ -208,9 +209,9 @@ func TestRevocation(t *testing.T) {
 	}
 	one := a.signedIn(a.srpFlow("ann", password)).AuthenticationResult
 	two := a.signedIn(a.srpFlow("ann", password)).AuthenticationResult
-	refused(t, revoke(one.RefreshToken, ""), "UnauthorizedException", "Invalid client secret")
-	refused(t, revoke(one.AccessToken, a.secret), "UnsupportedTokenTypeException", "Only refresh tokens can be revoked")
-	refused(t, newApp(t, p, ClientID).call("RevokeToken", map[string]any{"ClientId": ClientID, "Token": one.RefreshToken}),
+	wantError(t, revoke(one.RefreshToken, ""), "UnauthorizedException", "Invalid client secret")
+	wantError(t, revoke(one.AccessToken, a.secret), "UnsupportedTokenTypeException", "Only refresh tokens can be revoked")
+	wantError(t, newApp(t, p, ClientID).call("RevokeToken", map[string]any{"ClientId": ClientID, "Token": one.RefreshToken}),
 		"UnauthorizedException", "The token was issued to another client")
 	for range 2 { // the second time it is revoked already
 		if out := revoke(one.RefreshToken, a.secret); out.status != 200 {
@@ -220,30 +221,30 @@ func TestRevocation(t *testing.T) {
 	if out := revoke("unknown", a.secret); out.status != 200 {
 		t.Errorf("revoke unknown: %s", out.Message)
 	}
-	refused(t, a.refresh(one.RefreshToken), notAllowed, revokedRefresh)
+	wantError(t, a.refresh(one.RefreshToken), notAllowed, revokedRefresh)
 	user := func(token string) answer { return a.call("GetUser", map[string]any{"AccessToken": token}) }
-	refused(t, user(one.AccessToken), notAllowed, "Access Token has been revoked")
+	wantError(t, user(one.AccessToken), notAllowed, "Access Token has been revoked")
 	a.signedIn(a.refresh(two.RefreshToken))
 	if out := user(two.AccessToken); out.Username != "ann" || len(out.UserAttributes) != 3 {
 		t.Errorf("user %+v", out)
 	}
 
 	signOut := func(token string) answer { return a.call("GlobalSignOut", map[string]any{"AccessToken": token}) }
-	refused(t, signOut(two.IdToken), notAllowed, "Invalid Access Token")
-	refused(t, signOut(two.AccessToken+"A"), notAllowed, "Invalid Access Token")
-	refused(t, signOut(""), badParam, "1 validation error detected: Value null at 'accessToken' failed to satisfy constraint: Member must not be null")
+	wantError(t, signOut(two.IdToken), notAllowed, "Invalid Access Token")
+	wantError(t, signOut(two.AccessToken+"A"), notAllowed, "Invalid Access Token")
+	wantError(t, signOut(""), badParam, "1 validation error detected: Value null at 'accessToken' failed to satisfy constraint: Member must not be null")
 	visitor := a.signedIn(a.srpFlow("visitor", password)).AuthenticationResult
 	if out := signOut(two.AccessToken); out.status != 200 {
 		t.Errorf("sign out: %s", out.Message)
 	}
-	refused(t, a.refresh(two.RefreshToken), notAllowed, revokedRefresh)
-	refused(t, signOut(two.AccessToken), notAllowed, "Access Token has been revoked")
+	wantError(t, a.refresh(two.RefreshToken), notAllowed, revokedRefresh)
+	wantError(t, signOut(two.AccessToken), notAllowed, "Access Token has been revoked")
 	a.signedIn(a.refresh(visitor.RefreshToken)) // somebody else
 	if status, message := p.Check(two.IdToken); status != 0 {
 		t.Errorf("an ID token died before its time: %d %s", status, message)
 	}
 	c.add(time.Hour)
-	refused(t, signOut(visitor.AccessToken), notAllowed, "Access Token has expired")
+	wantError(t, signOut(visitor.AccessToken), notAllowed, "Access Token has expired")
 }
 
 func TestRestart(t *testing.T) {
@@ -278,8 +279,8 @@ func TestRestart(t *testing.T) {
 		t.Errorf("ID token after a restart: %d %s", status, message)
 	}
 	a.signedIn(a.refresh(kept.RefreshToken))
-	refused(t, a.refresh(ended.RefreshToken), notAllowed, revokedRefresh)
-	refused(t, b.refresh(old), "RefreshTokenReuseException", "Refresh token has been invalidated by rotation")
+	wantError(t, a.refresh(ended.RefreshToken), notAllowed, revokedRefresh)
+	wantError(t, b.refresh(old), "RefreshTokenReuseException", "Refresh token has been invalidated by rotation")
 	b.signedIn(b.refresh(current))
 }
 
@@ -312,6 +313,13 @@ func TestBadState(t *testing.T) {
 		if _, err := New(Options{Now: time.Now, Dir: dir}); err == nil || !strings.Contains(err.Error(), path) {
 			t.Errorf("state %q: %v", text, err)
 		}
+	}
+	dir := t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, "cognito.json"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := New(Options{Now: time.Now, Dir: dir}); err == nil || !strings.Contains(err.Error(), "not a regular file") {
+		t.Errorf("a directory: %v", err)
 	}
 	if _, err := New(Options{}); err == nil {
 		t.Error("a pool without a clock")
@@ -358,7 +366,7 @@ func TestGrantsAreBounded(t *testing.T) {
 	p, c := newPool(t, Options{})
 	a := newApp(t, p, ClientID)
 	for i := range 2 * maxGrants {
-		id := newUUID()
+		id := uuid.NewString()
 		p.forgetGrants(p.now())
 		p.grants[id] = &grant{Origin: id, AuthTime: noon.Add(time.Duration(i-3*maxGrants) * time.Second), Expires: noon}
 	}

@@ -12,10 +12,12 @@ import (
 	"math/big"
 	"net/http"
 	"net/http/httptest"
-	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/go-jose/go-jose/v4"
+	"github.com/go-jose/go-jose/v4/jwt"
 )
 
 // noon is when tests happen, unless they wait.
@@ -85,10 +87,12 @@ type answer struct {
 	AuthenticationResult *struct {
 		AccessToken, IdToken, RefreshToken, TokenType string //nolint:revive // AWS's name
 		ExpiresIn                                     int
+		NewDeviceMetadata                             newDevice
 	}
-	Username           string
-	UserAttributes     []struct{ Name, Value string }
-	UserMFASettingList []string
+	UserConfirmationNecessary bool
+	Username                  string
+	UserAttributes            []struct{ Name, Value string }
+	UserMFASettingList        []string
 
 	status int
 	header http.Header
@@ -258,8 +262,8 @@ func (a app) signedIn(out answer) answer {
 	return out
 }
 
-// refused fails the test unless out is this error.
-func refused(t *testing.T, out answer, kind, message string) {
+// wantError fails the test unless out is this error.
+func wantError(t *testing.T, out answer, kind, message string) {
 	t.Helper()
 	if out.status != http.StatusBadRequest || out.Type != kind || out.Message != message {
 		t.Errorf("answer %d %q %q, want 400 %q %q", out.status, out.Type, out.Message, kind, message)
@@ -268,12 +272,12 @@ func refused(t *testing.T, out answer, kind, message string) {
 
 func payload(t *testing.T, token string) claims {
 	t.Helper()
-	parts := strings.Split(token, ".")
-	if len(parts) != 3 {
-		t.Fatalf("not a token: %q", token)
+	parsed, err := jwt.ParseSigned(token, []jose.SignatureAlgorithm{jose.RS256})
+	if err != nil {
+		t.Fatalf("not a token: %q: %v", token, err)
 	}
 	var c claims
-	if err := unsegment(parts[1], &c); err != nil {
+	if err := parsed.UnsafeClaimsWithoutVerification(&c); err != nil {
 		t.Fatal(err)
 	}
 	return c

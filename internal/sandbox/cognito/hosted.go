@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/google/uuid"
 )
 
 const (
@@ -17,7 +19,7 @@ const (
 	allScopes = adminScope + " email openid phone profile"
 )
 
-// authCode is what an authorization code stands for. It serves once.
+// authCode is the content of an authorization code, which can be used once.
 type authCode struct {
 	authorize
 	user    string
@@ -30,9 +32,9 @@ type authorize struct {
 	redirect, state, nonce, scope, challenge string
 }
 
-// readAuthorize checks an authorization request. An error that may be told to
-// the application comes with where to send it; one that may not, since client
-// or redirect URL are not to be trusted, comes without.
+// readAuthorize checks an authorization request. redirect reports whether the
+// problem may be sent to the application, whose client ID and redirect URL must be
+// valid for that.
 func (p *Pool) readAuthorize(q url.Values) (req authorize, redirect bool, problem string) {
 	c, err := client(q.Get("client_id"))
 	if err != nil {
@@ -144,7 +146,7 @@ func (p *Pool) signInHosted(req authorize, name, password string) (code, problem
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if err == nil {
-		err = a.refuseLate()
+		err = a.blockedLate()
 	}
 	var e apiError
 	switch {
@@ -162,7 +164,7 @@ func (p *Pool) signInHosted(req authorize, name, password string) (code, problem
 	if len(p.codes) >= maxCodes {
 		return "", "Too many requests."
 	}
-	code = newUUID()
+	code = uuid.NewString()
 	p.codes[code] = authCode{req, a.username, now.Add(codeLife)}
 	return code, ""
 }
@@ -186,7 +188,7 @@ func (p *Pool) serveLogout(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// page is what the pages show; Error stands alone or above the form.
+// page is the data of the pages; Error is shown alone or above the form.
 type page struct {
 	Client, Username, Error, Nonce string
 	Form                           bool

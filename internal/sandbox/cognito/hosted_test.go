@@ -168,7 +168,7 @@ func TestScopes(t *testing.T) {
 			t.Errorf("scope %q: %s", scope, out.Message)
 		}
 		if !want.admin {
-			refused(t, out, notAllowed, "Access Token does not have required scopes")
+			wantError(t, out, notAllowed, "Access Token does not have required scopes")
 		}
 	}
 }
@@ -365,7 +365,7 @@ func TestRevokeAndLogout(t *testing.T) {
 			t.Errorf("revoke for %s: %d %s, want %s", test.client, resp.StatusCode, text, test.want)
 		}
 	}
-	refused(t, a.refresh(tokens.RefreshToken), notAllowed, revokedRefresh)
+	wantError(t, a.refresh(tokens.RefreshToken), notAllowed, revokedRefresh)
 
 	for query, want := range map[string]string{
 		"client_id=" + ClientID + "&logout_uri=" + callback:            callback,

@@ -1,22 +1,20 @@
 package cognito
 
 import (
-	"crypto"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha256"
 	"encoding/base64"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"math/big"
 	"net/http"
-	"strings"
 	"sync"
+
+	"github.com/go-jose/go-jose/v4"
+	"github.com/go-jose/go-jose/v4/jwt"
 )
 
-// claims are what the pool's ID and access tokens say, named as Cognito names
-// them. Times are Unix seconds.
+// claims are those of the pool's ID and access tokens, by Cognito's names. Times
+// are Unix seconds.
 type claims struct {
 	Subject       string `json:"sub"`
 	EmailVerified bool   `json:"email_verified,omitempty"`
@@ -39,8 +37,8 @@ type claims struct {
 	Username      string `json:"username,omitempty"`
 }
 
-// signer holds the pool's key, made when a token is first signed: that takes
-// long enough to notice.
+// signer holds the pool's key. Making it takes a noticeable time, so it is made
+// when a token is first signed.
 type signer struct {
 	keyMu sync.Mutex
 	key   *rsa.PrivateKey
@@ -59,86 +57,41 @@ func (s *signer) privateKey() (*rsa.PrivateKey, error) {
 	return s.key, nil
 }
 
-type tokenHeader struct {
-	KeyID     string `json:"kid"`
-	Algorithm string `json:"alg"`
-}
-
 // sign returns c as an RS256 JWT (RFC 7515).
 func (s *signer) sign(c claims) (string, error) {
 	key, err := s.privateKey()
 	if err != nil {
 		return "", err
 	}
-	header, err := segment(tokenHeader{keyID(key), "RS256"})
-	if err != nil {
-		return "", err
-	}
-	payload, err := segment(c)
-	if err != nil {
-		return "", err
-	}
-	sum := sha256.Sum256([]byte(header + "." + payload))
-	signature, err := rsa.SignPKCS1v15(rand.Reader, key, crypto.SHA256, sum[:])
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.RS256, Key: jwk(key)}, nil)
 	if err != nil {
 		return "", fmt.Errorf("sign token: %w", err)
 	}
-	return header + "." + payload + "." + base64.RawURLEncoding.EncodeToString(signature), nil
+	token, err := jwt.Signed(signer).Claims(c).Serialize()
+	if err != nil {
+		return "", fmt.Errorf("sign token: %w", err)
+	}
+	return token, nil
 }
 
-// verify returns what a token says if this pool signed it. Whether it has
-// expired is for the caller to judge.
-func (s *signer) verify(token string) (claims, error) {
-	var c claims
-	var header tokenHeader
-	parts := strings.Split(token, ".")
-	if len(parts) != 3 {
-		return c, errors.New("token does not have three parts")
-	}
-	if err := unsegment(parts[0], &header); err != nil {
-		return c, err
-	}
+// verify returns the claims of a token that this pool signed. It does not check
+// the expiry.
+func (s *signer) verify(token string) (c claims, err error) {
 	key, err := s.privateKey()
 	if err != nil {
 		return c, err
 	}
-	if header != (tokenHeader{keyID(key), "RS256"}) {
-		return c, errors.New("token is signed with another key")
-	}
-	signature, err := base64.RawURLEncoding.DecodeString(parts[2])
+	parsed, err := jwt.ParseSigned(token, []jose.SignatureAlgorithm{jose.RS256})
 	if err != nil {
-		return c, fmt.Errorf("read signature: %w", err)
+		return c, fmt.Errorf("read token: %w", err)
 	}
-	sum := sha256.Sum256([]byte(parts[0] + "." + parts[1]))
-	if err := rsa.VerifyPKCS1v15(&key.PublicKey, crypto.SHA256, sum[:], signature); err != nil {
-		return c, fmt.Errorf("check signature: %w", err)
-	}
-	return c, unsegment(parts[1], &c)
+	return c, parsed.Claims(&key.PublicKey, &c)
 }
 
-func segment(v any) (string, error) {
-	text, err := json.Marshal(v)
-	if err != nil {
-		return "", fmt.Errorf("write token: %w", err)
-	}
-	return base64.RawURLEncoding.EncodeToString(text), nil
-}
-
-func unsegment(s string, v any) error {
-	text, err := base64.RawURLEncoding.DecodeString(s)
-	if err == nil {
-		err = json.Unmarshal(text, v)
-	}
-	if err != nil {
-		return fmt.Errorf("read token: %w", err)
-	}
-	return nil
-}
-
-// keyID names a key as Cognito does: 44 characters of base64.
-func keyID(key *rsa.PrivateKey) string {
+// jwk is key with its name, which is like Cognito's: 44 characters of base64.
+func jwk(key *rsa.PrivateKey) jose.JSONWebKey {
 	sum := sha256.Sum256(key.N.Bytes())
-	return base64.StdEncoding.EncodeToString(sum[:])
+	return jose.JSONWebKey{Key: key, KeyID: base64.StdEncoding.EncodeToString(sum[:]), Algorithm: string(jose.RS256), Use: "sig"}
 }
 
 // serveJWKS publishes the key that the pool signs with (RFC 7517).
@@ -148,21 +101,11 @@ func (p *Pool) serveJWKS(w http.ResponseWriter, _ *http.Request) {
 		writeError(w, err)
 		return
 	}
-	type jwk struct {
-		Algorithm string `json:"alg"`
-		Exponent  string `json:"e"`
-		KeyID     string `json:"kid"`
-		Type      string `json:"kty"`
-		Modulus   string `json:"n"`
-		Use       string `json:"use"`
-	}
-	encode := base64.RawURLEncoding.EncodeToString
-	writeJSON(w, http.StatusOK, "application/json", map[string][]jwk{"keys": {{
-		"RS256", encode(big.NewInt(int64(key.E)).Bytes()), keyID(key), "RSA", encode(key.N.Bytes()), "sig",
-	}}})
+	published := jwk(key)
+	writeJSON(w, http.StatusOK, "application/json", jose.JSONWebKeySet{Keys: []jose.JSONWebKey{published.Public()}})
 }
 
-// publishKey makes sure that a key somebody learns survives a restart.
+// publishKey saves the key before anybody sees it, so that it survives a restart.
 func (p *Pool) publishKey() (*rsa.PrivateKey, error) {
 	key, err := p.privateKey()
 	if err != nil {

@@ -9,8 +9,8 @@ import (
 	"net/url"
 )
 
-// oauthError is an error code of RFC 6749 5.2. Cognito says it with status 400
-// and, mostly, without a description.
+// oauthError is an error code of RFC 6749 5.2. Cognito sends it with status 400 and,
+// mostly, without a description.
 type oauthError string
 
 func (e oauthError) Error() string { return string(e) }
@@ -49,7 +49,7 @@ func (p *Pool) exchangeGrant(r *http.Request) (tokens, error) {
 	case "authorization_code":
 		return p.exchangeCode(r, c)
 	case "refresh_token":
-		g, a, next, err := p.refreshed(c, r.PostForm.Get("refresh_token"))
+		g, a, next, err := p.refreshed(c, r.PostForm.Get("refresh_token"), "")
 		if err != nil {
 			return tokens{}, invalidGrant
 		}
@@ -99,9 +99,9 @@ func (p *Pool) serveRevoke(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// oauthClient tells which client asks: by the Authorization header
-// (client_secret_basic) or the form. A public client has no secret to give, so
-// that an empty one in the header is wrong too.
+// oauthClient authenticates the client, by the Authorization header
+// (client_secret_basic) or the form. A public client has no secret, so even an
+// empty one in the header is wrong.
 func oauthClient(r *http.Request) (Client, error) {
 	if err := r.ParseForm(); err != nil {
 		return Client{}, invalidRequest

@@ -15,7 +15,7 @@ func (p *Pool) refreshAuth(base string, c Client, params map[string]string) (any
 	if err := require(params, "REFRESH_TOKEN"); err != nil {
 		return nil, err
 	}
-	g, a, _, err := p.refreshed(c, params["REFRESH_TOKEN"])
+	g, a, _, err := p.refreshed(c, params["REFRESH_TOKEN"], params["DEVICE_KEY"])
 	if err != nil {
 		return nil, err
 	}
@@ -42,7 +42,7 @@ func (p *Pool) getTokensFromRefreshToken(base string, in input) (any, error) {
 	if !c.secretIs(in.ClientSecret) {
 		return nil, wrongSecret(c)
 	}
-	g, a, next, err := p.refreshed(c, in.RefreshToken)
+	g, a, next, err := p.refreshed(c, in.RefreshToken, in.DeviceKey)
 	if err != nil {
 		return nil, err
 	}
@@ -67,7 +67,7 @@ func (p *Pool) revokeToken(_ string, in input) (any, error) {
 		return nil, missingMember("token")
 	}
 	if !c.secretIs(in.ClientSecret) {
-		return nil, refusal("UnauthorizedException", "Invalid client secret")
+		return nil, apiErr("UnauthorizedException", "Invalid client secret")
 	}
 	return struct{}{}, p.revoke(c, in.Token)
 }
@@ -76,7 +76,7 @@ func (p *Pool) revokeToken(_ string, in input) (any, error) {
 // it. An unknown token is as good as revoked (RFC 7009).
 func (p *Pool) revoke(c Client, token string) error {
 	if strings.Count(token, ".") == 2 {
-		return refusal("UnsupportedTokenTypeException", "Only refresh tokens can be revoked")
+		return apiErr("UnsupportedTokenTypeException", "Only refresh tokens can be revoked")
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -85,16 +85,16 @@ func (p *Pool) revoke(c Client, token string) error {
 		return nil
 	}
 	if g.Client != c.ID {
-		return refusal("UnauthorizedException", "The token was issued to another client")
+		return apiErr("UnauthorizedException", "The token was issued to another client")
 	}
 	g.Revoked = true
 	return p.save()
 }
 
 // globalSignOut revokes every grant of the access token's user. ID tokens
-// that are out stay good for the API until they expire, as with AWS.
+// that were issued stay valid for the API until they expire, as with AWS.
 func (p *Pool) globalSignOut(_ string, in input) (any, error) {
-	a, err := p.ownerOf(in.AccessToken)
+	a, _, err := p.ownerOf(in.AccessToken)
 	if err != nil {
 		return nil, err
 	}
@@ -107,7 +107,7 @@ func (p *Pool) globalSignOut(_ string, in input) (any, error) {
 }
 
 func (p *Pool) getUser(_ string, in input) (any, error) {
-	a, err := p.ownerOf(in.AccessToken)
+	a, _, err := p.ownerOf(in.AccessToken)
 	if err != nil {
 		return nil, err
 	}
@@ -121,35 +121,30 @@ func (p *Pool) getUser(_ string, in input) (any, error) {
 		out.UserAttributes = append(out.UserAttributes, attribute{name, value})
 	}
 	slices.SortFunc(out.UserAttributes, func(a, b attribute) int { return strings.Compare(a.Name, b.Name) })
-	if a.sms {
-		out.UserMFASettingList = append(out.UserMFASettingList, "SMS_MFA")
-	}
-	if a.totpSecret != "" {
-		out.UserMFASettingList = append(out.UserMFASettingList, "SOFTWARE_TOKEN_MFA")
-	}
+	out.UserMFASettingList = a.factors()
 	return out, nil
 }
 
-// ownerOf is the user that an access token speaks for.
-func (p *Pool) ownerOf(accessToken string) (*account, error) {
+// ownerOf finds the user and the sign-in that an access token is of.
+func (p *Pool) ownerOf(accessToken string) (*account, *grant, error) {
 	if accessToken == "" {
-		return nil, missingMember("accessToken")
+		return nil, nil, missingMember("accessToken")
 	}
 	c, err := p.verify(accessToken)
 	if err != nil || c.TokenUse != "access" {
-		return nil, notAuthorized("Invalid Access Token")
+		return nil, nil, notAuthorized("Invalid Access Token")
 	}
 	if !hasScope(c.Scope, adminScope) {
-		return nil, notAuthorized("Access Token does not have required scopes")
+		return nil, nil, notAuthorized("Access Token does not have required scopes")
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	a, g := p.accounts[c.Username], p.grants[c.OriginJTI]
 	switch {
 	case p.now().Unix() >= c.Expires:
-		return nil, notAuthorized("Access Token has expired")
+		return nil, nil, notAuthorized("Access Token has expired")
 	case a == nil || g == nil || g.Revoked:
-		return nil, notAuthorized("Access Token has been revoked")
+		return nil, nil, notAuthorized("Access Token has been revoked")
 	}
-	return a, nil
+	return a, g, nil
 }

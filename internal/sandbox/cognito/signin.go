@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"math/big"
 	"time"
+
+	"github.com/google/uuid"
 )
 
 // authOutput answers InitiateAuth and RespondToAuthChallenge: either tokens or
@@ -66,14 +68,14 @@ func (p *Pool) checkPassword(name, password string) (*account, error) {
 	if a == nil {
 		return nil, wrongPassword()
 	}
-	if err := a.refuse(); err != nil {
+	if err := a.blocked(); err != nil {
 		return nil, err
 	}
 	return a, a.attempt(p.now(), subtle.ConstantTimeCompare([]byte(a.password), []byte(password)) == 1)
 }
 
-// startSRP answers an unknown user with a challenge nobody can meet, so that
-// names cannot be found out (AWS: PreventUserExistenceErrors).
+// startSRP sends an unknown user a challenge that no password answers, so that
+// names cannot be guessed (AWS: PreventUserExistenceErrors).
 func (p *Pool) startSRP(c Client, params map[string]string) (any, error) {
 	if c.noSRP {
 		return nil, invalidParameter("USER_SRP_AUTH is not enabled for the client.")
@@ -89,11 +91,11 @@ func (p *Pool) startSRP(c Client, params map[string]string) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	user, password := name, newUUID()
+	user, password := name, uuid.NewString()
 	p.mu.Lock()
 	a := p.find(name)
 	if a != nil {
-		user, password, err = a.username, a.password, a.refuse()
+		user, password, err = a.username, a.password, a.blocked()
 	}
 	p.mu.Unlock()
 	if err != nil {
@@ -166,48 +168,54 @@ func decodeClaim(responses map[string]string) (block, signature []byte, err erro
 // password has been proved.
 func (p *Pool) nextStep(base string, c Client, a *account) (any, error) {
 	p.mu.Lock()
-	err, mustChange := a.refuseLate(), a.mustChange
+	err, mustChange := a.blockedLate(), a.mustChange
 	p.mu.Unlock()
+	factors := a.factors()
 	switch {
 	case err != nil:
 		return nil, err
 	case mustChange:
 		return p.challenge(c, a, "NEW_PASSWORD_REQUIRED")
-	case a.sms && a.totpSecret != "":
+	case len(factors) > 1:
 		return p.challenge(c, a, "SELECT_MFA_TYPE")
-	case a.sms:
-		return p.challenge(c, a, "SMS_MFA")
-	case a.totpSecret != "":
-		return p.challenge(c, a, "SOFTWARE_TOKEN_MFA")
+	case len(factors) == 1:
+		return p.challenge(c, a, factors[0])
 	}
 	return p.signIn(base, c, a)
 }
 
 func (p *Pool) signIn(base string, c Client, a *account) (any, error) {
-	result, err := p.newTokens(base, c, a, grant{Scope: adminScope}, "")
+	g := grant{Scope: adminScope}
+	if a.devices != deviceUnknown {
+		g.Device = Region + "_" + uuid.NewString()
+	}
+	result, err := p.newTokens(base, c, a, g, "")
 	if err != nil {
 		return nil, err
+	}
+	if g.Device != "" {
+		result.NewDeviceMetadata = &newDevice{deviceGroup, g.Device}
 	}
 	return authOutput{AuthenticationResult: &result, ChallengeParameters: map[string]string{}}, nil
 }
 
-// refuse and refuseLate say what stands in the way of the account, before its
-// password is looked at and after. AWS tells an unconfirmed user apart without
-// a password.
-func (a *account) refuse() error {
+// blocked and blockedLate return why the account cannot sign in, before its
+// password is checked and after. AWS reports an unconfirmed user without a
+// password.
+func (a *account) blocked() error {
 	switch {
 	case a.unconfirmed:
-		return refusal("UserNotConfirmedException", "User is not confirmed.")
+		return apiErr("UserNotConfirmedException", "User is not confirmed.")
 	case a.disabled:
 		return notAuthorized("User is disabled.")
 	}
 	return nil
 }
 
-func (a *account) refuseLate() error {
+func (a *account) blockedLate() error {
 	switch {
 	case a.resetRequired:
-		return refusal("PasswordResetRequiredException", "Password reset required for the user")
+		return apiErr("PasswordResetRequiredException", "Password reset required for the user")
 	case a.passwordStale:
 		return notAuthorized("Temporary password has expired and must be reset by an administrator.")
 	}

@@ -39,6 +39,7 @@ func TestListedUsers(t *testing.T) {
 	t.Parallel()
 	want := map[string]string{
 		"ann": "", "mai@villa.test": "", "visitor": "", "totp": "SOFTWARE_TOKEN_MFA", "sms": "SMS_MFA", "both": "SELECT_MFA_TYPE",
+		"mail": "EMAIL_OTP", "smsotp": "SMS_OTP", "any": "SELECT_MFA_TYPE", "device": "", "device2": "", "history": "NEW_PASSWORD_REQUIRED",
 		"newbie": "NEW_PASSWORD_REQUIRED", "newtotp": "NEW_PASSWORD_REQUIRED",
 		"reset": "PasswordResetRequiredException Password reset required for the user", "unconf": "UserNotConfirmedException User is not confirmed.",
 		"disabled": notAllowed + " User is disabled.", "locked": notAllowed + " " + lockedText,
@@ -71,8 +72,8 @@ func TestWrongPassword(t *testing.T) {
 	p, _ := newPool(t, Options{})
 	a := newApp(t, p, ClientID)
 	for _, name := range []string{"ann", "nobody", "totp", "c93a45dc-0071-70a3-2f2e-2b9f4c1d7e10"} {
-		refused(t, a.srpFlow(name, "wrong"), notAllowed, wrongText)
-		refused(t, a.password(name, "wrong"), notAllowed, wrongText)
+		wantError(t, a.srpFlow(name, "wrong"), notAllowed, wrongText)
+		wantError(t, a.password(name, "wrong"), notAllowed, wrongText)
 	}
 	// An unknown user cannot be told by the challenge either.
 	first, _ := a.srpClaim("nobody", password)
@@ -114,7 +115,7 @@ func TestFlowsAndParameters(t *testing.T) {
 		{ConfidentialID, "USER_SRP_AUTH", user, notAllowed, noHashText},
 		{ConfidentialID, "USER_PASSWORD_AUTH", user, notAllowed, noHashText},
 	} {
-		refused(t, newApp(t, p, test.client).initiate(test.flow, test.params), test.kind, test.message)
+		wantError(t, newApp(t, p, test.client).initiate(test.flow, test.params), test.kind, test.message)
 	}
 	out := newApp(t, p, ClientID).initiate("NONSENSE", user)
 	if out.Type != badParam {
@@ -134,7 +135,7 @@ func TestSecretHash(t *testing.T) {
 	out := a.call("RespondToAuthChallenge", map[string]any{
 		"ClientId": a.id, "ChallengeName": first.ChallengeName, "ChallengeResponses": claim,
 	})
-	refused(t, out, notAllowed, badHashText)
+	wantError(t, out, notAllowed, badHashText)
 	tokens := a.signedIn(a.srpFlow("ann@villa.test", password)).AuthenticationResult
 
 	for name, message := range map[string]string{"": noHashText, "other": badHashText, "ann": badHashText} {
@@ -145,7 +146,7 @@ func TestSecretHash(t *testing.T) {
 		if name == "ann" {
 			params["SECRET_HASH"] = app{t: t, id: a.id, secret: "wrong"}.hash(name)
 		}
-		refused(t, a.initiate("USER_PASSWORD_AUTH", params), notAllowed, message)
+		wantError(t, a.initiate("USER_PASSWORD_AUTH", params), notAllowed, message)
 	}
 
 	// A refresh takes the hash over the username or the sub, never the alias.
@@ -155,18 +156,18 @@ func TestSecretHash(t *testing.T) {
 		if good {
 			a.signedIn(out)
 		} else {
-			refused(t, out, notAllowed, badHashText)
+			wantError(t, out, notAllowed, badHashText)
 		}
 	}
 	a.signedIn(a.refresh(tokens.RefreshToken))
 	a.secret = "wrong"
-	refused(t, a.refresh(tokens.RefreshToken), notAllowed, badHashText)
+	wantError(t, a.refresh(tokens.RefreshToken), notAllowed, badHashText)
 	a.secret = ""
-	refused(t, a.refresh(tokens.RefreshToken), notAllowed, badHashText)
+	wantError(t, a.refresh(tokens.RefreshToken), notAllowed, badHashText)
 
 	public := newApp(t, p, ClientID)
 	public.secret = "none is set"
-	refused(t, public.password("ann", password), badParam,
+	wantError(t, public.password("ann", password), badParam,
 		"App client villapay-sandbox is not configured for secret but secret hash was received")
 }
 
@@ -186,26 +187,26 @@ func TestSRPProof(t *testing.T) {
 		first, claim := a.srpClaim("ann", password)
 		spoil(claim)
 		t.Log(name)
-		refused(t, a.respond(first, claim), notAllowed, wrongText)
+		wantError(t, a.respond(first, claim), notAllowed, wrongText)
 		p.accounts["ann"].failures = 0
 	}
 	for _, name := range []string{"PASSWORD_CLAIM_SIGNATURE", "PASSWORD_CLAIM_SECRET_BLOCK", "TIMESTAMP"} {
 		first, claim := a.srpClaim("ann", password)
 		delete(claim, name)
-		refused(t, a.respond(first, claim), badParam, "Missing required parameter "+name)
+		wantError(t, a.respond(first, claim), badParam, "Missing required parameter "+name)
 	}
 
 	first, claim := a.srpClaim("ann", password)
 	if first.Session != "" {
 		t.Error("a Session where AWS sends none")
 	}
-	refused(t, newApp(t, p, SRPOnlyID).respond(first, maps.Clone(claim)), notAllowed, wrongText)
+	wantError(t, newApp(t, p, SRPOnlyID).respond(first, maps.Clone(claim)), notAllowed, wrongText)
 	a.signedIn(a.respond(first, maps.Clone(claim)))
-	refused(t, a.respond(first, claim), notAllowed, wrongText) // a proof serves once
+	wantError(t, a.respond(first, claim), notAllowed, wrongText) // a proof serves once
 
 	first, claim = a.srpClaim("ann", password)
 	c.add(sessionLife + time.Second)
-	refused(t, a.respond(first, claim), notAllowed, wrongText)
+	wantError(t, a.respond(first, claim), notAllowed, wrongText)
 }
 
 func TestLockout(t *testing.T) {
@@ -213,18 +214,18 @@ func TestLockout(t *testing.T) {
 	p, c := newPool(t, Options{})
 	a := newApp(t, p, ClientID)
 	for range 5 {
-		refused(t, a.password("ann", "wrong"), notAllowed, wrongText)
+		wantError(t, a.password("ann", "wrong"), notAllowed, wrongText)
 	}
-	refused(t, a.password("ann", password), notAllowed, lockedText) // even the right one
-	refused(t, a.srpFlow("ann", password), notAllowed, lockedText)
+	wantError(t, a.password("ann", password), notAllowed, lockedText) // even the right one
+	wantError(t, a.srpFlow("ann", password), notAllowed, lockedText)
 	c.add(time.Second)
-	refused(t, a.srpFlow("ann", "wrong"), notAllowed, wrongText) // the sixth: 2 s
+	wantError(t, a.srpFlow("ann", "wrong"), notAllowed, wrongText) // the sixth: 2 s
 	c.add(time.Second)
-	refused(t, a.password("ann", password), notAllowed, lockedText)
+	wantError(t, a.password("ann", password), notAllowed, lockedText)
 	c.add(time.Second)
 	a.signedIn(a.password("ann", password)) // which forgets the failures
 	for range 4 {
-		refused(t, a.password("ann", "wrong"), notAllowed, wrongText)
+		wantError(t, a.password("ann", "wrong"), notAllowed, wrongText)
 	}
 	a.signedIn(a.password("ann", password))
 }

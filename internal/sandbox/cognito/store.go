@@ -11,7 +11,7 @@ import (
 	"path/filepath"
 )
 
-// store is where a pool's key and grants outlive it: one file, replaced whole.
+// store saves a pool's key and grants in one file, which is replaced whole.
 type store struct {
 	dir    string // "" keeps nothing
 	hasKey bool   // the key is in the file
@@ -30,9 +30,16 @@ func (p *Pool) load() error {
 	if p.store.dir == "" {
 		return nil
 	}
-	text, err := os.ReadFile(p.store.path())
+	info, err := os.Lstat(p.store.path())
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
+	}
+	if err == nil && !info.Mode().IsRegular() { // a FIFO would be waited for
+		err = fmt.Errorf("%s is not a regular file", p.store.path())
+	}
+	var text []byte
+	if err == nil {
+		text, err = os.ReadFile(p.store.path())
 	}
 	if err != nil {
 		return fmt.Errorf("sandbox sign-in: %w", err)
@@ -93,8 +100,8 @@ func (p *Pool) save() error {
 	return nil
 }
 
-// replaceFile writes text to path at once or not at all, readable by its owner
-// alone.
+// replaceFile replaces path whole, readable by its owner alone. It is not synced:
+// the sandbox survives a crash of the process, not of the machine.
 func replaceFile(path string, text []byte) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err
@@ -104,7 +111,7 @@ func replaceFile(path string, text []byte) error {
 		return err
 	}
 	_, err = f.Write(text)
-	err = errors.Join(err, f.Sync(), f.Close())
+	err = errors.Join(err, f.Close())
 	if err == nil {
 		err = os.Rename(f.Name(), path)
 	}

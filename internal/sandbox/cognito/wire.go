@@ -1,8 +1,6 @@
 package cognito
 
 import (
-	"crypto/rand"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,6 +9,8 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+
+	"github.com/google/uuid"
 )
 
 const (
@@ -24,6 +24,8 @@ type input struct {
 	AuthFlow, ChallengeName, Session                         string
 	ClientID, ClientSecret, RefreshToken, Token, AccessToken string
 	AuthParameters, ChallengeResponses                       map[string]string
+	DeviceKey, DeviceRememberedStatus                        string
+	DeviceSecretVerifierConfig                               map[string]string
 }
 
 // decodeInput reads a call's body. Names are matched exactly, as AWS does and
@@ -43,6 +45,8 @@ func decodeInput(body io.Reader) (input, error) {
 		"ClientId": &in.ClientID, "ClientSecret": &in.ClientSecret, "RefreshToken": &in.RefreshToken,
 		"Token": &in.Token, "AccessToken": &in.AccessToken,
 		"AuthParameters": &in.AuthParameters, "ChallengeResponses": &in.ChallengeResponses,
+		"DeviceKey": &in.DeviceKey, "DeviceRememberedStatus": &in.DeviceRememberedStatus,
+		"DeviceSecretVerifierConfig": &in.DeviceSecretVerifierConfig,
 	} {
 		if raw, ok := members[name]; ok {
 			if err := json.Unmarshal(raw, target); err != nil {
@@ -61,17 +65,17 @@ type apiError struct {
 
 func (e apiError) Error() string { return e.kind + ": " + e.message }
 
-// refusal is how nearly every error comes: with status 400.
-func refusal(kind, message string) error {
+// apiErr is nearly every error: it has status 400.
+func apiErr(kind, message string) error {
 	return apiError{http.StatusBadRequest, kind, message}
 }
 
 func notAuthorized(message string) error {
-	return refusal("NotAuthorizedException", message)
+	return apiErr("NotAuthorizedException", message)
 }
 
 func invalidParameter(message string) error {
-	return refusal("InvalidParameterException", message)
+	return apiErr("InvalidParameterException", message)
 }
 
 func missingMember(name string) error {
@@ -84,7 +88,7 @@ func missingParameter(name string) error {
 }
 
 func tooManyRequests() error {
-	return refusal("TooManyRequestsException", "Rate exceeded")
+	return apiErr("TooManyRequestsException", "Rate exceeded")
 }
 
 // serveCall answers one call of the Cognito API.
@@ -102,14 +106,14 @@ func (p *Pool) call(r *http.Request) (any, error) {
 	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	operation := p.operation(name)
 	if !ok || err != nil || kind != jsonType || operation == nil {
-		return nil, refusal("UnknownOperationException", "")
+		return nil, apiErr("UnknownOperationException", "")
 	}
 	in, err := decodeInput(r.Body)
 	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
 		return nil, apiError{http.StatusRequestEntityTooLarge, "RequestEntityTooLargeException", "Request is too large"}
 	}
 	if err != nil {
-		return nil, refusal("SerializationException", "Unable to parse the request")
+		return nil, apiErr("SerializationException", "Unable to parse the request")
 	}
 	return operation(p.base(r), in)
 }
@@ -127,6 +131,10 @@ func (p *Pool) operation(name string) func(base string, in input) (any, error) {
 		return p.revokeToken
 	case "GlobalSignOut":
 		return p.globalSignOut
+	case "ConfirmDevice":
+		return p.confirmDevice
+	case "UpdateDeviceStatus":
+		return p.updateDeviceStatus
 	case "GetUser":
 		return p.getUser
 	}
@@ -156,7 +164,7 @@ func writeJSON(w http.ResponseWriter, status int, kind string, value any) {
 	h.Set("Content-Type", kind)
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	h.Set("Cache-Control", "no-store")
-	h.Set("X-Amzn-RequestId", newUUID())
+	h.Set("X-Amzn-RequestId", uuid.NewString())
 	h.Set("Access-Control-Allow-Origin", "*")
 	h.Set("Access-Control-Expose-Headers", "x-amzn-RequestId,x-amzn-ErrorType,x-amzn-ErrorMessage,Date")
 	w.WriteHeader(status)
@@ -170,13 +178,4 @@ func allowBrowsers(w http.ResponseWriter, r *http.Request) {
 	h.Set("Access-Control-Allow-Methods", "POST")
 	h.Set("Access-Control-Allow-Headers", r.Header.Get("Access-Control-Request-Headers"))
 	h.Set("Access-Control-Max-Age", "172800")
-}
-
-// newUUID returns a random UUID (RFC 9562, version 4).
-func newUUID() string {
-	var b [16]byte
-	_, _ = rand.Read(b[:]) // never fails (crypto/rand)
-	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
-	s := hex.EncodeToString(b[:])
-	return s[:8] + "-" + s[8:12] + "-" + s[12:16] + "-" + s[16:20] + "-" + s[20:]
 }

@@ -80,7 +80,7 @@ func FuzzCall(f *testing.F) {
 			f.Add(op, []byte(body))
 		}
 	}
-	operations := []string{"InitiateAuth", "RespondToAuthChallenge", "GetTokensFromRefreshToken", "RevokeToken", "GlobalSignOut", "GetUser"}
+	operations := []string{"InitiateAuth", "RespondToAuthChallenge", "GetTokensFromRefreshToken", "RevokeToken", "GlobalSignOut", "GetUser", "ConfirmDevice", "UpdateDeviceStatus"}
 	key, err := testKey()
 	if err != nil {
 		f.Fatal(err)

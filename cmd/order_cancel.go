@@ -1,0 +1,129 @@
+package cmd
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/villapay/villapay/internal/order"
+	"github.com/villapay/villapay/internal/payment"
+)
+
+// orderCancel cancels an open order's codes at the bank.
+type orderCancel struct {
+	app    *app
+	source string
+}
+
+func newOrderCancel(a *app) *cobra.Command {
+	c := &orderCancel{app: a}
+	cmd := &cobra.Command{
+		Use:   "cancel ORDERID",
+		Short: "Cancel an open order's payment codes at the bank",
+		Long: `Cancels the payment code of an open order at the bank, asks whether it was paid
+meanwhile, and if the bank confirms both, marks the payment as canceled: another
+order may be made then. It needs the bank's key. An order whose code the bank did
+not draw, or whose payment page was served, cannot be canceled.
+
+Running it again is safe. In a live environment it asks first; without a terminal
+it needs --yes.`,
+		Example: `  villapay pay qr 492500004670 --env sandbox
+  villapay order cancel 492500004670 --env sandbox`,
+		Args: oneOrder, ValidArgsFunction: a.completeOrderID, RunE: a.run(c.run),
+	}
+	sourceFlag(cmd, &c.source)
+	return cmd
+}
+
+func (c *orderCancel) run(ctx context.Context, args []string) error {
+	format, err := c.app.format("table", "json", "yaml")
+	if err != nil {
+		return err
+	}
+	service, payments, err := c.app.bankService(ctx, args[0])
+	if err != nil {
+		return err
+	}
+	p, err := c.app.pickOpen(payments, c.source)
+	if err != nil {
+		return err
+	}
+	if p.Canceled && p.State == order.Cancelled {
+		return c.app.showPayment(ctx, format, p, codeFlags{}, false)
+	}
+	if p.State != order.Awaiting && p.State != order.Expired {
+		return c.notCanceled(p, "")
+	}
+	if service.Live {
+		if err := c.app.confirmLive(ctx, fmt.Sprintf("Cancel the LIVE payment order %s (%s) in %s?", p.OrderID, p.Source, service.Env)); err != nil {
+			return err
+		}
+	}
+	if p, err = service.Cancel(ctx, p); err != nil {
+		return bankFailure(err, "villapay order cancel "+p.OrderID)
+	}
+	if err := c.app.showPayment(ctx, format, p, codeFlags{}, false); err != nil {
+		return err
+	}
+	if p.State != order.Cancelled {
+		return c.notCanceled(p, "the bank did not confirm that its code is canceled, and it may still be paid")
+	}
+	c.app.note("the bank canceled it; to make another order: villapay pay qr %s", p.OrderID)
+	return nil
+}
+
+// notCanceled is how the command ends if the payment is not canceled.
+func (c *orderCancel) notCanceled(p order.Payment, why string) error {
+	f := &failure{Code: "not_canceled", ExitCode: exitRejected}
+	switch {
+	case p.State == order.Paid:
+		why, f.Hint = "it is paid", "give it back: villapay order void "+p.OrderID
+	case p.State != order.Awaiting && p.State != order.Expired:
+		why = "its state is " + string(p.State)
+	case p.Held == nil:
+		why = "the bank drew no code for it that could be canceled"
+	case p.Held.Text == "":
+		why = "its payment page was served, and the bank's widget cannot be canceled"
+	}
+	if f.Hint == "" {
+		f.Hint = "make another order in its place: villapay pay qr " + p.OrderID + " --new"
+	}
+	f.Message = fmt.Sprintf("order %s was not canceled: %s", p.OrderID, why)
+	return f
+}
+
+// bankService is the service for a change at the bank, and the payments of the
+// order that it is about.
+func (a *app) bankService(ctx context.Context, orderID string) (*payment.Service, []order.Payment, error) {
+	if _, err := a.requireLedger(ctx); err != nil {
+		return nil, nil, err
+	}
+	service, err := a.payments(ctx, 1)
+	if err == nil && service.Bank == nil {
+		err = payment.ErrNoBankKey
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	payments, err := service.Ledger.Payments(ctx, service.Scope, orderID)
+	if err == nil && len(payments) == 0 {
+		err = noPayment(orderID, service.Env)
+	}
+	return service, payments, err
+}
+
+// bankFailure is how a change at the bank ends that has no answer, or not the one
+// hoped for. again is the command that is safe to repeat.
+func bankFailure(err error, again string) error {
+	f := *explainKind(err)
+	switch f.ExitCode {
+	case exitUnknown:
+		f.Hint = "the bank may have done it; run it again, that is safe: " + again
+	case exitUnavailable:
+		f.Hint = "nothing was changed; run it again later: " + again
+	case exitRejected:
+		f.Hint = "a payment of an earlier day is refunded in the bank's merchant portal"
+	}
+	return &f
+}

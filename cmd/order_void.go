@@ -1,0 +1,141 @@
+package cmd
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/villapay/villapay/internal/config"
+	"github.com/villapay/villapay/internal/ledger"
+	"github.com/villapay/villapay/internal/order"
+	"github.com/villapay/villapay/internal/payment"
+)
+
+// orderVoid gives a payment back at the bank.
+type orderVoid struct {
+	app    *app
+	charge string
+}
+
+func newOrderVoid(a *app) *cobra.Command {
+	c := &orderVoid{app: a}
+	cmd := &cobra.Command{
+		Use:   "void ORDERID",
+		Short: "Give a payment back at the bank, as a rule on the same day",
+		Long: `Voids a paid charge of an order at the bank, which gives the payment back, as a
+rule on the day of the payment. If the order was paid more than once, --charge
+says which payment to give back. It needs the bank's key.
+
+Running it again is safe: a void whose answer was lost is finished first, and
+nothing else is done then. In a live environment it asks first; without a terminal
+it needs --yes.
+
+Later than that, a QR payment is refunded in the bank's merchant portal. A refund
+is reported here when the bank says so.`,
+		Example: `  villapay pay qr 492500004671 --env sandbox
+  villapay sandbox pay 492500004671
+  villapay order status 492500004671 --env sandbox
+  villapay order void 492500004671 --env sandbox`,
+		Args: oneOrder, ValidArgsFunction: a.completeOrderID, RunE: a.run(c.run),
+	}
+	cmd.Flags().StringVar(&c.charge, "charge", "", "the charge `ID` to give back, if the order was paid more than once")
+	complete(cmd, "charge")
+	return cmd
+}
+
+func (c *orderVoid) run(ctx context.Context, args []string) error {
+	format, err := c.app.format("table", "json", "yaml")
+	if err != nil {
+		return err
+	}
+	service, payments, err := c.app.bankService(ctx, args[0])
+	if err != nil {
+		return err
+	}
+	p, charge, done, err := c.pick(ctx, service, payments)
+	if err != nil {
+		return err
+	}
+	if done {
+		c.app.note("charge %s was given back before", charge)
+		return c.app.showPayment(ctx, format, p, codeFlags{}, false)
+	}
+	if service.Live {
+		if err := c.app.confirmLive(ctx, fmt.Sprintf("Give back the LIVE payment %s of order %s (%s) in %s?", charge, p.OrderID, p.Source, service.Env)); err != nil {
+			return err
+		}
+	}
+	if p, err = service.Void(ctx, p, charge); err != nil {
+		return bankFailure(err, "villapay order void "+p.OrderID+" --charge "+charge)
+	}
+	return c.show(ctx, format, p, charge)
+}
+
+func (c *orderVoid) show(ctx context.Context, format config.Format, p order.Payment, charge string) error {
+	if err := c.app.showPayment(ctx, format, p, codeFlags{}, false); err != nil {
+		return err
+	}
+	c.app.note("the bank has voided charge %s: the money goes back to the payer", charge)
+	if p.State == order.Paid {
+		c.app.note("the order is still paid, by charge %s", p.ChargeID)
+	}
+	return nil
+}
+
+// pick finds the charge to give back, and its payment: one whose void has no
+// answer yet, the one that --charge names, or the only paid one. done says that it
+// was given back before.
+func (c *orderVoid) pick(ctx context.Context, service *payment.Service, payments []order.Payment) (p order.Payment, charge string, done bool, _ error) {
+	orderID := payments[0].OrderID
+	voids, err := service.Ledger.Voids(ctx, service.Scope, orderID)
+	if err != nil {
+		return p, "", false, err
+	}
+	paid, err := service.Ledger.PaidCharges(ctx, service.Scope, orderID)
+	if err != nil {
+		return p, "", false, err
+	}
+	with := func(matches func(order.Payment) bool) order.Payment {
+		return payments[max(0, slices.IndexFunc(payments, matches))]
+	}
+	of := func(v ledger.PastVoid) order.Payment {
+		return with(func(p order.Payment) bool { return p.ID == v.PaymentID })
+	}
+	if i := slices.IndexFunc(voids, func(v ledger.PastVoid) bool { return !v.Done }); i >= 0 {
+		v := voids[i]
+		c.app.warn("the void of charge %s has no answer yet: it is finished first, and no other charge is given back now", v.ChargeID)
+		return of(v), v.ChargeID, false, nil
+	}
+	charge = c.charge
+	if charge == "" && len(paid) > 1 {
+		var ids []string
+		for _, one := range paid {
+			ids = append(ids, one.ID)
+		}
+		return p, "", false, usageError("say which one to give back: --charge "+ids[0], "order %s was paid more than once: %s", orderID, strings.Join(ids, ", "))
+	}
+	asked := func(id string) bool { return charge == "" || charge == id }
+	for _, one := range paid {
+		if asked(one.ID) {
+			return with(func(p order.Payment) bool { return p.BankOrderID == one.BankOrderID }), one.ID, false, nil
+		}
+	}
+	for _, v := range slices.Backward(voids) {
+		if asked(v.ChargeID) {
+			return of(v), v.ChargeID, true, nil
+		}
+	}
+	for _, p := range payments {
+		if p.State == order.Cancelled && p.ChargeID != "" && asked(p.ChargeID) { // by somebody else
+			return p, p.ChargeID, true, nil
+		}
+	}
+	f := &failure{Code: "not_paid", Message: "order " + orderID + " has no paid charge to give back", Hint: "ask whether it was paid: villapay order status " + orderID, ExitCode: exitRejected}
+	if charge != "" {
+		f.Message = fmt.Sprintf("order %s has no paid charge %s", orderID, charge)
+	}
+	return p, "", false, f
+}

@@ -1,0 +1,282 @@
+package ledger
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/villapay/villapay/internal/order"
+)
+
+// Code is a code of the bank's that was fetched for a payment.
+type Code struct {
+	*order.BankCode
+	RequestID string
+	Date      time.Time     // the answer's Date header; zero if it has none
+	Took      time.Duration // from sending the request to its answer
+}
+
+// RecordCode records a payment's code, if the payment may be shown and nobody may
+// still pay with another code or page. It returns the payment as it then stands,
+// and whether the code is the recorded one: if not, it must not be shown.
+func (l *Ledger) RecordCode(ctx context.Context, paymentID int64, c Code) (p order.Payment, recorded bool, _ error) {
+	p, recorded, err := l.hold(ctx, paymentID, func(t *txn, r *row) (*order.Held, event) {
+		switch {
+		case r.Payable(t.now) == nil && r.HoldsCode(t.now) && r.Held.ID == c.ID:
+			return r.Held, event{} // the bank gave it twice, or this very call's commit went unconfirmed
+		case r.Payable(t.now) != nil || r.HoldsCode(t.now):
+			return nil, event{kind: "late code", requestID: c.RequestID, note: c.ID + " came too late: shown to nobody"}
+		}
+		return c.Hold(&r.Payment, order.Answered{Received: t.now, Date: c.Date, Sent: t.now.Add(-c.Took)}), event{kind: "code", requestID: c.RequestID, note: c.ID}
+	})
+	return p, recorded, l.wrap(err, "record the code of payment %d", paymentID)
+}
+
+// RecordPage records that a page with the bank's widget is served for a payment,
+// under the conditions of RecordCode.
+func (l *Ledger) RecordPage(ctx context.Context, paymentID int64) (p order.Payment, recorded bool, _ error) {
+	p, recorded, err := l.hold(ctx, paymentID, func(t *txn, r *row) (*order.Held, event) {
+		if r.Payable(t.now) != nil || r.HoldsCode(t.now) && r.Held.Text != "" {
+			return nil, event{}
+		}
+		return r.HoldPage(), event{kind: "page", note: "the payer's page is served"}
+	})
+	return p, recorded, l.wrap(err, "record the page of payment %d", paymentID)
+}
+
+// hold records what decide returns as what a payment may be paid with, and its
+// event.
+func (l *Ledger) hold(ctx context.Context, paymentID int64, decide func(*txn, *row) (*order.Held, event)) (p order.Payment, recorded bool, _ error) {
+	err := l.store.write(ctx, recordTx, func(t *txn) error {
+		r, err := t.locked(paymentID)
+		if err != nil {
+			return err
+		}
+		held, e := decide(t, r)
+		if recorded = held != nil; recorded {
+			r.Held = held
+			_, err = t.exec(`UPDATE villapay_payment SET code_id = ?, code_kind = ?, code_text = ?, code_shown_until = ?, code_held_until = ?, code_canceled = 0 WHERE id = ?`,
+				held.ID, string(held.Kind), held.Text, toMillis(held.ShownUntil), toMillis(held.HeldUntil), r.ID)
+		}
+		if err == nil && e.kind != "" {
+			err = l.note(t, r.ID, e)
+		}
+		p = r.At(t.now)
+		return err
+	})
+	return p, recorded, err
+}
+
+// locked reads a payment whose Villa order is locked then.
+func (t *txn) locked(paymentID int64) (*row, error) {
+	r, err := t.byID(paymentID)
+	if err == nil {
+		err = t.lock(orderKey(r.Scope, r.OrderID))
+	}
+	if err == nil {
+		r, err = t.byID(paymentID) // as it is now
+	}
+	return r, err
+}
+
+// ChangeKind is what is asked of the bank to change.
+type ChangeKind string
+
+// The kinds of changes.
+const (
+	Cancel ChangeKind = "cancel" // of a code
+	Void   ChangeKind = "void"   // of a charge
+)
+
+// Change is a change that this process may ask the bank for.
+type Change struct {
+	Verdict Verdict // Claimed, Replay (it is done), Busy, or AskFirst (a void of another charge has no answer yet)
+	Payment order.Payment
+	Kind    ChangeKind
+	Target  string // a code's or a charge's id
+	Resumed bool   // an earlier attempt may have been carried out
+	Holder  string // of Busy
+	Other   string // of AskFirst: the other charge
+
+	id, number int64
+}
+
+// ClaimChange decides, durably, whether this process may ask the bank for a
+// change: nobody else does so now, and it is not done yet. A change whose answer
+// was lost, or that was rejected, may be asked for again. Of an order's charges one
+// is voided at a time, so that two people who give back a payment made twice do not
+// give back both.
+func (l *Ledger) ClaimChange(ctx context.Context, p order.Payment, kind ChangeKind, target string) (c Change, _ error) {
+	owner := l.lock.own()
+	err := l.store.write(ctx, claimTx, func(t *txn) (err error) {
+		c = Change{Payment: p, Kind: kind, Target: target}
+		if err := t.lock(orderKey(p.Scope, p.OrderID)); err != nil {
+			return err
+		}
+		var state string
+		held := row{Payment: order.Payment{ID: -1}}
+		rows, err := t.query(`SELECT c.id, c.state, c.claim, c.owner, c.holder, c.lease FROM villapay_change c JOIN villapay_payment p ON p.id = c.payment
+			WHERE p.scope = ? AND p.orderid = ? AND c.kind = ? AND c.target = ?`, p.Scope, p.OrderID, string(kind), target)
+		if err != nil {
+			return err
+		}
+		for rows.Next() {
+			err = rows.Scan(&c.id, &state, &c.number, &held.owner, &held.holder, &held.lease)
+		}
+		if err = errors.Join(err, rows.Err(), rows.Close()); err != nil {
+			return err
+		}
+		held.claim, held.ID = c.number, -c.id
+		switch {
+		case state == sent && l.alive(&held, t.now):
+			c.Verdict, c.Holder = Busy, held.holder
+			return nil
+		case state == done:
+			c.Verdict = Replay
+			return nil
+		}
+		if kind == Void && state != sent {
+			c.Other, err = scalar[string](t.query(`SELECT c.target FROM villapay_change c JOIN villapay_payment p ON p.id = c.payment
+				WHERE p.scope = ? AND p.orderid = ? AND c.kind = ? AND c.state = ? AND c.target <> ? ORDER BY c.id LIMIT 1`, p.Scope, p.OrderID, string(Void), sent, target))
+			if err != nil || c.Other != "" {
+				c.Verdict = AskFirst
+				return err
+			}
+		}
+		c.Verdict, c.Resumed = Claimed, state == sent
+		c.number++
+		lease := toMillis(t.now.Add(leaseFor))
+		if c.id == 0 {
+			c.id, err = scalar[int64](t.query(`INSERT INTO villapay_change (payment, kind, target, state, claim, owner, holder, lease) VALUES (?, ?, ?, ?, ?, ?, ?, ?) RETURNING id`,
+				p.ID, string(kind), target, sent, c.number, owner, l.actor, lease))
+		} else {
+			_, err = t.exec(`UPDATE villapay_change SET state = ?, claim = ?, owner = ?, holder = ?, lease = ? WHERE id = ?`, sent, c.number, owner, l.actor, lease, c.id)
+		}
+		if err != nil {
+			return err
+		}
+		return l.note(t, p.ID, event{kind: string(kind), note: target + ": asked for"})
+	})
+	if err != nil {
+		l.lock.keep()
+	}
+	return c, l.wrap(err, "%s %s", kind, target)
+}
+
+// RenewChange extends a change's lease, as Renew does a claim's.
+func (l *Ledger) RenewChange(ctx context.Context, c Change) error {
+	return l.renew(ctx, `UPDATE villapay_change SET lease = ? WHERE id = ? AND claim = ? AND state = 'sent'`, c.id, c.number)
+}
+
+// What became of a change. One that is sent has no answer yet.
+const (
+	sent     = "sent"
+	done     = "done"
+	rejected = "rejected"
+)
+
+// ChangeOutcome is what the bank said to a change.
+type ChangeOutcome struct {
+	Done       bool // it was made
+	Unanswered bool // nobody knows whether it was made: the next run has to finish it
+	Note       string
+	RequestID  string
+}
+
+// RecordChange records the bank's answer to a change. What is neither done nor
+// unanswered was rejected, or never sent: nothing was made. That counts only from
+// the change's current claim, but what was done is done whoever says so. It returns
+// the payment as it then stands.
+func (l *Ledger) RecordChange(ctx context.Context, c Change, out ChangeOutcome) (p order.Payment, _ error) {
+	err := l.store.write(ctx, recordTx, func(t *txn) error {
+		r, err := t.locked(c.Payment.ID)
+		if err != nil {
+			return err
+		}
+		state, note, claims := rejected, c.Target+": not made", c.number
+		switch {
+		case out.Done:
+			state, note, claims = done, c.Target+": done", 0
+		case out.Unanswered:
+			state, note = sent, c.Target+": no answer"
+		}
+		changed, err := t.exec(`UPDATE villapay_change SET state = ?, lease = 0 WHERE id = ? AND state <> 'done' AND (claim = ? OR ? = 0)`, state, c.id, claims, claims)
+		if err == nil && changed > 0 {
+			if out.Note != "" {
+				note += ": " + out.Note
+			}
+			err = l.note(t, r.ID, event{kind: string(c.Kind), requestID: out.RequestID, note: note})
+		}
+		if err == nil && out.Done && c.Kind == Cancel && r.Held != nil && r.Held.ID == c.Target {
+			r.Held.Canceled = true
+			_, err = t.exec(`UPDATE villapay_payment SET code_canceled = 1 WHERE id = ?`, r.ID)
+		}
+		p = r.At(t.now)
+		return err
+	})
+	return p, l.wrap(err, "record the bank's answer about %s", c.Target)
+}
+
+// PastVoid is a void that was asked for, of a charge of a payment.
+type PastVoid struct {
+	PaymentID int64
+	ChargeID  string
+	Done      bool // else it has no answer yet
+}
+
+// Voids returns the voids of an order's charges that were made or have no answer
+// yet, oldest first.
+func (l *Ledger) Voids(ctx context.Context, scope, orderID string) (all []PastVoid, _ error) {
+	rows, err := l.read(ctx, `SELECT c.payment, c.target, c.state = 'done' FROM villapay_change c JOIN villapay_payment p ON p.id = c.payment
+		WHERE p.scope = ? AND p.orderid = ? AND c.kind = 'void' AND c.state <> 'rejected' ORDER BY c.id`, scope, orderID)
+	if err != nil || rows == nil {
+		return nil, l.wrap(err, "read order %s", orderID)
+	}
+	defer func() { _ = rows.Close() }()
+	for rows.Next() {
+		var v PastVoid
+		if err := rows.Scan(&v.PaymentID, &v.ChargeID, &v.Done); err != nil {
+			return nil, l.wrap(err, "read order %s", orderID)
+		}
+		all = append(all, v)
+	}
+	return all, l.wrap(rows.Err(), "read order %s", orderID)
+}
+
+// CancelPayment marks an open payment whose code the bank has canceled as canceled
+// for good, which frees its slot. It does nothing to a payment that was paid
+// meanwhile, or that has another code by now. It returns the payment as it then
+// stands.
+func (l *Ledger) CancelPayment(ctx context.Context, paymentID int64) (p order.Payment, _ error) {
+	err := l.store.write(ctx, recordTx, func(t *txn) error {
+		r, err := t.locked(paymentID)
+		if err != nil {
+			return err
+		}
+		p = r.At(t.now)
+		if r.State != order.Awaiting || r.Held == nil || !r.Held.Canceled {
+			return nil
+		}
+		p.State, p.Canceled, p.KnownAt, p.KnownFrom = order.Cancelled, true, t.now, order.FromBank
+		if _, err := t.exec(`UPDATE villapay_payment SET canceled = 1, slot = 0, state = ?, known_at = ?, known_from = ? WHERE id = ?`,
+			string(order.Cancelled), toMillis(t.now), string(order.FromBank), r.ID); err != nil {
+			return err
+		}
+		return l.note(t, r.ID, event{kind: "canceled", note: "the bank canceled its codes"})
+	})
+	return p, l.wrap(err, "cancel payment %d", paymentID)
+}
+
+// Charges returns the ids of all charges that were ever reported about a Villa
+// order or its bank orders.
+func (l *Ledger) Charges(ctx context.Context, scope, orderID string) (ids []string, _ error) {
+	const report = ` UNION SELECT r.charge_id FROM villapay_report r JOIN villapay_payment p ON p.scope = r.scope AND `
+	rows, err := l.read(ctx, `SELECT charge_id FROM villapay_report r WHERE r.scope = ? AND r.orderid = ? AND r.orderid <> '' AND r.charge_id <> ''`+
+		report+`r.bank_id IN (p.bank_id, p.reference) AND r.bank_id <> '' WHERE p.scope = ? AND p.orderid = ? AND r.charge_id <> ''`+
+		report+`r.reference = p.reference AND r.bank_id = '' AND r.reference <> '' WHERE p.scope = ? AND p.orderid = ? AND r.charge_id <> ''`,
+		scope, orderID, scope, orderID, scope, orderID)
+	if err == nil && rows != nil {
+		ids, err = texts(rows)
+	}
+	return ids, l.wrap(err, "read order %s", orderID)
+}

@@ -1,0 +1,416 @@
+package payment
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/villapay/villapay/internal/api"
+	"github.com/villapay/villapay/internal/backoff"
+	"github.com/villapay/villapay/internal/kbank"
+	"github.com/villapay/villapay/internal/ledger"
+	"github.com/villapay/villapay/internal/order"
+)
+
+// ErrNoBankKey says that something needs the bank's merchant API, and there is no
+// key for it.
+var ErrNoBankKey = errors.New("the bank's secret key is not set")
+
+// HeldError says that no code can be shown, since an earlier code or page of the
+// payment may still be paid.
+type HeldError struct{ Until time.Time } // zero: as long as its order
+
+func (e *HeldError) Error() string {
+	if e.Until.IsZero() {
+		return "an earlier code of this order may still be paid"
+	}
+	return "an earlier code of this order may still be paid until " + e.Until.In(order.Bangkok).Format("15:04:05 on 2006-01-02")
+}
+
+// DrawsCodes reports whether the bank draws the codes of a source.
+func (s *Service) DrawsCodes(source order.Source) bool {
+	return s.Bank != nil && s.Bank.Sof[source] != ""
+}
+
+// errEnded says that a code came too late to be shown.
+var errEnded = errors.New("the bank's code had ended when it arrived: do the clocks differ?")
+
+// Code returns a payment with the bank's code, if it can be paid and the bank
+// draws codes for its source: the recorded one while that lives, else a new one,
+// recorded before it is returned. The payment comes beside an error too: then it
+// has no code that may be shown.
+func (s *Service) Code(ctx context.Context, p order.Payment) (order.Payment, error) {
+	if !s.DrawsCodes(p.Source) || p.Payable(s.Now()) != nil || p.LivingCode(s.Now()) != nil {
+		return p, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.Timeout)
+	defer cancel()
+	if p.Held != nil {
+		var err error
+		if p, err = s.endCode(ctx, p); err != nil || p.Payable(s.Now()) != nil || p.LivingCode(s.Now()) != nil {
+			return p, err
+		}
+	}
+	var code kbank.Code
+	var took time.Duration
+	_, err := s.Bank.HTTP.Retry(ctx, func(ctx context.Context) (err error) {
+		sent := time.Now()
+		code, err = s.Bank.Code(ctx, &p)
+		took = time.Since(sent)
+		return err
+	})
+	if err != nil {
+		return p, err
+	}
+	recording, cancelRecording := context.WithTimeout(context.WithoutCancel(ctx), recordWithin)
+	defer cancelRecording()
+	now, recorded, err := s.Ledger.RecordCode(recording, p.ID, ledger.Code{BankCode: code.BankCode, RequestID: code.RequestID, Date: code.Date, Took: took})
+	if err != nil {
+		return p, &NotRecordedError{p.Key, err}
+	}
+	if !recorded { // another process was first, or the payment can be paid no more
+		s.cancelUnshown(recording, p, code.ID)
+	}
+	if recorded && code.Livemode != nil && *code.Livemode != s.Live {
+		notify(s.Warn, "order %s: the livemode of the bank's code is %t, and environment %s has live: %t", p.OrderID, *code.Livemode, s.Env, s.Live)
+	}
+	switch {
+	case now.Payable(s.Now()) != nil || now.LivingCode(s.Now()) != nil:
+		return now, nil
+	case recorded:
+		return now, errEnded
+	}
+	return now, s.heldError(now)
+}
+
+// cancelUnshown cancels a code that lost against another one, once.
+func (s *Service) cancelUnshown(ctx context.Context, p order.Payment, codeID string) {
+	ctx, cancel := context.WithTimeout(ctx, askBefore)
+	defer cancel()
+	err := s.Bank.HTTP.Once(ctx, func(ctx context.Context) error {
+		_, err := s.Bank.Cancel(ctx, codeID)
+		return err
+	})
+	if err != nil {
+		notify(s.Warn, "order %s: a code that nobody was shown could not be canceled: %s", p.OrderID, err)
+	}
+}
+
+// heldError says until when an earlier code or page may be paid.
+func (s *Service) heldError(p order.Payment) error {
+	if p.Held == nil {
+		return &HeldError{}
+	}
+	return &HeldError{p.Held.HeldUntil}
+}
+
+// endCode clears the way for another code: the bank cancels the earlier one, unless
+// that has lapsed for certain, and is asked whether it was paid. The payment that it
+// returns without an error can get another code, or has one by now, or can be paid
+// no more.
+func (s *Service) endCode(ctx context.Context, p order.Payment) (order.Payment, error) {
+	if p.HoldsCode(s.Now()) {
+		if p.Held.Text == "" { // a page, whose widget nobody can cancel
+			return p, s.heldError(p)
+		}
+		var err error
+		if p, err = s.cancelCode(ctx, p); err != nil {
+			return p, err
+		}
+	}
+	asked, err := s.ask(ctx, p.OrderID, s.Timeout)
+	if err == nil {
+		p, err = s.again(ctx, p)
+	}
+	now := s.Now()
+	switch {
+	case err != nil || p.Payable(now) != nil || p.LivingCode(now) != nil:
+		return p, err
+	case p.HoldsCode(now):
+		return p, s.heldError(p)
+	}
+	return p, asked.BankErr
+}
+
+// again reads a payment as it is now.
+func (s *Service) again(ctx context.Context, p order.Payment) (order.Payment, error) {
+	known, err := s.payments(ctx, p.OrderID)
+	for _, now := range known {
+		if now.ID == p.ID {
+			return now, err
+		}
+	}
+	return p, err
+}
+
+// cancelCode asks the bank to cancel a payment's code, unless it did, and returns
+// the payment as it then stands: if the bank rejected that, the code is not
+// canceled. An error is the ledger's, or says that the bank gave no answer.
+func (s *Service) cancelCode(ctx context.Context, p order.Payment) (order.Payment, error) {
+	now, err := s.change(ctx, p, ledger.Cancel, p.Held.ID, func(ctx context.Context, _ *ledger.Change) (requestID string, _ error) {
+		return s.Bank.Cancel(ctx, p.Held.ID)
+	})
+	if failure, ok := errors.AsType[*api.Error](err); ok && failure.Kind == api.Rejected {
+		err = nil
+	}
+	return now, err
+}
+
+// change asks the bank for a change, once, and records its answer. A failure that
+// shows that nothing was made is recorded and returned; after any other one the
+// next run has to finish the change.
+func (s *Service) change(ctx context.Context, p order.Payment, kind ledger.ChangeKind, target string, ask func(context.Context, *ledger.Change) (requestID string, _ error)) (order.Payment, error) {
+	claim, err := s.claimChange(ctx, p, kind, target)
+	if err != nil {
+		return p, err
+	}
+	if claim.Verdict == ledger.Replay {
+		return s.again(ctx, p)
+	}
+	asking, release := s.keepLease(ctx, func(ctx context.Context) error { return s.Ledger.RenewChange(ctx, claim) })
+	var out ledger.ChangeOutcome
+	failed := s.Bank.HTTP.Once(asking, func(ctx context.Context) (err error) {
+		out.RequestID, err = ask(ctx, &claim)
+		return err
+	})
+	release()
+	if _, stored := errors.AsType[*ledger.Error](failed); stored {
+		failed = &NotRecordedError{p.Key, failed}
+	}
+	out.Done = failed == nil
+	if failed != nil {
+		failure, ok := errors.AsType[*api.Error](failed)
+		out.Unanswered, out.Note = !ok || failure.Kind == api.Unknown || claim.Resumed, failed.Error()
+		if ok {
+			out.RequestID = failure.RequestID
+		}
+		if ok && claim.Resumed && failure.Kind != api.Rejected {
+			failure.Kind = api.Unknown // an earlier attempt may have been carried out
+		}
+	}
+	recording, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordWithin)
+	defer cancel()
+	now, err := s.Ledger.RecordChange(recording, claim, out)
+	switch {
+	case err != nil && failed == nil:
+		return p, &NotRecordedError{p.Key, err}
+	case err != nil:
+		return p, failed
+	}
+	return now, failed
+}
+
+// claimChange waits while another process asks the bank for the same change.
+func (s *Service) claimChange(ctx context.Context, p order.Payment, kind ledger.ChangeKind, target string) (ledger.Change, error) {
+	for noted := false; ; noted = true {
+		claim, err := s.Ledger.ClaimChange(ctx, p, kind, target)
+		switch {
+		case err == nil && claim.Verdict == ledger.AskFirst:
+			return claim, &api.Error{Kind: api.Unknown, Code: "other_void", Message: fmt.Sprintf("the void of charge %s of order %s has no answer yet, and is finished first", claim.Other, p.OrderID), Server: s.Bank.HTTP.Name}
+		case err != nil || claim.Verdict != ledger.Busy:
+			return claim, err
+		case !noted:
+			notify(s.Note, "another process (%s) is asking the bank to %s %s; waiting for it", claim.Holder, kind, target)
+		}
+		if backoff.Sleep(ctx, pollClaim) != nil {
+			return claim, &api.Error{Kind: api.Unknown, Code: "busy", Message: fmt.Sprintf("another process (%s) is still asking the bank to %s %s", claim.Holder, kind, target), Server: s.Bank.HTTP.Name}
+		}
+	}
+}
+
+// cancelEarlier cancels the code of a payment in whose place another is to be made.
+func (s *Service) cancelEarlier(ctx context.Context, p order.Payment) (order.Payment, error) {
+	if s.Bank == nil || !p.HoldsCode(s.Now()) || p.Held.Text == "" {
+		return p, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, askBefore)
+	defer cancel()
+	return s.cancelCode(ctx, p)
+}
+
+// cancelReplaced cancels, under a claim, the codes of payments that --new replaced:
+// none of those can get another code now. It says what may still be paid, and
+// returns the payment of the order that was paid meanwhile, if one was.
+func (s *Service) cancelReplaced(ctx context.Context, claim ledger.Claim) (paid *order.Payment, _ error) {
+	if claim.Replaced == nil && !claim.Resumed {
+		return nil, nil
+	}
+	known, err := s.payments(ctx, claim.Payment.OrderID)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range known {
+		held := p.ReplacedBy != "" && p.HoldsCode(s.Now()) && p.Held.Text != ""
+		if !held && (claim.Replaced == nil || p.ID != claim.Replaced.ID) {
+			continue
+		}
+		if p, err = s.cancelEarlier(ctx, p); err == nil && held && s.Bank != nil && p.HoldsCode(s.Now()) {
+			if paid, err := s.paidMeanwhile(ctx, p.OrderID); paid != nil || err != nil {
+				return paid, err
+			}
+		}
+		s.warnReplaced(p)
+	}
+	return nil, nil
+}
+
+// paidMeanwhile asks why the bank did not cancel a code: it may have been paid.
+func (s *Service) paidMeanwhile(ctx context.Context, orderID string) (*order.Payment, error) {
+	if _, err := s.ask(ctx, orderID, askBefore); err != nil {
+		return nil, err
+	}
+	known, err := s.payments(ctx, orderID)
+	if answering, _ := order.Answering(known); answering.State == order.Paid {
+		return &answering, err
+	}
+	return nil, err
+}
+
+// warnReplaced says what of a payment that --new replaced may still be paid.
+func (s *Service) warnReplaced(p order.Payment) {
+	switch {
+	case p.Held != nil && p.Held.Text != "" && p.Held.Canceled:
+		notify(s.Note, "the earlier payment of order %s (%s) is replaced; the bank canceled its code", p.OrderID, shown(p))
+	case p.HoldsCode(s.Now()) && p.Held.Text != "":
+		notify(s.Warn, "the earlier payment of order %s (%s) is replaced, and its code could not be canceled: it may still be paid until it expires", p.OrderID, shown(p))
+	default:
+		notify(s.Warn, "the earlier payment of order %s (%s) is replaced; its code may still be payable until it expires", p.OrderID, shown(p))
+	}
+}
+
+// Cancel cancels an open payment at the bank, so that another order may be made.
+// It returns the payment as it then stands: canceled, paid meanwhile, or open as
+// before if the bank did not confirm that its code is canceled. If nobody knows
+// what the bank did, or whether the payment was paid, the error is an *api.Error of
+// kind Unknown.
+func (s *Service) Cancel(ctx context.Context, p order.Payment) (order.Payment, error) {
+	if s.Bank == nil {
+		return p, ErrNoBankKey
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.Timeout)
+	defer cancel()
+	p, err := s.again(ctx, p)
+	if err != nil || p.Held == nil || p.Held.Text == "" {
+		return p, err
+	}
+	if !p.Held.Canceled {
+		if p, err = s.cancelCode(ctx, p); err != nil {
+			return p, err
+		}
+	}
+	asked, err := s.ask(ctx, p.OrderID, s.Timeout)
+	if err != nil {
+		return p, &NotRecordedError{p.Key, err}
+	}
+	if p.Held.Canceled && asked.BankErr != nil {
+		return p, &api.Error{
+			Kind: api.Unknown, Code: "not_asked", Message: "the bank canceled the code, and could not be asked whether it was paid before: " + asked.BankErr.Error(), Err: asked.BankErr, Server: s.Bank.HTTP.Name,
+		}
+	}
+	recording, cancelRecording := context.WithTimeout(context.WithoutCancel(ctx), recordWithin)
+	defer cancelRecording()
+	now, err := s.Ledger.CancelPayment(recording, p.ID)
+	if err != nil {
+		return p, &NotRecordedError{p.Key, err}
+	}
+	return now, nil
+}
+
+// Void gives a paid charge back at the bank, and returns its payment as it then
+// stands. If an earlier attempt got no answer, the bank is first asked what became
+// of that. A lost answer is an *api.Error of kind Unknown.
+func (s *Service) Void(ctx context.Context, p order.Payment, chargeID string) (order.Payment, error) {
+	if s.Bank == nil {
+		return p, ErrNoBankKey
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.Timeout)
+	defer cancel()
+	now, err := s.change(ctx, p, ledger.Void, chargeID, func(ctx context.Context, claim *ledger.Change) (requestID string, err error) {
+		var status order.Status
+		if claim.Resumed {
+			if status, requestID, err = s.Bank.InquireCharge(ctx, chargeID, p.OrderID); err != nil {
+				return "", err
+			}
+			claim.Resumed = kbank.TakenBack(status, chargeID)
+		}
+		if !claim.Resumed {
+			if status, requestID, err = s.Bank.Void(ctx, chargeID, p.OrderID); err != nil {
+				return "", err
+			}
+		}
+		recording, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordWithin)
+		defer cancel()
+		return requestID, s.Ledger.RecordAnswer(recording, s.Scope, ledger.Asked{OrderID: p.OrderID, Status: status, From: order.FromBank, RequestID: requestID})
+	})
+	if err != nil {
+		return now, err
+	}
+	return s.again(ctx, now)
+}
+
+// askBank asks the bank about every recorded bank order and known charge of a
+// Villa order, and records what it says. It reports whether the order is paid. The
+// questions end with asking, the ledger's part with ctx.
+func (s *Service) askBank(ctx, asking context.Context, orderID string, asked *Asked) (paid bool, _ error) {
+	known, err := s.payments(ctx, orderID)
+	if err != nil {
+		return false, err
+	}
+	questions := map[string]func(context.Context) (order.Status, string, error){}
+	for _, p := range known {
+		if p.BankOrderID != "" && questions[p.BankOrderID] == nil {
+			questions[p.BankOrderID] = func(ctx context.Context) (order.Status, string, error) { return s.Bank.InquireOrder(ctx, &p) }
+		}
+	}
+	charges, err := s.Ledger.Charges(ctx, s.Scope, orderID)
+	if err != nil {
+		return false, err
+	}
+	for _, id := range charges {
+		questions[id] = func(ctx context.Context) (order.Status, string, error) { return s.Bank.InquireCharge(ctx, id, orderID) }
+	}
+	group, asking := errgroup.WithContext(asking)
+	group.SetLimit(askAtOnce)
+	failures := make(chan error, len(questions))
+	for _, question := range questions {
+		group.Go(func() error {
+			failure, err := s.inquire(asking, orderID, question)
+			if failure != nil {
+				failures <- failure
+			}
+			return err
+		})
+	}
+	err = group.Wait()
+	close(failures)
+	for failure := range failures {
+		asked.BankErr = failure
+	}
+	if err != nil || len(questions) == 0 {
+		return false, err
+	}
+	known, err = s.payments(context.WithoutCancel(ctx), orderID) // the time to ask may be over
+	answering, _ := order.Answering(known)
+	return answering.State == order.Paid, err
+}
+
+// inquire asks the bank a question about an order and records the answer. failure
+// says that it could not be asked; an error is the ledger's.
+func (s *Service) inquire(ctx context.Context, orderID string, question func(context.Context) (order.Status, string, error)) (failure, _ error) {
+	answer := ledger.Asked{OrderID: orderID, From: order.FromBank}
+	_, err := s.Bank.HTTP.Retry(ctx, func(ctx context.Context) (err error) {
+		answer.Status, answer.RequestID, err = question(ctx)
+		return err
+	})
+	if errors.Is(err, kbank.ErrNoCharge) {
+		answer.Status.Word = "no charge"
+	} else if err != nil {
+		return err, nil
+	}
+	recording, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordWithin)
+	defer cancel()
+	return nil, s.Ledger.RecordAnswer(recording, s.Scope, answer)
+}
