@@ -274,7 +274,7 @@ func livemode(r *order.Report) int64 {
 	return number(*r.Livemode)
 }
 
-// fingerprint tells reports apart by every field that the rules read.
+// fingerprint distinguishes reports by every field that the rules read.
 func fingerprint(r *order.Report) string {
 	sum := sha256.Sum256([]byte(strings.Join([]string{
 		r.OrderID, r.BankOrderID, r.Reference, r.ChargeID, r.Amount.String(), r.Currency, r.Status, r.TransactionState,
