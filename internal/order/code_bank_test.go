@@ -211,3 +211,14 @@ func FuzzDecodeBankCode(f *testing.F) {
 		}
 	})
 }
+
+// A payment's history tells what the bank said from what others did.
+func TestSummaryNamesTheBank(t *testing.T) {
+	t.Parallel()
+	for from, want := range map[Origin]bool{FromBank: true, FromAPI: false, FromWebhook: false} {
+		r := Report{ChargeID: "chrg_1", TransactionState: "Authorized", From: from}
+		if text := r.Summary(); strings.HasSuffix(text, ", says the bank") != want {
+			t.Errorf("%s: %s", from, text)
+		}
+	}
+}

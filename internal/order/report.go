@@ -113,13 +113,17 @@ func (r *Report) Border() string {
 	return r.ChargeID + amount
 }
 
-// Summary is the report in one line.
+// Summary is the report in one line, which names the bank if that said it.
 func (r *Report) Summary() string {
 	name, state := cmpOr(r.ChargeID, "a charge"), cmpOr(r.TransactionState, "no transaction_state")
 	if on := cmpOr(r.BankOrderID, r.Reference); on != "" {
 		name += " on " + on
 	}
-	return strings.TrimSpace(fmt.Sprintf("%s: %s, %s, %s %s", name, state, cmpOr(r.Status, "no status"), r.Amount, r.Currency))
+	text := strings.TrimSpace(fmt.Sprintf("%s: %s, %s, %s %s", name, state, cmpOr(r.Status, "no status"), r.Amount, r.Currency))
+	if r.From == FromBank {
+		text += ", says the bank"
+	}
+	return text
 }
 
 func cmpOr(text, otherwise string) string {
