@@ -235,10 +235,16 @@ func (o *batchOutput) verdict(invalid int, stopped error) error {
 	}
 	switch n := o.counts(); {
 	case n.unknown > 0:
-		o.app.note("run the same command again: unknown orders are asked again with their keys")
-		return exitWith(exitUnknown)
+		return &failure{
+			Code: "outcome_unknown", Message: fmt.Sprintf("the outcome of %s is unknown", plural(n.unknown, "order")),
+			Hint: "run the same command again: unknown orders are asked again with their keys", Retryable: true, ExitCode: exitUnknown,
+		}
 	case n.failed > 0 || invalid > 0:
-		return exitWith(exitSomeFailed)
+		f := &failure{Code: "some_failed", Message: plural(n.failed, "order") + " failed", ExitCode: exitSomeFailed, quiet: true}
+		if invalid > 0 {
+			f.Message += ", " + plural(invalid, "invalid line")
+		}
+		return f
 	}
 	return nil
 }
@@ -250,7 +256,8 @@ func (o *batchOutput) stopped(cause error) error {
 	if f.ExitCode == exitInternal {
 		return cause // interrupted, or the output is gone
 	}
-	f.Message = fmt.Sprintf("stopped after %d of %d orders: %s", n.done(), o.total, f.Message)
+	after := fmt.Sprintf("stopped after %d of %d orders: ", n.done(), o.total)
+	f.text, f.Message = after+f.Error(), after+f.Message
 	if f.ExitCode == exitConfig && n.made+n.failed+n.unknown > 0 {
 		f.ExitCode = exitSomeFailed
 		if f.Code == "ledger" {

@@ -287,11 +287,11 @@ func (a *app) payments(ctx context.Context, idle int) (*payment.Service, error) 
 	if err != nil {
 		return nil, err
 	}
-	if a.bank, err = a.bankClient(ctx, idle); err != nil {
-		return nil, err
-	}
 	opened, err := a.openLedger(ctx)
 	if err != nil {
+		return nil, err
+	}
+	if a.bank, err = a.bankClient(ctx, idle); err != nil {
 		return nil, err
 	}
 	if opened.Kind() == "none" {

@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/villapay/villapay/internal/order"
+	"github.com/villapay/villapay/internal/render"
 )
 
 func newOrder(a *app) *cobra.Command {
@@ -67,14 +68,19 @@ func noPayment(orderID, env string) error {
 	}
 }
 
-// notPaid is how --watch ends if no payment came.
+// notPaid is how --watch and --exit-status end if a payment is not paid. What
+// became of it was shown.
 func notPaid(p order.Payment) error {
+	f := &failure{Code: "not_paid", Message: "order " + p.OrderID + " is not paid: " + render.StateWord(p.State), RequestID: p.RequestID, ExitCode: exitNotPaid, quiet: true}
 	switch p.State {
 	case order.Paid:
 		return nil
 	case order.Failed, order.Cancelled, order.Refunded, order.Rejected:
-		return exitWith(exitRejected)
-	case order.Sending, order.Awaiting, order.Unknown, order.Expired:
+		f.Code, f.ExitCode = string(p.State), exitRejected
+	case order.Expired, order.Unknown:
+		f.Hint, f.Retryable = "villapay pay qr "+p.OrderID, true
+	case order.Sending, order.Awaiting:
+		f.Retryable = true
 	}
-	return exitWith(exitNotPaid)
+	return f
 }

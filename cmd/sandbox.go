@@ -179,7 +179,11 @@ func newSandboxReset(a *app) *cobra.Command {
 		Use: "reset", Short: "Forget every order the sandbox made", Example: "  villapay sandbox reset",
 		Long: `Forgets every order the sandbox made. What the ledger recorded about sandbox
 payments stays; it is history.`,
-		Args: exactArgs(), RunE: a.plain(c.run),
+		Args: exactArgs(), RunE: a.change(c.run, func(context.Context, []string) (any, error) {
+			return struct {
+				Orders int `json:"orders"`
+			}{0}, nil
+		}),
 	}
 }
 

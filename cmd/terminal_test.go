@@ -3,6 +3,7 @@
 package cmd
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -246,5 +247,45 @@ func TestColoursAtATerminal(t *testing.T) {
 				t.Errorf("not indented:\n%s", x.text())
 			}
 		})
+	}
+}
+
+// Live money is asked about at a terminal, and a no leaves nothing behind.
+func TestLiveMoneyIsConfirmed(t *testing.T) {
+	t.Parallel()
+	stand := serveSandbox(t, sandbox.Options{}, nil)
+	m := sandboxed(t, "VILLAPAY_ENV=shop")
+	if r := m.with("VILLAPAY_ENV="+unset).run(t, "env", "add", "shop", "--base-url", stand.url, "--live"); r.code != 0 {
+		t.Fatal(r.stderr)
+	}
+	const question = "Make a LIVE payment order for 4925 (qr) in shop? [y/N]"
+	for _, test := range []struct {
+		keys          string
+		code          int
+		says          string
+		posts, listed int
+	}{
+		{"n\r", 2, "not confirmed", 0, 0},
+		{"\r", 2, "not confirmed", 0, 0},
+		{"\x03", 130, "interrupted", 0, 0},
+		{"y\r", 0, "awaiting payment", 1, 1},
+	} {
+		x := m.at(t, 100, 40, "pay", "qr", "4925")
+		x.see(question)
+		x.press(test.keys)
+		if code := x.exit(); code != test.code || !strings.Contains(x.text(), test.says) {
+			t.Errorf("%q: exit %d\n%s", test.keys, code, x.text())
+		}
+		if strings.Count(x.text(), "interrupted") > 1 {
+			t.Errorf("interrupted is said twice:\n%s", x.text())
+		}
+		stand.counts(t, "4925", test.posts, test.posts)
+		if r := m.run(t, "order", "list", "--jq", "length"); strings.TrimSpace(r.stdout) != fmt.Sprint(test.listed) {
+			t.Errorf("%q: %s payments are recorded", test.keys, r.stdout)
+		}
+	}
+	x := m.at(t, 100, 40, "pay", "qr", "4925")
+	if code := x.exit(); code != 0 || strings.Contains(x.text(), question) {
+		t.Errorf("the open order again: exit %d\n%s", code, x.text())
 	}
 }

@@ -71,6 +71,9 @@ func (c *Client) asking(ctx context.Context, ask func(context.Context) error, ag
 				denied.Err = err
 				return made, made.settle(&denied)
 			}
+		case failure.Status == 401 && refreshed:
+			failure.Err = ErrFreshToken
+			return made, made.settle(failure)
 		case !again || !failure.Again || made.Sent >= maxAttempts || !c.pause(ctx, made.Sent, failure):
 			return made, made.settle(failure)
 		}

@@ -1,6 +1,7 @@
 package payment
 
 import (
+	"cmp"
 	"context"
 	"sync"
 	"time"
@@ -16,6 +17,9 @@ type Batch struct {
 	Service     *Service
 	Concurrency int     // orders that the API is asked for at once, at most
 	Rate        float64 // orders sent a second; 0 = no limit
+
+	// Confirm is each order's Request.Confirm.
+	Confirm func(context.Context) error
 
 	// Done is called for each order as it completes, from one goroutine at a time.
 	// Its error stops the batch.
@@ -64,7 +68,7 @@ func (b *Batch) Run(ctx context.Context, in *Input) error {
 					}
 					leave()
 				}
-				req := Request{OrderID: line.OrderID, Source: line.Source, answered: answered}
+				req := Request{OrderID: line.OrderID, Source: line.Source, Confirm: b.Confirm, answered: answered}
 				if b.await(starting, pace, req) != nil {
 					leave()
 					continue // stopped: the order is left as it was
@@ -95,6 +99,16 @@ func (b *Batch) Run(ctx context.Context, in *Input) error {
 		return cause
 	}
 	return err
+}
+
+// Sends reports whether any order of the input would be sent. The ledger answers
+// the others alone.
+func (b *Batch) Sends(ctx context.Context, in *Input) (sends bool, _ error) {
+	err := in.each(func(line Line) bool {
+		sends = !b.Service.replays(ctx, Request{OrderID: line.OrderID, Source: line.Source})
+		return !sends && ctx.Err() == nil
+	})
+	return sends, cmp.Or(err, ctx.Err())
 }
 
 // await waits until an order may be sent. One that the ledger answers alone

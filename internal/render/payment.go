@@ -51,8 +51,8 @@ func StateColored(s Screen, state order.State) string {
 	return s.color(st, s.Text(word))
 }
 
-// meaning is what a state asks of the person who reads it.
-func meaning(s Screen, p order.Payment) string {
+// Meaning is what a state asks of the person who reads it.
+func Meaning(s Screen, p order.Payment) string {
 	again := fmt.Sprintf("`villapay pay qr %s --source %s -e %s`", p.OrderID, p.Source, p.Env)
 	switch p.State {
 	case order.Sending:
@@ -131,14 +131,14 @@ func sheet(w io.Writer, s Screen, rows sheetRows) error {
 func paymentRows(s Screen, p order.Payment, live bool) sheetRows {
 	var rows sheetRows
 	state, color := stateWord(p.State)
-	if more := meaning(s, p); more != "" {
+	if more := Meaning(s, p); more != "" {
 		state += ": " + more
 	}
 	made := orderOf(p)
 	rows.addStyled("Order", s.Text(p.OrderID), bold)
 	rows.addStyled("State", s.Text(state), color)
 	if p.State == order.Awaiting {
-		rows.add("Bank state", s.Text(bankState(p)))
+		rows.add("Bank state", s.Text(BankState(p)))
 	}
 	rows.addStyled("Amount", s.Text(TableMoney(p.Amount, p.Currency)), bold)
 	rows.add("Source", s.Text(string(p.Source)))
@@ -169,9 +169,10 @@ func paymentRows(s Screen, p order.Payment, live bool) sheetRows {
 	return rows
 }
 
-// bankState is what the bank said of an attempt to pay.
-func bankState(p order.Payment) string {
-	if strings.EqualFold(p.BankState, "declined") {
+// BankState is what the bank said of the last attempt to pay, unsanitized. A
+// declined one leaves the order payable.
+func BankState(p order.Payment) string {
+	if order.Transaction(p.BankState) == order.Declined {
 		return p.BankState + ": the customer can try again"
 	}
 	return p.BankState
