@@ -10,7 +10,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/villapay/villapay/internal/rawjson"
+	"github.com/villapay/villapay/internal/order"
 )
 
 // readLines reads one object a line.
@@ -119,7 +119,7 @@ func (p *parser) bare(line int, raw []byte) error {
 
 // object reads a record that is a JSON object.
 func (p *parser) object(line int, raw []byte) error {
-	fields, err := rawjson.Fields(raw)
+	fields, err := order.Fields(raw)
 	if err != nil {
 		return p.reject(line, "it is not a JSON object")
 	}
