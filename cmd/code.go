@@ -55,8 +55,9 @@ func (a *app) fetchCode(ctx context.Context, service *payment.Service, p order.P
 // codeFailure is how a command ends that was to draw a code which the bank did
 // not give.
 func codeFailure(orderID string, err error) *failure {
+	stands := "order " + orderID + " stands, but its payment code could not be fetched: "
 	f := &failure{
-		Code: "bank_code", Message: fmt.Sprintf("order %s stands, but its payment code could not be had: %s", orderID, err),
+		Code: "bank_code", Message: stands + err.Error(),
 		Hint: "run `villapay order show " + orderID + " -o qr` for its code", Retryable: true, ExitCode: exitUnknown,
 	}
 	var call *api.Error
@@ -64,6 +65,7 @@ func codeFailure(orderID string, err error) *failure {
 	var held *payment.HeldError
 	switch {
 	case errors.As(err, &call):
+		f.Message, f.text = stands+call.Message, stands+call.Error()
 		f.Status, f.RequestID = call.Status, call.RequestID
 		if call.Kind == api.Rejected {
 			f.Retryable, f.ExitCode = false, exitRejected

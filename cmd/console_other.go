@@ -7,11 +7,23 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
-// enableColour does nothing: terminals other than Windows consoles understand
+// enableColor does nothing: terminals other than Windows consoles understand
 // escape sequences by themselves.
-func enableColour(...*os.File) {}
+func enableColor(...*os.File) {}
+
+// forbidCoreDumps sets the limit on their size to one byte. Zero would not do: Linux
+// pipes a core to a program whatever the limit, unless it is one.
+func forbidCoreDumps() {
+	var limit syscall.Rlimit
+	if syscall.Getrlimit(syscall.RLIMIT_CORE, &limit) == nil && limit.Max > 0 {
+		limit.Cur = 1
+		_ = syscall.Setrlimit(syscall.RLIMIT_CORE, &limit)
+	}
+}
 
 // failWritesPlainly makes errors of what would kill the process while it writes,
 // in the middle of an order: a closed pipe, a limit on the size of files.
@@ -26,6 +38,21 @@ func spareChildren() {
 // closedPipe tells whether a write failed because its reader had seen enough, as
 // head does. That ends a process by a signal, unless its parent ignored that.
 func closedPipe(err error) bool { return errors.Is(err, syscall.EPIPE) }
+
+// readerGone reports whether the other end of a pipe is closed, which writing to it
+// would show.
+func readerGone(f *os.File) bool {
+	conn, err := f.SyscallConn()
+	gone := false
+	if err == nil {
+		_ = conn.Control(func(fd uintptr) {
+			polled := []unix.PollFd{{Fd: int32(fd)}} //nolint:gosec // a descriptor is small
+			n, err := unix.Poll(polled, 0)
+			gone = err == nil && n > 0 && polled[0].Revents&(unix.POLLERR|unix.POLLHUP) != 0
+		})
+	}
+	return gone
+}
 
 // watchWindow listens to what the terminal's window and Ctrl-Z tell a process.
 func watchWindow() window {

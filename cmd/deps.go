@@ -100,8 +100,15 @@ func (a *app) openLedger(ctx context.Context) (*ledger.Ledger, error) {
 		}
 	}
 	defer a.waiting("the ledger")()
-	a.ledger, err = ledger.Open(ctx, settings.Ledger, dir, a.actor(), a.Now)
-	return a.ledger, err
+	ctx, cancel := context.WithTimeout(ctx, settings.Profile.Timeout)
+	defer cancel()
+	if a.ledger, err = ledger.Open(ctx, settings.Ledger, dir, a.actor(), a.Now); err != nil {
+		return nil, err
+	}
+	if warning := a.ledger.Warning(); warning != "" {
+		a.warn("%s", warning)
+	}
+	return a.ledger, nil
 }
 
 // requireLedger opens the ledger for a command that is about nothing else.
@@ -280,11 +287,11 @@ func (a *app) payments(ctx context.Context, idle int) (*payment.Service, error) 
 	if err != nil {
 		return nil, err
 	}
-	if a.bank, err = a.bankClient(ctx, idle); err != nil {
-		return nil, err
-	}
 	opened, err := a.openLedger(ctx)
 	if err != nil {
+		return nil, err
+	}
+	if a.bank, err = a.bankClient(ctx, idle); err != nil {
 		return nil, err
 	}
 	if opened.Kind() == "none" {

@@ -56,7 +56,7 @@ func warning(name, hint, format string, args ...any) check {
 // failed makes a failing check of an error, with its own hint and exit code.
 func failed(name string, err error) check {
 	f := explainKind(err)
-	return check{Name: name, Status: "fail", Message: f.Message, Hint: f.Hint, code: f.ExitCode}
+	return check{Name: name, Status: "fail", Message: f.Error(), Hint: f.Hint, code: f.ExitCode}
 }
 
 func (c *doctor) run(ctx context.Context, _ []string) error {
@@ -74,19 +74,14 @@ func (c *doctor) run(ctx context.Context, _ []string) error {
 	return worst(checks)
 }
 
-// worst is the exit code of the gravest failure: the first of 3, 4, 7, and
-// anything else, in the order in which they stand in the way of a payment.
+// worst is the gravest failure: the first of 3, 4, 7, and anything else, in the
+// order in which they stand in the way of a payment.
 func worst(checks []check) error {
-	for _, code := range []int{exitConfig, exitDenied, exitUnavailable} {
+	for _, codes := range [][]int{{exitConfig}, {exitDenied}, {exitUnavailable}, {exitInternal, exitRejected, exitUnknown}} {
 		for _, c := range checks {
-			if c.code == code {
-				return exitWith(code)
+			if slices.Contains(codes, c.code) {
+				return &failure{Code: "check_failed", Message: c.Name + ": " + c.Message, Hint: c.Hint, ExitCode: c.code, quiet: true}
 			}
-		}
-	}
-	for _, c := range checks {
-		if c.code != 0 {
-			return exitWith(c.code)
 		}
 	}
 	return nil

@@ -50,8 +50,11 @@ func (f *choiceFlag) Set(text string) error {
 
 func (f *choiceFlag) words() []string { return f.choices }
 
-// timeFlag is a duration above zero, at most ten minutes.
-type timeFlag struct{ value *time.Duration }
+// timeFlag is a duration above zero.
+type timeFlag struct {
+	value *time.Duration
+	most  time.Duration // 0 = no limit
+}
 
 func (f *timeFlag) String() string {
 	if *f.value == 0 {
@@ -64,8 +67,12 @@ func (f *timeFlag) Type() string { return "TIME" }
 
 func (f *timeFlag) Set(text string) error {
 	d, err := time.ParseDuration(text)
-	if err != nil || d <= 0 || d > 10*time.Minute {
-		return errors.New("a time such as 30s is needed, at most 10m")
+	if err != nil || d <= 0 || f.most > 0 && d > f.most {
+		text := "a time such as 30s is needed"
+		if f.most > 0 {
+			text += ", at most " + strings.TrimSuffix(f.most.String(), "0s")
+		}
+		return errors.New(text)
 	}
 	*f.value = d
 	return nil

@@ -25,11 +25,12 @@ type Program struct {
 	InTTY, OutTTY, ErrTTY bool
 	Size                  func() (columns, rows int) // of the terminal; 0, 0 where there is none
 	Window                func() window              // asked for only by the live view
+	OutGone               func() bool                // whether nobody reads Out any more; may be nil
 
-	// Heed is called when a command begins: from then on Ctrl-C and SIGTERM end
-	// Run's context. Listening to signals is felt at the start, so what only
+	// NotifySignals is called when a command begins: from then on Ctrl-C and SIGTERM
+	// end Run's context. Listening to signals is felt at the start, so what only
 	// prints, such as help, goes without. May be nil.
-	Heed func()
+	NotifySignals func()
 
 	viewing atomic.Bool // a live view has the terminal
 	counted atomic.Bool // a progress bar tells how far it is

@@ -18,8 +18,11 @@ func (a *app) writeJSON(ctx context.Context, format config.Format, raw []byte) e
 	if format == config.FormatYAML {
 		return render.YAML(a.writer(), a.screen(), raw)
 	}
-	if a.query != nil {
+	switch {
+	case a.query != nil:
 		return a.runQuery(ctx, raw)
+	case a.streaming:
+		return render.JSONLine(a.writer(), raw)
 	}
 	return render.JSON(a.writer(), a.screen(), raw)
 }

@@ -47,7 +47,7 @@ Without a keyring it is a plain file that only you can read, after a warning.`,
   villapay login --env dev --web
   villapay login --env dev --with-token < id-token.txt
   villapay login --env dev --kbank-secret < kbank.key`,
-		Args: exactArgs(), RunE: a.plain(c.run),
+		Args: exactArgs(), RunE: a.change(c.run, a.identity),
 	}
 	f := cmd.Flags()
 	f.BoolVar(&c.web, "web", false, "sign in with a browser")

@@ -1,14 +1,13 @@
 package cmd
 
 import (
-	"context"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/villapay/villapay/internal/order"
+	"github.com/villapay/villapay/internal/render"
 )
 
 func newOrder(a *app) *cobra.Command {
@@ -61,44 +60,6 @@ func (a *app) pickOpen(payments []order.Payment, source string) (order.Payment, 
 	return open, nil
 }
 
-// completionLimit is how long somebody who pressed TAB waits for the ledger.
-const completionLimit = time.Second
-
-// completeOrderIDs offers the order IDs of the ledger that are not given yet.
-func (a *app) completeOrderIDs(cmd *cobra.Command, given []string, typed string) ([]string, cobra.ShellCompDirective) {
-	ctx, cancel := context.WithTimeout(cmd.Context(), completionLimit)
-	defer cancel()
-	ids, err := a.orderIDs(ctx, typed)
-	if err != nil {
-		return nil, cobra.ShellCompDirectiveNoFileComp
-	}
-	ids = slices.DeleteFunc(ids, func(id string) bool { return slices.Contains(given, id) })
-	return ids, cobra.ShellCompDirectiveNoFileComp
-}
-
-// completeOrderID does that for commands that take one.
-func (a *app) completeOrderID(cmd *cobra.Command, given []string, typed string) ([]string, cobra.ShellCompDirective) {
-	if len(given) > 0 {
-		return nil, cobra.ShellCompDirectiveNoFileComp
-	}
-	return a.completeOrderIDs(cmd, given, typed)
-}
-
-// offered is how many order IDs completion shows at most.
-const offered = 50
-
-func (a *app) orderIDs(ctx context.Context, prefix string) ([]string, error) {
-	settings, err := a.settings()
-	if err != nil {
-		return nil, err
-	}
-	opened, err := a.requireLedger(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return opened.OrderIDs(ctx, settings.Profile.Scope(), prefix, offered)
-}
-
 // noPayment says that the ledger knows no payment of an order.
 func noPayment(orderID, env string) error {
 	return &failure{
@@ -107,14 +68,19 @@ func noPayment(orderID, env string) error {
 	}
 }
 
-// notPaid is how --watch ends if no payment came.
+// notPaid is how --watch and --exit-status end if a payment is not paid. What
+// became of it was shown.
 func notPaid(p order.Payment) error {
+	f := &failure{Code: "not_paid", Message: "order " + p.OrderID + " is not paid: " + render.StateWord(p.State), RequestID: p.RequestID, ExitCode: exitNotPaid, quiet: true}
 	switch p.State {
 	case order.Paid:
 		return nil
 	case order.Failed, order.Cancelled, order.Refunded, order.Rejected:
-		return exitWith(exitRejected)
-	case order.Sending, order.Awaiting, order.Unknown, order.Expired:
+		f.Code, f.ExitCode = string(p.State), exitRejected
+	case order.Expired, order.Unknown:
+		f.Hint, f.Retryable = "villapay pay qr "+p.OrderID, true
+	case order.Sending, order.Awaiting:
+		f.Retryable = true
 	}
-	return exitWith(exitNotPaid)
+	return f
 }

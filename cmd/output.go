@@ -3,7 +3,9 @@ package cmd
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
+	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -12,6 +14,7 @@ import (
 	"github.com/villapay/villapay/internal/config"
 	"github.com/villapay/villapay/internal/order"
 	"github.com/villapay/villapay/internal/render"
+	"github.com/villapay/villapay/internal/secret"
 )
 
 // format returns the output format that a command writes: what the flag says,
@@ -36,6 +39,15 @@ func (a *app) format(has ...config.Format) (config.Format, error) {
 		return inherited, nil
 	}
 	return has[0], nil
+}
+
+// askedFormat is format for commands that write JSON and YAML only if the command
+// line asks for it. It reads no configuration.
+func (a *app) askedFormat() (config.Format, error) {
+	if a.flags.output == "" && a.flags.jq == "" {
+		return config.FormatTable, nil
+	}
+	return a.format(config.FormatTable, config.FormatJSON, config.FormatYAML)
 }
 
 // compileQuery compiles --jq for a command that has these formats.
@@ -107,20 +119,20 @@ func (a *app) showAs(ctx context.Context, format config.Format, p order.Payment,
 	err := a.drawCode(p, code, a.Out)
 	if _, ok := errors.AsType[*failure](err); ok {
 		a.warn("%s", err) // the table has been shown: a code that does not fit is no failure
-		return nil
+		return nil        //nolint:nilerr // it was shown as a warning
 	}
 	return err
 }
 
-// dryRequest is the text of the request that would make an order. It needs no
-// sign-in and opens no connection.
-func (a *app) dryRequest(ctx context.Context, orderID string, source order.Source, key string) ([]byte, error) {
+// dryRequest is the request that would make an order, the token redacted. It needs
+// no sign-in and opens no connection.
+func (a *app) dryRequest(ctx context.Context, orderID string, source order.Source, key string) (*http.Request, error) {
 	settings, err := a.settings()
 	if err != nil {
 		return nil, err
 	}
 	profile := settings.Profile
-	client := &api.Client{BaseURL: profile.BaseURL, IdempotencyHeader: profile.IdempotencyHeader, UserAgent: a.userAgent()}
+	client := &api.Client{BaseURL: profile.BaseURL, OrderPath: profile.OrderPath, IdempotencyHeader: profile.IdempotencyHeader, UserAgent: a.userAgent()}
 	if profile.Sandbox {
 		client.BaseURL = sandboxURL
 	}
@@ -128,18 +140,33 @@ func (a *app) dryRequest(ctx context.Context, orderID string, source order.Sourc
 		key = newKey()
 	}
 	req, err := client.OrderRequest(ctx, orderID, source, key)
-	if err != nil {
-		return nil, err
+	if err == nil && !profile.Sandbox {
+		req.Header.Set("Authorization", secret.Redacted)
 	}
-	if !profile.Sandbox {
-		req.Header.Set("Authorization", "hidden by its name")
-	}
-	return requestText(req)
+	return req, err
 }
 
-func requestText(req *http.Request) ([]byte, error) {
-	var text bytes.Buffer
-	d := &debugTransport{bodies: true}
-	err := d.writeRequest(&text, req)
-	return text.Bytes(), err
+// showRequest writes a request that is not sent, as text or as an object.
+func (a *app) showRequest(ctx context.Context, format config.Format, req *http.Request) error {
+	if format == config.FormatTable {
+		var text bytes.Buffer
+		if err := (&debugTransport{bodies: true}).writeRequest(&text, req); err != nil {
+			return err
+		}
+		return a.write(text.Bytes())
+	}
+	body, err := io.ReadAll(req.Body)
+	if err != nil {
+		return err
+	}
+	headers := map[string]string{}
+	for name := range req.Header {
+		headers[name] = req.Header.Get(name)
+	}
+	return a.writeValue(ctx, format, struct {
+		Method  string            `json:"method"`
+		URL     string            `json:"url"`
+		Headers map[string]string `json:"headers"`
+		Body    json.RawMessage   `json:"body"`
+	}{req.Method, req.URL.String(), headers, body})
 }

@@ -84,11 +84,6 @@ func (c *payBatch) run(ctx context.Context, args []string) error {
 		c.app.note("%s would be made in %s; nothing was sent", plural(in.Lines, "payment order"), settings.Profile.Name)
 		return nil
 	}
-	if settings.Profile.Live && in.Lines > 0 {
-		if err := c.app.confirmLive(ctx, fmt.Sprintf("Make %s in %s?", plural(in.Lines, "LIVE payment order"), settings.Profile.Name)); err != nil {
-			return err
-		}
-	}
 	return c.pay(ctx, format, settings.Profile, in)
 }
 
@@ -150,6 +145,10 @@ func (c *payBatch) pay(ctx context.Context, format config.Format, profile config
 			return err // before the first order is touched
 		}
 	}
+	batch := payment.Batch{Service: service, Concurrency: c.concurrency, Rate: float64(c.rate), Stops: stopsBatch}
+	if err := c.mayPay(ctx, &batch, in); err != nil {
+		return err
+	}
 	out, err := c.app.newBatchOutput(format, in.Lines)
 	if err != nil {
 		return err
@@ -158,12 +157,8 @@ func (c *payBatch) pay(ctx context.Context, format config.Format, profile config
 	// of the work.
 	defer debug.SetGCPercent(debug.SetGCPercent(gcPercent))
 	finishing := context.WithoutCancel(ctx) // orders in flight are shown after Ctrl-C too
-	batch := payment.Batch{
-		Service: service, Concurrency: c.concurrency, Rate: float64(c.rate),
-		Done: func(line payment.Line, p order.Payment, err error) error {
-			return out.add(finishing, profile, line, p, err)
-		},
-		Stops: stopsBatch,
+	batch.Done = func(line payment.Line, p order.Payment, err error) error {
+		return out.add(finishing, profile, line, p, err)
 	}
 	stopTelling := out.follow()
 	stopped := batch.Run(ctx, in)
@@ -172,6 +167,22 @@ func (c *payBatch) pay(ctx context.Context, format config.Format, profile config
 		return err
 	}
 	return out.verdict(c.invalid, stopped)
+}
+
+// mayPay asks before live money moves. If the ledger answers every order alone,
+// nobody is asked, and nothing is sent either.
+func (c *payBatch) mayPay(ctx context.Context, batch *payment.Batch, in *payment.Input) error {
+	if !batch.Service.Live || c.app.flags.yes {
+		return nil
+	}
+	sends, err := batch.Sends(ctx, in)
+	if err == nil && sends {
+		return c.app.confirmLive(ctx, fmt.Sprintf("Make %s in %s?", plural(in.Lines, "LIVE payment order"), batch.Service.Env))
+	}
+	batch.Confirm = func(context.Context) error {
+		return usageError("run it again", "the order was open and is no more; nobody was asked about making another")
+	}
+	return err
 }
 
 // gcPercent lets the heap of a batch grow to three times what it holds.

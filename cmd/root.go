@@ -23,6 +23,7 @@ type app struct {
 	parsed bool          // the command line was understood: errors are no longer usage errors
 	query  *render.Query // --jq, compiled before anything is sent
 
+	streaming bool  // one JSON object a line, at a terminal too
 	unwritten error // the first write to stdout that failed
 	lazy
 }
@@ -47,6 +48,9 @@ func Run(ctx context.Context, p *Program, args []string) int {
 		args = []string{"version"} // as other tools have it
 	}
 	root := a.rootOf(needed(args))
+	if completing(args) {
+		completeFiles(root)
+	}
 	root.SetArgs(args)
 	root.SetIn(p.In)
 	root.SetOut(a.writer())
@@ -85,7 +89,7 @@ func (a *app) logFailure(command string, f *failure) {
 	if a.config != nil {
 		log = log.With("env", a.config.Profile.Name)
 	}
-	log.Error("failed", "code", f.Code, "error", f.Message, "status", f.Status, "request_id", f.RequestID)
+	log.Error("failed", "code", f.Code, "error", f.Error(), "status", f.Status, "request_id", f.RequestID)
 }
 
 // asUsage makes a usage error of what cobra found wrong with the command line.
@@ -187,11 +191,11 @@ func (a *app) globalFlags(root *cobra.Command) {
 	f.BoolVarP(&a.flags.quiet, "quiet", "q", false, "write no notes, only warnings and errors")
 	f.BoolVarP(&a.flags.yes, "yes", "y", false, "answer yes to every question")
 	f.BoolVar(&a.flags.noInput, "no-input", false, "never ask anything")
-	f.Var(&timeFlag{&a.flags.timeout}, "timeout", "limit for the conversation with the API, such as 30s")
+	f.Var(&timeFlag{&a.flags.timeout, 10 * time.Minute}, "timeout", "limit for the conversation with the API, such as 30s")
 	f.Var(&choiceFlag{&a.flags.color, []string{"auto", "always", "never"}}, "color", "use colours")
 	f.BoolVar(&a.flags.debug, "debug", false, "show the conversation with the API on stderr, secrets hidden")
-	mustComplete(root, "env", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-		return a.envNames(), cobra.ShellCompDirectiveNoFileComp
+	mustComplete(root, "env", func(cmd *cobra.Command, _ []string, typed string) ([]string, cobra.ShellCompDirective) {
+		return a.completeEnv(cmd, nil, typed)
 	})
 	complete(root, "output", config.Formats()...)
 	complete(root, "color", "auto", "always", "never")
@@ -201,8 +205,8 @@ func (a *app) globalFlags(root *cobra.Command) {
 // the command line any more, unless they say so.
 func (a *app) run(run func(ctx context.Context, args []string) error) func(*cobra.Command, []string) error {
 	return a.atOnce(func(ctx context.Context, args []string) error {
-		if a.Heed != nil {
-			a.Heed()
+		if a.NotifySignals != nil {
+			a.NotifySignals()
 		}
 		return run(ctx, args)
 	})
@@ -228,9 +232,28 @@ func (a *app) plain(run func(ctx context.Context, args []string) error) func(*co
 		case a.flags.jq != "":
 			return usageError("", "this command has no JSON output for --jq to filter")
 		case !slices.Contains([]config.Format{"", config.FormatTable, config.FormatJSON}, a.flags.output):
-			return usageError("leave -o away", "this command has no %s output", a.flags.output)
+			return usageError("omit -o", "this command has no %s output", a.flags.output)
 		}
 		return run(ctx, args)
+	})
+}
+
+// change is run for commands whose result is a change. state is the state after
+// it, written if -o or --jq asks for it.
+func (a *app) change(run func(ctx context.Context, args []string) error, state func(ctx context.Context, args []string) (any, error)) func(*cobra.Command, []string) error {
+	return a.run(func(ctx context.Context, args []string) error {
+		format, err := a.askedFormat()
+		if err != nil {
+			return err
+		}
+		if err := run(ctx, args); err != nil || format == config.FormatTable {
+			return err
+		}
+		value, err := state(ctx, args)
+		if err != nil {
+			return err
+		}
+		return a.writeValue(ctx, format, value)
 	})
 }
 
@@ -276,16 +299,5 @@ func exactArgs(names ...string) cobra.PositionalArgs {
 			return usageError(hint, "%s needs %s", cmd.CommandPath(), strings.Join(names[len(args):], " and "))
 		}
 		return usageError(hint, "%s takes no argument %q", cmd.CommandPath(), args[len(names)])
-	}
-}
-
-// complete offers fixed words for a flag.
-func complete(cmd *cobra.Command, flag string, words ...string) {
-	mustComplete(cmd, flag, cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp))
-}
-
-func mustComplete(cmd *cobra.Command, flag string, f cobra.CompletionFunc) {
-	if err := cmd.RegisterFlagCompletionFunc(flag, f); err != nil {
-		panic(err) // a flag that is not there: found by every test
 	}
 }

@@ -35,6 +35,9 @@ func TestMain(m *testing.M) {
 			if start, err := time.Parse(time.RFC3339Nano, os.Getenv(clockVariable)); err == nil {
 				systemClock = slowClock(start)
 			}
+			if how := os.Getenv(fatalVariable); how != "" {
+				fatal(how)
+			}
 			os.Exit(Main())
 		},
 	})

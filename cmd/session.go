@@ -31,11 +31,22 @@ func (a *app) session() (api.Tokens, error) {
 // currentSession is the session of VILLAPAY_TOKEN or of an earlier sign-in. A
 // token that is set and empty is an error.
 func (a *app) currentSession() (*auth.Session, error) {
-	session, err := a.openSession()
-	if err == nil {
-		_, err = a.config.Token()
+	settings, err := a.settings()
+	if err != nil {
+		return nil, err
 	}
-	return session, err
+	token, err := settings.Token()
+	switch {
+	case settings.Profile.Sandbox, err == nil && token.Empty():
+		return a.openSession()
+	case err != nil:
+		return nil, err
+	}
+	client, err := a.signIn(settings, nil)
+	if err != nil {
+		return nil, err
+	}
+	return auth.NewSession(client, nil, token), nil // which needs no state directory
 }
 
 func (a *app) openSession() (*auth.Session, error) {

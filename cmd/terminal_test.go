@@ -3,6 +3,7 @@
 package cmd
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -23,9 +24,15 @@ func (m *machine) bankID(t *testing.T, orderID string) string {
 	return strings.TrimSpace(m.run(t, "order", "status", orderID, "--offline", "--jq", ".id").stdout)
 }
 
-// DESIGN 2 and reference/qr.md: on a terminal pay qr shows the table and under
-// it the whole code, the best that fits, which stays on the screen beside the
-// prompt. What does not fit is not drawn but told.
+// codeText is what the code of a recorded order holds.
+func (m *machine) codeText(t *testing.T, orderID string) string {
+	t.Helper()
+	return strings.TrimSpace(m.run(t, "order", "status", orderID, "--offline", "--jq", ".villapay.qr.content").stdout)
+}
+
+// On a terminal pay qr shows the table and under it the whole code, the best that
+// fits, which stays on the screen beside the prompt. What does not fit is not
+// drawn, and the reason is given.
 func TestCodesAtTerminals(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -60,6 +67,7 @@ func TestCodesAtTerminals(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			m := sandboxed(t, strings.Fields(c.env)...)
+			m.run(t, "env", "set", "kbank.sof_qr", "", "-e", "sandbox") // a code of a known size
 			x := m.at(t, c.cols, c.rows, append([]string{"pay", "qr", "4925"}, strings.Fields(c.args)...)...)
 			if code := x.exit(); code != 0 {
 				t.Errorf("exit %d", code)
@@ -116,7 +124,7 @@ func TestTheCodeAlone(t *testing.T) {
 	t.Parallel()
 	m := sandboxed(t)
 	x := m.at(t, 80, 24, "pay", "qr", "4925", "-o", "qr")
-	if code := x.exit(); code != 0 || x.code() != m.bankID(t, "4925") || strings.Contains(x.text(), "awaiting") {
+	if code := x.exit(); code != 0 || x.code() != m.codeText(t, "4925") || strings.Contains(x.text(), "awaiting") {
 		t.Errorf("exit %d\n%s", code, x.text())
 	}
 	x = m.at(t, 30, 10, "order", "show", "4925", "-o", "qr")
@@ -239,5 +247,45 @@ func TestColoursAtATerminal(t *testing.T) {
 				t.Errorf("not indented:\n%s", x.text())
 			}
 		})
+	}
+}
+
+// Live money is asked about at a terminal, and a no leaves nothing behind.
+func TestLiveMoneyIsConfirmed(t *testing.T) {
+	t.Parallel()
+	stand := serveSandbox(t, sandbox.Options{}, nil)
+	m := sandboxed(t, "VILLAPAY_ENV=shop")
+	if r := m.with("VILLAPAY_ENV="+unset).run(t, "env", "add", "shop", "--base-url", stand.url, "--live"); r.code != 0 {
+		t.Fatal(r.stderr)
+	}
+	const question = "Make a LIVE payment order for 4925 (qr) in shop? [y/N]"
+	for _, test := range []struct {
+		keys          string
+		code          int
+		says          string
+		posts, listed int
+	}{
+		{"n\r", 2, "not confirmed", 0, 0},
+		{"\r", 2, "not confirmed", 0, 0},
+		{"\x03", 130, "interrupted", 0, 0},
+		{"y\r", 0, "awaiting payment", 1, 1},
+	} {
+		x := m.at(t, 100, 40, "pay", "qr", "4925")
+		x.see(question)
+		x.press(test.keys)
+		if code := x.exit(); code != test.code || !strings.Contains(x.text(), test.says) {
+			t.Errorf("%q: exit %d\n%s", test.keys, code, x.text())
+		}
+		if strings.Count(x.text(), "interrupted") > 1 {
+			t.Errorf("interrupted is said twice:\n%s", x.text())
+		}
+		stand.counts(t, "4925", test.posts, test.posts)
+		if r := m.run(t, "order", "list", "--jq", "length"); strings.TrimSpace(r.stdout) != fmt.Sprint(test.listed) {
+			t.Errorf("%q: %s payments are recorded", test.keys, r.stdout)
+		}
+	}
+	x := m.at(t, 100, 40, "pay", "qr", "4925")
+	if code := x.exit(); code != 0 || strings.Contains(x.text(), question) {
+		t.Errorf("the open order again: exit %d\n%s", code, x.text())
 	}
 }

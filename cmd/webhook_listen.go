@@ -94,8 +94,8 @@ func (c *webhookListen) run(ctx context.Context, _ []string) error {
 			}
 			return err
 		},
-		Refused: func(summary string) { c.app.warn("%s", summary) },
-		Ready:   opened.Writable,
+		Rejected: func(summary string) { c.app.warn("%s", summary) },
+		Ready:    opened.Writable,
 	}
 	bank, err := c.app.bankClient(ctx, maxInquiries)
 	if err != nil {

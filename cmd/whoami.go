@@ -63,6 +63,19 @@ func (c *whoami) run(ctx context.Context, _ []string) error {
 	return render.Table(c.app.writer(), c.app.screen(), nil, c.rows(status, bankKey))
 }
 
+// identity is whoami's JSON after signing in or out. Nobody may be signed in.
+func (a *app) identity(ctx context.Context, _ []string) (any, error) {
+	profile := a.config.Profile
+	status := auth.Status{Env: profile.Name, UserPoolID: profile.Auth.UserPoolID}
+	if session, err := a.currentSession(); err == nil {
+		if now, err := session.Status(ctx); err == nil {
+			status = now
+		}
+	}
+	_, bankKey, _ := a.bankKey(ctx) // whoami says what is wrong with a key
+	return identityOf(status, bankKey), nil
+}
+
 func identityOf(s auth.Status, bankKey string) identity {
 	id := identity{Username: s.Username, Env: s.Env, UserPoolID: s.UserPoolID, Store: s.Store}
 	if !s.ExpiresAt.IsZero() {

@@ -113,10 +113,10 @@ func Unset(ctx context.Context, env LookupEnv, name, keyName string) (removed bo
 			return change{}, err
 		}
 		// Wrong places first, because they make the file invalid.
-		top, below := []string{keyName}, [][]string{{"envs", current, keyName}, envPath(current, keyName)}
-		places := append([][]string{top}, below...)
+		top := []string{keyName}
+		places := [][]string{top, {"envs", current, keyName}, envPath(current, keyName)}
 		if _, ok := lookup(topKeys(), keyName); ok {
-			places = append(below, top)
+			slices.Reverse(places)
 		}
 		for _, path := range places {
 			if d.at(path) != nil {

@@ -164,7 +164,7 @@ func TestDirectories(t *testing.T) {
 		}
 	}
 	none := func(string) (string, bool) { return "", false }
-	_, err := Dir(none)
+	_, err := file(none)
 	wantError(t, err, KindConfig, "set VILLAPAY_CONFIG_DIR and")
 	_, err = StateDir(none)
 	wantError(t, err, KindConfig, "VILLAPAY_STATE_DIR, or HOME")

@@ -115,7 +115,7 @@ func (l *loader) layEnv(name string) error {
 	}
 	switch {
 	case name == Sandbox:
-		l.set("base_url", Embedded, "built in") // whatever an empty variable says
+		l.set("base_url", embedded, "built in") // whatever an empty variable says
 		l.viper.SetDefault("kbank.api_url", "")
 		l.viper.SetDefault("kbank.script_url", "")
 	case live:

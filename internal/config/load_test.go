@@ -277,9 +277,15 @@ func TestSecretKeys(t *testing.T) {
 		env, key string
 		says     string
 	}{
-		{"dev", "skey_test_22211", ""}, {"prod", "skey_prod_22211", ""}, {"prod", "other", ""}, {"dev", "other", ""},
-		{"dev", "SKEY_PROD_22211", "environment dev is not live"}, {"prod", "skey_test_22211", "environment prod is live"},
-		{"dev", "skey_live_22211", "environment dev is not live"}, {"dev", "pkey_test_1", "public key"}, {"prod", "pkey_prod_1", "public key"},
+		{"dev", "skey_test_22211", ""},
+		{"prod", "skey_prod_22211", ""},
+		{"prod", "other", ""},
+		{"dev", "other", ""},
+		{"dev", "SKEY_PROD_22211", "environment dev is not live"},
+		{"prod", "skey_test_22211", "environment prod is live"},
+		{"dev", "skey_live_22211", "environment dev is not live"},
+		{"dev", "pkey_test_1", "public key"},
+		{"prod", "pkey_prod_1", "public key"},
 		{"dev", "skey 1", "blanks"},
 	} {
 		_, err := newWorld(t, "", "VILLAPAY_KBANK_SECRET", test.key).load(t, Flags{Env: test.env}).KBankSecret()

@@ -24,10 +24,17 @@ type dialect struct {
 	reference string // the reference_order in an order's JSON
 }
 
-var (
-	sqliteDialect   = dialect{"INTEGER PRIMARY KEY", "", "instr(c.amount, '.')", "json_extract(order_json, '$.reference_order')"}
-	postgresDialect = dialect{"BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY", `COLLATE "C"`, "strpos(c.amount, '.')", "order_json::json->>'reference_order'"}
-)
+func sqliteDialect() dialect {
+	return dialect{"INTEGER PRIMARY KEY", "", "instr(c.amount, '.')", "json_extract(order_json, '$.reference_order')"}
+}
+
+func postgresDialect() dialect {
+	return dialect{"BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY", `COLLATE "C"`, "strpos(c.amount, '.')", postgresReference}
+}
+
+// postgresReference leaves out the escapes (NUL, halves of a pair) that PostgreSQL
+// cannot read.
+const postgresReference = `CASE WHEN order_json !~* '\\u(0000|d[89ab])' THEN order_json::json->>'reference_order' END`
 
 // migration returns the SQL that leads to a version.
 func migration(version int, d dialect) (string, error) {
@@ -67,7 +74,8 @@ func migrate(ctx context.Context, t *txn, on execer, version int, d dialect) err
 }
 
 // resolveAnew applies the rules of today to the payments that those of schema
-// versions 1 and 2 could see differently: whose charges are not simply paid.
+// versions 1 and 2 could see differently: those whose charges are not simply paid,
+// or share a bank order or a border with others.
 func resolveAnew(t *txn) error {
 	const simple = `lower(r.transaction_state) IN ('authorized', 'auhtorized', 'settled') AND r.origin = 'webhook'`
 	rows, err := t.query(`SELECT DISTINCT p.scope, p.orderid FROM villapay_payment p JOIN villapay_report r ON r.scope = p.scope AND r.bank_id = p.bank_id
@@ -77,6 +85,8 @@ func resolveAnew(t *txn) error {
 			WHERE p.bank_id <> ''
 		UNION SELECT p.scope, p.orderid FROM villapay_payment p JOIN villapay_report r ON r.scope = p.scope AND r.bank_id = p.bank_id
 			WHERE p.bank_id <> '' GROUP BY p.scope, p.orderid HAVING count(DISTINCT r.charge_id) > 1
+		UNION SELECT p.scope, p.orderid FROM villapay_report r JOIN villapay_report s ON s.scope = r.scope AND s.border = r.border AND s.charge_id <> r.charge_id
+			JOIN villapay_payment p ON p.scope = r.scope AND p.bank_id = r.bank_id WHERE r.border <> '' AND s.border <> '' AND p.bank_id <> ''
 		UNION SELECT p.scope, p.orderid FROM villapay_payment p JOIN villapay_payment q ON q.scope = p.scope AND q.bank_id = p.bank_id AND q.orderid <> p.orderid
 			WHERE p.bank_id <> ''`)
 	if err != nil {

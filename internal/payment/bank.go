@@ -121,7 +121,7 @@ func (s *Service) endCode(ctx context.Context, p order.Payment) (order.Payment, 
 			return p, err
 		}
 	}
-	asked, err := s.ask(ctx, p.OrderID)
+	asked, err := s.ask(ctx, p.OrderID, s.Timeout)
 	if err == nil {
 		p, err = s.again(context.WithoutCancel(ctx), p) // the time to ask may be over
 	}
@@ -259,9 +259,7 @@ func (s *Service) cancelReplaced(ctx context.Context, claim ledger.Claim) (paid 
 
 // paidMeanwhile asks why the bank did not cancel a code: it may have been paid.
 func (s *Service) paidMeanwhile(ctx context.Context, orderID string) (*order.Payment, error) {
-	asking, cancel := context.WithTimeout(ctx, askBefore)
-	defer cancel()
-	if _, err := s.ask(asking, orderID); err != nil {
+	if _, err := s.ask(ctx, orderID, askBefore); err != nil {
 		return nil, err
 	}
 	known, err := s.payments(ctx, orderID)
@@ -303,7 +301,7 @@ func (s *Service) Cancel(ctx context.Context, p order.Payment) (order.Payment, e
 			return p, err
 		}
 	}
-	asked, err := s.ask(ctx, p.OrderID)
+	asked, err := s.ask(ctx, p.OrderID, s.Timeout)
 	if err != nil {
 		return p, &NotRecordedError{p.Key, err}
 	}
@@ -354,8 +352,9 @@ func (s *Service) Void(ctx context.Context, p order.Payment, chargeID string) (o
 }
 
 // askBank asks the bank about every recorded bank order and known charge of a
-// Villa order, and records what it says. It reports whether the order is paid.
-func (s *Service) askBank(ctx context.Context, orderID string, asked *Asked) (paid bool, _ error) {
+// Villa order, and records what it says. It reports whether the order is paid. The
+// questions end with asking, the ledger's part with ctx.
+func (s *Service) askBank(ctx, asking context.Context, orderID string, asked *Asked) (paid bool, _ error) {
 	known, err := s.payments(ctx, orderID)
 	if err != nil {
 		return false, err
@@ -373,7 +372,7 @@ func (s *Service) askBank(ctx context.Context, orderID string, asked *Asked) (pa
 	for _, id := range charges {
 		questions[id] = func(ctx context.Context) (order.Status, string, error) { return s.Bank.InquireCharge(ctx, id, orderID) }
 	}
-	group, asking := errgroup.WithContext(ctx)
+	group, asking := errgroup.WithContext(asking)
 	group.SetLimit(askAtOnce)
 	failures := make(chan error, len(questions))
 	for _, question := range questions {

@@ -108,7 +108,7 @@ type polled struct {
 func (s *Service) poll(ctx context.Context, orderID string, answers chan<- polled) {
 	for gap := firstPoll; ; gap = min(gap*3/2, lastPoll) {
 		begun := s.Now()
-		asked, err := s.ask(ctx, orderID)
+		asked, err := s.ask(ctx, orderID, s.Timeout)
 		select {
 		case answers <- polled{asked, begun, err}:
 		case <-ctx.Done():
@@ -144,5 +144,5 @@ func codeID(p order.Payment) string {
 func changed(before, after Report) bool {
 	a, b := before.Payment, after.Payment
 	return a.State != b.State || a.BankState != b.BankState || a.Key != b.Key || a.ReplacedBy != b.ReplacedBy || codeID(a) != codeID(b) || !slices.Equal(a.Warnings, b.Warnings) ||
-		(before.Err == nil) != (after.Err == nil) || before.NoEndpoint != after.NoEndpoint
+		(before.Err == nil) != (after.Err == nil) || (before.BankErr == nil) != (after.BankErr == nil) || before.NoEndpoint != after.NoEndpoint
 }

@@ -38,14 +38,14 @@ UPDATE villapay_payment SET
 		WHEN recorded_at + expires_at - created_at > expires_at AND created_at <> 0 THEN recorded_at + expires_at - created_at
 		ELSE expires_at END,
 	paid_at_from = CASE WHEN paid_at <> 0 THEN 'known' ELSE '' END,
-	reference = CASE WHEN order_json LIKE '%reference_order%' AND order_json NOT LIKE '%\u0000%' THEN coalesce({{reference}}, '') ELSE '' END
+	reference = CASE WHEN order_json LIKE '%reference_order%' THEN coalesce({{reference}}, '') ELSE '' END
 WHERE order_json IS NOT NULL;
 
 CREATE INDEX villapay_payment_reference ON villapay_payment (scope, reference) WHERE reference <> '';
 
 -- Charges free no slot any more: the newest payment of an order and source keeps
--- it, whatever became of its charge.
-UPDATE villapay_payment SET slot = 1 WHERE bank_state <> '' AND slot = 0 AND replaced_by = ''
+-- it, whatever became of its charge, unless it failed at birth.
+UPDATE villapay_payment SET slot = 1 WHERE slot = 0 AND replaced_by = '' AND order_json IS NOT NULL AND (state <> 'failed' OR error LIKE '%"code":"reversed"%')
 	AND id = (SELECT max(p.id) FROM villapay_payment p WHERE p.scope = villapay_payment.scope AND p.orderid = villapay_payment.orderid
 		AND p.source = villapay_payment.source AND p.state <> 'rejected')
 	AND NOT EXISTS (SELECT 1 FROM villapay_payment p WHERE p.scope = villapay_payment.scope AND p.orderid = villapay_payment.orderid
