@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"os/user"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -127,20 +128,18 @@ func (a *deps) requireLedger(ctx context.Context) (*ledger.Ledger, error) {
 	return a.openLedger(ctx)
 }
 
-// actor names this process in the ledger's events.
+// actor names this process in the ledger's events. The user is the operating
+// system's: anybody can set USER.
 func (a *deps) actor() string {
 	host, err := os.Hostname()
 	if err != nil {
 		host = "unknown host"
 	}
-	user := a.Getenv("USER")
-	if user == "" {
-		user = a.Getenv("USERNAME")
+	name := fmt.Sprintf("uid %d", os.Getuid())
+	if current, err := user.Current(); err == nil {
+		name = current.Username
 	}
-	if user == "" {
-		user = "uid " + fmt.Sprint(os.Getuid())
-	}
-	return fmt.Sprintf("%s@%s pid %d", user, host, os.Getpid())
+	return fmt.Sprintf("%s@%s pid %d", name, host, os.Getpid())
 }
 
 // client makes the API client of the selected environment. idle is how many
