@@ -123,7 +123,7 @@ func (c *webhookListen) announce(addr net.Addr, env string) {
 }
 
 // writeEvent writes one event to stdout.
-func (a *app) writeEvent(ctx context.Context, format config.Format, e webhook.Event) error {
+func (a *output) writeEvent(ctx context.Context, format config.Format, e webhook.Event) error {
 	if format == "json" {
 		raw, err := json.Marshal(e)
 		if err != nil {

@@ -50,21 +50,15 @@ type Sum struct {
 	decimals int                      // the most that an amount had
 }
 
-// Add adds a known amount.
-func (s *Sum) Add(a Amount) { s.add(a, (*big.Int).Add) }
-
-// Subtract takes a known amount away.
-func (s *Sum) Subtract(a Amount) { s.add(a, (*big.Int).Sub) }
-
-func (s *Sum) add(a Amount, op func(z, x, y *big.Int) *big.Int) {
+// Add adds an amount; an unknown one adds nothing.
+func (s *Sum) Add(a Amount) {
 	whole, fraction, _ := strings.Cut(a.text, ".")
 	var n big.Int
-	if _, ok := n.SetString(whole+fraction, 10); !ok {
-		return // no amount is known
+	if _, ok := n.SetString(whole+fraction, 10); ok {
+		part := &s.parts[len(fraction)]
+		part.Add(part, &n)
+		s.decimals = max(s.decimals, len(fraction))
 	}
-	part := &s.parts[len(fraction)]
-	op(part, part, &n)
-	s.decimals = max(s.decimals, len(fraction))
 }
 
 // Amount is the sum, with as many decimals as the amount that had the most.
