@@ -311,6 +311,10 @@ func TestAWrongBankKey(t *testing.T) {
 	b := serveKeyedBank(t)
 	m := b.till(t)
 	m.must(t, "pay", "qr", "4925")
+	other := m.with("VILLAPAY_KBANK_SECRET=skey_test_33322wrong")
+	if r := other.run(t, "pay", "qr", "4927"); r.code != 0 || !strings.Contains(r.stderr, "another merchant's than the bank's secret key") || strings.Contains(r.stderr, "33322wrong") {
+		t.Errorf("another merchant's key: exit %d, %s", r.code, r.stderr)
+	}
 	wrong := m.with("VILLAPAY_KBANK_SECRET=skey_test_22211wrong")
 	if p := wrong.must(t, "pay", "qr", "4926"); p.Villapay.State != "awaiting" || p.Villapay.QR != nil || len(p.Villapay.Warnings) != 1 || p.Villapay.Warnings[0].Code != "bank_code" {
 		t.Errorf("%+v", p)

@@ -54,6 +54,9 @@ func (s *Service) Code(ctx context.Context, p order.Payment) (order.Payment, err
 			return p, err
 		}
 	}
+	if s.Bank.OtherMerchant(p.BankOrderID) {
+		notify(s.Warn, "order %s: the bank order %s is another merchant's than the bank's secret key", p.OrderID, p.BankOrderID)
+	}
 	var code kbank.Code
 	var took time.Duration
 	_, err := s.Bank.HTTP.Retry(ctx, func(ctx context.Context) (err error) {
