@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"fmt"
 	"maps"
 	"os"
 	"os/exec"
@@ -84,6 +85,44 @@ func TestDocJobsRun(t *testing.T) {
 			}
 			t.Error("no payment order was made")
 		})
+	}
+}
+
+// A job whose secret is missing fails before it makes anything: without its ledger,
+// each run would make orders of its own.
+func TestDocJobsNeedTheirSecrets(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		read    func(*testing.T, string) job
+		missing string // what stands in a missing secret's place
+	}{
+		"github-actions.yml": {githubJob, "export %s=\n"}, "gitlab-ci.yml": {gitlabJob, "unset %s\n"},
+	} {
+		for _, secret := range []string{"VILLAPAY_LEDGER", "VILLAPAY_USERNAME", "VILLAPAY_PASSWORD"} {
+			t.Run(name+" "+secret, func(t *testing.T) {
+				t.Parallel()
+				r := newReader(t)
+				j := test.read(t, readDoc(t, filepath.Join("../docs/examples", name)))
+				if err := os.WriteFile(filepath.Join(r.dir, "orders.csv"), []byte("492500004670\n"), 0o600); err != nil {
+					t.Fatal(err)
+				}
+				script := exports(j.env) + fmt.Sprintf(test.missing, secret) + "set -e\n"
+				for _, step := range j.scripts {
+					if !strings.Contains(step, "sha256sum --check") {
+						script += "(\nset -e\n" + step + "\n)\n"
+					}
+				}
+				c := exec.CommandContext(t.Context(), "sh", "-c", r.mended.Replace(script))
+				c.Dir, c.Env = r.dir, docEnv(t, r.dir)
+				out, err := c.CombinedOutput()
+				if err == nil || !strings.Contains(string(out), secret) {
+					t.Errorf("%v, and it says:\n%s", err, out)
+				}
+				if _, err := os.Stat(filepath.Join(r.dir, ".local/state/villapay/ledger.db")); err == nil || strings.Contains(string(out), "signed in") {
+					t.Errorf("it went on without %s:\n%s", secret, out)
+				}
+			})
+		}
 	}
 }
 
