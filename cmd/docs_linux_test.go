@@ -303,6 +303,7 @@ var docPatterns = []docPattern{
 	{regexp.MustCompile(`\d{13,}\.\d+`), "REFERENCE"},
 	{regexp.MustCompile(`"20\d{15}"`), `"TIME"`},
 	{regexp.MustCompile(`\d+ ms away`), "MS away"},
+	{regexp.MustCompile(`\bwithin \d+ s of\b`), "within SECONDS of"},
 	{regexp.MustCompile(`"expires_in": \d+`), `"expires_in": SECONDS`},
 	{regexp.MustCompile(`http://127\.0\.0\.1:\d+/[A-Z2-7]{20,}/`), "http://127.0.0.1:PORT/TOKEN/"},
 	{regexp.MustCompile(`villapay[ /]\S+ \((linux|darwin)/\w+\)`), "villapay VERSION"},
@@ -314,7 +315,7 @@ var docLongPatterns = []docPattern{
 	{regexp.MustCompile(`20\d\d-\d\d-\d\d \d\d:\d\d:\d\d \+07`), "TIME"},
 	{regexp.MustCompile(`20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+07:00`), "RFC3339"},
 	{regexp.MustCompile(` \(20\d\d-\d\d-\d\d [^)]* here\)`), ""}, // the machine's own zone
-	{regexp.MustCompile(`@\S+ pid \d+`), "@HOST pid PID"},
+	{regexp.MustCompile(`[\w-]+@\S+ pid \d+`), "USER@HOST pid PID"},
 	{regexp.MustCompile(`(postgres://\S+|/\S+/ledger\.db): writable, intact, payments: \d+, [\d.]+ MB`), "LEDGER: writable"},
 }
 

@@ -45,7 +45,7 @@ func sourceFlag(cmd *cobra.Command, source *string) {
 
 // pickOpen picks the payment that can be paid now, of a source if one is given.
 // Several without a source are an error.
-func (a *app) pickOpen(payments []order.Payment, source string) (order.Payment, error) {
+func (a *output) pickOpen(payments []order.Payment, source string) (order.Payment, error) {
 	if source != "" {
 		payments = slices.DeleteFunc(slices.Clone(payments), func(p order.Payment) bool {
 			return p.State != order.Paid && p.Source != order.Source(source)

@@ -11,21 +11,18 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/villapay/villapay/internal/config"
-	"github.com/villapay/villapay/internal/render"
 )
 
 // app is one run of villapay: the world it runs in, the global flags, and what
 // commands share, each built when a command first needs it.
 type app struct {
-	*Program
+	*output
 	args   []string
-	flags  globalFlags
-	parsed bool          // the command line was understood: errors are no longer usage errors
-	query  *render.Query // --jq, compiled before anything is sent
+	parsed bool // the command line was understood: errors are no longer usage errors
+}
 
-	streaming bool  // one JSON object a line, at a terminal too
-	unwritten error // the first write to stdout that failed
-	lazy
+func newApp(p *Program, args []string) *app {
+	return &app{output: &output{deps: &deps{streams: &streams{Program: p}}}, args: args}
 }
 
 // globalFlags are the flags that every command takes.
@@ -43,11 +40,11 @@ type globalFlags struct {
 
 // Run carries out one command line and returns its exit code.
 func Run(ctx context.Context, p *Program, args []string) int {
-	a := &app{Program: p, args: args}
+	a := newApp(p, args)
 	if slices.Equal(args, []string{"--version"}) {
 		args = []string{"version"} // as other tools have it
 	}
-	root := a.rootOf(needed(args))
+	root := a.root()
 	if completing(args) {
 		completeFiles(root)
 	}
@@ -105,47 +102,8 @@ func asUsage(err error) error {
 	return usageError(hint, "%s", message)
 }
 
-// entry is a command of the first level.
-type entry struct {
-	group, name string
-	make        func(*app) *cobra.Command
-}
-
-// entries are all of them.
-func entries() []entry {
-	return []entry{
-		{"money", "pay", newPay},
-		{"money", "order", newOrder},
-		{"setup", "login", newLogin},
-		{"setup", "logout", newLogout},
-		{"setup", "whoami", newWhoami},
-		{"setup", "token", newToken},
-		{"setup", "env", newEnv},
-		{"tools", "sandbox", newSandbox},
-		{"tools", "api", newAPI},
-		{"tools", "doctor", newDoctor},
-		{"tools", "webhook", newWebhook},
-		{"tools", "version", newVersion},
-		{"tools", "completion", newCompletion},
-	}
-}
-
-// needed are the commands that a command line can be about: the one that it
-// begins with, or all: making all of them is felt at every start.
-func needed(args []string) []entry {
-	all := entries()
-	for i, e := range all {
-		if len(args) > 0 && args[0] == e.name {
-			return all[i : i+1]
-		}
-	}
-	return all
-}
-
 // root is the whole command line.
-func (a *app) root() *cobra.Command { return a.rootOf(entries()) }
-
-func (a *app) rootOf(some []entry) *cobra.Command {
+func (a *app) root() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "villapay",
 		Short: "Make KBank QR and WeChat payment orders for Villa orders",
@@ -173,11 +131,15 @@ again instead of being made twice.`,
 		&cobra.Group{ID: "setup", Title: "Sign-in and environments:"},
 		&cobra.Group{ID: "tools", Title: "Tools:"},
 	)
-	for _, e := range some {
-		c := e.make(a)
-		c.GroupID = e.group
-		root.AddCommand(c)
+	add := func(group string, commands ...*cobra.Command) {
+		for _, c := range commands {
+			c.GroupID = group
+		}
+		root.AddCommand(commands...)
 	}
+	add("money", newPay(a), newOrder(a))
+	add("setup", newLogin(a), newLogout(a), newWhoami(a), newToken(a), newEnv(a))
+	add("tools", newSandbox(a), newAPI(a), newDoctor(a), newWebhook(a), newVersion(a), newCompletion(a))
 	addTopics(root)
 	return root
 }
@@ -192,7 +154,7 @@ func (a *app) globalFlags(root *cobra.Command) {
 	f.BoolVarP(&a.flags.yes, "yes", "y", false, "answer yes to every question")
 	f.BoolVar(&a.flags.noInput, "no-input", false, "never ask anything")
 	f.Var(&timeFlag{&a.flags.timeout, 10 * time.Minute}, "timeout", "limit for the conversation with the API, such as 30s")
-	f.Var(&choiceFlag{&a.flags.color, []string{"auto", "always", "never"}}, "color", "use colours")
+	f.Var(&choiceFlag{&a.flags.color, []string{"auto", "always", "never"}}, "color", "use colors")
 	f.BoolVar(&a.flags.debug, "debug", false, "show the conversation with the API on stderr, secrets hidden")
 	mustComplete(root, "env", func(cmd *cobra.Command, _ []string, typed string) ([]string, cobra.ShellCompDirective) {
 		return a.completeEnv(cmd, nil, typed)

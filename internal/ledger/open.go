@@ -33,7 +33,8 @@ type store interface {
 	// reader returns what reads run on, nil if nothing was ever written.
 	reader(ctx context.Context) (*sql.DB, error)
 	bind(query string) string // turns ? into the database's placeholders
-	clock() time.Time         // the ledger's clock
+	dialect() dialect
+	clock() time.Time // the ledger's clock
 	// probe returns a query of the schema's version, and statements that change
 	// nothing and fail where payments would.
 	probe() (version string, statements []string)

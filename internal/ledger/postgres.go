@@ -420,6 +420,7 @@ func (*postgresStore) probe() (version string, statements []string) {
 }
 
 func (s *postgresStore) reader(context.Context) (*sql.DB, error) { return s.db, nil }
+func (*postgresStore) dialect() dialect                          { return postgresDialect() }
 func (*postgresStore) kind() string                              { return "postgres" }
 func (s *postgresStore) where() string                           { return s.url }
 func (s *postgresStore) explain(err error) string                { return secret.Redact(explain(err), s.secrets...) }

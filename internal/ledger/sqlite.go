@@ -294,6 +294,7 @@ func (s *sqliteStore) reader(ctx context.Context) (*sql.DB, error) {
 const readers = 4
 
 func (*sqliteStore) bind(query string) string { return query }
+func (*sqliteStore) dialect() dialect         { return sqliteDialect() }
 func (s *sqliteStore) kind() string {
 	if s.memory != "" {
 		return "none"

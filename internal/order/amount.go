@@ -27,7 +27,7 @@ func isAmount(text string) bool {
 	if !isDigits(whole) || len(whole) > 18 || len(whole) > 1 && whole[0] == '0' {
 		return false
 	}
-	return !dot || isDigits(fraction) && len(fraction) <= 12
+	return !dot || isDigits(fraction) && len(fraction) <= maxDecimals
 }
 
 func isDigits(text string) bool { return text != "" && strings.Trim(text, "0123456789") == "" }
