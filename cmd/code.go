@@ -106,6 +106,9 @@ func codeFailure(orderID string, err error) *failure {
 func (a *output) view(p order.Payment) render.View {
 	v := render.View{Payment: p, Now: a.Now()}
 	settings, err := a.settings()
+	if err == nil && p.Env == "" { // another tool made it
+		v.Payment.Env = settings.Profile.Name
+	}
 	if err != nil || settings.Profile.Scope() != p.Scope || p.Payable(a.Now()) != nil {
 		return v
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net/http"
 	"os"
@@ -309,6 +310,17 @@ func (a *deps) payments(ctx context.Context, idle int) (*payment.Service, error)
 		Now: a.Now, NewKey: newKey, Note: func(text string) { a.note("%s", text) },
 		Warn: func(text string) { a.warn("%s", text) },
 	}, nil
+}
+
+// warnInCI warns of a ledger that a CI job makes on its own disk: the next job does
+// not know what this one made.
+func (a *app) warnInCI(service *payment.Service) {
+	if service.Ledger.Kind() != "sqlite" || service.Env == config.Sandbox || !isSet(a.Getenv("CI")) {
+		return
+	}
+	if _, err := os.Stat(service.Ledger.Where()); errors.Is(err, fs.ErrNotExist) {
+		a.warn("in CI a local ledger is lost with the machine: set VILLAPAY_LEDGER to a PostgreSQL URL")
+	}
 }
 
 // write puts a result on stdout. A failed write is an error of its own.
