@@ -178,9 +178,10 @@ func (c *payQR) unpayable(p order.Payment) error {
 // key to repeat with.
 func (c *payQR) explain(settings *config.Config, p order.Payment, err error) error {
 	f := explainKind(err)
-	if f.ExitCode == exitUnknown && settings.Ledger.Reveal() == "none" {
-		f.Hint = "the order may have been made; run it again with --idempotency-key " + p.Key
+	if f.ExitCode != exitUnknown || settings.Ledger.Reveal() != "none" {
+		return err
 	}
+	f.Hint = "the order may have been made; run it again with --idempotency-key " + p.Key
 	return f
 }
 

@@ -72,6 +72,7 @@ func Run(ctx context.Context, p *Program, args []string) int {
 	if f.Hint == hintSignIn && a.config != nil {
 		f.Hint = "run `villapay login -e " + a.config.Profile.Name + "`"
 	}
+	f.Hint = a.signInHint(err, f.Hint)
 	a.fail(f)
 	return f.ExitCode
 }

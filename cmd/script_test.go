@@ -63,9 +63,10 @@ func scriptEnv(env *testscript.Env) error {
 	env.Setenv("LANG", "C.UTF-8")
 	env.Setenv("TERM", "xterm-256color")
 	env.Setenv("GORACE", "atexit_sleep_ms=0") // else each process of a race test ends a second late
-	for _, name := range []string{"CI", "NO_COLOR", "HTTPS_PROXY", "HTTP_PROXY", "https_proxy", "http_proxy", "VILLAPAY_TEST_POSTGRES"} {
+	for _, name := range []string{"CI", "NO_COLOR", "HTTPS_PROXY", "HTTP_PROXY", "https_proxy", "http_proxy"} {
 		env.Setenv(name, "")
 	}
+	env.Setenv("VILLAPAY_TEST_POSTGRES", unset)
 	return nil
 }
 

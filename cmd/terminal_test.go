@@ -93,16 +93,16 @@ func TestDoctorLooksAtTheTerminal(t *testing.T) {
 		cols, rows int
 		env, want  string
 	}{
-		"usual":      {80, 24, "", "80x24, colours; a code will scan"},
-		"small":      {32, 18, "", "enlarge it, or use --qr-file FILE.png"},
-		"dumb":       {80, 24, "TERM=dumb", "no code is drawn: a TERM=dumb terminal"},
-		"no UTF-8":   {80, 24, "LANG=C", "80x24, not UTF-8: a code needs 66x34 then"},
-		"large":      {80, 40, "LANG=C", "80x40, colours, no UTF-8; a code will scan"},
-		"no colours": {80, 24, "NO_COLOR=1", "a code will scan on a dark theme alone"},
+		"usual":     {80, 24, "", "80x24, colors; a code will scan"},
+		"small":     {32, 18, "", "enlarge it, or add --qr-file FILE.png"},
+		"dumb":      {80, 24, "TERM=dumb", "no code is drawn: a TERM=dumb terminal"},
+		"no UTF-8":  {80, 24, "LANG=C", "80x24, not UTF-8: a code needs 66x34 then"},
+		"large":     {80, 40, "LANG=C", "80x40, colors, no UTF-8; a code will scan"},
+		"no colors": {80, 24, "NO_COLOR=1", "a code will scan on a dark theme alone"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			x := sandboxed(t, c.env).at(t, c.cols, c.rows, "doctor")
+			x := referenced(t, c.env).at(t, c.cols, c.rows, "doctor")
 			code := x.exit()
 			shown := strings.NewReplacer("│", "", "|", "", " ", "", "\n", "").Replace(x.text()) // wherever it is wrapped
 			if code != 0 || !strings.Contains(shown, strings.ReplaceAll(c.want, " ", "")) {
