@@ -1,8 +1,6 @@
 #!/usr/bin/env bash
 # Checks what a release needs, as far as that goes without goreleaser, which takes
-# a quarter of an hour to build. The rest is tried by hand:
-#   goreleaser check && goreleaser release --snapshot --clean --skip=sbom,sign
-#   .ci/deb-check.sh dist/villapay_*_linux_amd64.deb
+# a quarter of an hour to build. The rest is tried by hand: .ci/release-check.sh
 set -euo pipefail
 cd "$(dirname "$0")/.."
 work=$(mktemp -d)
@@ -20,6 +18,9 @@ diff "$work/used" "$work/listed" || fail "docs/dependencies.md is out of date (<
 sed -n 's/.*{src: \([^,}]*\).*/\1/p' .goreleaser.yaml | while read -r pattern; do
 	compgen -G "$pattern" >/dev/null || fail ".goreleaser.yaml: there is no $pattern"
 done
+
+# Actions are pinned by commit, with the version beside it.
+! grep -nE '^ *(- )?uses:' .github/workflows/*.yml | grep -vE '@[0-9a-f]{40} # v[0-9.]+$' || fail "an action is not pinned"
 
 # The variables that the release sets are there, and no path of this machine is.
 variables=$(sed -n 's/^ *- \(-X .*\)={{.*/\1=set/p' .goreleaser.yaml)

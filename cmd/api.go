@@ -47,6 +47,7 @@ sent again after a failure. The exit codes are those of every command.`,
 	f := cmd.Flags()
 	f.StringVarP(&c.method, "method", "X", "", "HTTP `METHOD` (default: GET, or POST with -f or --input)")
 	f.StringArrayVarP(&c.fields, "field", "f", nil, "put `KEY=VALUE` into the JSON body, or with GET into the query; repeatable")
+	complete(cmd, "method", http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete)
 	f.StringVar(&c.input, "input", "", "send `FILE` as the body; - is stdin")
 	f.BoolVarP(&c.include, "include", "i", false, "write the status line and the headers too")
 	return cmd

@@ -120,6 +120,9 @@ func (o *batchOutput) add(ctx context.Context, profile config.Profile, line paym
 		f := explainKind(err)
 		p.Error = &order.Failure{Code: f.Code, Message: f.Message, Status: f.Status, RequestID: f.RequestID, Retryable: f.Retryable}
 	}
+	if err == nil {
+		err = unpayable(p, o.app.Now(), false)
+	}
 	o.count(line, p, err)
 	o.warn(p)
 	switch o.format {
@@ -141,20 +144,26 @@ func (o *batchOutput) add(ctx context.Context, profile config.Profile, line paym
 func (o *batchOutput) count(line payment.Line, p order.Payment, err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	switch {
-	case err != nil && explainKind(err).ExitCode == exitUnknown:
-		o.unknown++
-	case err != nil || p.State == order.Failed: // which always has an error
-		o.failed++
-	case p.Replayed:
-		o.replayed++
-		return
-	default:
-		o.made++
+	if err == nil {
+		if p.Replayed {
+			o.replayed++
+		} else {
+			o.made++
+		}
 		return
 	}
+	f := explainKind(err)
+	if f.ExitCode == exitUnknown {
+		o.unknown++
+	} else {
+		o.failed++
+	}
+	code, message := f.Code, f.Message
+	if p.Error != nil { // in the server's own words
+		code, message = p.Error.Code, p.Error.Message
+	}
 	if o.format == "table" && len(o.failures) < listedFailures {
-		o.failures = append(o.failures, []string{fmt.Sprint(line.Number), p.OrderID, render.StateWord(p.State), sanitize.Text(p.Error.Code), sanitize.Text(p.Error.Message)})
+		o.failures = append(o.failures, []string{fmt.Sprint(line.Number), p.OrderID, render.StateWord(p.State), sanitize.Text(code), sanitize.Text(message)})
 	}
 }
 

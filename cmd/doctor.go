@@ -112,9 +112,9 @@ func (c *doctor) show(ctx context.Context, format config.Format, checks []check)
 func (c *doctor) examine(ctx context.Context) []check {
 	settings, err := c.app.settings()
 	if err != nil {
-		return []check{failed("config", err), c.variables(), c.terminal(false)}
+		return []check{failed("config", err), c.terminal(false)}
 	}
-	checks := []check{c.config(settings), c.variables(), c.environment(settings)}
+	checks := []check{c.config(settings), c.environment(settings)}
 	checks = append(checks, c.ledger(ctx, settings)...)
 	signIn := c.signIn(ctx, settings)
 	checks = append(checks, c.log(), signIn)
@@ -128,24 +128,23 @@ func (c *doctor) examine(ctx context.Context) []check {
 }
 
 func (c *doctor) config(settings *config.Config) check {
-	if unread := settings.UnreadFiles(); len(unread) > 0 {
-		return warning("config", "move what is in it to "+settings.File, "%s is not read", strings.Join(unread, " and "))
+	problems := slices.Clone(settings.Warnings)
+	for _, name := range config.UnknownVariables(c.app.Environ()) {
+		problems = append(problems, name+" is set, and no variable of villapay has that name: see `villapay help environment`")
 	}
-	if len(settings.Warnings) > 0 {
-		return warning("config", "", "%s: %s", settings.File, strings.Join(settings.Warnings, "; "))
+	for _, path := range settings.UnreadFiles() {
+		problems = append(problems, path+" is not read: the file is config.yaml")
+	}
+	if len(problems) > 0 {
+		return warning("config", "", "%s: %s", settings.File, strings.Join(problems, "; "))
+	}
+	if settings.File == "" {
+		return ok("config", "no variable names a directory for config.yaml; the defaults apply")
 	}
 	if _, err := os.Stat(settings.File); errors.Is(err, os.ErrNotExist) {
 		return ok("config", "%s does not exist; the defaults apply", settings.File)
 	}
 	return ok("config", "%s", settings.File)
-}
-
-// variables looks for names that somebody may take for ours.
-func (c *doctor) variables() check {
-	if unknown := config.UnknownVariables(c.app.Environ()); len(unknown) > 0 {
-		return warning("variables", "`villapay help environment` lists those that are", "not read by villapay: %s", strings.Join(unknown, ", "))
-	}
-	return ok("variables", "every VILLAPAY_ variable that is set is known")
 }
 
 func (c *doctor) environment(settings *config.Config) check {
@@ -373,7 +372,7 @@ func (c *doctor) bank(ctx context.Context, settings *config.Config) (_ check, dr
 	client.HTTP.OnRetry = nil
 	ctx, cancel := context.WithTimeout(ctx, min(profile.Timeout, serverWithin))
 	defer cancel()
-	_, _, err = client.Inquire(ctx, noSuchOrder, noSuchOrder)
+	_, _, err = client.InquireCharge(ctx, noSuchOrder, noSuchOrder)
 	var call *api.Error
 	switch errors.As(err, &call); {
 	case err == nil, errors.Is(err, kbank.ErrNoCharge) && call.Code != "no_such_route":

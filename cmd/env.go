@@ -150,7 +150,7 @@ func newEnvSet(a *app) *cobra.Command {
 keeps. Lists are written with commas. The keys output and ledger hold for every
 environment. Secrets never enter the file.`,
 		Example: "  villapay env set timeout 45s --env dev\n  villapay env set auth.client_id 4h57kqb --env dev",
-		Args:    exactArgs("a key", "a value"), ValidArgsFunction: completeKey, RunE: a.change(c.run, a.envValues),
+		Args:    exactArgs("a key", "a value"), ValidArgsFunction: a.completeSetting, RunE: a.change(c.run, a.envValues),
 	}
 }
 
@@ -164,9 +164,9 @@ type envUnset struct{ app *app }
 func newEnvUnset(a *app) *cobra.Command {
 	c := &envUnset{a}
 	return &cobra.Command{
-		Use: "unset KEY", Short: "Reset a setting to its default",
+		Use: "unset KEY", Short: "Reset a value to its default, or remove an unknown key",
 		Example: "  villapay env set timeout 45s --env dev\n  villapay env unset timeout --env dev",
-		Args:    exactArgs("a key"), ValidArgsFunction: completeKey, RunE: a.change(c.run, a.envValues),
+		Args:    exactArgs("a key"), ValidArgsFunction: a.completeKey, RunE: a.change(c.run, a.envValues),
 	}
 }
 
@@ -186,7 +186,7 @@ func newEnvRemove(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use: "remove NAME", Short: "Remove an environment from the config file",
 		Example: "  villapay env add staging --base-url https://shop.villamarket.com/api/payment3devapi\n  villapay env remove staging",
-		Args:    exactArgs("an environment's name"), ValidArgsFunction: a.completeEnv, RunE: a.change(c.run, a.envSummaries),
+		Args:    exactArgs("an environment's name"), ValidArgsFunction: a.completeRemovable, RunE: a.change(c.run, a.envSummaries),
 	}
 }
 
@@ -224,18 +224,4 @@ func (a *app) envValues(context.Context, []string) (any, error) {
 		return nil, err
 	}
 	return settings.Values(), nil
-}
-
-func (a *app) completeEnv(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-	if len(args) > 0 {
-		return nil, cobra.ShellCompDirectiveNoFileComp
-	}
-	return a.envNames(), cobra.ShellCompDirectiveNoFileComp
-}
-
-func completeKey(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-	if len(args) > 0 {
-		return nil, cobra.ShellCompDirectiveNoFileComp
-	}
-	return config.Keys(), cobra.ShellCompDirectiveNoFileComp
 }

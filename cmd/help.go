@@ -27,11 +27,13 @@ func newHelp(a *app) *cobra.Command {
 			found.InitDefaultHelpFlag()
 			return found.Help()
 		},
-		ValidArgsFunction: func(help *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+		ValidArgsFunction: func(help *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
 			var names []string
 			if parent, _, err := help.Root().Find(args); err == nil {
 				for _, c := range parent.Commands() {
-					names = append(names, c.Name()+"\t"+c.Short)
+					if (c.IsAvailableCommand() || c.IsAdditionalHelpTopicCommand()) && strings.HasPrefix(c.Name(), typed) {
+						names = append(names, c.Name()+"\t"+c.Short)
+					}
 				}
 			}
 			return names, cobra.ShellCompDirectiveNoFileComp

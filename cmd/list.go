@@ -22,7 +22,7 @@ func values(payments []order.Payment) iter.Seq2[order.Payment, error] {
 
 // showPayments writes a list of payments in a format, streamed where that is
 // possible.
-func (a *app) showPayments(ctx context.Context, format config.Format, list render.List, payments iter.Seq2[order.Payment, error]) error {
+func (a *output) showPayments(ctx context.Context, format config.Format, list render.List, payments iter.Seq2[order.Payment, error]) error {
 	switch format {
 	case "json", "yaml":
 		return a.writeJSONList(ctx, format, payments)
@@ -32,7 +32,7 @@ func (a *app) showPayments(ctx context.Context, format config.Format, list rende
 	return render.Payments(a.writer(), a.screen(), list, payments)
 }
 
-func (a *app) writeCSV(list render.List, payments iter.Seq2[order.Payment, error]) error {
+func (a *output) writeCSV(list render.List, payments iter.Seq2[order.Payment, error]) error {
 	table, err := render.NewCSV(a.writer(), list)
 	if err != nil {
 		return err

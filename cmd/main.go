@@ -9,6 +9,7 @@ import (
 	"os/signal"
 	"runtime"
 	"runtime/debug"
+	"strings"
 	"syscall"
 	"time"
 
@@ -22,6 +23,9 @@ var (
 	date    = ""
 )
 
+// systemClock tells the time. Tests that show whole screens slow it down.
+var systemClock = time.Now
+
 // Main runs villapay with the process's own arguments, streams, environment and
 // signals, and returns its exit code. The first Ctrl-C or SIGTERM ends the
 // command in an orderly way, a second one at once: nothing is lost either way.
@@ -33,7 +37,7 @@ func Main() int {
 		InTTY: isTerminal(os.Stdin), OutTTY: isTerminal(os.Stdout), ErrTTY: isTerminal(os.Stderr),
 		Size: terminalSize, Window: watchWindow, OutGone: func() bool { return readerGone(os.Stdout) },
 		LookupEnv: os.LookupEnv, Environ: os.Environ,
-		Now:   time.Now,
+		Now:   systemClock,
 		Local: time.Local, //nolint:gosmopolitan // shown beside Bangkok time where it differs
 		Build: build(),
 	}
@@ -100,14 +104,17 @@ type Build struct {
 }
 
 func build() Build {
-	b := Build{Version: version, Commit: commit, Date: date, OS: runtime.GOOS, Arch: runtime.GOARCH}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
-		return b
+		info = &debug.BuildInfo{GoVersion: runtime.Version()}
 	}
-	b.Go = info.GoVersion
+	return buildOf(info)
+}
+
+func buildOf(info *debug.BuildInfo) Build {
+	b := Build{Version: version, Commit: commit, Date: date, Go: info.GoVersion, OS: runtime.GOOS, Arch: runtime.GOARCH}
 	if b.Version == "" {
-		b.Version = info.Main.Version
+		b.Version = strings.TrimPrefix(info.Main.Version, "v") // as in packages
 	}
 	for _, s := range info.Settings {
 		switch {

@@ -1,10 +1,8 @@
 package cmd
 
 import (
-	"context"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -47,7 +45,7 @@ func sourceFlag(cmd *cobra.Command, source *string) {
 
 // pickOpen picks the payment that can be paid now, of a source if one is given.
 // Several without a source are an error.
-func (a *app) pickOpen(payments []order.Payment, source string) (order.Payment, error) {
+func (a *output) pickOpen(payments []order.Payment, source string) (order.Payment, error) {
 	if source != "" {
 		payments = slices.DeleteFunc(slices.Clone(payments), func(p order.Payment) bool {
 			return p.State != order.Paid && p.Source != order.Source(source)
@@ -60,44 +58,6 @@ func (a *app) pickOpen(payments []order.Payment, source string) (order.Payment, 
 		}
 	}
 	return open, nil
-}
-
-// completionLimit is how long somebody who pressed TAB waits for the ledger.
-const completionLimit = time.Second
-
-// completeOrderIDs offers the order IDs of the ledger that are not given yet.
-func (a *app) completeOrderIDs(cmd *cobra.Command, given []string, typed string) ([]string, cobra.ShellCompDirective) {
-	ctx, cancel := context.WithTimeout(cmd.Context(), completionLimit)
-	defer cancel()
-	ids, err := a.orderIDs(ctx, typed)
-	if err != nil {
-		return nil, cobra.ShellCompDirectiveNoFileComp
-	}
-	ids = slices.DeleteFunc(ids, func(id string) bool { return slices.Contains(given, id) })
-	return ids, cobra.ShellCompDirectiveNoFileComp
-}
-
-// completeOrderID does that for commands that take one.
-func (a *app) completeOrderID(cmd *cobra.Command, given []string, typed string) ([]string, cobra.ShellCompDirective) {
-	if len(given) > 0 {
-		return nil, cobra.ShellCompDirectiveNoFileComp
-	}
-	return a.completeOrderIDs(cmd, given, typed)
-}
-
-// offered is how many order IDs completion shows at most.
-const offered = 50
-
-func (a *app) orderIDs(ctx context.Context, prefix string) ([]string, error) {
-	settings, err := a.settings()
-	if err != nil {
-		return nil, err
-	}
-	opened, err := a.requireLedger(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return opened.OrderIDs(ctx, settings.Profile.Scope(), prefix, offered)
 }
 
 // noPayment says that the ledger knows no payment of an order.

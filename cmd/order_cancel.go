@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/villapay/villapay/internal/order"
+	"github.com/villapay/villapay/internal/payment"
 )
 
 // orderCancel cancels an open order's codes at the bank.
@@ -40,7 +41,7 @@ func (c *orderCancel) run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	payments, err := c.app.recorded(ctx, args[0])
+	service, payments, err := c.app.bankService(ctx, args[0])
 	if err != nil {
 		return err
 	}
@@ -54,10 +55,6 @@ func (c *orderCancel) run(ctx context.Context, args []string) error {
 	if p.State != order.Awaiting && p.State != order.Expired {
 		return c.notCanceled(p, "")
 	}
-	service, err := c.app.payments(ctx, 1)
-	if err != nil {
-		return err
-	}
 	if service.Live {
 		if err := c.app.confirmLive(ctx, fmt.Sprintf("Cancel the LIVE payment order %s (%s) in %s?", p.OrderID, p.Source, service.Env)); err != nil {
 			return err
@@ -66,11 +63,11 @@ func (c *orderCancel) run(ctx context.Context, args []string) error {
 	if p, err = service.Cancel(ctx, p); err != nil {
 		return bankFailure(err, "villapay order cancel "+p.OrderID)
 	}
-	if p.State != order.Cancelled {
-		return c.notCanceled(p, "its code may still be paid")
-	}
 	if err := c.app.showPayment(ctx, format, p, codeFlags{}, false); err != nil {
 		return err
+	}
+	if p.State != order.Cancelled {
+		return c.notCanceled(p, "the bank did not confirm that its code is canceled, and it may still be paid")
 	}
 	c.app.note("the bank canceled it; to make another order: villapay pay qr %s", p.OrderID)
 	return nil
@@ -96,21 +93,24 @@ func (c *orderCancel) notCanceled(p order.Payment, why string) error {
 	return f
 }
 
-// recorded reads the payments of an order from the ledger; none is an error.
-func (a *app) recorded(ctx context.Context, orderID string) ([]order.Payment, error) {
-	settings, err := a.settings()
-	if err != nil {
-		return nil, err
+// bankService is the service for a change at the bank, and the payments of the
+// order that it is about.
+func (a *deps) bankService(ctx context.Context, orderID string) (*payment.Service, []order.Payment, error) {
+	if _, err := a.requireLedger(ctx); err != nil {
+		return nil, nil, err
 	}
-	opened, err := a.requireLedger(ctx)
-	if err != nil {
-		return nil, err
+	service, err := a.payments(ctx, 1)
+	if err == nil && service.Bank == nil {
+		err = payment.ErrNoBankKey
 	}
-	payments, err := opened.Payments(ctx, settings.Profile.Scope(), orderID)
+	if err != nil {
+		return nil, nil, err
+	}
+	payments, err := service.Ledger.Payments(ctx, service.Scope, orderID)
 	if err == nil && len(payments) == 0 {
-		err = noPayment(orderID, settings.Profile.Name)
+		err = noPayment(orderID, service.Env)
 	}
-	return payments, err
+	return service, payments, err
 }
 
 // bankFailure is how a change at the bank ends that has no answer, or not the one
@@ -122,6 +122,8 @@ func bankFailure(err error, again string) error {
 		f.Hint = "the bank may have done it; run it again, that is safe: " + again
 	case exitUnavailable:
 		f.Hint = "nothing was changed; run it again later: " + again
+	case exitRejected:
+		f.Hint = "a payment of an earlier day is refunded in the bank's merchant portal"
 	}
 	return &f
 }

@@ -149,7 +149,7 @@ func (c *orderStatus) remark(service *payment.Service, r payment.Report, several
 		c.app.warn("%s is paid, but its %s code (%s) may still be paid: let nobody scan it", about, other.Source, cmp.Or(other.BankOrderID, other.Key))
 	}
 	if several && (p.State == order.Unknown || p.State == order.Expired) {
-		c.app.note("%s: %s: run `villapay pay qr %s` again", about, render.StateWord(p.State), r.OrderID)
+		c.app.note("%s: %s: %s", about, render.StateWord(p.State), render.Meaning(c.app.screen(), p))
 	}
 	if r.BankErr != nil {
 		c.app.warn("%s: the bank could not be asked: %s", about, r.BankErr)

@@ -11,6 +11,7 @@ import (
 	"github.com/villapay/villapay/internal/config"
 	"github.com/villapay/villapay/internal/ledger"
 	"github.com/villapay/villapay/internal/order"
+	"github.com/villapay/villapay/internal/payment"
 )
 
 // orderVoid gives a payment back at the bank.
@@ -50,20 +51,17 @@ func (c *orderVoid) run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	payments, err := c.app.recorded(ctx, args[0])
+	service, payments, err := c.app.bankService(ctx, args[0])
 	if err != nil {
 		return err
 	}
-	p, charge, done, err := c.pick(ctx, payments)
-	if err != nil || done {
-		if err == nil {
-			err = c.app.showPayment(ctx, format, p, codeFlags{}, false)
-		}
-		return err
-	}
-	service, err := c.app.payments(ctx, 1)
+	p, charge, done, err := c.pick(ctx, service, payments)
 	if err != nil {
 		return err
+	}
+	if done {
+		c.app.note("charge %s was given back before", charge)
+		return c.app.showPayment(ctx, format, p, codeFlags{}, false)
 	}
 	if service.Live {
 		if err := c.app.confirmLive(ctx, fmt.Sprintf("Give back the LIVE payment %s of order %s (%s) in %s?", charge, p.OrderID, p.Source, service.Env)); err != nil {
@@ -90,42 +88,50 @@ func (c *orderVoid) show(ctx context.Context, format config.Format, p order.Paym
 // pick finds the charge to give back, and its payment: one whose void has no
 // answer yet, the one that --charge names, or the only paid one. done says that it
 // was given back before.
-func (c *orderVoid) pick(ctx context.Context, payments []order.Payment) (p order.Payment, charge string, done bool, _ error) {
-	orderID, scope := payments[0].OrderID, payments[0].Scope
-	unfinished, err := c.app.ledger.UnfinishedChanges(ctx, scope, orderID, ledger.Void)
+func (c *orderVoid) pick(ctx context.Context, service *payment.Service, payments []order.Payment) (p order.Payment, charge string, done bool, _ error) {
+	orderID := payments[0].OrderID
+	voids, err := service.Ledger.Voids(ctx, service.Scope, orderID)
 	if err != nil {
 		return p, "", false, err
 	}
-	paid, err := c.app.ledger.PaidCharges(ctx, scope, orderID)
+	paid, err := service.Ledger.PaidCharges(ctx, service.Scope, orderID)
 	if err != nil {
 		return p, "", false, err
+	}
+	with := func(matches func(order.Payment) bool) order.Payment {
+		return payments[max(0, slices.IndexFunc(payments, matches))]
+	}
+	of := func(v ledger.PastVoid) order.Payment {
+		return with(func(p order.Payment) bool { return p.ID == v.PaymentID })
+	}
+	if i := slices.IndexFunc(voids, func(v ledger.PastVoid) bool { return !v.Done }); i >= 0 {
+		v := voids[i]
+		c.app.warn("the void of charge %s has no answer yet: it is finished first, and no other charge is given back now", v.ChargeID)
+		return of(v), v.ChargeID, false, nil
 	}
 	charge = c.charge
-	switch {
-	case len(unfinished) > 0:
-		charge = unfinished[0]
-		c.app.note("the void of charge %s has no answer yet; it is finished first", charge)
-	case charge == "" && len(paid) > 1:
+	if charge == "" && len(paid) > 1 {
 		var ids []string
 		for _, one := range paid {
 			ids = append(ids, one.ID)
 		}
 		return p, "", false, usageError("say which one to give back: --charge "+ids[0], "order %s was paid more than once: %s", orderID, strings.Join(ids, ", "))
-	case charge == "" && len(paid) == 1:
-		charge = paid[0].ID
 	}
-	on := slices.IndexFunc(paid, func(one order.PaidCharge) bool { return one.ID == charge })
-	for _, p := range payments {
-		if charge != "" && (on >= 0 && p.BankOrderID == paid[on].BankOrderID || on < 0 && p.ChargeID == charge) {
-			if on < 0 && len(unfinished) == 0 && p.State != order.Cancelled {
-				break // known, and not paid
-			}
-			return p, charge, on < 0 && p.State == order.Cancelled, nil
+	asked := func(id string) bool { return charge == "" || charge == id }
+	for _, one := range paid {
+		if asked(one.ID) {
+			return with(func(p order.Payment) bool { return p.BankOrderID == one.BankOrderID }), one.ID, false, nil
 		}
 	}
-	answering, _ := order.Answering(payments)
-	if charge == "" && answering.State == order.Cancelled && answering.ChargeID != "" {
-		return answering, answering.ChargeID, true, nil
+	for _, v := range slices.Backward(voids) {
+		if asked(v.ChargeID) {
+			return of(v), v.ChargeID, true, nil
+		}
+	}
+	for _, p := range payments {
+		if p.State == order.Cancelled && p.ChargeID != "" && asked(p.ChargeID) { // by somebody else
+			return p, p.ChargeID, true, nil
+		}
 	}
 	f := &failure{Code: "not_paid", Message: "order " + orderID + " has no paid charge to give back", Hint: "ask whether it was paid: villapay order status " + orderID, ExitCode: exitRejected}
 	if charge != "" {

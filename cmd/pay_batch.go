@@ -15,6 +15,7 @@ import (
 	"github.com/villapay/villapay/internal/config"
 	"github.com/villapay/villapay/internal/order"
 	"github.com/villapay/villapay/internal/payment"
+	"github.com/villapay/villapay/internal/table"
 )
 
 // payBatch makes the payment orders of a whole file.
@@ -114,11 +115,11 @@ func (c *payBatch) read(ctx context.Context, profile config.Profile, name string
 	if c.source != "" {
 		source = order.Source(c.source)
 	}
-	in, err := payment.ReadInput(obedient(ctx, from), source, "", func(bad payment.BadLine) {
+	in, err := payment.ReadInput(obedient(ctx, from), source, "", func(bad *table.Error) {
 		c.invalid++
 		c.app.warn("%s", bad)
 	})
-	var bad payment.BadLine
+	var bad *table.Error
 	switch {
 	case errors.As(err, &bad):
 		return nil, usageError("nothing was sent", "%s", bad)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -134,7 +135,7 @@ func (c *payQR) show(ctx context.Context, service *payment.Service, format confi
 	if err := c.app.showPayment(ctx, format, p, c.code, true); err != nil {
 		return err
 	}
-	if err := c.unpayable(p); err != nil {
+	if err := unpayable(p, c.app.Now(), c.key != ""); err != nil {
 		return err
 	}
 	if noCode != nil && file != "" {
@@ -146,9 +147,9 @@ func (c *payQR) show(ctx context.Context, service *payment.Service, format confi
 	return c.app.watchOrders(ctx, service, format, c.watch, []string{p.OrderID}, p)
 }
 
-// unpayable is how the command ends if the order it shows can be paid no more, and
-// is not paid. It stands in the way of another one until --new.
-func (c *payQR) unpayable(p order.Payment) error {
+// unpayable is how the making of a payment ends whose order can be paid no more, and
+// is not paid; nil for any other. It stands in the way of another one until --new.
+func unpayable(p order.Payment, now time.Time, keyGiven bool) error {
 	again := "make another order: villapay pay qr " + p.OrderID + " --new"
 	f := &failure{Code: string(p.State), RequestID: p.RequestID, Hint: again, ExitCode: exitRejected}
 	switch p.State {
@@ -161,11 +162,11 @@ func (c *payQR) unpayable(p order.Payment) error {
 		f.Message = "order " + p.OrderID + " was " + render.StateWord(p.State) + ": its payment was taken back"
 	case order.Expired:
 		f.Message = "order " + p.OrderID + " has expired"
-		if now := c.app.Now(); !p.Lapsed(now) {
-			f.Message += ", and may still be paid until " + render.FormatTime(p.HeldUntil)
+		if !p.Lapsed(now) {
+			f.Message += ", and may still be paid until " + render.FormatTime(p.MayBePaidUntil(now))
 			f.Hint = "run it again then, or " + again
 		}
-		if c.key != "" {
+		if keyGiven {
 			f.Hint = "use another key, or none, to make another order"
 		}
 	case order.Sending, order.Awaiting, order.Paid, order.Rejected, order.Unknown:

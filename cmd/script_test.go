@@ -2,11 +2,14 @@ package cmd
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -16,14 +19,21 @@ import (
 	"github.com/villapay/villapay/internal/sandbox"
 )
 
-// TestMain lets scripts run villapay's real main as a process of its own.
+// TestMain lets scripts run villapay's real main as a process of its own. Most
+// tests wait for processes, so more of them run at once than there are processors.
 func TestMain(m *testing.M) {
+	if err := flag.Set("test.parallel", strconv.Itoa(6*runtime.GOMAXPROCS(0))); err != nil {
+		panic(err)
+	}
 	testscript.Main(m, map[string]func(){
 		"villapay": func() {
 			unsetVariables()
 			if os.Getenv(sessionVariable) != "" {
 				session()
 				return
+			}
+			if start, err := time.Parse(time.RFC3339Nano, os.Getenv(clockVariable)); err == nil {
+				systemClock = slowClock(start)
 			}
 			if how := os.Getenv(fatalVariable); how != "" {
 				fatal(how)
@@ -198,4 +208,14 @@ func unsetVariables() {
 			_ = os.Unsetenv(name)
 		}
 	}
+}
+
+// clockVariable makes a villapay process go by slowClock from that moment on.
+const clockVariable = "TEST_CLOCK"
+
+// slowClock goes a thousand times slower than the clock, so that what a screen
+// shows does not depend on how fast the machine is: 14 seconds ago for now makes
+// columns wider and wraps others.
+func slowClock(start time.Time) func() time.Time {
+	return func() time.Time { return start.Add(time.Since(start) / 1000) }
 }

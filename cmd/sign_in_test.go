@@ -23,13 +23,18 @@ import (
 // serveSignIn serves a sandbox that asks for tokens, and its user pool.
 func serveSignIn(t *testing.T, callbacks ...string) (url string, pool *cognito.Pool) {
 	t.Helper()
+	return serveSignInAt(t, time.Now, callbacks...)
+}
+
+func serveSignInAt(t *testing.T, now func() time.Time, callbacks ...string) (url string, pool *cognito.Pool) {
+	t.Helper()
 	server := httptest.NewUnstartedServer(nil)
 	url = "http://" + server.Listener.Addr().String()
-	pool, err := cognito.New(cognito.Options{Now: time.Now, Issuer: url, Callbacks: callbacks})
+	pool, err := cognito.New(cognito.Options{Now: now, Issuer: url, Callbacks: callbacks})
 	if err != nil {
 		t.Fatal(err)
 	}
-	stand := sandbox.New(sandbox.Options{Dir: t.TempDir(), Now: time.Now, RequireAuth: true, Authorizer: pool, SignIn: pool})
+	stand := sandbox.New(sandbox.Options{Dir: t.TempDir(), Now: now, RequireAuth: true, Authorizer: pool, SignIn: pool})
 	server.Config.Handler = stand
 	server.Start()
 	t.Cleanup(func() {

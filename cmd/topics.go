@@ -22,21 +22,34 @@ func addTopics(root *cobra.Command) {
 }
 
 const topicEnvironment = `A flag beats a variable, a variable beats the config file, and that beats the
-built-in default, everywhere. An empty variable counts as not set.
+built-in default, everywhere. Blanks and line ends around a value do not count.
 
   VILLAPAY_ENV             environment to use
-  VILLAPAY_BASE_URL        the API's base URL, instead of the environment's
   VILLAPAY_TOKEN           ID token to send; no sign-in is used then
-  VILLAPAY_OUTPUT          output format
   VILLAPAY_LEDGER          sqlite, postgres://... or none
+  VILLAPAY_OUTPUT          output format
   VILLAPAY_USERNAME        user name for login
   VILLAPAY_PASSWORD        password for login
   VILLAPAY_CLIENT_SECRET   secret of a confidential app client, for login
+  VILLAPAY_KBANK_SECRET    the merchant's secret key for the bank's API
   VILLAPAY_WEBHOOK_SECRET  secret key that notifications are signed with
   VILLAPAY_NO_INPUT        never ask anything (CI does the same)
   VILLAPAY_DEBUG           show the conversation with the API, secrets hidden
   VILLAPAY_CONFIG_DIR      where config.yaml is
   VILLAPAY_STATE_DIR       where the ledger, the sign-in and the log are
+
+For the selected environment, so that a container needs no file:
+
+  VILLAPAY_BASE_URL            the API's base URL
+  VILLAPAY_SOURCE              qr or wechat
+  VILLAPAY_TIMEOUT             such as 30s
+  VILLAPAY_AUTH_USER_POOL_ID   user pool to sign in to
+  VILLAPAY_AUTH_CLIENT_ID      its app client
+  VILLAPAY_AUTH_REGION         its region
+
+An empty variable counts as not set, except VILLAPAY_ENV, _BASE_URL, _LEDGER,
+_TOKEN, _KBANK_SECRET and _AUTH_*. These are an error where their value would be
+used: so a missing CI secret never becomes the default.
 
 NO_COLOR, TERM=dumb, HTTPS_PROXY, NO_PROXY and SSL_CERT_FILE mean what they mean
 everywhere.

@@ -7,51 +7,56 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/villapay/villapay/internal/config"
 	"github.com/villapay/villapay/internal/secret"
 )
 
 func newWebhook(a *app) *cobra.Command {
 	return group("webhook", "Receive, send and verify payment notifications",
 		"  villapay webhook listen --env sandbox\n  villapay webhook send 492500004632 --env sandbox",
-		newWebhookListen(a), newWebhookSend(a), newWebhookVerify(a))
+		newWebhookListen(a), newWebhookReplay(a), newWebhookSend(a), newWebhookVerify(a))
 }
 
 // secretFlag names the file that holds the secret key of notifications.
 type secretFlag struct{ file string }
 
 func (s *secretFlag) register(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&s.file, "secret-file", "", "`FILE` that holds the secret key (default: VILLAPAY_WEBHOOK_SECRET)")
+	cmd.Flags().StringVar(&s.file, "secret-file", "", "`FILE` that holds the secret key (default: VILLAPAY_WEBHOOK_SECRET or VILLAPAY_KBANK_SECRET)")
 }
 
 // key is the secret key that notifications are signed with.
 func (s *secretFlag) key(a *app) (secret.String, error) {
-	if s.file == "" {
-		// As from a file: a mounted secret mostly ends in a line break.
-		if text := strings.TrimRight(a.Getenv("VILLAPAY_WEBHOOK_SECRET"), "\r\n"); text != "" {
-			return secret.New(text), nil
+	text, from := "", s.file
+	if s.file != "" {
+		file, err := os.Open(s.file)
+		if err != nil {
+			return secret.String{}, &localError{err: fmt.Errorf("read the secret key: %w", err)}
 		}
-		return secret.String{}, &localError{
-			err:  errors.New("there is no secret key for notifications"),
-			hint: "set VILLAPAY_WEBHOOK_SECRET, or use --secret-file FILE",
+		defer file.Close()
+		if text, err = readLimited(file); err != nil {
+			return secret.String{}, &localError{err: fmt.Errorf("read the secret key: %s: %w", s.file, err)}
+		}
+	} else {
+		for _, from = range []string{"VILLAPAY_WEBHOOK_SECRET", kbankVariable} {
+			if text = a.Getenv(from); text != "" {
+				break
+			}
+		}
+		if text == "" {
+			return secret.String{}, &localError{
+				err:  errors.New("there is no secret key for notifications"),
+				hint: "set VILLAPAY_WEBHOOK_SECRET, or use --secret-file FILE",
+			}
 		}
 	}
-	file, err := os.Open(s.file)
+	key, err := config.ParseSecretKey(text)
 	if err != nil {
-		return secret.String{}, &localError{err: fmt.Errorf("read the secret key: %w", err)}
+		return secret.String{}, &localError{err: fmt.Errorf("read the secret key: %s: %w", from, err)}
 	}
-	defer file.Close()
-	text, err := readLimited(file)
-	if err == nil && text == "" {
-		err = errors.New("the file is empty")
-	}
-	if err != nil {
-		return secret.String{}, &localError{err: fmt.Errorf("read the secret key: %s: %w", s.file, err)}
-	}
-	return secret.New(text), nil
+	return key, nil
 }
 
 // readNotification reads a notification from a file or, for "-", stdin.

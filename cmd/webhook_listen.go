@@ -31,8 +31,12 @@ func newWebhookListen(a *app) *cobra.Command {
 		Long: `Receives the bank's payment notifications: verifies each checksum, records the
 event in the ledger, answers 200 only then, and writes it to stdout. Commands on
 the same ledger see it at once. Notifications for orders that are not recorded
-yet are kept and applied when they are. GET /healthz answers 200 while
+yet are kept and applied when they are. With the bank's key, the bank is asked
+about each charge that is said to be paid. GET /healthz answers 200 while
 notifications can be recorded.
+
+When the reader of its output is gone, it ends with 1 before it acknowledges
+another event: webhook replay writes recorded ones again.
 
 It listens on this machine alone; put a TLS proxy before it, or use --addr. It
 ends with 0 on Ctrl-C.`,
@@ -78,13 +82,37 @@ func (c *webhookListen) run(ctx context.Context, _ []string) error {
 		return err
 	}
 	c.announce(listener.Addr(), settings.Profile.Name)
-	return c.app.serve(ctx, listener, &webhook.Listener{
+	serving, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	handler := &webhook.Listener{
 		Ledger: opened, Scope: settings.Profile.Scope(), Key: key, Path: c.path, Now: c.app.Now,
-		Log:   c.app.log().With("env", settings.Profile.Name),
-		Each:  func(e webhook.Event) { c.print(ctx, format, e) },
-		Ready: opened.Writable,
-	})
+		Log: c.app.log().With("env", settings.Profile.Name),
+		Each: func(e webhook.Event) error {
+			err := c.app.writeEvent(ctx, format, e)
+			if err != nil {
+				stop(err) // a supervisor starts it and its reader again
+			}
+			return err
+		},
+		Rejected: func(summary string) { c.app.warn("%s", summary) },
+		Ready:    opened.Writable,
+	}
+	bank, err := c.app.bankClient(ctx, maxInquiries)
+	if err != nil {
+		return err
+	}
+	if bank != nil {
+		handler.Inquire = bank.Reports
+	}
+	err = c.app.serve(serving, listener, handler)
+	if cause := context.Cause(serving); cause != nil && ctx.Err() == nil {
+		return cause
+	}
+	return err
 }
+
+// maxInquiries is how many connections to the bank are kept.
+const maxInquiries = 8
 
 // announce says where it listens, and loudly so where others can reach it.
 func (c *webhookListen) announce(addr net.Addr, env string) {
@@ -94,24 +122,17 @@ func (c *webhookListen) announce(addr net.Addr, env string) {
 	c.app.note("listening for notifications of %s on http://%s%s; Ctrl-C ends it", env, addr, c.path)
 }
 
-// print shows one event. It is recorded already: a write that fails is told and
-// loses nothing.
-func (c *webhookListen) print(ctx context.Context, format config.Format, e webhook.Event) {
-	if err := c.line(ctx, format, e); err != nil {
-		c.app.warn("%s; the event is recorded", err)
-	}
-}
-
-func (c *webhookListen) line(ctx context.Context, format config.Format, e webhook.Event) error {
+// writeEvent writes one event to stdout.
+func (a *output) writeEvent(ctx context.Context, format config.Format, e webhook.Event) error {
 	if format == "json" {
 		raw, err := json.Marshal(e)
 		if err != nil {
 			return err
 		}
-		if c.app.query != nil {
-			return c.app.runQuery(ctx, raw)
+		if a.query != nil {
+			return a.runQuery(ctx, raw)
 		}
-		return render.JSONLine(c.app.writer(), raw)
+		return render.JSONLine(a.writer(), raw)
 	}
 	n := e.Notification
 	order := e.Recorded.Payment.OrderID
@@ -127,5 +148,5 @@ func (c *webhookListen) line(ctx context.Context, format config.Format, e webhoo
 	for _, w := range e.Recorded.Warnings {
 		text.WriteString("  warning: " + w.Message)
 	}
-	return c.app.write([]byte(sanitize.Text(text.String()) + "\n"))
+	return a.write([]byte(sanitize.Text(text.String()) + "\n"))
 }

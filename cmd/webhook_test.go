@@ -24,7 +24,7 @@ func TestTheSecretKeyIsOneLine(t *testing.T) {
 	if notification.code != 0 {
 		t.Fatal(notification.stderr)
 	}
-	for value, code := range map[string]int{key: 0, key + "\n": 0, key + "\r\n": 0, key + " ": 5} {
+	for value, code := range map[string]int{key: 0, key + "\n": 0, key + "\r\n": 0, " " + key + " ": 0, "skey test 1": 3, "\ufeff" + key: 3, "skey_test_2": 5} {
 		c := m.with("VILLAPAY_WEBHOOK_SECRET="+value).command(t, "webhook", "verify", "-")
 		c.Stdin = strings.NewReader(notification.stdout)
 		if out, _ := c.CombinedOutput(); c.ProcessState.ExitCode() != code {

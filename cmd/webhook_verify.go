@@ -10,7 +10,7 @@ import (
 	"github.com/villapay/villapay/internal/webhook"
 )
 
-// webhookVerify tells whether a notification is signed rightly.
+// webhookVerify checks a notification.
 type webhookVerify struct {
 	app    *app
 	secret secretFlag
@@ -20,8 +20,8 @@ func newWebhookVerify(a *app) *cobra.Command {
 	c := &webhookVerify{app: a}
 	cmd := &cobra.Command{
 		Use:   "verify FILE|-",
-		Short: "Tell whether a notification is signed rightly, and what differs",
-		Long:  "Verifies the checksum of a notification in a file or on stdin. It ends with 0\nwhere it is right, and with 5 where it is not, after telling which part differs.",
+		Short: "Check a notification's fields and checksum",
+		Long:  "Verifies the checksum of a notification in a file or on stdin. It ends with 0 if\nthat is right. If not, it names the fields that are missing or malformed, or says\nthat the checksum does not match, and ends with 5.",
 		Example: `  villapay webhook send 492500004632 --env sandbox --print > notification.json
   villapay webhook verify notification.json
   villapay webhook send 492500004632 --env sandbox --print | villapay webhook verify -`,

@@ -12,7 +12,25 @@ __villapay_debug()
 __villapay_init_completion()
 {
     COMPREPLY=()
-    _get_comp_words_by_ref "$@" cur prev words cword
+    if declare -F _get_comp_words_by_ref >/dev/null 2>&1; then
+        _get_comp_words_by_ref "$@" cur prev words cword
+        return
+    fi
+    # Join what readline splits at = and : but not at blanks.
+    local i rest=$COMP_LINE
+    words=() cword=-1
+    for ((i = 0; i <= COMP_CWORD; i++)); do
+        if [[ $i == 0 || $rest == [[:blank:]]* ]]; then
+            cword=$((cword + 1))
+        fi
+        rest=${rest#"${rest%%[![:blank:]]*}"}
+        rest=${rest#"${COMP_WORDS[i]}"}
+        words[cword]+=${COMP_WORDS[i]}
+    done
+    cur=${words[cword]} prev=
+    if ((cword > 0)); then
+        prev=${words[cword-1]}
+    fi
 }
 
 # This function calls the villapay program to obtain the completion

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -25,15 +26,15 @@ const seedOrder = `{"id":"order_test_222110adff3affb5844c497fa9c22366b5bc6","obj
 
 // tokens hands out the given tokens in turn, the next after each refresh.
 type tokens struct {
-	all     []string
-	err     error
-	refused []string
+	all    []string
+	err    error
+	denied []string
 }
 
 func (s *tokens) Token(context.Context) (secret.String, error) { return secret.New(s.all[0]), nil }
 
 func (s *tokens) Refresh(_ context.Context, used secret.String) (secret.String, error) {
-	s.refused = append(s.refused, used.Reveal())
+	s.denied = append(s.denied, used.Reveal())
 	if s.err != nil {
 		return secret.String{}, s.err
 	}
@@ -54,6 +55,22 @@ func serve(t *testing.T, handler http.HandlerFunc) *Client {
 	return &Client{BaseURL: server.URL + "/api", IdempotencyHeader: "Idempotency-Key", UserAgent: "villapay/test (linux/amd64)", Transport: transport}
 }
 
+// create asks once for an order.
+func create(c *Client) func(context.Context) error {
+	return func(ctx context.Context) error {
+		_, _, err := c.CreateOrder(ctx, "1", order.QR, "k")
+		return err
+	}
+}
+
+// failure is an error as an *Error; the zero Error if it is of another type.
+func failure(err error) Error {
+	if e, ok := errors.AsType[*Error](err); ok {
+		return *e
+	}
+	return Error{}
+}
+
 func TestCreateOrderSendsExactlyWhatTheSeedShows(t *testing.T) {
 	t.Parallel()
 	var got *http.Request
@@ -62,10 +79,11 @@ func TestCreateOrderSendsExactlyWhatTheSeedShows(t *testing.T) {
 		b, _ := io.ReadAll(r.Body)
 		got, body = r, string(b)
 		w.Header().Set("X-Amzn-Requestid", "req-1")
+		w.Header().Set("Date", "Fri, 30 May 2025 13:57:00 GMT")
 		io.WriteString(w, seedOrder)
 	})
 	client.Tokens = &tokens{all: []string{"eyJ.token.sig"}}
-	order, requestID, err := client.CreateOrder(t.Context(), "492500004632", QR, "key-1")
+	made, response, err := client.CreateOrder(t.Context(), "492500004632", order.QR, "key-1")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -80,32 +98,52 @@ func TestCreateOrderSendsExactlyWhatTheSeedShows(t *testing.T) {
 			t.Errorf("%s: %q, want %q", name, got, want)
 		}
 	}
-	if string(order.Raw) != seedOrder || requestID != "req-1" {
-		t.Errorf("got %s, request id %q", order.Raw, requestID)
+	if date := response.Date(); string(made.Raw) != seedOrder || response.RequestID != "req-1" || !date.Equal(time.Date(2025, 5, 30, 13, 57, 0, 0, time.UTC)) {
+		t.Errorf("got %s, request id %q, date %s", made.Raw, response.RequestID, date)
 	}
-	client.Scheme = "Bearer"
-	if _, _, err := client.CreateOrder(t.Context(), "492500004632", QR, "key-1"); err != nil || got.Header.Get("Authorization") != "Bearer eyJ.token.sig" {
-		t.Errorf("with a scheme: %q, %v", got.Header.Get("Authorization"), err)
+	for _, text := range []string{"", "yesterday", "2025-05-30T13:57:00Z"} {
+		if date := (&Response{Header: http.Header{"Date": {text}}}).Date(); !date.IsZero() {
+			t.Errorf("date %q is %s", text, date)
+		}
+	}
+	client.Scheme, client.OrderPath = "Bearer", "/kbank/order"
+	if err := create(client)(t.Context()); err != nil || got.Header.Get("Authorization") != "Bearer eyJ.token.sig" || got.URL.Path != "/api/kbank/order" {
+		t.Errorf("configured: %q, %s, %v", got.Header.Get("Authorization"), got.URL.Path, err)
+	}
+}
+
+func TestOrdersInWrappers(t *testing.T) {
+	t.Parallel()
+	text, _ := json.Marshal(seedOrder)
+	for _, body := range []string{
+		seedOrder, `{"statusCode":200,"body":` + seedOrder + `}`, `{"statusCode":"200","body":` + string(text) + `}`,
+		`{"statusCode":200,"body":{"statusCode":201,"body":` + string(text) + `}}`,
+	} {
+		made, err := (&Response{Status: 200, Body: []byte(body)}).order()
+		if err != nil || string(made.Raw) != seedOrder {
+			t.Errorf("%s: %v", body, err)
+		}
 	}
 }
 
 // Each row of the retry table, as one attempt is classified.
-func TestFailuresAreToldApartByWhatTheyMayHaveDone(t *testing.T) {
+func TestFailures(t *testing.T) {
 	t.Parallel()
+	notOrder := Error{Kind: Unknown, Code: "http_200", Message: "the server's answer is not an order"}
 	for _, test := range []struct {
 		status int
 		body   string
 		want   Error
 	}{
-		{400, `{"error":{"code":"invalid_amount","message":"Invalid payment amount."}}`, Error{Kind: Refused, Code: "invalid_amount", Message: "Invalid payment amount."}},
-		{404, `{"error":{"code":"order_not_found","message":"No such order."}}`, Error{Kind: Refused, Code: "order_not_found", Message: "No such order."}},
-		{404, `{"message":"Not Found"}`, Error{Kind: Refused, Code: "no_such_route", Message: "the API has no such route"}},
+		{400, `{"error":{"code":"invalid_amount","message":"Invalid payment amount."}}`, Error{Kind: Rejected, Code: "invalid_amount", Message: "Invalid payment amount."}},
+		{404, `{"error":{"code":"order_not_found","message":"No such order."}}`, Error{Kind: Rejected, Code: "order_not_found", Message: "No such order."}},
+		{404, `{"message":"Not Found"}`, Error{Kind: Rejected, Code: "no_such_route", Message: "the API has no such route"}},
 		{401, `{"message":"Unauthorized"}`, Error{Kind: Denied, Code: "http_401", Message: "Unauthorized"}},
 		{403, `{"message":"User is not authorized to access this resource"}`, Error{Kind: Denied, Code: "http_403", Message: "User is not authorized to access this resource"}},
 		{403, `{"message":"Missing Authentication Token"}`, Error{Kind: Denied, Code: "no_such_route", Message: "the API has no such route"}},
 		{408, ``, Error{Kind: Unknown, Again: true, Code: "http_408", Message: "the server answered 408 Request Timeout"}},
 		{409, `{"error":"still running","code":"IN_PROGRESS"}`, Error{Kind: Unknown, Again: true, Code: "IN_PROGRESS", Message: "still running"}},
-		{422, `{"error":"key used","code":"KEY_USED"}`, Error{Kind: Refused, Code: "KEY_USED", Message: "key used"}},
+		{422, `{"error":"key used","code":"KEY_USED"}`, Error{Kind: Rejected, Code: "KEY_USED", Message: "key used"}},
 		{429, `{"message":"Too Many Requests"}`, Error{Kind: Unavailable, Again: true, Code: "http_429", Message: "Too Many Requests"}},
 		{500, `{"message":"Internal server error"}`, Error{Kind: Unknown, Again: true, Code: "http_500", Message: "Internal server error"}},
 		{502, `<html><h1>502 Bad Gateway</h1></html>`, Error{Kind: Unknown, Again: true, Code: "http_502", Message: "the server answered 502 Bad Gateway"}},
@@ -113,10 +151,12 @@ func TestFailuresAreToldApartByWhatTheyMayHaveDone(t *testing.T) {
 		{504, `{"message":"Endpoint request timed out"}`, Error{Kind: Unknown, Again: true, Code: "http_504", Message: "Endpoint request timed out"}},
 		{501, ``, Error{Kind: Unknown, Code: "http_501", Message: "the server answered 501 Not Implemented"}},
 		{302, ``, Error{Kind: Unknown, Code: "http_302", Message: "the server redirects elsewhere; redirects are not followed"}},
-		{200, `<html>hello</html>`, Error{Kind: Unknown, Code: "http_200", Message: "the server's answer is not an order"}},
-		{200, `{"object":"order"}`, Error{Kind: Unknown, Code: "http_200", Message: "the server's answer is not an order"}},
-		{200, `{"id":"cust_1","object":"customer"}`, Error{Kind: Unknown, Code: "http_200", Message: "the server's answer is not an order"}},
-		{200, `{"statusCode":400,"body":{"error":"bad order","code":"BAD","details":{}}}`, Error{Kind: Refused, Status: 400, Code: "BAD", Message: "bad order"}},
+		{200, `<html>hello</html>`, notOrder},
+		{200, `{"object":"order"}`, notOrder},
+		{200, `{"id":"cust_1","object":"customer"}`, notOrder},
+		{200, `{"id":"a","id":"b"}`, notOrder},
+		{200, `{"ID":"a"}`, notOrder},
+		{200, `{"statusCode":400,"body":{"error":"bad order","code":"BAD","details":{}}}`, Error{Kind: Rejected, Status: 400, Code: "BAD", Message: "bad order"}},
 		{200, `{"statusCode":"503","body":"{\"message\":\"down\"}"}`, Error{Kind: Unknown, Again: true, Status: 503, Code: "http_503", Message: "down"}},
 		{504, `{"statusCode":400,"body":{"error":"bad order","code":"BAD"}}`, Error{Kind: Unknown, Again: true, Code: "BAD", Message: "bad order"}},
 		{429, `{"statusCode":400,"body":{"error":"bad order","code":"BAD"}}`, Error{Kind: Unavailable, Again: true, Code: "BAD", Message: "bad order"}},
@@ -131,18 +171,13 @@ func TestFailuresAreToldApartByWhatTheyMayHaveDone(t *testing.T) {
 				w.WriteHeader(test.status)
 				io.WriteString(w, test.body)
 			})
-			_, _, err := client.CreateOrder(t.Context(), "1", QR, "k")
-			var got *Error
-			if !errors.As(err, &got) {
-				t.Fatalf("got %v", err)
-			}
-			want := test.want
+			got, want := failure(create(client)(t.Context())), test.want
 			want.RequestID = "req-7"
 			if want.Status == 0 {
 				want.Status = test.status
 			}
 			got.Err = nil
-			if diff := cmp.Diff(want, *got, cmpopts.IgnoreUnexported(Error{})); diff != "" {
+			if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(Error{})); diff != "" {
 				t.Error(diff)
 			}
 		})
@@ -173,37 +208,74 @@ func TestLostAnswersAreUnknown(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, _, err := serve(t, hijack(raw)).CreateOrder(t.Context(), "1", QR, "k")
-			var got *Error
-			if !errors.As(err, &got) || got.Kind != Unknown || !got.Again || got.Code != "connection_lost" {
+			if got := failure(create(serve(t, hijack(raw)))(t.Context())); got.Kind != Unknown || !got.Again || got.Code != "connection_lost" {
 				t.Errorf("got %#v", got)
 			}
 		})
 	}
 }
 
-func TestSilentServerEndsWithTheContext(t *testing.T) {
+// piped is a client whose every connection goes to a server that reads what it is
+// sent, answers with raw bytes, and leaves the connection open.
+func piped(t *testing.T, raw string) *Client {
+	t.Helper()
+	transport, err := NewTransport(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(transport.CloseIdleConnections)
+	transport.DialContext = func(context.Context, string, string) (net.Conn, error) {
+		here, there := net.Pipe()
+		go func() { _, _ = io.Copy(io.Discard, there) }()
+		go func() { _, _ = io.WriteString(there, raw) }()
+		return here, nil
+	}
+	return &Client{BaseURL: "http://silent.example", IdempotencyHeader: "Idempotency-Key", Transport: transport, jitter: func() float64 { return 1 }}
+}
+
+const switched = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+
+// No server holds a call up for longer than its context: not by silence, and not
+// by an answer whose body is a connection.
+func TestCallsEndWithTheirContext(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		transport, err := NewTransport(1)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer transport.CloseIdleConnections()
-		transport.DialContext = func(context.Context, string, string) (net.Conn, error) {
-			here, there := net.Pipe()
-			go func() { _, _ = io.Copy(io.Discard, there) }() // it takes the request and says nothing
-			return here, nil
-		}
-		client := &Client{BaseURL: "http://silent.example", IdempotencyHeader: "Idempotency-Key", Transport: transport}
-		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
-		defer cancel()
-		start := time.Now()
-		_, _, err = client.CreateOrder(ctx, "1", QR, "k")
-		var got *Error
-		if !errors.As(err, &got) || got.Kind != Unknown || got.Code != "timeout" || time.Since(start) != 30*time.Second {
-			t.Errorf("after %s: %v", time.Since(start), err)
-		}
+	for name, test := range map[string]struct{ raw, code string }{
+		"silent":               {"", "timeout"},
+		"silent after a part":  {"HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\n{", "timeout"},
+		"processing for ever":  {"HTTP/1.1 102 Processing\r\n\r\n", "timeout"},
+		"switching protocols":  {switched, "http_101"},
+		"switched, and noise":  {switched + "noise", "http_101"},
+		"switched, unasked to": {"HTTP/1.1 101 Switching Protocols\r\nContent-Length: 900\r\n\r\n{", "http_101"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				client := piped(t, test.raw)
+				ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+				defer cancel()
+				start := time.Now()
+				made, err := client.Retry(ctx, create(client))
+				if got := failure(err); got.Kind != Unknown || got.Code != test.code || !got.Again || time.Since(start) > 30*time.Second {
+					t.Errorf("after %s: %v", time.Since(start), err)
+				}
+				if want := map[bool]int{true: maxAttempts, false: 1}[test.code == "http_101"]; made.Sent != want {
+					t.Errorf("sent %d times", made.Sent)
+				}
+			})
+		})
+	}
+	t.Run("canceled", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			client := piped(t, switched)
+			ctx, cancel := context.WithCancel(t.Context())
+			client.OnRetry = func(Wait) { time.AfterFunc(100*time.Millisecond, cancel) }
+			start := time.Now()
+			made, err := client.Retry(ctx, create(client))
+			if made.Sent != 1 || failure(err).Kind != Unknown || time.Since(start) != 100*time.Millisecond {
+				t.Errorf("after %s, sent %d: %v", time.Since(start), made.Sent, err)
+			}
+		})
 	})
 }
 
@@ -218,7 +290,7 @@ func TestUnreachableServersMadeNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	refused := "http://" + closed.Addr().String()
+	nobody := "http://" + closed.Addr().String()
 	closed.Close()
 	plain := httptest.NewServer(http.NotFoundHandler())
 	defer plain.Close()
@@ -227,7 +299,7 @@ func TestUnreachableServersMadeNothing(t *testing.T) {
 	untrusted.StartTLS()
 	defer untrusted.Close()
 	for name, base := range map[string]string{
-		"refused":            refused,
+		"nobody listens":     nobody,
 		"no such host":       "http://villapay.invalid",
 		"TLS to a plain one": strings.Replace(plain.URL, "http:", "https:", 1),
 		"unknown authority":  untrusted.URL,
@@ -242,10 +314,8 @@ func TestUnreachableServersMadeNothing(t *testing.T) {
 				transport.DialContext = dialNowhere
 			}
 			client := &Client{BaseURL: base, IdempotencyHeader: "Idempotency-Key", Transport: transport}
-			_, _, err = client.CreateOrder(t.Context(), "1", QR, "k")
-			var got *Error
-			if !errors.As(err, &got) || got.Kind != Unavailable || !got.Again || got.Code != "unreachable" {
-				t.Errorf("got %v", err)
+			if got := failure(create(client)(t.Context())); got.Kind != Unavailable || !got.Again || got.Code != "unreachable" {
+				t.Errorf("got %v", &got)
 			}
 		})
 	}
@@ -261,10 +331,8 @@ func TestHugeAnswersAreNotReadToTheirEnd(t *testing.T) {
 			}
 		}
 	})
-	_, _, err := client.CreateOrder(t.Context(), "1", QR, "k")
-	var got *Error
-	if !errors.As(err, &got) || got.Kind != Unknown || got.Again || got.Code != "answer_too_large" {
-		t.Errorf("got %v", err)
+	if got := failure(create(client)(t.Context())); got.Kind != Unknown || got.Again || got.Code != "answer_too_large" {
+		t.Errorf("got %v", &got)
 	}
 }
 
@@ -277,7 +345,7 @@ func TestNoRequestLeavesForAnotherHost(t *testing.T) {
 		http.Redirect(w, r, thief.URL, http.StatusTemporaryRedirect)
 	})
 	client.Tokens = &tokens{all: []string{"eyJ.token.sig"}}
-	if _, _, err := client.CreateOrder(t.Context(), "1", QR, "k"); err == nil {
+	if err := create(client)(t.Context()); err == nil {
 		t.Error("a redirect was taken for an order")
 	}
 	select {
@@ -293,228 +361,28 @@ func TestNoRequestLeavesForAnotherHost(t *testing.T) {
 	}
 }
 
-func TestTokensAreNotRepeatedInErrors(t *testing.T) {
+// A server that repeats the token shows it to nobody: not in an error, and not in
+// an order.
+func TestTokensAreRedactedOnEntry(t *testing.T) {
 	t.Parallel()
-	client := serve(t, func(w http.ResponseWriter, r *http.Request) {
-		w.WriteHeader(http.StatusForbidden)
-		fmt.Fprintf(w, `{"message":"not a valid key=value pair in '%s'"}`, r.Header.Get("Authorization"))
-	})
-	client.Tokens = &tokens{all: []string{"eyJ.token.sig"}}
-	_, _, err := client.CreateOrder(t.Context(), "1", QR, "k")
-	if err == nil || strings.Contains(err.Error(), "eyJ") || !strings.Contains(err.Error(), secret.Redacted) {
-		t.Errorf("got %v", err)
-	}
-	if text := fmt.Sprintf("%+v %#v", err, err); strings.Contains(text, "eyJ") {
-		t.Errorf("printed: %s", text)
-	}
-}
-
-// transportFunc answers without a network, so that time can be synthetic.
-type transportFunc func(*http.Request) (*http.Response, error)
-
-func (f transportFunc) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
-
-// script answers the given statuses in turn; 0 stands for a lost connection.
-func script(statuses ...int) (*Client, *[]time.Time) {
-	var at []time.Time
-	transport := transportFunc(func(*http.Request) (*http.Response, error) {
-		status := statuses[min(len(at), len(statuses)-1)]
-		at = append(at, time.Now())
-		if status == 0 {
-			return nil, errors.New("connection refused")
-		}
-		body := `{"message":"no"}`
-		if status == 200 {
-			body = seedOrder
-		}
-		return &http.Response{StatusCode: status, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(body))}, nil
-	})
-	return &Client{BaseURL: "https://api.example", IdempotencyHeader: "Idempotency-Key", Transport: transport, jitter: func() float64 { return 1 }}, &at
-}
-
-func create(c *Client) func(context.Context) error {
-	return func(ctx context.Context) error {
-		_, _, err := c.CreateOrder(ctx, "1", QR, "k")
-		return err
-	}
-}
-
-func TestRetryTable(t *testing.T) {
-	t.Parallel()
-	for _, test := range []struct {
-		name     string
-		statuses []int
-		sent     int
-		kind     Kind // 0 = made
-	}{
-		{"made at once", []int{200}, 1, 0},
-		{"unreachable for good", []int{0}, 5, Unavailable},
-		{"unreachable, then made", []int{0, 0, 200}, 3, 0},
-		{"throttled for good", []int{429}, 5, Unavailable},
-		{"unavailable, then made", []int{503, 503, 503, 200}, 4, 0},
-		{"unavailable for good", []int{503}, 5, Unknown},
-		{"running elsewhere, then made", []int{409, 200}, 2, 0},
-		{"redirected", []int{307}, 1, Unknown},
-		{"refused", []int{400}, 1, Refused},
-		{"forbidden", []int{403}, 1, Denied},
-		{"unauthorized without a sign-in", []int{401}, 1, Denied},
-		{"ambiguous, then refused", []int{500, 400}, 2, Unknown},
-		{"ambiguous, then unreachable", []int{502, 0}, 5, Unknown},
-		{"ambiguous, then forbidden", []int{504, 403}, 2, Unknown},
+	const token = "eyJ.token.sig"
+	for status, body := range map[int]string{
+		200: `{"id":"order_test_1","description":"%s"}`, 202: `{"message":"%s"}`, 403: `{"message":"not a valid key=value pair in '%s'"}`,
 	} {
-		t.Run(test.name, func(t *testing.T) {
-			t.Parallel()
-			synctest.Test(t, func(t *testing.T) {
-				client, at := script(test.statuses...)
-				made, err := client.Retry(t.Context(), create(client))
-				var failure *Error
-				if errors.As(err, &failure); err != nil && failure == nil {
-					t.Fatal(err)
-				}
-				kind := Kind(0)
-				if failure != nil {
-					kind = failure.Kind
-				}
-				if made.Sent != test.sent || len(*at) != test.sent || kind != test.kind {
-					t.Errorf("sent %d (%d seen), ended as %d: %v; want %d, %d", made.Sent, len(*at), kind, err, test.sent, test.kind)
-				}
-			})
+		client := serve(t, func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("X-Request-Id", "for "+r.Header.Get("Authorization"))
+			w.Header().Set("X-Echo", r.Header.Get("Authorization"))
+			w.WriteHeader(status)
+			fmt.Fprintf(w, body, r.Header.Get("Authorization"))
 		})
-	}
-}
-
-func TestRetryBacksOffWithinItsTime(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		client, at := script(503)
-		var waits []time.Duration
-		client.Waits = func(w Wait) { waits = append(waits, w.For) }
-		_, _ = client.Retry(t.Context(), create(client))
-		want := []time.Duration{250 * time.Millisecond, 500 * time.Millisecond, time.Second, 2 * time.Second}
-		if diff := cmp.Diff(want, waits); diff != "" {
-			t.Error(diff)
+		client.Tokens = &tokens{all: []string{token}}
+		made, response, err := client.CreateOrder(t.Context(), "1", order.QR, "k")
+		text := fmt.Sprintf("%v %+v %#v %+v %+v %s", err, err, err, made, response, response.Body)
+		if strings.Contains(text, token) || strings.Count(text, secret.Redacted) < 3 {
+			t.Errorf("%d shows %s", status, text)
 		}
-		if total := (*at)[4].Sub((*at)[0]); total != 3750*time.Millisecond {
-			t.Errorf("took %s", total)
-		}
-	})
-	synctest.Test(t, func(t *testing.T) {
-		client, at := script(503)
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		start := time.Now()
-		_, err := client.Retry(ctx, create(client))
-		if len(*at) != 3 || time.Since(start) > time.Second {
-			t.Errorf("%d attempts in %s: %v", len(*at), time.Since(start), err)
-		}
-	})
-}
-
-// A refreshed sign-in is no reason for a sixth request.
-func TestRetryNeverAsksMoreThanFiveTimes(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		client, _ := script(503, 503, 503, 503, 401)
-		client.Tokens = &tokens{all: []string{"first.token.x", "second.token.x"}}
-		if made, err := client.Retry(t.Context(), create(client)); made.Sent != 5 || err == nil {
-			t.Errorf("sent %d: %v", made.Sent, err)
-		}
-	})
-}
-
-// Nobody is told of another attempt once there will be none.
-func TestRetryEndsQuietly(t *testing.T) {
-	t.Parallel()
-	client, _ := script(503)
-	client.Waits = func(w Wait) { t.Errorf("told of a wait of %s", w.For) }
-	ctx, cancel := context.WithCancel(t.Context())
-	made, err := client.Retry(ctx, func(ctx context.Context) error {
-		defer cancel()
-		return create(client)(ctx)
-	})
-	if made.Sent != 1 || err == nil {
-		t.Errorf("sent %d: %v", made.Sent, err)
-	}
-}
-
-func TestRetryHonoursRetryAfter(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		var at []time.Time
-		client := &Client{BaseURL: "https://api.example", IdempotencyHeader: "k", jitter: func() float64 { return 0 }}
-		client.Transport = transportFunc(func(*http.Request) (*http.Response, error) {
-			at = append(at, time.Now())
-			header := http.Header{"Retry-After": {"7"}}
-			return &http.Response{StatusCode: 429, Header: header, Body: io.NopCloser(strings.NewReader(""))}, nil
-		})
-		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-		defer cancel()
-		_, err := client.Retry(ctx, create(client))
-		if len(at) != 2 || at[1].Sub(at[0]) != 7*time.Second {
-			t.Errorf("asked at %v: %v", at, err)
-		}
-	})
-}
-
-func TestRetryRefreshesTheSignInOnce(t *testing.T) {
-	t.Parallel()
-	ended := errors.New("session ended")
-	for _, test := range []struct {
-		name     string
-		statuses []int
-		err      error // of the refresh
-		sent     int
-		want     error // nil: made
-	}{
-		{"expired, then fine", []int{401, 200}, nil, 2, nil},
-		{"still refused", []int{401, 401}, nil, 2, &Error{}},
-		{"session ended", []int{401}, ended, 1, ended},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			t.Parallel()
-			client, _ := script(test.statuses...)
-			source := &tokens{all: []string{"first.token.x", "second.token.x", "third"}, err: test.err}
-			client.Tokens = source
-			made, err := client.Retry(t.Context(), create(client))
-			if made.Sent != test.sent || (err == nil) != (test.want == nil) || test.err != nil && !errors.Is(err, test.err) {
-				t.Errorf("sent %d: %v", made.Sent, err)
-			}
-			if diff := cmp.Diff([]string{"first.token.x"}, source.refused); diff != "" {
-				t.Error(diff)
-			}
-		})
-	}
-}
-
-// A refresh that could not be done now says nothing about the sign-in: asking
-// later may help.
-func TestARefreshThatMayWorkLater(t *testing.T) {
-	t.Parallel()
-	for _, why := range []error{later{}, context.DeadlineExceeded} {
-		client, _ := script(401)
-		client.Tokens = &tokens{all: []string{"first.token.x"}, err: why}
-		_, err := client.Retry(t.Context(), create(client))
-		if _, refused := errors.AsType[*Error](err); refused || !errors.Is(err, why) {
-			t.Errorf("%v became %v", why, err)
-		}
-	}
-}
-
-// later is a failure that passes.
-type later struct{}
-
-func (later) Error() string   { return "the sign-in is away" }
-func (later) Transient() bool { return true }
-
-// What must not be repeated is sent again after a 401 alone.
-func TestOnceSendsAgainOnlyAfterARefresh(t *testing.T) {
-	t.Parallel()
-	for status, sent := range map[int]int{401: 2, 503: 1, 429: 1} {
-		client, calls := script(status, 200)
-		client.Tokens = &tokens{all: []string{"first.token.x", "second.token.x"}}
-		err := client.Once(t.Context(), create(client))
-		if len(*calls) != sent || (err == nil) != (sent == 2) {
-			t.Errorf("after %d: sent %d, %v", status, len(*calls), err)
+		if made != nil && strings.Contains(string(made.Raw), token) {
+			t.Errorf("the order holds %s", made.Raw)
 		}
 	}
 }
@@ -540,63 +408,60 @@ func TestTheTransportDoesNotResendOnItsOwn(t *testing.T) {
 	}
 }
 
+// What a status answer says is for order.ParseStatus to read; here it is asked
+// for, unwrapped, and its failures classified.
 func TestStatus(t *testing.T) {
 	t.Parallel()
-	yes := true
-	for _, test := range []struct {
-		name string
-		code int
-		body string
-		want StatusAnswer
-		err  error
+	for name, test := range map[string]struct {
+		code   int
+		body   string
+		charge string // of the one report, if there is one
+		word   string
+		err    error // nil: an answer
+		kind   Kind  // of the failure
 	}{
-		{
-			"wrapped charge", 200, `{"statusCode":200,"body":{"order_id":"order_test_1","id":"chrg_1","object":"charge","amount":"74.00","currency":"THB","status":"success","transaction_state":"Authorized","livemode":"true"}}`,
-			StatusAnswer{BankOrderID: "order_test_1", ChargeID: "chrg_1", Amount: Amount{"74.00"}, Currency: "THB", Status: "success", TransactionState: "Authorized", Livemode: &yes},
-			nil,
-		},
-		{
-			"nested charge", 200, `{"status":"ok","data":"x","charge":{"id":"chrg_1","transaction_state":"Settled","status":"success"}}`,
-			StatusAnswer{ChargeID: "chrg_1", Status: "success", TransactionState: "Settled"},
-			nil,
-		},
-		{
-			"a charge in its order", 200, `{"id":"order_test_1","object":"order","status":"success","charge":{"id":"chrg_1","transaction_state":"Settled","status":"success"}}`,
-			StatusAnswer{BankOrderID: "order_test_1", ChargeID: "chrg_1", Status: "success", TransactionState: "Settled"},
-			nil,
-		},
-		{"bare word", 200, `"success"`, StatusAnswer{Status: "success"}, nil},
-		{"bare status", 200, `{"status":"success"}`, StatusAnswer{Status: "success"}, nil},
-		{"an order", 200, `{"id":"order_test_1","object":"order","status":"success"}`, StatusAnswer{BankOrderID: "order_test_1", Status: "success"}, nil},
-		{"no such order", 404, `{"statusCode":404,"body":{"error":"none","code":"ORDER_NOT_FOUND"}}`, StatusAnswer{}, ErrNoOrder},
-		{"no such route", 403, `{"message":"Missing Authentication Token"}`, StatusAnswer{}, ErrNoRoute},
-		{"no such route, HTTP API", 404, `{"message":"Not Found"}`, StatusAnswer{}, ErrNoRoute},
+		"wrapped charge":         {200, `{"statusCode":200,"body":{"id":"chrg_1","status":"success","transaction_state":"Authorized"}}`, "chrg_1", "success", nil, 0},
+		"bare word":              {200, `"Completed"`, "", "Completed", nil, 0},
+		"bare status":            {200, `{"status":"pending"}`, "", "pending", nil, 0},
+		"another order's":        {200, `{"orderid":"50-2","transaction_state":"Authorized"}`, "", "", order.ErrOtherOrder, Unavailable},
+		"unreadable":             {200, `<html>`, "", "", nil, Unavailable},
+		"no such order":          {404, `{"statusCode":404,"body":{"error":"none","code":"ORDER_NOT_FOUND"}}`, "", "", ErrNoOrder, Rejected},
+		"no such route":          {403, `{"message":"Missing Authentication Token"}`, "", "", ErrNoRoute, Denied},
+		"no such route, another": {404, `{"message":"Not Found"}`, "", "", ErrNoRoute, Rejected},
+		"down":                   {503, ``, "", "", nil, Unavailable},
+		"denied":                 {403, `{"message":"no"}`, "", "", nil, Denied},
 	} {
-		t.Run(test.name, func(t *testing.T) {
+		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var path string
 			client := serve(t, func(w http.ResponseWriter, r *http.Request) {
 				path = r.URL.Path
+				w.Header().Set("X-Request-Id", "req-1")
 				w.WriteHeader(test.code)
 				io.WriteString(w, test.body)
 			})
-			got, err := client.Status(t.Context(), "/checkstatus/{orderid}", "49-1")
-			if !errors.Is(err, test.err) || path != "/api/checkstatus/49-1" {
+			got, requestID, err := client.Status(t.Context(), "/checkstatus/{orderid}", "49-1", []string{"completed"})
+			if failed := failure(err); failed.Kind != test.kind || !errors.Is(err, test.err) && test.err != nil || path != "/api/checkstatus/49-1" {
 				t.Fatalf("%s: %v, want %v", path, err, test.err)
 			}
-			got.Raw = nil
-			if diff := cmp.Diff(test.want, got, sameDigits); diff != "" {
-				t.Error(diff)
+			if err == nil && (got.Word != test.word || requestID != "req-1" || test.charge != "" && (len(got.Reports) != 1 || got.Reports[0].ChargeID != test.charge)) {
+				t.Errorf("%+v, request id %q", got, requestID)
 			}
 		})
 	}
-	t.Run("a failed question made nothing", func(t *testing.T) {
-		t.Parallel()
-		client := serve(t, hijack(""))
-		_, err := client.Status(t.Context(), "/checkstatus/{orderid}", "1")
-		var failure *Error
-		if !errors.As(err, &failure) || failure.Kind != Unavailable {
-			t.Errorf("got %v", err)
+	if _, _, err := serve(t, hijack("")).Status(t.Context(), "/checkstatus/{orderid}", "1", nil); failure(err).Kind != Unavailable {
+		t.Errorf("a failed question made something: %v", err)
+	}
+}
+
+func FuzzDecodeError(f *testing.F) {
+	f.Add([]byte(`{"error":{"code":"a","message":"b"}}`))
+	f.Add([]byte(`{"statusCode":400,"body":{"error":"b","code":"a"}}`))
+	f.Add([]byte(`{"statusCode":400,"body":"{\"message\":\"b\"}"}`))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		code, message := DecodeError(body)
+		if !json.Valid(body) && code+message != "" {
+			t.Errorf("%q from what is not JSON", code+message)
 		}
 	})
 }

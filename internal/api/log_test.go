@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/villapay/villapay/internal/order"
 	"github.com/villapay/villapay/internal/secret"
 )
 
@@ -23,7 +24,7 @@ func TestEveryCallIsLogged(t *testing.T) {
 			w.Header().Set("X-Amzn-Requestid", "req-1")
 			io.WriteString(w, seedOrder)
 		},
-		"refused": func(w http.ResponseWriter, r *http.Request) {
+		"rejected": func(w http.ResponseWriter, r *http.Request) {
 			http.Error(w, `{"error":{"code":"bad","message":"no: `+r.Header.Get("Authorization")+`"}}`, 400)
 		},
 		"no order": func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "hello") },
@@ -31,7 +32,7 @@ func TestEveryCallIsLogged(t *testing.T) {
 	}
 	for name, want := range map[string]string{
 		"made":     `INFO call method=POST path=/api/qrpayment order=4925 key=k status=200 request_id=req-1 outcome=ok`,
-		"refused":  `WARN call method=POST path=/api/qrpayment order=4925 key=k status=400 request_id="" error="no: [redacted] (bad, HTTP 400)" code=bad outcome=refused`,
+		"rejected": `WARN call method=POST path=/api/qrpayment order=4925 key=k status=400 request_id="" error="no: [redacted] (bad, HTTP 400)" code=bad outcome=rejected`,
 		"no order": `ERROR call method=POST path=/api/qrpayment order=4925 key=k status=200 request_id="" error="the server's answer is not an order (HTTP 200)" code=http_200 outcome=unknown`,
 		"lost":     `ERROR call method=POST path=/api/qrpayment order=4925 key=k error="lost the connection to HOST before its answer was complete: EOF" code=connection_lost outcome=unknown`,
 	} {
@@ -39,7 +40,7 @@ func TestEveryCallIsLogged(t *testing.T) {
 			t.Parallel()
 			client := serve(t, answers[name])
 			got := logged(client, func() {
-				_, _, _ = client.CreateOrder(t.Context(), "4925", QR, "k")
+				_, _, _ = client.CreateOrder(t.Context(), "4925", order.QR, "k")
 			})
 			if diff := cmp.Diff("level="+want+"\n", got); diff != "" {
 				t.Error(diff)
@@ -49,7 +50,7 @@ func TestEveryCallIsLogged(t *testing.T) {
 	t.Run("a question about an order", func(t *testing.T) {
 		t.Parallel()
 		client := serve(t, hijack(""))
-		got := logged(client, func() { _, _ = client.Status(t.Context(), "/s/{orderid}", "4925") })
+		got := logged(client, func() { _, _, _ = client.Status(t.Context(), "/s/{orderid}", "4925", nil) })
 		if !strings.HasPrefix(got, "level=ERROR call method=GET path=/api/s/4925 order=4925 error=") || !strings.HasSuffix(got, " code=connection_lost outcome=unavailable\n") {
 			t.Error(got)
 		}
@@ -58,14 +59,14 @@ func TestEveryCallIsLogged(t *testing.T) {
 		t.Parallel()
 		client := serve(t, hijack(""))
 		client.Tokens = unsigned{}
-		got := logged(client, func() { _, _, _ = client.CreateOrder(t.Context(), "4925", QR, "k") })
+		got := logged(client, func() { _, _, _ = client.CreateOrder(t.Context(), "4925", order.QR, "k") })
 		if diff := cmp.Diff("level=ERROR call method=POST path=/api/qrpayment order=4925 key=k error=\"not signed in\" outcome=\"not sent\"\n", got); diff != "" {
 			t.Error(diff)
 		}
 	})
 	t.Run("a raw call", func(t *testing.T) {
 		t.Parallel()
-		client := serve(t, answers["refused"])
+		client := serve(t, answers["rejected"])
 		got := logged(client, func() {
 			req, err := client.Request(t.Context(), "GET", "/x", nil)
 			if err != nil {
@@ -74,7 +75,7 @@ func TestEveryCallIsLogged(t *testing.T) {
 			}
 			_, _ = client.Do(req)
 		})
-		if diff := cmp.Diff("level=WARN call method=GET path=/api/x status=400 request_id=\"\" outcome=refused\n", got); diff != "" {
+		if diff := cmp.Diff("level=WARN call method=GET path=/api/x status=400 request_id=\"\" outcome=rejected\n", got); diff != "" {
 			t.Error(diff)
 		}
 	})

@@ -40,18 +40,16 @@ func tlsServer(t *testing.T, newest uint16) (*Client, *int) {
 func TestHTTP2IsUsedWhereOffered(t *testing.T) {
 	t.Parallel()
 	client, major := tlsServer(t, tls.VersionTLS13)
-	if _, _, err := client.CreateOrder(t.Context(), "1", QR, "k"); err != nil || *major != 2 {
+	if err := create(client)(t.Context()); err != nil || *major != 2 {
 		t.Errorf("HTTP/%d: %v", *major, err)
 	}
 }
 
-func TestOldTLSIsRefused(t *testing.T) {
+func TestOldTLSIsRejected(t *testing.T) {
 	t.Parallel()
 	client, major := tlsServer(t, tls.VersionTLS11)
-	_, _, err := client.CreateOrder(t.Context(), "1", QR, "k")
-	var failure *Error
-	if !errors.As(err, &failure) || failure.Kind != Unavailable || *major != 0 {
-		t.Errorf("HTTP/%d: %v", *major, err)
+	if got := failure(create(client)(t.Context())); got.Kind != Unavailable || *major != 0 {
+		t.Errorf("HTTP/%d: %v", *major, &got)
 	}
 }
 

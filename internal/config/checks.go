@@ -196,10 +196,11 @@ func checkLedger(text string) (string, error) {
 	if text == "sqlite" || text == "none" {
 		return text, nil
 	}
-	if _, err := pgurl.Parse(text); err != nil {
-		return "", fmt.Errorf("it must be sqlite, none or a postgres:// URL: %w", err)
+	if !strings.HasPrefix(text, "postgres") {
+		return "", errors.New("it is not sqlite, none or a postgres:// URL")
 	}
-	return text, nil
+	_, err := pgurl.Parse(text)
+	return text, err
 }
 
 // showLedger is a ledger setting without passwords.

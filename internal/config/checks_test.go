@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// TestChecks gives every key what it takes, normalised, and what it does not.
+// TestChecks gives every key what it takes, normalized, and what it does not.
 func TestChecks(t *testing.T) {
 	t.Parallel()
 	urls := []string{"http://x.example", "ftp://x.example", "//x.example", "https://", "https:x", "https://u@x.example", "https://x.example?a", "https://x.example/#", "https://x.example:0", " https://x.example", "x.example"}
@@ -61,7 +61,7 @@ func TestChecks(t *testing.T) {
 			}
 		}
 		if _, err := k.check(k.builtIn); err != nil && name != "base_url" {
-			t.Errorf("%s: the built-in value is refused: %v", name, err)
+			t.Errorf("%s: the built-in value is invalid: %v", name, err)
 		}
 	}
 }

@@ -129,7 +129,7 @@ func (c *Config) Envs() []Summary {
 // address returns the base URL of an environment and its own `live`, as the file
 // has them.
 func (s settings) address(name string) (url string, live bool) {
-	url = map[string]string{Dev: devURL, Prod: prodURL, Sandbox: Embedded}[name]
+	url = map[string]string{Dev: devURL, Prod: prodURL, Sandbox: embedded}[name]
 	env := s.env(name)
 	if own, ok := env.keys["base_url"]; ok {
 		url = own.text

@@ -8,14 +8,7 @@ import (
 )
 
 // errNoHome is behind the error of a directory that nothing names.
-var errNoHome = errors.New("no variable names the user's directories") //nolint:gochecknoglobals // an error
-
-// Dir returns the directory that holds config.yaml: VILLAPAY_CONFIG_DIR, else
-// villapay in the user's config directory ($XDG_CONFIG_HOME or ~/.config,
-// ~/Library/Application Support, %AppData%). It need not exist.
-func Dir(env LookupEnv) (string, error) {
-	return directory(env, runtime.GOOS, "VILLAPAY_CONFIG_DIR", "AppData", "XDG_CONFIG_HOME", ".config")
-}
+var errNoHome = errors.New("no variable names the user's directories")
 
 // StateDir returns the directory of the ledger, the tokens and the sandbox:
 // VILLAPAY_STATE_DIR, else villapay in $XDG_STATE_HOME or ~/.local/state,
@@ -55,9 +48,11 @@ func directory(env LookupEnv, goos, variable, windows, xdg, unix string) (string
 	return filepath.Join(base, "villapay"), nil
 }
 
-// file returns the path of config.yaml.
+// file returns the path of config.yaml: in VILLAPAY_CONFIG_DIR, else in villapay in
+// the user's config directory ($XDG_CONFIG_HOME or ~/.config, ~/Library/Application
+// Support, %AppData%).
 func file(env LookupEnv) (string, error) {
-	dir, err := Dir(env)
+	dir, err := directory(env, runtime.GOOS, "VILLAPAY_CONFIG_DIR", "AppData", "XDG_CONFIG_HOME", ".config")
 	return filepath.Join(dir, "config.yaml"), err
 }
 

@@ -50,7 +50,7 @@ func Remove(ctx context.Context, env LookupEnv, name string) error {
 	}
 	return edit(ctx, env, func(d *document, s settings) (change, error) {
 		path := []string{"envs", name}
-		if d.count(path) == 0 {
+		if d.at(path) == nil {
 			return change{}, s.exists(name)
 		}
 		current, err := s.selected(env)
@@ -63,9 +63,8 @@ func Remove(ctx context.Context, env LookupEnv, name string) error {
 
 // Set writes one value: of the environment name, "" for the selected one, or of
 // the whole file for output and ledger (see [Keys]). A list's items are
-// separated by commas. The value is checked first, and so is the file with it:
-// an edit that makes anything in it invalid is rejected, what was invalid before
-// stays to be repaired.
+// separated by commas. The value is checked first, and so is the file with it: a
+// valid file stays valid, an invalid one is repaired edit by edit.
 func Set(ctx context.Context, env LookupEnv, name, keyName, value string) error {
 	k, err := settable(keyName)
 	if err != nil {
@@ -114,13 +113,13 @@ func Unset(ctx context.Context, env LookupEnv, name, keyName string) (removed bo
 			return change{}, err
 		}
 		// Wrong places first, because they make the file invalid.
-		top, below := []string{keyName}, [][]string{{"envs", current, keyName}, envPath(current, keyName)}
-		places := append([][]string{top}, below...)
+		top := []string{keyName}
+		places := [][]string{top, {"envs", current, keyName}, envPath(current, keyName)}
 		if _, ok := lookup(topKeys(), keyName); ok {
-			places = append(below, top)
+			slices.Reverse(places)
 		}
 		for _, path := range places {
-			if d.count(path) > 0 {
+			if d.at(path) != nil {
 				removed = true
 				return change{path: path}, nil
 			}
@@ -237,23 +236,23 @@ func edit(ctx context.Context, env LookupEnv, plan func(*document, settings) (ch
 	if err != nil {
 		return err
 	}
-	settings, old := before.settings()
+	settings, invalid := before.settings()
 	if settings.top == nil { // no key of it can be relied on
-		_, err := before.valid()
-		return err
+		return invalid
 	}
 	c, err := plan(before, settings)
 	if err != nil {
 		return err
 	}
 	after, err := before.with(c)
-	if err != nil || after.text == before.text {
+	switch {
+	case err != nil && invalid != nil:
+		return invalid
+	case err != nil || after.text == before.text:
 		return err
-	}
-	_, problems := after.settings()
-	for _, p := range problems {
-		if !slices.ContainsFunc(old, func(o problem) bool { return o.message == p.message }) {
-			return usage(p.hint, "%s", p.message)
+	case invalid == nil:
+		if _, err := after.settings(); err != nil {
+			return &Error{Kind: KindUsage, Message: "this would make the file invalid: " + err.Message, Hint: err.Hint}
 		}
 	}
 	target, err := filepath.EvalSymlinks(path) // a link stays one

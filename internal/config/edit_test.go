@@ -136,7 +136,7 @@ func TestEditOddFiles(t *testing.T) {
 		"BOM":                  {"\ufeffenv: dev # c\n", "env: prod # c\n"},
 		"JSON":                 {`{"output": "json"}`, "{\"output\": \"json\", env: prod}\n"},
 		"JSON with it":         {`{"output": "json", "env": "dev"}`, "{\"output\": \"json\", \"env\": prod}\n"},
-		"nothing in flow":      {"{}\n", "env: prod\n"},
+		"nothing in flow":      {"{}\n", "{env: prod}\n"},
 		"on the next line":     {"env: # so\n  # why\n  dev\noutput: json\n", "# so\n# why\nenv: prod\noutput: json\n"},
 		"in quoted lines":      {"env: \"de\\\n  v\"\noutput: json\n", "env: prod\noutput: json\n"},
 		"indented":             {"  env: dev\n  output: json\n", "  env: prod\n  output: json\n"},
@@ -184,8 +184,8 @@ func TestEmptyMappings(t *testing.T) {
 	}
 }
 
-// TestRefusals: what is wrong is refused before the file is touched.
-func TestRefusals(t *testing.T) {
+// TestRejectedEdits: what is wrong is rejected before the file is touched.
+func TestRejectedEdits(t *testing.T) {
 	t.Parallel()
 	const text = "env: mine # c\nenvs:\n  mine:\n    base_url: https://x.example\n  other: {base_url: https://y.example}\n"
 	for name, test := range map[string]struct {
@@ -352,7 +352,7 @@ func TestBeyondRepair(t *testing.T) {
 		"envs: &a\n  dev: *a\n":        "envs.dev must hold keys, not an alias",
 		"envs: [dev]\n":                "envs must hold keys, not a list",
 		"envs:\n  dev:\n    auth: x\n": "envs.dev.auth must hold keys",
-		"envs: {dev: {auth: {region: x, region: y}}}\n": "envs.dev.auth.region twice",
+		"envs:\n  dev:\n    auth:\n      region: us-east-1\n      region: us-east-1\n": `envs.dev.auth holds "region" twice`,
 	} {
 		w := newWorld(t, text)
 		wantError(t, Set(t.Context(), w.lookup, "dev", "auth.region", "us-east-1"), KindConfig, says)
@@ -397,7 +397,7 @@ func TestCommentsWin(t *testing.T) {
 		"{output: json,\t# why\n env: dev}\n": {"use", "prod"},
 	} {
 		w := newWorld(t, text)
-		wantError(t, w.run(t, args...), KindConfig, "without losing comments", "by hand")
+		wantError(t, w.run(t, args...), KindConfig, "cannot be edited", "by hand")
 		if w.text(t) != text {
 			t.Errorf("%q became %q", text, w.text(t))
 		}
@@ -455,7 +455,7 @@ func TestSymlink(t *testing.T) {
 	}
 }
 
-func TestCancelled(t *testing.T) {
+func TestCanceled(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, "env: dev\n")
 	unlock, err := atomicfile.Lock(t.Context(), w.path(), time.Second)

@@ -16,9 +16,6 @@ import (
 	"github.com/villapay/villapay/internal/atomicfile"
 )
 
-// maxFile bounds config.yaml; one of a hundred environments has 50 kB.
-const maxFile = 256 << 10
-
 // document is the text of config.yaml and its tree. A file that does not exist
 // is an empty document.
 type document struct {
@@ -61,10 +58,7 @@ func readText(path string) (string, error) {
 		return "", err
 	}
 	defer func() { _ = f.Close() }()
-	text, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	if err == nil && len(text) > maxFile {
-		err = fmt.Errorf("%s is larger than %d kB", path, maxFile>>10)
-	}
+	text, err := io.ReadAll(f)
 	return string(text), err
 }
 
@@ -130,48 +124,31 @@ func (s settings) names() []string {
 
 func builtIn(name string) bool { return name == Dev || name == Prod || name == Sandbox }
 
-// problem is something wrong with the file. Its message does not name the line,
-// so that the problems before and after an edit can be compared.
-type problem struct {
-	line          int
-	message, hint string
-}
-
-// checker walks the tree of config.yaml, and collects what it says and what is
-// wrong with it. It reads every scalar as its text: to YAML, the pool 00123 is 83.
+// checker walks the tree of config.yaml, and collects what it says and the first
+// thing that is wrong with it. It reads every scalar as its text: to YAML, the
+// pool 00123 is 83.
 type checker struct {
+	path     string
 	settings settings
-	problems []problem
+	err      *Error
 }
 
 func (c *checker) fail(line int, hint, format string, args ...any) {
-	c.problems = append(c.problems, problem{line: line, message: fmt.Sprintf(format, args...), hint: hint})
+	if c.err == nil {
+		c.err = &Error{Kind: KindConfig, Message: fmt.Sprintf("%s, line %d: %s", c.path, line, fmt.Sprintf(format, args...)), Hint: hint}
+	}
 }
 
-// settings reads the tree, and lists everything wrong with it. The settings are
-// zero if no key of the file can be relied on.
-func (d *document) settings() (settings, []problem) {
-	var c checker
+// settings reads the tree. What it returns beside an error is what could be read;
+// it is zero if no key of the file can be relied on.
+func (d *document) settings() (settings, *Error) {
+	c := checker{path: d.path}
 	if d.root.Kind == yaml.MappingNode {
 		c.settings.top = map[string]setting{}
 	}
 	c.mapping(d.root)
 	c.whole()
-	return c.settings, c.problems
-}
-
-// valid is settings for those who need a valid file.
-func (d *document) valid() (settings, error) {
-	s, problems := d.settings()
-	if len(problems) == 0 {
-		return s, nil
-	}
-	first := slices.MinFunc(problems, func(a, b problem) int { return a.line - b.line })
-	message := fmt.Sprintf("%s, line %d: %s", d.path, first.line, first.message)
-	if more := len(problems) - 1; more > 0 {
-		message += fmt.Sprintf(" (and %d more)", more)
-	}
-	return s, &Error{Kind: KindConfig, Message: message, Hint: first.hint}
+	return c.settings, c.err
 }
 
 // mapping reads the entries of the mapping at path. Nothing after the colon is

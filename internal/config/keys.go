@@ -26,8 +26,8 @@ const (
 	prodScript = "https://kpaymentgateway.kasikornbank.com/ui/v2/kpayment.min.js"
 )
 
-// Embedded is shown as the sandbox's base_url.
-const Embedded = "(embedded)"
+// embedded is shown as the sandbox's base_url.
+const embedded = "(embedded)"
 
 // key is one key of the file: of an environment, or at the top.
 type key struct {

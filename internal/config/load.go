@@ -16,28 +16,30 @@ import (
 
 // Load reads the file and the variables once. It fails with an [*Error].
 func Load(env LookupEnv, flags Flags) (*Config, error) {
+	var doc *document
 	path, err := file(env)
-	if errors.Is(err, errNoHome) { // such as a container that is set up by variables alone
-		return newLoader("", env, flags, settings{}).load()
+	switch {
+	case err == nil:
+		doc, err = read(path)
+	case errors.Is(err, errNoHome): // such as a container that is set up by variables alone
+		path = ""
+		doc, err = newDocument("", "")
 	}
 	if err != nil {
 		return nil, err
 	}
-	doc, err := read(path)
-	if err != nil {
-		return nil, err
+	settings, invalid := doc.settings()
+	if invalid != nil {
+		return nil, invalid
 	}
-	settings, err := doc.valid()
-	if err != nil {
-		return nil, err
-	}
-	return newLoader(path, env, flags, settings).load()
+	return load(path, env, flags, settings)
 }
 
 // loader puts the layers into viper one after the other, lowest first, and
 // remembers which came last for each key. Viper reads and never writes. It gets
 // the variables from here: BindEnv would look them up in the process itself,
-// unchecked, and could not say that one is set and empty.
+// unchecked, and could not say that one is set and empty. (Any option of viper's,
+// such as another delimiter, would put 0.3 MB of its encoders into the binary.)
 type loader struct {
 	path     string
 	env      LookupEnv
@@ -47,14 +49,8 @@ type loader struct {
 	origins  map[string]string
 }
 
-// newLoader makes a loader. Viper takes dotted keys apart, which changes nothing
-// here: no key is the parent of another. (Any of its options, such as another
-// delimiter, would put 0.3 MB of its encoders into the binary.)
-func newLoader(path string, env LookupEnv, flags Flags, s settings) *loader {
-	return &loader{path: path, env: env, flags: flags, settings: s, viper: viper.New(), origins: map[string]string{}}
-}
-
-func (l *loader) load() (*Config, error) {
+func load(path string, env LookupEnv, flags Flags, s settings) (*Config, error) {
+	l := &loader{path: path, env: env, flags: flags, settings: s, viper: viper.New(), origins: map[string]string{}}
 	name, err := l.layTop()
 	if err != nil {
 		return nil, err
@@ -63,19 +59,18 @@ func (l *loader) load() (*Config, error) {
 		return nil, err
 	}
 	c := &Config{
-		File: l.path, Profile: l.profile(name), env: l.env, settings: l.settings,
+		File: path, Profile: l.profile(name), env: env, settings: s,
 		Output: l.value("output"), Ledger: secret.New(l.viper.GetString("ledger")),
 	}
 	for _, k := range slices.Concat(topKeys(), envKeys()) {
 		c.values = append(c.values, l.value(k.name))
 	}
-	if own := l.settings.top["ledger"]; own.text != "" {
-		if _, password := showLedger(own.text); password {
-			c.Warnings = append(c.Warnings, fmt.Sprintf("%s, line %d: the ledger's URL holds a password; put it into VILLAPAY_LEDGER or ~/.pgpass", l.path, own.line))
-		}
+	own := s.top["ledger"]
+	if _, password := showLedger(own.text); password {
+		c.Warnings = append(c.Warnings, fmt.Sprintf("%s, line %d: the ledger's URL holds a password; put it into VILLAPAY_LEDGER or ~/.pgpass", path, own.line))
 	}
 	if c.Profile.Sandbox {
-		c.Profile.stateDir, err = StateDir(l.env)
+		c.Profile.stateDir, err = StateDir(env)
 	}
 	return c, err
 }
@@ -120,7 +115,7 @@ func (l *loader) layEnv(name string) error {
 	}
 	switch {
 	case name == Sandbox:
-		l.set("base_url", Embedded, "built in") // whatever an empty variable says
+		l.set("base_url", embedded, "built in") // whatever an empty variable says
 		l.viper.SetDefault("kbank.api_url", "")
 		l.viper.SetDefault("kbank.script_url", "")
 	case live:
@@ -133,15 +128,11 @@ func (l *loader) layEnv(name string) error {
 // checkBank rejects the bank's live API in an environment that is not live, and
 // its test API in one that is.
 func checkBank(env, apiURL string, live bool) error {
-	other, what := prodBank, "kbank.api_url is the bank's live API, and environment %s is not live"
-	if live {
-		other, what = devBank, "kbank.api_url is the bank's test API, and environment %s is live"
-	}
-	api, err := url.Parse(apiURL)
-	if err != nil || api.Hostname() != strings.TrimPrefix(other, "https://") {
+	other := map[bool]string{true: devBank, false: prodBank}[live]
+	if u, err := url.Parse(apiURL); err != nil || "https://"+u.Hostname() != other {
 		return nil //nolint:nilerr // apiURL was checked before
 	}
-	return &Error{Kind: KindConfig, Message: fmt.Sprintf(what, env), Hint: "villapay env unset kbank.api_url -e " + env}
+	return &Error{Kind: KindConfig, Message: fmt.Sprintf("environment %s has live: %t, and its kbank.api_url is %s", env, live, other), Hint: "villapay env unset kbank.api_url -e " + env}
 }
 
 // lay lays the built-in values, the file's, and those of variables and flags.

@@ -277,9 +277,15 @@ func TestSecretKeys(t *testing.T) {
 		env, key string
 		says     string
 	}{
-		{"dev", "skey_test_22211", ""}, {"prod", "skey_prod_22211", ""}, {"prod", "other", ""}, {"dev", "other", ""},
-		{"dev", "SKEY_PROD_22211", "environment dev is not live"}, {"prod", "skey_test_22211", "environment prod is live"},
-		{"dev", "skey_live_22211", "environment dev is not live"}, {"dev", "pkey_test_1", "public key"}, {"prod", "pkey_prod_1", "public key"},
+		{"dev", "skey_test_22211", ""},
+		{"prod", "skey_prod_22211", ""},
+		{"prod", "other", ""},
+		{"dev", "other", ""},
+		{"dev", "SKEY_PROD_22211", "environment dev is not live"},
+		{"prod", "skey_test_22211", "environment prod is live"},
+		{"dev", "skey_live_22211", "environment dev is not live"},
+		{"dev", "pkey_test_1", "public key"},
+		{"prod", "pkey_prod_1", "public key"},
 		{"dev", "skey 1", "blanks"},
 	} {
 		_, err := newWorld(t, "", "VILLAPAY_KBANK_SECRET", test.key).load(t, Flags{Env: test.env}).KBankSecret()
@@ -464,10 +470,10 @@ func TestBankByLive(t *testing.T) {
 		text, env, url string
 		says           string
 	}{
-		"live API, not live":              {text: "envs:\n  dev: {kbank: {api_url: '" + live + "'}}\n", env: "dev", says: "environment dev is not live"},
-		"live API below a path":           {text: "envs:\n  dev: {kbank: {api_url: '" + live + "v2'}}\n", env: "dev", says: "environment dev is not live"},
-		"test API, live":                  {text: "envs:\n  prod: {kbank: {api_url: '" + test + "'}}\n", env: "prod", says: "environment prod is live"},
-		"test API, live by its address":   {text: "envs:\n  dev: {kbank: {api_url: '" + test + "'}}\n", env: "dev", url: prodURL, says: "environment dev is live"},
+		"live API, not live":              {text: "envs:\n  dev: {kbank: {api_url: '" + live + "'}}\n", env: "dev", says: "environment dev has live: false"},
+		"live API below a path":           {text: "envs:\n  dev: {kbank: {api_url: '" + live + "v2'}}\n", env: "dev", says: "environment dev has live: false"},
+		"test API, live":                  {text: "envs:\n  prod: {kbank: {api_url: '" + test + "'}}\n", env: "prod", says: "environment prod has live: true"},
+		"test API, live by its address":   {text: "envs:\n  dev: {kbank: {api_url: '" + test + "'}}\n", env: "dev", url: prodURL, says: "environment dev has live: true"},
 		"the default follows the address": {env: "dev", url: prodURL},
 		"another environment's":           {text: "envs:\n  prod: {kbank: {api_url: '" + test + "'}}\n", env: "dev"},
 		"nobody":                          {text: "envs:\n  prod: {kbank: {api_url: ''}}\n", env: "prod"},
@@ -546,5 +552,23 @@ func TestBadFlagsAndVariables(t *testing.T) {
 	w := newWorld(t, "", "VILLAPAY_ENV", "nosuch")
 	if c := w.load(t, Flags{Env: "dev"}); c.Profile.Name != "dev" {
 		t.Error("a flag does not win over a wrong variable")
+	}
+}
+
+// TestDocumentedDefaults: the config file in the operations guide has every key,
+// with its default.
+func TestDocumentedDefaults(t *testing.T) {
+	t.Parallel()
+	guide, err := os.ReadFile(filepath.Join("..", "..", "docs", "operations.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, text, _ := strings.Cut(string(guide), "```yaml\nenv:")
+	text, _, _ = strings.Cut(text, "```")
+	documented, defaults := newWorld(t, "env:"+text).load(t, Flags{}), newWorld(t, "").load(t, Flags{})
+	for _, v := range documented.Values() {
+		if want := find(t, defaults, v.Key); v.Value != want.Value || !strings.HasPrefix(v.Origin, "file ") {
+			t.Errorf("%s is %q from %s, want %q", v.Key, v.Value, v.Origin, want.Value)
+		}
 	}
 }

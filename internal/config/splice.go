@@ -15,52 +15,54 @@ type change struct {
 	value *yaml.Node
 }
 
-// with returns the document after a change. The change is made to the tree, which
-// is what the file must mean afterwards, and to the lines of its entry alone,
-// which keeps the layout. If the two differ, the change is rejected.
+// with returns the document after a change of the lines of its entry. If the new
+// text does not mean what the change made to the tree means, it is an error.
 func (d *document) with(c change) (*document, error) {
-	if c.value != nil && d.count(c.path) > 1 {
-		return nil, &Error{Kind: KindConfig, Message: fmt.Sprintf("%s holds %s twice", d.path, strings.Join(c.path, ".")), Hint: "remove it with `villapay env unset` first"}
+	after, err := newDocument(d.path, c.splice(d))
+	for text := d.text; err == nil && c.value == nil && after.at(c.path) != nil && after.text != text; { // a key that stands there twice
+		text = after.text
+		after, err = newDocument(d.path, c.splice(after))
 	}
-	want, err := parseYAML(d.text)
-	if err != nil {
-		return nil, fmt.Errorf("read %s again: %w", d.path, err)
+	if err == nil && (after.at(c.path) == nil) == (c.value == nil) && same(after.root, changed(d.root, c.path, c.value)) {
+		return after, nil
 	}
-	if err := c.apply(want); err != nil {
-		return nil, &Error{Kind: KindConfig, Message: fmt.Sprintf("%s: %s", d.path, err), Hint: "repair it by hand"}
-	}
-	texts := []string{c.splice(d, want)}
-	if !strings.Contains(d.text, "#") { // such as a file of JSON: no comment to lose
-		texts = append(texts, encode(want))
-	}
-	for _, text := range texts {
-		after, err := newDocument(d.path, text)
-		switch {
-		case err != nil || !same(after.root, want):
-		case c.value == nil && after.count(c.path) > 0: // a key that stood there twice
-			return after.with(c)
-		default:
-			return after, nil
-		}
-	}
-	return nil, &Error{Kind: KindConfig, Message: fmt.Sprintf("%s is laid out in a way that cannot be edited without losing comments", d.path), Hint: "change it by hand"}
+	return nil, &Error{Kind: KindConfig, Message: fmt.Sprintf("%s is laid out in a way that cannot be edited here: %s", d.path, strings.Join(c.path, ".")), Hint: "write one key a line, or change it by hand"}
 }
 
-// count returns how often the last key of path stands in its mapping.
-func (d *document) count(path []string) int {
+// changed is a tree after a change.
+func changed(n *yaml.Node, path []string, value *yaml.Node) *yaml.Node {
+	if n.Kind != yaml.MappingNode {
+		return n
+	}
+	after, found := &yaml.Node{Kind: yaml.MappingNode, Style: n.Style}, false
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		key, child := n.Content[i], n.Content[i+1]
+		switch at := len(path) > 0 && key.Kind == yaml.ScalarNode && key.Value == path[0]; {
+		case !at:
+		case len(path) > 1 && (value == nil || !nothing(child)):
+			found, child = true, changed(child, path[1:], value)
+		case value != nil && !found:
+			found, child = true, nest(path[1:], value)
+		default:
+			continue
+		}
+		after.Content = append(after.Content, key, child)
+	}
+	if value != nil && !found {
+		after.Content = append(after.Content, nest(path, value).Content...)
+	}
+	return after
+}
+
+// at returns the first value at path, or nil.
+func (d *document) at(path []string) *yaml.Node {
 	at := d.root
-	for _, name := range path[:len(path)-1] {
-		if _, at = entry(at, name); at == nil {
-			return 0
+	for _, name := range path {
+		if at != nil {
+			_, at = entry(at, name)
 		}
 	}
-	n := 0
-	for i := 0; at.Kind == yaml.MappingNode && i+1 < len(at.Content); i += 2 {
-		if k := at.Content[i]; k.Kind == yaml.ScalarNode && k.Value == path[len(path)-1] {
-			n++
-		}
-	}
-	return n
+	return at
 }
 
 // entry returns the first entry of that name in a mapping, or nil.
@@ -73,55 +75,29 @@ func entry(mapping *yaml.Node, name string) (key, value *yaml.Node) {
 	return nil, nil
 }
 
-// apply makes the change to a tree.
-func (c change) apply(at *yaml.Node) error {
-	for i, name := range c.path {
-		if null(at) {
-			*at = yaml.Node{Kind: yaml.MappingNode, Tag: "!!map"}
-		}
-		if at.Kind != yaml.MappingNode {
-			return fmt.Errorf("%s must hold keys, not %s", strings.Join(c.path[:i], "."), kindWord(at))
-		}
-		key, value := entry(at, name)
-		switch {
-		case key == nil && c.value == nil:
-			return nil
-		case key == nil:
-			if len(at.Content) == 0 {
-				at.Style = 0
-			}
-			at.Content = append(at.Content, scalar("", name), nest(c.path[i+1:], c.value))
-			return nil
-		case i < len(c.path)-1:
-			at = value
-		case c.value == nil:
-			k := slices.Index(at.Content, key)
-			at.Content = slices.Delete(at.Content, k, k+2)
-		default:
-			*value = *c.value
-		}
-	}
-	return nil
-}
-
-// splice makes the change to the text as far as it can: its caller compares what
-// it returns with want, the tree that the change leads to.
-func (c change) splice(d *document, want *yaml.Node) string {
+// splice makes the change to the text as far as it can: its caller checks what it
+// returns.
+func (c change) splice(d *document) string {
 	s := splicer{lines: strings.SplitAfter(d.text, "\n"), eol: "\n"}
 	if strings.Contains(d.text, "\r\n") {
 		s.eol = "\r\n"
 	}
 	at, parent := d.root, (*yaml.Node)(nil)
+	if lastLine(at, 0) > len(s.lines) { // YAML knows other line ends too, such as a lone CR
+		return d.text
+	}
 	for i, name := range c.path {
 		key, value := entry(at, name)
 		inFlow := at.Style&yaml.FlowStyle != 0 // {…}
-		switch empty := len(at.Content) == 0; {
-		case key == nil && c.value == nil:
+		switch empty := nothing(at); {
+		case key == nil && c.value == nil, !empty && at.Kind != yaml.MappingNode:
 			return d.text
-		case parent != nil && (empty || inFlow):
-			return s.replace(parent, at, nest([]string{parent.Value}, want))
-		case inFlow:
-			return ""
+		case empty && parent != nil:
+			return s.replace(parent, at, nest(c.path[i-1:], c.value))
+		case inFlow && parent != nil:
+			return s.replace(parent, at, nest([]string{parent.Value}, changed(at, c.path[i:], c.value)))
+		case inFlow && !strings.Contains(d.text, "#"): // such as JSON
+			return s.join(0, len(s.lines), s.render("", changed(at, c.path, c.value)))
 		case empty:
 			return s.join(len(s.lines), len(s.lines), s.render("", nest(c.path, c.value)))
 		case key == nil:
@@ -130,14 +106,13 @@ func (c change) splice(d *document, want *yaml.Node) string {
 			return s.join(end, end, s.render(s.indent(last), nest(c.path[i:], c.value)))
 		case i < len(c.path)-1:
 			at, parent = value, key
-			_, want = entry(want, name)
 		case c.value == nil:
 			return s.join(key.Line-1, s.end(key, value), nil)
 		default:
 			return s.replace(key, value, nest([]string{name}, c.value))
 		}
 	}
-	return ""
+	return d.text
 }
 
 // splicer changes a text line by line.
@@ -196,10 +171,12 @@ func (s splicer) replace(key, value, added *yaml.Node) string {
 		lines[0] = text + strings.Repeat(" ", max(1, column-len(text))) + comments[0] + s.eol
 		comments = nil
 	}
-	for i, comment := range comments {
-		comments[i] = s.indent(key) + comment + s.eol
+	for _, comment := range slices.Backward(comments) {
+		if !strings.Contains(strings.Join(lines, ""), comment) { // as in {…}
+			lines = slices.Insert(lines, 0, s.indent(key)+comment+s.eol)
+		}
 	}
-	return s.join(first, end, append(comments, lines...))
+	return s.join(first, end, lines)
 }
 
 // comments returns the comments in some lines. A # begins one if the lines mean
@@ -226,22 +203,19 @@ func (s splicer) comments(first, end int) []string {
 	return found
 }
 
-// render writes a mapping as lines, indented and without comments.
+// render writes a mapping as indented lines.
 func (s splicer) render(indent string, mapping *yaml.Node) []string {
+	var out bytes.Buffer
+	encoder := yaml.NewEncoder(&out)
+	encoder.SetIndent(2)
+	if encoder.Encode(mapping) != nil || encoder.Close() != nil {
+		return nil // which is not what with looks for
+	}
 	var lines []string
-	for line := range strings.Lines(encode(bare(mapping))) {
+	for line := range strings.Lines(out.String()) {
 		lines = append(lines, indent+strings.TrimSuffix(line, "\n")+s.eol)
 	}
 	return lines
-}
-
-// bare is a node without comments.
-func bare(n *yaml.Node) *yaml.Node {
-	n = &yaml.Node{Kind: n.Kind, Style: n.Style, Tag: n.Tag, Value: n.Value, Content: slices.Clone(n.Content)}
-	for i, child := range n.Content {
-		n.Content[i] = bare(child)
-	}
-	return n
 }
 
 // nest wraps a value in mappings.
@@ -250,17 +224,6 @@ func nest(path []string, value *yaml.Node) *yaml.Node {
 		value = &yaml.Node{Kind: yaml.MappingNode, Content: []*yaml.Node{scalar("", name), value}}
 	}
 	return value
-}
-
-// encode writes a tree; "" if it cannot be written, which no caller takes.
-func encode(n *yaml.Node) string {
-	var out bytes.Buffer
-	encoder := yaml.NewEncoder(&out)
-	encoder.SetIndent(2)
-	if encoder.Encode(n) != nil || encoder.Close() != nil {
-		return ""
-	}
-	return out.String()
 }
 
 // same reports whether two trees mean the same here, in the same order: scalars

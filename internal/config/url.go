@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"net/netip"
 	"net/url"
@@ -37,15 +38,19 @@ func normalizeURL(text string) (string, error) {
 	if u.Scheme == "http" && host != "127.0.0.1" && host != "[::1]" && host != "localhost" {
 		return "", errors.New("it must be https; http is for 127.0.0.1, [::1] and localhost only")
 	}
-	port, err := normalizePort(u.Scheme, u.Port())
-	if err != nil {
-		return "", err
+	standard := map[string]uint64{"https": 443, "http": 80}[u.Scheme]
+	port, err := strconv.ParseUint(cmp.Or(u.Port(), strconv.FormatUint(standard, 10)), 10, 16)
+	if err != nil || port == 0 {
+		return "", errors.New("its port must be 1 to 65535")
+	}
+	if port != standard {
+		host += ":" + strconv.FormatUint(port, 10)
 	}
 	if u.RawPath != "" || strings.ContainsFunc(u.Path, unprintable) {
 		return "", errors.New("its path holds characters or escapes that can be written in more than one way")
 	}
 	clean := strings.TrimSuffix(path.Clean("/"+u.Path), "/")
-	return (&url.URL{Scheme: u.Scheme, Host: host + port, Path: clean}).String(), nil
+	return (&url.URL{Scheme: u.Scheme, Host: host, Path: clean}).String(), nil
 }
 
 func normalizeHost(host string) (string, error) {
@@ -61,18 +66,4 @@ func normalizeHost(host string) (string, error) {
 		return "", errors.New("its host is not a name: letters, digits, . and - are allowed")
 	}
 	return host, nil
-}
-
-func normalizePort(scheme, port string) (string, error) {
-	if port == "" {
-		return "", nil
-	}
-	number, err := strconv.ParseUint(port, 10, 16)
-	if err != nil || number == 0 {
-		return "", errors.New("its port must be 1 to 65535")
-	}
-	if scheme == "https" && number == 443 || scheme == "http" && number == 80 {
-		return "", nil
-	}
-	return ":" + strconv.FormatUint(number, 10), nil
 }

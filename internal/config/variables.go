@@ -60,14 +60,17 @@ func (c *Config) Token() (secret.String, error) {
 func (c *Config) KBankSecret() (secret.String, error) {
 	const name = "VILLAPAY_KBANK_SECRET"
 	text := c.env.Get(name)
-	if c.env.isEmpty(name) {
+	switch {
+	case c.env.isEmpty(name):
 		return secret.String{}, emptyVariable(KindConfig, name)
+	case text == "":
+		return secret.String{}, nil
 	}
 	key, err := ParseSecretKey(text)
 	if err == nil {
 		err = c.Profile.CheckSecretKey(key)
 	}
-	if err != nil && text != "" {
+	if err != nil {
 		return secret.String{}, &Error{Kind: KindConfig, Message: name + ": " + err.Error(), Err: err}
 	}
 	return key, nil

@@ -3,18 +3,23 @@
 //
 // It promises what package api promises, whose client carries its calls: one
 // request a call, to the configured host and no other, bounded in size and time,
-// the secret key in no error, and every failure told apart by what it may have
-// done. The bank's error envelope is a failure whatever its HTTP status. Amounts
-// go out with the digits they came with.
+// the secret key in no error, and every failure classified by what it may have
+// done. The bank's error envelope is a failure whatever its HTTP status, and an
+// answer about something else than what was asked is none. Amounts go out with the
+// digits they came with.
 package kbank
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/villapay/villapay/internal/api"
@@ -36,19 +41,22 @@ type Code struct {
 	Date      time.Time // the answer's Date header; zero if it has none
 }
 
-// WrongCodeError says that the bank made a code that must not be shown.
+// WrongCodeError says that the bank made no code, or one that must not be shown.
 type WrongCodeError struct{ Err error }
 
 func (e *WrongCodeError) Error() string { return e.Err.Error() }
 
 func (e *WrongCodeError) Unwrap() error { return e.Err }
 
-// Code asks for the code of a payment's order. Asking again is harmless: a code
-// that nobody was shown cannot be paid. Errors are *api.Error, or *WrongCodeError.
+// Code asks for the code of a payment's order. Asking again is safe: a code that
+// nobody was shown cannot be paid. Errors are *api.Error, or *WrongCodeError.
 func (c *Client) Code(ctx context.Context, p *order.Payment) (code Code, _ error) {
 	made, err := order.Decode(p.Order)
 	if err != nil {
 		return Code{}, err
+	}
+	if !p.Amount.Known() {
+		return Code{}, &WrongCodeError{errors.New("the order has no amount to ask for")}
 	}
 	body, err := json.Marshal(struct {
 		OrderID     string       `json:"order_id"`
@@ -61,7 +69,7 @@ func (c *Client) Code(ctx context.Context, p *order.Payment) (code Code, _ error
 	if err != nil {
 		return Code{}, err
 	}
-	response, err := c.call(ctx, http.MethodPost, "/qr/v2/qr", body)
+	response, err := c.call(ctx, http.MethodPost, body)
 	if err != nil {
 		return Code{}, err
 	}
@@ -79,66 +87,133 @@ func (c *Client) Code(ctx context.Context, p *order.Payment) (code Code, _ error
 // ErrNoCharge says that the bank knows no charge with an id, or of an order.
 var ErrNoCharge = errors.New("the bank knows no charge of it")
 
-// Inquire asks what became of a charge, or of the last charge of a bank order. It
+// InquireOrder asks what became of the last charge of a payment's bank order. It
 // changes nothing, so no failure is Unknown. It fails with ErrNoCharge if there is
-// none.
-func (c *Client) Inquire(ctx context.Context, id, orderID string) (status order.Status, requestID string, _ error) {
-	response, err := c.call(ctx, http.MethodGet, "/qr/v2/qr/"+url.PathEscape(id), nil)
+// none. An answer that names another order is a failure.
+func (c *Client) InquireOrder(ctx context.Context, p *order.Payment) (order.Status, string, error) {
+	return c.inquire(ctx, p.BankOrderID, p.OrderID, func(r order.Report) bool {
+		names := []string{p.BankOrderID, p.Reference, ""}
+		return slices.Contains(names, r.BankOrderID) && (r.BankOrderID != "" || slices.Contains(names, r.Reference))
+	})
+}
+
+// InquireCharge is InquireOrder for a charge. orderID is the Villa order that is
+// asked about; "" is any.
+func (c *Client) InquireCharge(ctx context.Context, chargeID, orderID string) (order.Status, string, error) {
+	return c.inquire(ctx, chargeID, orderID, func(r order.Report) bool { return r.ChargeID == chargeID || r.ChargeID == "" })
+}
+
+func (c *Client) inquire(ctx context.Context, id, orderID string, about func(order.Report) bool) (order.Status, string, error) {
+	response, err := c.call(ctx, http.MethodGet, nil, id)
+	var status order.Status
 	if err == nil {
-		if status, err = order.ParseStatus(response.Body, orderID, nil); err == nil {
-			return status, response.RequestID, nil
-		}
-		err = c.failure(api.Unavailable, response, "unreadable", unreadable, err)
+		status, err = c.status(response, orderID, about)
 	}
-	var failure *api.Error
-	if errors.As(err, &failure) {
-		if failure.Status == http.StatusNotFound {
+	if failure, ok := errors.AsType[*api.Error](err); ok {
+		if saysError(response) && (failure.Status == http.StatusNotFound || strings.HasSuffix(failure.Code, "not_found")) {
 			failure.Err = ErrNoCharge
 		}
 		if failure.Kind == api.Unknown {
 			failure.Kind = api.Unavailable
 		}
 	}
-	return order.Status{}, "", err
-}
-
-// Cancel takes an unpaid code back, once. It returns nil only if the bank says so.
-func (c *Client) Cancel(ctx context.Context, codeID string) error {
-	_, err := c.change(ctx, codeID, "cancel")
-	return err
-}
-
-// Void gives a payment back, once, and returns what the bank says about the charge
-// then.
-func (c *Client) Void(ctx context.Context, chargeID, orderID string) (status order.Status, requestID string, _ error) {
-	response, err := c.change(ctx, chargeID, "void")
 	if err != nil {
 		return order.Status{}, "", err
-	}
-	if status, err = order.ParseStatus(response.Body, orderID, nil); err != nil {
-		return order.Status{}, "", c.failure(api.Unknown, response, "unreadable", unreadable, err)
 	}
 	return status, response.RequestID, nil
 }
 
-// change asks for a change, which counts as made only if a whole answer says so.
-func (c *Client) change(ctx context.Context, id, verb string) (*api.Response, error) {
-	response, err := c.call(ctx, http.MethodPost, "/qr/v2/qr/"+url.PathEscape(id)+"/"+verb, []byte("{}"))
+// status reads what an answer says about charges, all of which must be those that
+// were asked about.
+func (c *Client) status(response *api.Response, orderID string, about func(order.Report) bool) (order.Status, error) {
+	status, err := order.ParseStatus(response.Body, orderID, nil)
+	if err == nil && !slices.ContainsFunc(status.Reports, func(r order.Report) bool { return !about(r) }) {
+		for i := range status.Reports {
+			status.Reports[i].From, status.Reports[i].RequestID = order.FromBank, response.RequestID
+		}
+		return status, nil
+	}
+	if err != nil && !errors.Is(err, order.ErrOtherOrder) {
+		return order.Status{}, c.unreadable(response, err)
+	}
+	return order.Status{}, c.failure(api.Unknown, response, "other_order", "the bank's answer is about something else than what was asked", err)
+}
+
+// Reports asks once about a charge, for a notification about it.
+func (c *Client) Reports(ctx context.Context, chargeID string) ([]order.Report, error) {
+	status, _, err := c.InquireCharge(ctx, chargeID, "")
+	return status.Reports, err
+}
+
+// Cancel takes an unpaid code back, once. It succeeds only if the bank says so.
+func (c *Client) Cancel(ctx context.Context, codeID string) (requestID string, _ error) {
+	response, fields, err := c.change(ctx, codeID, "cancel")
 	if err != nil {
-		return nil, err
+		return "", err
+	}
+	id, status := fields.Text("id"), strings.ToLower(fields.Text("status"))
+	says := func(words ...string) bool {
+		return slices.ContainsFunc(words, func(word string) bool { return strings.HasPrefix(status, word) })
+	}
+	switch {
+	case says("fail", "reject", "error"):
+		return "", c.failure(api.Rejected, response, "not_canceled", fmt.Sprintf("the bank did not cancel the code: its status is %q", status), nil)
+	case id != "" && id != codeID, id == "" && status == "", status != "" && !says("success", "cancel", "void"):
+		return "", c.failure(api.Unknown, response, "not_canceled", "the bank's answer does not say that code "+codeID+" is canceled", nil)
+	}
+	return response.RequestID, nil
+}
+
+// Void gives a payment back, once, and returns what the bank says about the charge
+// then. It succeeds only if that is that the charge was taken back.
+func (c *Client) Void(ctx context.Context, chargeID, orderID string) (order.Status, string, error) {
+	response, _, err := c.change(ctx, chargeID, "void")
+	if err != nil {
+		return order.Status{}, "", err
+	}
+	status, err := c.status(response, orderID, func(r order.Report) bool { return r.ChargeID == chargeID })
+	if err == nil && !TakenBack(status, chargeID) {
+		err = c.failure(api.Unknown, response, "not_voided", "the bank's answer does not say that charge "+chargeID+" is voided", nil)
+	}
+	if err != nil {
+		return order.Status{}, "", err
+	}
+	return status, response.RequestID, nil
+}
+
+// TakenBack reports whether an answer says that a charge was paid and is no more.
+func TakenBack(status order.Status, chargeID string) bool {
+	return slices.ContainsFunc(status.Reports, func(r order.Report) bool {
+		return r.ChargeID == chargeID && r.Doubt == "" && order.Transaction(r.TransactionState) >= order.Reversed
+	})
+}
+
+// change asks for a change, which counts as made only if a whole answer says so.
+func (c *Client) change(ctx context.Context, id, verb string) (*api.Response, order.Object, error) {
+	response, err := c.call(ctx, http.MethodPost, []byte("{}"), id, verb)
+	if err != nil {
+		return nil, nil, err
 	}
 	fields, err := order.ParseObject(response.Body)
 	if err != nil {
-		return nil, c.failure(api.Unknown, response, "unreadable", unreadable, err)
+		return nil, nil, c.unreadable(response, err)
 	}
 	if code := fields.Text("failure_code"); code != "" && code != "false" && code != "0" {
-		return nil, c.failure(api.Rejected, response, code, fields.Text("failure_message"), nil)
+		return nil, nil, c.failure(api.Rejected, response, code, fields.Text("failure_message"), nil)
 	}
-	return response, nil
+	return response, fields, nil
 }
 
-// call sends one request and returns its answer, if that is no error.
-func (c *Client) call(ctx context.Context, method, path string, body []byte) (*api.Response, error) {
+// call sends one request to /qr/v2/qr or below, and returns its answer. A whole
+// answer comes beside the error that it stands for.
+func (c *Client) call(ctx context.Context, method string, body []byte, below ...string) (*api.Response, error) {
+	path := "/qr/v2/qr"
+	for _, name := range below {
+		if strings.Trim(name, ".") == "" { // it would lead elsewhere
+			return nil, fmt.Errorf("%q is no id of the bank's", name)
+		}
+		path += "/" + url.PathEscape(name)
+	}
 	req, err := c.HTTP.Request(ctx, method, path, bytes.NewReader(body))
 	if err != nil {
 		return nil, err
@@ -150,17 +225,37 @@ func (c *Client) call(ctx context.Context, method, path string, body []byte) (*a
 	if err != nil {
 		return nil, err
 	}
-	if fields, err := order.ParseObject(response.Body); err == nil && fields.Text("object") == "error" && response.Status/100 == 2 {
-		return nil, c.failure(api.Rejected, response, fields.Text("code"), fields.Text("message"), nil)
+	fields, unread := order.ParseObject(response.Body)
+	envelope := fields.Text("object") == "error"
+	if envelope && response.Status/100 == 2 {
+		return response, c.failure(api.Rejected, response, fields.Text("code"), fields.Text("message"), nil)
 	}
-	if err := response.Failure(); err != nil {
-		return nil, err
+	err = response.Failure()
+	if failure, ok := errors.AsType[*api.Error](err); ok {
+		failure.Server = c.HTTP.Name
+		if failure.Kind == api.Rejected && !envelope && (unread != nil || errors.Is(err, api.ErrNoRoute)) { // somebody before the bank said it
+			failure.Kind, failure.Message = api.Unavailable, "the bank cannot be reached: something else answers there"
+		}
 	}
-	return response, nil
+	return response, err
 }
 
-const unreadable = "the bank's answer cannot be read"
+// saysError reports whether an answer is the bank's own error envelope.
+func saysError(response *api.Response) bool {
+	if response == nil {
+		return false
+	}
+	fields, err := order.ParseObject(response.Body)
+	return err == nil && fields.Text("object") == "error"
+}
+
+func (c *Client) unreadable(response *api.Response, err error) *api.Error {
+	return c.failure(api.Unknown, response, "unreadable", "the bank's answer cannot be read", err)
+}
 
 func (c *Client) failure(kind api.Kind, response *api.Response, code, message string, err error) *api.Error {
-	return &api.Error{Kind: kind, Status: response.Status, Code: code, Message: message, RequestID: response.RequestID, Err: err, Server: c.HTTP.Name}
+	return &api.Error{
+		Kind: kind, Status: response.Status, Code: cmp.Or(code, fmt.Sprintf("http_%d", response.Status)), Message: cmp.Or(message, "the bank rejected the request"),
+		RequestID: response.RequestID, Err: err, Server: c.HTTP.Name,
+	}
 }

@@ -3,6 +3,8 @@ package ledger
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strings"
 	"sync"
 	"testing"
 
@@ -15,12 +17,13 @@ func TestClaimThenReplay(t *testing.T) {
 		l := at.open(t)
 		req := ask("1")
 		c := l.mustClaim(t, req, Claimed)
-		if c.Number != 1 || c.Resumed || c.Payment.Key != req.Key || c.Payment.State != Sending || c.Payment.ID == 0 {
+		if c.Number != 1 || c.Resumed || c.Payment.Key != req.Key || c.Payment.State != order.Sending || c.Payment.ID == 0 {
 			t.Errorf("claimed %+v", c)
 		}
+		l.mustClaim(t, ask("1"), Busy) // claims of one handle exclude each other too
 		made := l.mustRecord(t, c, testOrder(t, "o1"))
 		again := l.mustClaim(t, ask("1"), Replay)
-		if again.Payment.ID != made.ID || again.Payment.State != Awaiting || string(again.Payment.Order) != string(made.Order) {
+		if again.Payment.ID != made.ID || again.Payment.State != order.Awaiting || string(again.Payment.Order) != string(made.Order) {
 			t.Errorf("replayed %+v, made %+v", again.Payment, made)
 		}
 		other := ask("1")
@@ -39,109 +42,145 @@ func TestClaimThenReplay(t *testing.T) {
 func TestOneOfManyProcessesClaims(t *testing.T) {
 	t.Parallel()
 	both(t, func(t *testing.T, at *place) {
-		const processes = 20
-		verdicts := make([]Claim, processes)
-		ledgers := make([]*Ledger, processes)
+		ledgers := make([]*Ledger, 16)
 		for i := range ledgers {
 			ledgers[i] = at.open(t)
 		}
-		var group sync.WaitGroup
-		for i := range ledgers {
-			group.Go(func() {
-				c, err := ledgers[i].Claim(context.Background(), ask("1"))
-				if err != nil {
-					t.Error(err)
+		ledgers[0].awaiting(t, "lapsed", lapsed)
+		ledgers[0].awaiting(t, "replaced")
+		for _, orderID := range []string{"first", "lapsed", "replaced"} {
+			claims := make([]Claim, len(ledgers))
+			var group sync.WaitGroup
+			for i, l := range ledgers {
+				group.Go(func() {
+					req := ask(orderID)
+					req.Asked, req.New = true, orderID == "replaced"
+					var err error
+					if claims[i], err = l.Claim(context.Background(), req); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+			group.Wait()
+			winner := -1
+			for i, c := range claims {
+				switch {
+				case c.Verdict == Claimed && winner < 0:
+					winner = i
+				case c.Verdict != Busy || c.Holder != "tester@host pid 1":
+					t.Fatalf("%s: verdict %d, held by %q", orderID, c.Verdict, c.Holder)
 				}
-				verdicts[i] = c
-			})
-		}
-		group.Wait()
-		var winner Claim
-		claimed, busy := 0, 0
-		for i, c := range verdicts {
-			switch c.Verdict {
-			case Claimed:
-				claimed++
-				winner = c
-				ledgers[0], ledgers[i] = ledgers[i], ledgers[0]
-			case Busy:
-				busy++
-				if c.Holder != "tester@host pid 1" {
-					t.Errorf("busy with %q", c.Holder)
+			}
+			if winner < 0 {
+				t.Fatalf("%s: nobody claimed it", orderID)
+			}
+			made := ledgers[winner].mustRecord(t, claims[winner], testOrder(t, "new-"+orderID))
+			for _, l := range ledgers {
+				if c := l.mustClaim(t, ask(orderID), Replay); c.Payment.ID != made.ID {
+					t.Errorf("replayed %+v", c.Payment)
 				}
-			case Replay:
-				t.Error("replayed what has no answer")
 			}
 		}
-		if claimed != 1 || busy != processes-1 {
-			t.Fatalf("%d claimed, %d found it busy", claimed, busy)
-		}
-		made := ledgers[0].mustRecord(t, winner, testOrder(t, "o1"))
-		for _, l := range ledgers {
-			if c := l.mustClaim(t, ask("1"), Replay); c.Payment.ID != made.ID {
-				t.Errorf("replayed %+v", c.Payment)
+	})
+}
+
+// What becomes of a payment decides who gets its place, and whether the API is
+// asked about it before.
+func TestWhoHoldsTheSlot(t *testing.T) {
+	t.Parallel()
+	cases := map[string]struct {
+		fields []string // of the order
+		states []string // of its charge, as they come
+		want   Verdict
+		state  order.State // of the payment in the verdict
+	}{
+		"open":                            {nil, nil, Replay, order.Awaiting},
+		"no expiry":                       {[]string{`"expire_time_seconds":null`, expired}, nil, Replay, order.Awaiting},
+		"expired, but may still be paid":  {[]string{expired}, nil, Replay, order.Expired},
+		"lapsed for certain":              {[]string{lapsed}, nil, AskFirst, order.Expired},
+		"declined":                        {nil, []string{"Declined"}, Replay, order.Awaiting},
+		"declined, and lapsed":            {[]string{lapsed}, []string{"Declined"}, AskFirst, order.Expired},
+		"failed at birth":                 {[]string{`"failure_code":"x"`}, nil, AskFirst, order.Failed},
+		"failed at birth, then declined":  {[]string{`"failure_code":"x"`}, []string{"Declined"}, AskFirst, order.Failed},
+		"paid":                            {nil, []string{"Settled"}, Replay, order.Paid},
+		"paid after its life":             {[]string{lapsed}, []string{"Settled"}, Replay, order.Paid},
+		"reversed":                        {nil, []string{"Reversed"}, Replay, order.Failed},
+		"voided":                          {nil, []string{"Authorized", "Voided"}, Replay, order.Cancelled},
+		"refunded":                        {nil, []string{"Settled", "Refund Sent"}, Replay, order.Refunded},
+		"reversed, and its life is over":  {[]string{lapsed}, []string{"Authorized", "Reversed"}, Replay, order.Failed},
+		"voided, and its life is over":    {[]string{lapsed}, []string{"Voided"}, Replay, order.Cancelled},
+		"refunded, and its life is over":  {[]string{lapsed}, []string{"Settled", "Refunded"}, Replay, order.Refunded},
+		"a refund that failed stays paid": {nil, []string{"Settled", "Refund Failed"}, Replay, order.Paid},
+	}
+	both(t, func(t *testing.T, at *place) {
+		l := at.open(t)
+		for name, test := range cases {
+			id := strings.ReplaceAll(name, " ", "-")
+			old := l.awaiting(t, id, test.fields...)
+			for _, state := range test.states {
+				l.hear(t, report("c-"+id, "o"+id, state))
+			}
+			if c := l.mustClaim(t, ask(id), test.want); c.Payment.ID != old.ID || c.Payment.State != test.state {
+				t.Errorf("%s: %s, %+v", name, c.Payment.State, c.Payment)
+			}
+			events := len(l.events(t, old.ID))
+			req := ask(id)
+			req.Asked = true
+			if test.want == Replay {
+				l.mustClaim(t, req, Replay)
+				if req.New = true; test.state == order.Paid {
+					l.mustClaim(t, req, Replay)
+				} else if c := l.mustClaim(t, req, Claimed); c.Replaced == nil || c.Replaced.ID != old.ID || c.Replaced.State != test.state {
+					t.Errorf("%s, --new: %+v", name, c)
+				}
+				continue
+			}
+			if c := l.mustClaim(t, req, Claimed); c.Payment.ID == old.ID || c.Payment.Key != req.Key || c.Replaced != nil || c.Resumed {
+				t.Errorf("%s, its place: %+v", name, c)
+			}
+			if p := l.of(t, id)[1]; p.ReplacedBy != "" || p.ID != old.ID {
+				t.Errorf("%s, the old one: %+v", name, p)
+			}
+			if after := l.events(t, old.ID)[events:]; test.state == order.Expired && (len(after) != 1 || after[0].Kind != "lapsed") {
+				t.Errorf("%s, its history: %+v", name, after)
 			}
 		}
 	})
 }
 
-func TestClaimsOfOneLedgerExcludeEachOther(t *testing.T) {
-	t.Parallel()
-	both(t, func(t *testing.T, at *place) {
-		l := at.open(t)
-		l.mustClaim(t, ask("1"), Claimed)
-		l.mustClaim(t, ask("1"), Busy)
-	})
-}
-
-func TestExpiredFreesTheSlotAndAnEndlessOrderDoesNot(t *testing.T) {
-	t.Parallel()
-	both(t, func(t *testing.T, at *place) {
-		l := at.open(t)
-		old := l.mustRecord(t, l.mustClaim(t, ask("1"), Claimed), testOrder(t, "o1", `"created":"20200101000000000"`))
-		if old.State != Expired {
-			t.Fatalf("made hours ago, it is %s", old.State)
-		}
-		c := l.mustClaim(t, ask("1"), Claimed)
-		if c.Payment.ID == old.ID || c.Replaced != nil || c.Resumed {
-			t.Errorf("after expiry: %+v", c)
-		}
-		endless := l.mustRecord(t, c, testOrder(t, "o2", `"created":"20200101000000000"`, `"expire_time_seconds":null`))
-		if endless.State != Awaiting || !endless.ExpiresAt.IsZero() {
-			t.Errorf("without an expiry: %+v", endless)
-		}
-		l.mustClaim(t, ask("1"), Replay)
-		all, err := l.Payments(t.Context(), scope, "1")
-		if err != nil || len(all) != 2 || all[0].ID != endless.ID || all[1].State != Expired || all[1].ReplacedBy != "" {
-			t.Errorf("%+v, %v", all, err)
-		}
-	})
-}
-
+// A Villa order that is known to be paid is returned, whatever is asked.
 func TestAPaidOrderIsReplayedFromAnySource(t *testing.T) {
 	t.Parallel()
 	both(t, func(t *testing.T, at *place) {
 		l := at.open(t)
-		paid := l.mustRecord(t, l.mustClaim(t, ask("1"), Claimed), testOrder(t, "o1", `"created":"20200101000000000"`))
-		open := l.mustRecord(t, l.mustClaim(t, ask("1"), Claimed), testOrder(t, "o2"))
-		apply(t, l, charge("c1", "o1", "Authorized"))
-		for _, source := range []order.Source{order.QR, order.WeChat} {
-			req := ask("1")
-			req.Source = source
-			if c := l.mustClaim(t, req, Replay); c.Payment.ID != paid.ID || c.Payment.State != Paid || c.Others != nil {
-				t.Errorf("%s: %+v", source, c)
+		paid := l.awaiting(t, "1")
+		open := l.another(t, "1", "o2")
+		l.hear(t, report("c1", "o1", "Authorized"))
+		l.awaiting(t, "2")
+		l.answer(t, "2", `{"order_id":"theirs","charge_id":"c2","transaction_state":"Settled","status":"success","amount":300,"currency":"THB"}`)
+		l.answer(t, "3", `{"transaction_state":"Settled"}`)
+		for orderID, want := range map[string]string{"1": paid.Key, "2": "", "3": ""} { // another tool's has no key
+			for name, change := range map[string]func(*ClaimRequest){
+				"as it is": func(*ClaimRequest) {},
+				"wechat":   func(r *ClaimRequest) { r.Source = order.WeChat },
+				"--new":    func(r *ClaimRequest) { r.New = true },
+				"asked":    func(r *ClaimRequest) { r.New, r.Asked = true, true },
+				"by key": func(r *ClaimRequest) {
+					if r.KeyGiven = true; orderID == "1" {
+						r.Key = open.Key
+					}
+				},
+			} {
+				req := ask(orderID)
+				change(&req)
+				c := l.mustClaim(t, req, Replay)
+				if c.Payment.Key != want || c.Payment.State != order.Paid || c.Others != nil || c.Payment.OrderID != orderID {
+					t.Errorf("%s, %s: %+v", orderID, name, c)
+				}
 			}
 		}
-		byKey := ask("1")
-		byKey.Key, byKey.KeyGiven = open.Key, true
-		if c := l.mustClaim(t, byKey, Replay); c.Payment.ID != paid.ID {
-			t.Error("the key of an open payment shows its code, though the order is paid")
-		}
-		req := ask("1")
-		req.New = true
-		c := l.mustClaim(t, req, Claimed)
-		if c.Replaced == nil || c.Replaced.ID != open.ID {
-			t.Errorf("--new on a paid order: %+v", c)
+		if all := l.of(t, "3"); len(all) != 1 {
+			t.Errorf("something was made: %+v", all)
 		}
 	})
 }
@@ -156,6 +195,10 @@ func TestNewReplaces(t *testing.T) {
 		l.mustClaim(t, req, Busy) // it waits out a live one
 		first := l.mustRecord(t, held, testOrder(t, "o1"))
 
+		if c := l.mustClaim(t, req, AskFirst); c.Payment.ID != first.ID || l.of(t, "1")[0].ReplacedBy != "" {
+			t.Errorf("before it is replaced, it is asked about: %+v", c)
+		}
+		req.Asked = true
 		c := l.mustClaim(t, req, Claimed)
 		if c.Payment.Key != req.Key || c.Replaced == nil || c.Replaced.ID != first.ID || c.Replaced.ReplacedBy != req.Key || c.Others != nil {
 			t.Fatalf("replaced: %+v", c)
@@ -165,9 +208,34 @@ func TestNewReplaces(t *testing.T) {
 		if again.Payment.ID != second.ID || len(again.Others) != 1 || again.Others[0].ID != first.ID {
 			t.Errorf("after --new: %+v", again)
 		}
-		done := apply(t, l, charge("c1", "o1", "Settled"))
-		if done.Payment.State != Paid || done.Payment.ReplacedBy != req.Key {
+		wechat := ask("1")
+		wechat.Source = order.WeChat
+		l.mustClaim(t, wechat, AskFirst) // about the replaced one
+		done := l.hear(t, report("c1", "o1", "Settled"))
+		if done.Payment.State != order.Paid || done.Payment.ReplacedBy != req.Key {
 			t.Errorf("a replaced payment still counts: %+v", done.Payment)
+		}
+	})
+}
+
+// What is found out by asking decides.
+func TestFoundPaidBeforeItIsReplaced(t *testing.T) {
+	t.Parallel()
+	both(t, func(t *testing.T, at *place) {
+		l := at.open(t)
+		for orderID, answer := range map[string]string{
+			"here":      `{"order_id":"ohere","transaction_state":"Settled"}`,
+			"elsewhere": `{"order_id":"theirs","transaction_state":"Settled"}`,
+		} {
+			l.awaiting(t, orderID, lapsed)
+			req := ask(orderID)
+			req.New = orderID == "here"
+			l.mustClaim(t, req, AskFirst)
+			l.answer(t, orderID, answer)
+			req.Asked = true
+			if c := l.mustClaim(t, req, Replay); c.Payment.State != order.Paid || c.Payment.KnownFrom != order.FromAPI {
+				t.Errorf("%s: %+v", orderID, c.Payment)
+			}
 		}
 	})
 }
@@ -176,37 +244,26 @@ func TestNewReplacesAnUnknownOutcomeAndADeadClaim(t *testing.T) {
 	t.Parallel()
 	both(t, func(t *testing.T, at *place) {
 		l := at.open(t)
-		c := l.mustClaim(t, ask("1"), Claimed)
-		fail(t, l, c, Unknown)
+		l.fail(t, l.mustClaim(t, ask("1"), Claimed), order.Unknown)
 		req := ask("1")
 		req.New = true
-		c = l.mustClaim(t, req, Claimed)
-		if c.Replaced == nil || c.Replaced.State != Unknown || c.Resumed {
+		c := l.mustClaim(t, req, Claimed)
+		if c.Replaced == nil || c.Replaced.State != order.Unknown || c.Resumed {
 			t.Errorf("--new on unknown: %+v", c)
 		}
 		lapse(t, l, c)
 		req = ask("1")
 		req.New = true
 		c = l.mustClaim(t, req, Claimed)
-		if c.Replaced == nil || c.Replaced.State != Sending {
+		if c.Replaced == nil || c.Replaced.State != order.Sending {
 			t.Errorf("--new on a dead claim: %+v", c)
 		}
-		// The silent one speaks after all. It is recorded, and never drawn.
-		late, err := l.RecordOrder(t.Context(), Claim{Payment: *c.Replaced, Number: 1}, testOrder(t, "o1"), RecordedAnswer{})
-		if err != nil || late.ReplacedBy != req.Key || late.State != Awaiting {
+		// The silent one answers after all. It is recorded, and never drawn.
+		late, err := l.RecordOrder(t.Context(), Claim{Payment: *c.Replaced, Number: 1}, testOrder(t, "o1"), Answer{})
+		if err != nil || late.ReplacedBy != req.Key || late.State != order.Awaiting {
 			t.Errorf("%+v, %v", late, err)
 		}
 	})
-}
-
-// fail records that a claim got no order.
-func fail(t *testing.T, l *Ledger, c Claim, state State) Payment {
-	t.Helper()
-	p, err := l.RecordFailure(t.Context(), c, state, Failure{Code: "boom", Message: "it broke", Status: 502, RequestID: "r9", Retryable: true}, 2)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return p
 }
 
 func TestIdempotencyKeyGiven(t *testing.T) {
@@ -218,7 +275,7 @@ func TestIdempotencyKeyGiven(t *testing.T) {
 		}
 		c := l.mustClaim(t, given("1", order.QR, false), Claimed)
 		l.mustClaim(t, given("1", order.QR, false), Busy)
-		if p := fail(t, l, c, Rejected); p.State != Rejected || p.Error.Code != "boom" || p.Attempts != 2 {
+		if p := l.fail(t, c, order.Rejected); p.State != order.Rejected || p.Error.Code != "boom" || p.Attempts != 2 {
 			t.Errorf("%+v", p)
 		}
 
@@ -226,17 +283,17 @@ func TestIdempotencyKeyGiven(t *testing.T) {
 		if c.Payment.Key != "mine" || c.Number != 2 || c.Resumed {
 			t.Errorf("again: %+v", c)
 		}
-		fail(t, l, c, Unknown)
+		l.fail(t, c, order.Unknown)
 		c = l.mustClaim(t, given("1", order.QR, false), Claimed)
 		if !c.Resumed || c.Number != 3 {
 			t.Errorf("resumed: %+v", c)
 		}
-		made := l.mustRecord(t, c, testOrder(t, "o1", `"created":"20200101000000000"`))
+		made := l.mustRecord(t, c, testOrder(t, "o1", lapsed))
 		if made.Attempts != 5 {
 			t.Errorf("%d attempts over all runs", made.Attempts)
 		}
-		if c := l.mustClaim(t, given("1", order.QR, false), Replay); c.Payment.ID != made.ID || c.Payment.State != Expired {
-			t.Errorf("its payment, though expired: %+v", c.Payment)
+		if c := l.mustClaim(t, given("1", order.QR, false), Replay); c.Payment.ID != made.ID || c.Payment.State != order.Expired {
+			t.Errorf("its payment, though it has lapsed: %+v", c.Payment)
 		}
 		for name, req := range map[string]ClaimRequest{
 			"another order":  given("2", order.QR, false),
@@ -261,15 +318,15 @@ func TestAGivenKeyNeverOpensASecondPayment(t *testing.T) {
 		l := at.open(t)
 		given := ask("1")
 		given.KeyGiven = true
-		fail(t, l, l.mustClaim(t, given, Claimed), Rejected)
-		open := l.mustRecord(t, l.mustClaim(t, ask("1"), Claimed), testOrder(t, "o1"))
-		if c := l.mustClaim(t, given, Replay); c.Payment.ID != open.ID {
+		l.fail(t, l.mustClaim(t, given, Claimed), order.Rejected)
+		open := l.awaiting(t, "1") // nothing was made, so nothing is asked
+		if c := l.mustClaim(t, given, Replay); c.Payment.ID != open.ID || open.Key == given.Key {
 			t.Errorf("a rejected key beside an open payment: %+v", c.Payment)
 		}
 
 		unknown := ask("2")
 		unknown.KeyGiven = true
-		fail(t, l, l.mustClaim(t, unknown, Claimed), Unknown)
+		l.fail(t, l.mustClaim(t, unknown, Claimed), order.Unknown)
 		fresh := ask("2")
 		fresh.KeyGiven = true
 		if c := l.mustClaim(t, fresh, Claimed); c.Payment.Key != unknown.Key || !c.Resumed {
@@ -278,48 +335,60 @@ func TestAGivenKeyNeverOpensASecondPayment(t *testing.T) {
 
 		replaced := ask("3")
 		replaced.KeyGiven = true
-		fail(t, l, l.mustClaim(t, replaced, Claimed), Unknown)
-		newer := ask("3")
-		newer.New = true
-		l.mustRecord(t, l.mustClaim(t, newer, Claimed), testOrder(t, "o3"))
+		l.fail(t, l.mustClaim(t, replaced, Claimed), order.Unknown)
+		newer := l.another(t, "3", "o3")
 		c := l.mustClaim(t, replaced, Claimed)
 		if c.Payment.Key != replaced.Key || c.Payment.ReplacedBy != newer.Key || len(c.Others) != 1 {
 			t.Errorf("a replaced payment is resumed, not drawn: %+v", c)
 		}
 		l.mustClaim(t, replaced, Busy)
+
+		again := ask("4")
+		again.KeyGiven = true
+		l.fail(t, l.mustClaim(t, again, Claimed), order.Rejected)
+		l.awaiting(t, "4", lapsed)
+		l.mustClaim(t, again, AskFirst) // it would be another order
 	})
 }
 
-func TestUnknownIsTakenOverWithItsKey(t *testing.T) {
+func TestOneKeyForTwoOrdersAtTheSameMoment(t *testing.T) {
 	t.Parallel()
 	both(t, func(t *testing.T, at *place) {
-		l := at.open(t)
-		first := l.mustClaim(t, ask("1"), Claimed)
-		fail(t, l, first, Unknown)
-		second := l.mustClaim(t, ask("1"), Claimed)
-		if second.Payment.Key != first.Payment.Key || !second.Resumed || second.Payment.Error != nil {
-			t.Errorf("%+v", second)
+		one, two := at.open(t), at.open(t)
+		for n := range 20 {
+			var group sync.WaitGroup
+			var errs [2]error
+			for i, l := range []*Ledger{one, two} {
+				group.Go(func() {
+					_, errs[i] = l.Claim(context.Background(), ClaimRequest{Scope: scope, OrderID: fmt.Sprint(n, "-", i), Source: order.QR, Key: fmt.Sprint("k", n), KeyGiven: true})
+				})
+			}
+			group.Wait()
+			var used *KeyUsedError
+			if err := errors.Join(errs[0], errs[1]); (errs[0] == nil) == (errs[1] == nil) || !errors.As(err, &used) {
+				t.Fatal(errs)
+			}
 		}
 	})
 }
 
-func TestFailureFreesTheSlot(t *testing.T) {
+// TestTheDatabaseItselfKeepsTheSlot goes behind the code's back.
+func TestTheDatabaseItselfKeepsTheSlot(t *testing.T) {
 	t.Parallel()
 	both(t, func(t *testing.T, at *place) {
 		l := at.open(t)
-		first := l.mustClaim(t, ask("1"), Claimed)
-		fail(t, l, first, Rejected)
-		second := l.mustClaim(t, ask("1"), Claimed)
-		if second.Payment.Key == first.Payment.Key || second.Resumed {
-			t.Errorf("after rejected: %+v", second)
-		}
-		failed := l.mustRecord(t, second, testOrder(t, "o2", `"failure_code":"invalid_amount"`, `"failure_message":"Too much."`))
-		if failed.State != Failed || failed.Error == nil || failed.Error.Code != "invalid_amount" || failed.Error.Message != "Too much." || failed.Error.RequestID != "req-o2" {
-			t.Errorf("%+v %+v", failed, failed.Error)
-		}
-		third := l.mustClaim(t, ask("1"), Claimed)
-		if third.Payment.Key == second.Payment.Key {
-			t.Errorf("after failed: %+v", third)
+		l.mustClaim(t, ask("1"), Claimed)
+		for _, test := range []struct {
+			key, orderID string
+			taken        bool
+		}{{"one more", "1", true}, {"a key", "2", false}, {"a key", "3", true}} {
+			err := l.store.write(t.Context(), claimTx, func(x *txn) error {
+				c := &claiming{l: l, t: x}
+				return c.insert(&row{Payment: order.Payment{Scope: scope, OrderID: test.orderID, Source: order.QR, Key: test.key, State: order.Sending}})
+			})
+			if taken := err != nil && strings.Contains(strings.ToLower(err.Error()), "unique"); taken != test.taken {
+				t.Errorf("%+v: %v", test, err)
+			}
 		}
 	})
 }

@@ -106,7 +106,7 @@ func (c *claimLock) release() {
 	}
 	_ = c.held.Close()
 	if !c.kept {
-		_ = os.Remove(c.held.Path()) //nolint:gosec // a file that this process made
+		_ = os.Remove(c.held.Path())
 	}
 	c.held = nil
 }

@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/villapay/villapay/internal/order"
@@ -16,11 +17,14 @@ type Code struct {
 }
 
 // RecordCode records a payment's code, if the payment may be shown and nobody may
-// still pay with an earlier code or page. It returns the payment as it then
-// stands, and whether the code was recorded: if not, it must not be shown.
+// still pay with another code or page. It returns the payment as it then stands,
+// and whether the code is the recorded one: if not, it must not be shown.
 func (l *Ledger) RecordCode(ctx context.Context, paymentID int64, c Code) (p order.Payment, recorded bool, _ error) {
 	p, recorded, err := l.hold(ctx, paymentID, func(t *txn, r *row) (*order.Held, event) {
-		if r.Payable(t.now) != nil || r.HoldsCode(t.now) {
+		switch {
+		case r.Payable(t.now) == nil && r.HoldsCode(t.now) && r.Held.ID == c.ID && !r.Held.Canceling:
+			return r.Held, event{} // the bank gave it twice, or this very call's commit went unconfirmed
+		case r.Payable(t.now) != nil || r.HoldsCode(t.now):
 			return nil, event{kind: "late code", requestID: c.RequestID, note: c.ID + " came too late: shown to nobody"}
 		}
 		return c.Hold(&r.Payment, order.Answered{Received: t.now, Date: c.Date, Sent: t.now.Add(-c.Took)}), event{kind: "code", requestID: c.RequestID, note: c.ID}
@@ -86,55 +90,70 @@ const (
 
 // Change is a change that this process may ask the bank for.
 type Change struct {
-	Verdict Verdict // Claimed, Replay (it is done), or Busy
+	Verdict Verdict // Claimed, Replay (it is done), Busy, or AskFirst (a void of another charge has no answer yet)
 	Payment order.Payment
 	Kind    ChangeKind
 	Target  string // a code's or a charge's id
 	Resumed bool   // an earlier attempt may have been carried out
 	Holder  string // of Busy
+	Other   string // of AskFirst: the other charge
 
 	id, number int64
 }
 
 // ClaimChange decides, durably, whether this process may ask the bank for a
 // change: nobody else does so now, and it is not done yet. A change whose answer
-// was lost, or that was rejected, may be asked for again.
+// was lost, or that was rejected, may be asked for again. Of an order's charges one
+// is voided at a time, so that two people who give back a payment made twice do not
+// give back both.
 func (l *Ledger) ClaimChange(ctx context.Context, p order.Payment, kind ChangeKind, target string) (c Change, _ error) {
 	owner := l.lock.own()
-	err := l.store.write(ctx, claimTx, func(t *txn) error {
+	err := l.store.write(ctx, claimTx, func(t *txn) (err error) {
 		c = Change{Payment: p, Kind: kind, Target: target}
 		if err := t.lock(orderKey(p.Scope, p.OrderID)); err != nil {
 			return err
 		}
 		var state string
 		held := row{Payment: order.Payment{ID: -1}}
-		rows, err := t.query(`SELECT id, state, claim, owner, holder, lease FROM villapay_change WHERE payment = ? AND kind = ? AND target = ?`, p.ID, string(kind), target)
+		rows, err := t.query(`SELECT c.id, c.state, c.claim, c.owner, c.holder, c.lease FROM villapay_change c JOIN villapay_payment p ON p.id = c.payment
+			WHERE p.scope = ? AND p.orderid = ? AND c.kind = ? AND c.target = ?`, p.Scope, p.OrderID, string(kind), target)
 		if err != nil {
 			return err
 		}
 		for rows.Next() {
 			err = rows.Scan(&c.id, &state, &c.number, &held.owner, &held.holder, &held.lease)
 		}
-		if err = firstError(err, rows.Err(), rows.Close()); err != nil {
+		if err = errors.Join(err, rows.Err(), rows.Close()); err != nil {
 			return err
 		}
 		held.claim, held.ID = c.number, -c.id
 		switch {
-		case state == "done":
-			c.Verdict = Replay
-			return nil
-		case state == "sent" && l.alive(&held, t.now):
+		case state == sent && l.alive(&held, t.now):
 			c.Verdict, c.Holder = Busy, held.holder
 			return nil
+		case state == done:
+			c.Verdict = Replay
+			return nil
 		}
-		c.Verdict, c.Resumed = Claimed, state == "sent"
+		if kind == Void && state != sent {
+			c.Other, err = scalar[string](t.query(`SELECT c.target FROM villapay_change c JOIN villapay_payment p ON p.id = c.payment
+				WHERE p.scope = ? AND p.orderid = ? AND c.kind = ? AND c.state = ? AND c.target <> ? ORDER BY c.id LIMIT 1`, p.Scope, p.OrderID, string(Void), sent, target))
+			if err != nil || c.Other != "" {
+				c.Verdict = AskFirst
+				return err
+			}
+		}
+		c.Verdict, c.Resumed = Claimed, state == sent
 		c.number++
 		lease := toMillis(t.now.Add(leaseFor))
 		if c.id == 0 {
-			_, err = t.exec(`INSERT INTO villapay_change (payment, kind, target, state, claim, owner, holder, lease) VALUES (?, ?, ?, 'sent', ?, ?, ?, ?)`,
-				p.ID, string(kind), target, c.number, owner, l.actor, lease)
+			c.id, err = scalar[int64](t.query(`INSERT INTO villapay_change (payment, kind, target, state, claim, owner, holder, lease) VALUES (?, ?, ?, ?, ?, ?, ?, ?) RETURNING id`,
+				p.ID, string(kind), target, sent, c.number, owner, l.actor, lease))
 		} else {
-			_, err = t.exec(`UPDATE villapay_change SET state = 'sent', claim = ?, owner = ?, holder = ?, lease = ? WHERE id = ?`, c.number, owner, l.actor, lease, c.id)
+			_, err = t.exec(`UPDATE villapay_change SET state = ?, claim = ?, owner = ?, holder = ?, lease = ? WHERE id = ?`, sent, c.number, owner, l.actor, lease, c.id)
+		}
+		if err == nil && kind == Cancel {
+			err = t.setCanceled(p.ID, target, codeIsCanceling)
 		}
 		if err != nil {
 			return err
@@ -147,80 +166,106 @@ func (l *Ledger) ClaimChange(ctx context.Context, p order.Payment, kind ChangeKi
 	return c, l.wrap(err, "%s %s", kind, target)
 }
 
-func firstError(errs ...error) error {
-	for _, err := range errs {
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // RenewChange extends a change's lease, as Renew does a claim's.
 func (l *Ledger) RenewChange(ctx context.Context, c Change) error {
-	return l.renew(ctx, `UPDATE villapay_change SET lease = ? WHERE payment = ? AND kind = ? AND target = ? AND claim = ? AND state = 'sent'`,
-		c.Payment.ID, string(c.Kind), c.Target, c.number)
+	return l.renew(ctx, `UPDATE villapay_change SET lease = ? WHERE id = ? AND claim = ? AND state = 'sent'`, c.id, c.number)
 }
+
+// What became of a change. One that is sent has no answer yet.
+const (
+	sent     = "sent"
+	done     = "done"
+	rejected = "rejected"
+)
 
 // ChangeOutcome is what the bank said to a change.
 type ChangeOutcome struct {
-	Done      bool // it was made; else it was rejected
-	Note      string
-	RequestID string
-	Reports   []order.Report // what it said about the charge
+	Done       bool // it was made
+	Unanswered bool // nobody knows whether it was made: the next run has to finish it
+	Note       string
+	RequestID  string
 }
 
-// RecordChange records the bank's answer to a change. A change without an answer
-// is not recorded: it stays sent, for the next run to finish. It returns the
-// payment as it then stands.
+// RecordChange records the bank's answer to a change. What is neither done nor
+// unanswered was rejected, or never sent: nothing was made. That counts only from
+// the change's current claim, but what was done is done whoever says so. It returns
+// the payment as it then stands.
 func (l *Ledger) RecordChange(ctx context.Context, c Change, out ChangeOutcome) (p order.Payment, _ error) {
 	err := l.store.write(ctx, recordTx, func(t *txn) error {
-		for _, r := range out.Reports {
-			if _, _, err := l.recordReport(t, c.Payment.Scope, r); err != nil {
-				return err
-			}
-		}
 		r, err := t.locked(c.Payment.ID)
 		if err != nil {
 			return err
 		}
-		state, note := "rejected", c.Target+": rejected"
-		if out.Done {
-			state, note = "done", c.Target+": done"
-			if c.Kind == Cancel && r.Held != nil && r.Held.ID == c.Target {
-				r.Held.Canceled = true
-				if _, err := t.exec(`UPDATE villapay_payment SET code_canceled = 1 WHERE id = ?`, r.ID); err != nil {
-					return err
-				}
+		state, note, claims := rejected, c.Target+": not made", c.number
+		switch {
+		case out.Done:
+			state, note, claims = done, c.Target+": done", 0
+		case out.Unanswered:
+			state, note = sent, c.Target+": no answer"
+		}
+		changed, err := t.exec(`UPDATE villapay_change SET state = ?, lease = 0 WHERE id = ? AND state <> 'done' AND (claim = ? OR ? = 0)`, state, c.id, claims, claims)
+		if err == nil && changed > 0 {
+			if out.Note != "" {
+				note += ": " + out.Note
+			}
+			err = l.note(t, r.ID, event{kind: string(c.Kind), requestID: out.RequestID, note: note})
+		}
+		if err == nil && changed > 0 && c.Kind == Cancel && !out.Unanswered {
+			if err = t.setCanceled(r.ID, c.Target, map[bool]int64{true: codeIsCanceled, false: codeIsOpen}[out.Done]); err == nil {
+				r, err = t.byID(r.ID)
 			}
 		}
-		if _, err := t.exec(`UPDATE villapay_change SET state = ?, lease = 0 WHERE payment = ? AND kind = ? AND target = ? AND state <> 'done'`,
-			state, c.Payment.ID, string(c.Kind), c.Target); err != nil {
-			return err
+		if err == nil {
+			p = r.At(t.now)
 		}
-		if out.Note != "" {
-			note += ": " + out.Note
-		}
-		p = r.At(t.now)
-		return l.note(t, r.ID, event{kind: string(c.Kind), requestID: out.RequestID, note: note})
+		return err
 	})
 	return p, l.wrap(err, "record the bank's answer about %s", c.Target)
 }
 
-// UnfinishedChanges returns the changes of an order's payments that were sent and
-// have no answer yet.
-func (l *Ledger) UnfinishedChanges(ctx context.Context, scope, orderID string, kind ChangeKind) (targets []string, _ error) {
-	rows, err := l.read(ctx, `SELECT c.target FROM villapay_change c JOIN villapay_payment p ON p.id = c.payment
-		WHERE p.scope = ? AND p.orderid = ? AND c.kind = ? AND c.state = 'sent' ORDER BY c.id`, scope, orderID, string(kind))
-	if err == nil && rows != nil {
-		targets, err = texts(rows)
-	}
-	return targets, l.wrap(err, "read order %s", orderID)
+// What is known of a code's cancellation, as it is stored.
+const (
+	codeIsOpen int64 = iota
+	codeIsCanceled
+	codeIsCanceling // asked for, and not answered yet
+)
+
+// setCanceled notes what is known of the cancellation of a payment's code, if that
+// is still its code.
+func (t *txn) setCanceled(paymentID int64, codeID string, canceled int64) error {
+	_, err := t.exec(`UPDATE villapay_payment SET code_canceled = ? WHERE id = ? AND code_id = ?`, canceled, paymentID, codeID)
+	return err
 }
 
-// CancelPayment marks an open payment whose codes the bank has canceled as
-// canceled for good, which frees its slot. It does nothing to a payment that was
-// paid meanwhile, or that may still be paid. It returns the payment as it then
+// PastVoid is a void that was asked for, of a charge of a payment.
+type PastVoid struct {
+	PaymentID int64
+	ChargeID  string
+	Done      bool // else it has no answer yet
+}
+
+// Voids returns the voids of an order's charges that were made or have no answer
+// yet, oldest first.
+func (l *Ledger) Voids(ctx context.Context, scope, orderID string) (all []PastVoid, _ error) {
+	rows, err := l.read(ctx, `SELECT c.payment, c.target, c.state = 'done' FROM villapay_change c JOIN villapay_payment p ON p.id = c.payment
+		WHERE p.scope = ? AND p.orderid = ? AND c.kind = 'void' AND c.state <> 'rejected' ORDER BY c.id`, scope, orderID)
+	if err != nil || rows == nil {
+		return nil, l.wrap(err, "read order %s", orderID)
+	}
+	defer func() { _ = rows.Close() }()
+	for rows.Next() {
+		var v PastVoid
+		if err := rows.Scan(&v.PaymentID, &v.ChargeID, &v.Done); err != nil {
+			return nil, l.wrap(err, "read order %s", orderID)
+		}
+		all = append(all, v)
+	}
+	return all, l.wrap(rows.Err(), "read order %s", orderID)
+}
+
+// CancelPayment marks an open payment whose code the bank has canceled as canceled
+// for good, which frees its slot. It does nothing to a payment that was paid
+// meanwhile, or that has another code by now. It returns the payment as it then
 // stands.
 func (l *Ledger) CancelPayment(ctx context.Context, paymentID int64) (p order.Payment, _ error) {
 	err := l.store.write(ctx, recordTx, func(t *txn) error {
@@ -229,7 +274,7 @@ func (l *Ledger) CancelPayment(ctx context.Context, paymentID int64) (p order.Pa
 			return err
 		}
 		p = r.At(t.now)
-		if r.State != order.Awaiting || r.Held == nil || r.HoldsCode(t.now) {
+		if r.State != order.Awaiting || r.Held == nil || !r.Held.Canceled {
 			return nil
 		}
 		p.State, p.Canceled, p.KnownAt, p.KnownFrom = order.Cancelled, true, t.now, order.FromBank
@@ -245,9 +290,11 @@ func (l *Ledger) CancelPayment(ctx context.Context, paymentID int64) (p order.Pa
 // Charges returns the ids of all charges that were ever reported about a Villa
 // order or its bank orders.
 func (l *Ledger) Charges(ctx context.Context, scope, orderID string) (ids []string, _ error) {
-	rows, err := l.read(ctx, `SELECT DISTINCT charge_id FROM villapay_report WHERE scope = ? AND charge_id <> '' AND orderid = ?
-		UNION SELECT r.charge_id FROM villapay_report r JOIN villapay_payment p ON p.scope = r.scope AND p.bank_id = r.bank_id AND r.bank_id <> ''
-			WHERE p.scope = ? AND p.orderid = ? AND r.charge_id <> ''`, scope, orderID, scope, orderID)
+	const report = ` UNION SELECT r.charge_id FROM villapay_report r JOIN villapay_payment p ON p.scope = r.scope AND `
+	rows, err := l.read(ctx, `SELECT charge_id FROM villapay_report r WHERE r.scope = ? AND r.orderid = ? AND r.orderid <> '' AND r.charge_id <> ''`+
+		report+`r.bank_id IN (p.bank_id, p.reference) AND r.bank_id <> '' WHERE p.scope = ? AND p.orderid = ? AND r.charge_id <> ''`+
+		report+`r.reference = p.reference AND r.bank_id = '' AND r.reference <> '' WHERE p.scope = ? AND p.orderid = ? AND r.charge_id <> ''`,
+		scope, orderID, scope, orderID, scope, orderID)
 	if err == nil && rows != nil {
 		ids, err = texts(rows)
 	}

@@ -8,11 +8,12 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/villapay/villapay/internal/order"
 )
 
 // length is how many callers wait for a leader.
@@ -56,7 +57,7 @@ func TestACallersFailureIsNoOthers(t *testing.T) {
 	var group sync.WaitGroup
 	for i := range callers {
 		group.Go(func() {
-			errs[i] = s.write(context.Background(), toKeep, func(x *txn) error {
+			errs[i] = s.write(context.Background(), recordTx, func(x *txn) error {
 				err := l.note(x, 1, event{kind: "test", note: fmt.Sprint(i)})
 				if i%5 == 3 {
 					return boom
@@ -75,85 +76,67 @@ func TestACallersFailureIsNoOthers(t *testing.T) {
 			t.Errorf("caller %d: %v", i, err)
 		}
 	}
-	seen := map[string]int{}
-	for _, e := range eventsOf(t, l, 1) {
+	seen := map[string]int64{}
+	for _, e := range l.events(t, 1) {
 		if e.Kind == "test" {
 			seen[e.Note]++
 		}
 	}
 	for i := range callers {
-		want := 1
-		if i%5 == 3 {
-			want = 0
-		}
-		if seen[fmt.Sprint(i)] != want {
+		if want := number(i%5 != 3); seen[fmt.Sprint(i)] != want {
 			t.Errorf("caller %d wrote %d times", i, seen[fmt.Sprint(i)])
 		}
 	}
 }
 
-func TestNobodyIsToldBeforeTheCommit(t *testing.T) {
-	t.Parallel()
-	l := sqlitePlace(t).open(t)
-	l.mustClaim(t, ask("0"), Claimed)
-	release := locked(t, l.store.(*sqliteStore))
-	told := make(chan error, 8)
-	for i := range cap(told) {
-		go func() {
-			_, err := l.Claim(context.Background(), ask(fmt.Sprint("n", i)))
-			told <- err
-		}()
-	}
-	for l.store.(*sqliteStore).length() < cap(told) { // the leader waits for the lock, and is still in the queue
-		time.Sleep(time.Millisecond)
-	}
-	if len(told) != 0 {
-		t.Error("told while another process held the lock")
-	}
-	release()
-	for range cap(told) {
-		if err := <-told; err != nil {
-			t.Error(err)
-		}
-	}
-}
-
-func TestWaitingEndsWithItsContext(t *testing.T) {
+// Nobody goes on before the commit, and waiting for it ends with a caller's own
+// context.
+func TestWaitingForTheCommit(t *testing.T) {
 	t.Parallel()
 	l := sqlitePlace(t).open(t)
 	l.mustClaim(t, ask("0"), Claimed)
 	s := l.store.(*sqliteStore)
 	release := locked(t, s)
 	ctx, cancel := context.WithCancel(t.Context())
-	errs := make(chan error, 3)
-	for i := range cap(errs) {
-		go func() {
-			_, err := l.Claim(ctx, ask(fmt.Sprint("n", i)))
-			errs <- err
-		}()
+	ended, done := make(chan error, 4), make(chan error, 4)
+	claim := func(ctx context.Context, orderID string, into chan error) {
+		_, err := l.Claim(ctx, ask(orderID))
+		into <- err
 	}
-	for s.length() < cap(errs) {
+	for i := range cap(done) {
+		go claim(ctx, fmt.Sprint("ended-", i), ended)
+		go claim(context.Background(), fmt.Sprint("done-", i), done)
+	}
+	for s.length() < cap(ended)+cap(done) { // the leader waits for the lock, and is still in the queue
 		time.Sleep(time.Millisecond)
 	}
 	cancel()
-	for range cap(errs) {
-		var failure *Error
-		if err := <-errs; !errors.Is(err, context.Canceled) || !errors.As(err, &failure) {
+	for range cap(ended) {
+		err := <-ended
+		if _, ok := errors.AsType[*Error](err); !ok || !errors.Is(err, context.Canceled) {
 			t.Error(err)
 		}
 	}
-	if s.length() != 0 {
-		t.Error("cancelled work is still in the queue")
+	if len(done) != 0 {
+		t.Error("it is done while another process holds the lock")
 	}
 	release()
-	l.mustClaim(t, ask("n0"), Claimed) // and none of it was done
-	if _, err := l.Claim(ctx, ask("n1")); !errors.Is(err, context.Canceled) {
+	for range cap(done) {
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}
+	l.mustClaim(t, ask("ended-0"), Claimed)
+	if s.length() != 0 {
+		t.Error("canceled work is still in the queue")
+	}
+	if _, err := l.Claim(ctx, ask("ended-1")); !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
 }
 
 // TestNothingConfirmedIsLost kills a process in the middle of a batch and looks
-// for every answer that it was told is recorded.
+// for every answer that was confirmed to it.
 func TestNothingConfirmedIsLost(t *testing.T) {
 	t.Parallel()
 	both(t, func(t *testing.T, at *place) {
@@ -176,13 +159,12 @@ func TestNothingConfirmedIsLost(t *testing.T) {
 		l := at.open(t)
 		for _, id := range confirmed {
 			if id, ok := strings.CutPrefix(id, "made "); ok {
-				all, err := l.Payments(t.Context(), scope, id)
-				if err != nil || len(all) != 1 || all[0].State != Awaiting || all[0].BankOrderID != "o"+id {
-					t.Fatalf("order %s was confirmed, and now %+v, %v", id, all, err)
+				if all := l.of(t, id); len(all) != 1 || all[0].State != order.Awaiting || all[0].BankOrderID != "o"+id {
+					t.Fatalf("order %s was confirmed, and now %+v", id, all)
 				}
 			}
 		}
-		if health, err := l.Check(t.Context()); err != nil || health.Integrity != "ok" || health.Payments < 200 {
+		if health, err := l.Check(t.Context()); err != nil || health.Integrity != "ok" || health.Payments < 200 || health.Schema != schemaVersion || health.SizeBytes == 0 {
 			t.Errorf("%+v, %v", health, err)
 		}
 	})
@@ -199,7 +181,11 @@ func childBatch(ctx context.Context, l *Ledger) error {
 				if err != nil {
 					return
 				}
-				if _, err := l.RecordOrder(ctx, c, orderFor("o"+id), RecordedAnswer{Attempts: 1}); err != nil {
+				made, err := orderFor("o" + id)
+				if err == nil {
+					_, err = l.RecordOrder(ctx, c, made, Answer{Attempts: 1})
+				}
+				if err != nil {
 					return
 				}
 				fmt.Println("made", id)
@@ -210,37 +196,28 @@ func childBatch(ctx context.Context, l *Ledger) error {
 	return nil
 }
 
-func TestALeaseSurvivesTwoLostRenewals(t *testing.T) {
+// A write whose context ends at any moment leaves no transaction open, which
+// would fail every write after it.
+func TestWritesThatAreGivenUp(t *testing.T) {
 	t.Parallel()
-	if leaseFor < 3*RenewEvery {
-		t.Errorf("a lease of %s, renewed every %s", leaseFor, RenewEvery)
-	}
-}
-
-// What a request waits for goes first, but not for ever.
-func TestClaimsGoFirst(t *testing.T) {
-	t.Parallel()
-	var q queue
-	add := func(why purpose) *job {
-		j := &job{why: why}
-		q.add(j)
-		return j
-	}
-	kept := add(toKeep)
-	for i := range passAtMost {
-		one, other := add(toSend), add(toSend)
-		if got := q.take(); !slices.Equal(got, []*job{one, other}) {
-			t.Fatalf("group %d: %v", i, got)
+	both(t, func(t *testing.T, at *place) {
+		l := at.open(t)
+		l.mustClaim(t, ask("4925"), Claimed)
+		undone := errors.New("undone")
+		for i := range 1500 {
+			ctx, cancel := context.WithCancel(t.Context())
+			go func() {
+				for range i * 20 { // so many steps later
+					_ = ctx.Err()
+				}
+				cancel()
+			}()
+			err := l.store.write(ctx, recordTx, func(*txn) error { return undone })
+			if err != nil && !errors.Is(err, undone) && ctx.Err() == nil {
+				t.Fatal(err)
+			}
+			cancel()
 		}
-	}
-	sent := add(toSend)
-	if got := q.take(); !slices.Equal(got, []*job{kept, sent}) {
-		t.Errorf("after %d groups: %v", passAtMost, got)
-	}
-	if kept, got := add(toKeep), q.take(); !slices.Equal(got, []*job{kept}) {
-		t.Errorf("with nothing to send: %v", got)
-	}
-	if got := q.take(); len(got) != 0 {
-		t.Errorf("from an empty queue: %v", got)
-	}
+		l.mustClaim(t, ask("4926"), Claimed)
+	})
 }

@@ -2,9 +2,11 @@ package ledger
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -82,8 +84,10 @@ func sqlitePlace(t testing.TB) *place {
 	return &place{dsn: "sqlite", dir: t.TempDir(), clock: newClock()}
 }
 
-func postgresPlace(t testing.TB) *place {
-	return &place{dsn: freshSchema(t), dir: t.TempDir(), clock: newClock()}
+func postgresPlace(t testing.TB) *place { return postgresAt(t, freshSchema(t)) }
+
+func postgresAt(t testing.TB, dsn string) *place {
+	return &place{dsn: dsn, dir: t.TempDir(), clock: newClock()}
 }
 
 // both runs a test on both databases.
@@ -135,28 +139,154 @@ func (l *Ledger) mustClaim(t testing.TB, req ClaimRequest, want Verdict) Claim {
 	return c
 }
 
-// testOrder is an order as the API sends it; fields override.
+// testOrder is an order as the API sends it; fields such as `"amount":1` come
+// instead of its own, or beside them.
 func testOrder(t testing.TB, id string, fields ...string) *order.Order {
 	t.Helper()
-	order := orderFor(id, fields...)
-	if order == nil {
-		t.Fatal("not an order:", id, fields)
+	made, err := orderFor(id, fields...)
+	if err != nil {
+		t.Fatal(id, fields, err)
 	}
-	return order
+	return made
 }
 
-func orderFor(id string, fields ...string) *order.Order {
-	body := `{"id":"` + id + `","object":"order","amount":300.0,"currency":"THB","status":"success","livemode":false,"expire_time_seconds":3600` +
-		strings.Join(append([]string{""}, fields...), ",") + `}`
-	order, _ := order.Decode([]byte(body))
-	return order
+func orderFor(id string, fields ...string) (*order.Order, error) {
+	for _, own := range []string{`"object":"order"`, `"amount":300.0`, `"currency":"THB"`, `"status":"success"`, `"livemode":false`, `"expire_time_seconds":3600`} {
+		name, _, _ := strings.Cut(own, ":")
+		if !slices.ContainsFunc(fields, func(field string) bool { return strings.HasPrefix(field, name+":") }) {
+			fields = append(fields, own)
+		}
+	}
+	return order.Decode([]byte(`{"id":"` + id + `",` + strings.Join(fields, ",") + `}`))
 }
 
-func (l *Ledger) mustRecord(t testing.TB, c Claim, order *order.Order) Payment {
+// Fields of an order that has lapsed for certain at once, and of one that is not
+// shown any more, but may still be paid.
+const (
+	lapsed  = `"expire_time_seconds":0.000001`
+	expired = `"created":"20200101000000000"`
+)
+
+func (l *Ledger) mustRecord(t testing.TB, c Claim, made *order.Order) order.Payment {
 	t.Helper()
-	p, err := l.RecordOrder(context.Background(), c, order, RecordedAnswer{Attempts: 1, RequestID: "req-" + order.ID})
+	p, err := l.RecordOrder(context.Background(), c, made, Answer{Attempts: 1, RequestID: "req-" + made.ID})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return p
+}
+
+// awaiting makes an open payment of a Villa order, with the bank order
+// "o"+orderID.
+func (l *Ledger) awaiting(t testing.TB, orderID string, fields ...string) order.Payment {
+	t.Helper()
+	return l.mustRecord(t, l.mustClaim(t, ask(orderID), Claimed), testOrder(t, "o"+orderID, fields...))
+}
+
+// another makes a payment with --new.
+func (l *Ledger) another(t testing.TB, orderID, bankOrderID string, fields ...string) order.Payment {
+	t.Helper()
+	req := ask(orderID)
+	req.New, req.Asked = true, true
+	return l.mustRecord(t, l.mustClaim(t, req, Claimed), testOrder(t, bankOrderID, fields...))
+}
+
+// report is a notification that fits testOrder.
+func report(chargeID, bankOrderID, state string) order.Report {
+	test := false
+	return order.Report{
+		ChargeID: chargeID, BankOrderID: bankOrderID, Amount: amount("300.00"), Currency: "THB", Status: "success", TransactionState: state,
+		Livemode: &test, From: order.FromWebhook, Raw: json.RawMessage(`{"id":"` + chargeID + `"}`),
+	}
+}
+
+func amount(text string) order.Amount {
+	a, err := order.ParseAmount(text)
+	if err != nil {
+		panic(err)
+	}
+	return a
+}
+
+func (l *Ledger) hear(t testing.TB, r order.Report) Recorded {
+	t.Helper()
+	done, err := l.RecordReport(context.Background(), scope, r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return done
+}
+
+// answer records what the status endpoint says about a Villa order.
+func (l *Ledger) answer(t testing.TB, orderID, body string) {
+	t.Helper()
+	status, err := order.ParseStatus([]byte(body), orderID, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := l.RecordAnswer(context.Background(), scope, Asked{OrderID: orderID, Status: status, From: order.FromAPI, RequestID: "req-status"}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// of are the payments of a Villa order, newest first.
+func (l *Ledger) of(t testing.TB, orderID string) []order.Payment {
+	t.Helper()
+	all, err := l.Payments(context.Background(), scope, orderID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+// fail records that a claim got no order.
+func (l *Ledger) fail(t testing.TB, c Claim, state order.State) order.Payment {
+	t.Helper()
+	p, err := l.RecordFailure(context.Background(), c, state, order.Failure{Code: "boom", Message: "it broke", Status: 502, RequestID: "r9", Retryable: true}, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func (l *Ledger) events(t testing.TB, id int64) []Event {
+	t.Helper()
+	events, err := l.Events(context.Background(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return events
+}
+
+// exec changes the database behind the ledger's back.
+func (l *Ledger) exec(t testing.TB, statement string, args ...any) {
+	t.Helper()
+	err := l.store.write(context.Background(), recordTx, func(x *txn) error {
+		_, err := x.exec(statement, args...)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func codes(warnings []order.Warning) string {
+	var all []string
+	for _, w := range warnings {
+		all = append(all, w.Code)
+	}
+	return strings.Join(all, " ")
+}
+
+// count is a query's one number.
+func (l *Ledger) count(t testing.TB, query string, args ...any) (n int) {
+	t.Helper()
+	db, err := l.store.reader(context.Background())
+	if err == nil {
+		err = db.QueryRow(l.store.bind(query), args...).Scan(&n)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
 }

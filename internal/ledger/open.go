@@ -33,7 +33,8 @@ type store interface {
 	// reader returns what reads run on, nil if nothing was ever written.
 	reader(ctx context.Context) (*sql.DB, error)
 	bind(query string) string // turns ? into the database's placeholders
-	clock() time.Time         // the ledger's clock
+	dialect() dialect
+	clock() time.Time // the ledger's clock
 	// probe returns a query of the schema's version, and statements that change
 	// nothing and fail where payments would.
 	probe() (version string, statements []string)
@@ -63,7 +64,7 @@ type txn struct {
 	query func(query string, args ...any) (*sql.Rows, error)
 	// lock makes transactions with the same keys run one after the other, from
 	// here to their end. SQLite has but one writer at a time and needs no more.
-	// Keys are locked in one order everywhere: charge, bank order, Villa order.
+	// Keys are locked in one order everywhere: bank order, charge, Villa order.
 	lock func(keys ...lockKey) error
 }
 
@@ -80,7 +81,8 @@ func orderKey(scope, id string) lockKey     { return lockKey("order\x00" + scope
 // 123". now is this machine's clock, best with Go's monotonic reading.
 //
 // SQLite's file is made, 0600 in a directory 0700, when something is first
-// written; a PostgreSQL schema is made at once. Every error is an *Error.
+// written; a PostgreSQL schema is made at once. The time until ctx's deadline is
+// also how long a PostgreSQL server may be silent later. Every error is an *Error.
 func Open(ctx context.Context, dsn secret.String, stateDir, actor string, now func() time.Time) (*Ledger, error) {
 	l := &Ledger{
 		actor: actor, now: now,
@@ -121,6 +123,14 @@ func (l *Ledger) Kind() string { return l.store.kind() }
 // Where is the SQLite file's path or the PostgreSQL server's URL, of which only
 // user, host, port and database are shown.
 func (l *Ledger) Where() string { return l.store.where() }
+
+// Warning is what is to be said about the way to the ledger; "" if nothing is.
+func (l *Ledger) Warning() string {
+	if s, ok := l.store.(*postgresStore); ok {
+		return s.warning
+	}
+	return ""
+}
 
 // Health is how a ledger does.
 type Health struct {

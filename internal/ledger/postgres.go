@@ -1,7 +1,9 @@
 package ledger
 
 import (
+	"cmp"
 	"context"
+	"crypto/tls"
 	"database/sql"
 	"database/sql/driver"
 	"errors"
@@ -10,8 +12,10 @@ import (
 	"io"
 	"net"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -19,6 +23,7 @@ import (
 	"github.com/jackc/pgx/v5/stdlib"
 
 	"github.com/villapay/villapay/internal/backoff"
+	"github.com/villapay/villapay/internal/pgurl"
 	"github.com/villapay/villapay/internal/secret"
 )
 
@@ -28,6 +33,7 @@ import (
 type postgresStore struct {
 	db      *sql.DB
 	url     string // to show: user, host, port and database only
+	warning string
 	secrets []secret.String
 
 	now    func() time.Time // this machine's clock
@@ -41,25 +47,36 @@ const poolSize = 16
 // connectionLife ends connections to a primary that has become a standby.
 const connectionLife = 5 * time.Minute
 
-// connectWithin bounds one connection attempt where the URL does not.
-const connectWithin = 10 * time.Second
+// silentFor is how long a server may send nothing where something is awaited, if
+// opening has no deadline that says so.
+const silentFor = 30 * time.Second
 
 func openPostgres(ctx context.Context, dsn secret.String, now func() time.Time) (*postgresStore, error) {
+	shown, err := pgurl.Parse(dsn.Reveal())
+	if err != nil {
+		return nil, &Error{Op: "open", Where: "setting", text: err.Error(), err: err}
+	}
 	config, err := pgx.ParseConfig(dsn.Reveal())
 	if err != nil {
-		return nil, unreadable(err)
+		return nil, &Error{Op: "open", Where: shown.String(), text: "the PostgreSQL URL cannot be used: " + oneLine(secret.Redact(explainConfig(err), dsn)), err: err}
+	}
+	within := silentFor
+	if deadline, ok := ctx.Deadline(); ok {
+		within = time.Until(deadline)
 	}
 	config.DefaultQueryExecMode = pgx.QueryExecModeExec
-	if config.ConnectTimeout == 0 {
-		config.ConnectTimeout = connectWithin
+	if config.ConnectTimeout == 0 || config.ConnectTimeout > within {
+		config.ConnectTimeout = within
 	}
+	config.DialFunc = dialPatiently(within)
 	if config.ValidateConnect == nil && manyHosts(config) {
 		config.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
 	}
 	s := &postgresStore{
-		db: stdlib.OpenDB(*config), url: showURL(config), now: now,
+		url: shown.String(), now: now, warning: protect(config, dsn.Reveal()),
 		secrets: []secret.String{dsn, secret.New(config.Password), secret.New(url.QueryEscape(config.Password))},
 	}
+	s.db = stdlib.OpenDB(*config)
 	s.db.SetMaxOpenConns(poolSize)
 	s.db.SetMaxIdleConns(poolSize)
 	s.db.SetConnMaxLifetime(connectionLife)
@@ -69,11 +86,86 @@ func openPostgres(ctx context.Context, dsn secret.String, now func() time.Time) 
 	return s, nil
 }
 
-// unreadable says that a URL cannot be read without repeating any of it: what
-// cannot be parsed cannot be redacted either.
-func unreadable(err error) error {
-	text := "the PostgreSQL URL cannot be read; in user names and passwords, characters such as @ : / ? # % must be percent-encoded"
-	return &Error{Op: "open", Where: "setting", text: text, err: err}
+// explainConfig is why pgx cannot use a URL, without the URL.
+func explainConfig(err error) string {
+	if inner := errors.Unwrap(err); inner != nil {
+		return inner.Error()
+	}
+	return "pgx cannot read it"
+}
+
+// protect keeps passwords from servers that are not proven to be the right ones.
+// Off this machine, a server without TLS gets none unless the URL says
+// sslmode=disable. It returns a warning if the server is not verified.
+func protect(config *pgx.ConnConfig, dsn string) (warning string) {
+	type end struct {
+		host string
+		tls  *tls.Config
+	}
+	ends := []end{{config.Host, config.TLSConfig}}
+	for _, other := range config.Fallbacks {
+		ends = append(ends, end{other.Host, other.TLSConfig})
+	}
+	remote := slices.ContainsFunc(ends, func(e end) bool { return !isLocal(e.host) })
+	if !remote || strings.Contains(dsn, "sslmode=disable") {
+		if remote {
+			warning = "the connection to the ledger is not encrypted (sslmode=disable)"
+		}
+		return warning
+	}
+	config.Fallbacks = slices.DeleteFunc(config.Fallbacks, func(f *pgconn.FallbackConfig) bool { return f.TLSConfig == nil && !isLocal(f.Host) })
+	if config.TLSConfig == nil && !isLocal(config.Host) && len(config.Fallbacks) > 0 { // sslmode=allow
+		first := config.Fallbacks[0]
+		config.Host, config.Port, config.TLSConfig, config.Fallbacks = first.Host, first.Port, first.TLSConfig, config.Fallbacks[1:]
+	}
+	if !strings.Contains(dsn, "sslmode=verify-full") {
+		warning = "the ledger's server is not verified: add sslmode=verify-full to its URL"
+	}
+	return warning
+}
+
+// isLocal reports whether a host is this machine: a socket, or loopback.
+func isLocal(host string) bool {
+	ip := net.ParseIP(host)
+	return strings.HasPrefix(host, "/") || host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// dialPatiently makes connections on which a server that has stalled is noticed: no
+// read waits longer than within.
+func dialPatiently(within time.Duration) pgconn.DialFunc {
+	dialer := &net.Dialer{Timeout: within, KeepAlive: 30 * time.Second}
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := dialer.DialContext(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		return &limitedConn{Conn: conn, within: within}, nil
+	}
+}
+
+// limitedConn bounds each read, unless its user has set a deadline of its own.
+type limitedConn struct {
+	net.Conn
+	within time.Duration
+
+	mu  sync.Mutex
+	own bool // its user has set a deadline
+}
+
+func (c *limitedConn) SetDeadline(t time.Time) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.own = !t.IsZero()
+	return c.Conn.SetDeadline(t)
+}
+
+func (c *limitedConn) Read(p []byte) (int, error) {
+	c.mu.Lock()
+	if !c.own {
+		_ = c.SetReadDeadline(time.Now().Add(c.within))
+	}
+	c.mu.Unlock()
+	return c.Conn.Read(p)
 }
 
 func manyHosts(config *pgx.ConnConfig) bool {
@@ -83,24 +175,6 @@ func manyHosts(config *pgx.ConnConfig) bool {
 		}
 	}
 	return false
-}
-
-// showURL rebuilds the URL from the parts that are no secrets.
-func showURL(config *pgx.ConnConfig) string {
-	hosts := []string{hostPort(config.Host, config.Port)}
-	for _, other := range config.Fallbacks {
-		if next := hostPort(other.Host, other.Port); next != hosts[len(hosts)-1] {
-			hosts = append(hosts, next)
-		}
-	}
-	return "postgres://" + url.User(config.User).String() + "@" + strings.Join(hosts, ",") + "/" + url.PathEscape(config.Database)
-}
-
-func hostPort(host string, port uint16) string {
-	if strings.HasPrefix(host, "/") {
-		return url.PathEscape(host) // a socket's directory
-	}
-	return net.JoinHostPort(host, strconv.Itoa(int(port)))
 }
 
 // Codes of https://www.postgresql.org/docs/current/errcodes-appendix.html.
@@ -115,6 +189,9 @@ const (
 	pgCrowded      = "53300" // as many connections as there may be
 	pgLockTimeout  = "55P03" // a lock was not to be had in time
 	pgCanceled     = "57014" // a statement took too long
+	pgIdle         = "25P03" // a transaction was idle for too long
+	pgTooLong      = "25P04" // a transaction took too long
+	pgResources    = "53"    // class: no memory, disk or connection to be had
 )
 
 const clockSQL = `(extract(epoch FROM clock_timestamp()) * 1000)::bigint`
@@ -161,6 +238,10 @@ func (s *postgresStore) migrate(ctx context.Context) error {
 		return err
 	}
 	defer func() { _ = tx.Rollback() }()
+	var encoding string
+	if err := tx.QueryRowContext(ctx, "SELECT current_setting('server_encoding')").Scan(&encoding); err != nil || encoding != "UTF8" {
+		return cmp.Or(err, errEncoding)
+	}
 	for _, statement := range []string{
 		"SELECT pg_advisory_xact_lock(" + lockID("schema") + ")", // CREATE TABLE IF NOT EXISTS alone may collide
 		"CREATE TABLE IF NOT EXISTS villapay_schema (version BIGINT NOT NULL)",
@@ -182,7 +263,7 @@ func (s *postgresStore) migrate(ctx context.Context) error {
 	}
 	t := s.txn(ctx, tx)
 	t.now = fromMillis(toMillis(s.now()))
-	if err := migrate(ctx, t, tx, version, postgresDialect); err != nil {
+	if err := migrate(ctx, t, tx, version, postgresDialect()); err != nil {
 		return err
 	}
 	for _, statement := range []string{"DELETE FROM villapay_schema", fmt.Sprintf("INSERT INTO villapay_schema (version) VALUES (%d)", schemaVersion)} {
@@ -208,7 +289,7 @@ const tries = 5
 func (s *postgresStore) write(ctx context.Context, why purpose, fn func(*txn) error) error {
 	for try := 1; ; try++ {
 		err := s.transact(ctx, fn)
-		again := isTransient(err) || why == recordTx && (errors.Is(err, errCommitUnsure) || code(err) == pgLockTimeout || code(err) == pgCanceled)
+		again := isTransient(err) || why == recordTx && isPassing(err)
 		_, bounded := ctx.Deadline()
 		if err == nil || !again || try >= tries && (why == claimTx || !bounded) || ctx.Err() != nil {
 			return err
@@ -216,6 +297,17 @@ func (s *postgresStore) write(ctx context.Context, why purpose, fn func(*txn) er
 		if backoff.Sleep(ctx, time.Duration(min(try*try, 50))*20*time.Millisecond) != nil {
 			return err
 		}
+	}
+}
+
+// isPassing reports whether recording is tried again after an error that ends a
+// claim.
+func isPassing(err error) bool {
+	switch sqlstate := code(err); sqlstate {
+	case pgLockTimeout, pgCanceled, pgIdle, pgTooLong:
+		return true
+	default:
+		return errors.Is(err, errCommitUnsure) || strings.HasPrefix(sqlstate, pgResources)
 	}
 }
 
@@ -247,7 +339,7 @@ func lost(err error) bool {
 		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 }
 
-// code is the server's error code, "" where it is not the server that failed.
+// code is the server's error code, "" if it is not the server that failed.
 func code(err error) string {
 	if failure, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return failure.Code
@@ -256,7 +348,7 @@ func code(err error) string {
 }
 
 // begin starts with the clock, and sees to it that a commit waits for the disk
-// also where the server's default is not to.
+// also if the server's default is not to.
 const begin = `SELECT CASE WHEN current_setting('synchronous_commit') IN ('off', 'local', 'remote_write')
 	THEN set_config('synchronous_commit', 'on', true) END, ` + clockSQL + ``
 
@@ -317,7 +409,7 @@ func (t *txn) clock(row *sql.Row) error {
 }
 
 // probe needs what a payment needs, as the role's permissions are asked for also
-// where there is no row to write.
+// if there is no row to write.
 func (*postgresStore) probe() (version string, statements []string) {
 	return "SELECT version FROM villapay_schema", []string{
 		"UPDATE villapay_payment SET state = state WHERE false",
@@ -328,6 +420,7 @@ func (*postgresStore) probe() (version string, statements []string) {
 }
 
 func (s *postgresStore) reader(context.Context) (*sql.DB, error) { return s.db, nil }
+func (*postgresStore) dialect() dialect                          { return postgresDialect() }
 func (*postgresStore) kind() string                              { return "postgres" }
 func (s *postgresStore) where() string                           { return s.url }
 func (s *postgresStore) explain(err error) string                { return secret.Redact(explain(err), s.secrets...) }

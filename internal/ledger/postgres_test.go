@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/villapay/villapay/internal/order"
 	"github.com/villapay/villapay/internal/secret"
 )
 
@@ -28,6 +29,7 @@ type proxy struct {
 	lastWord       string       // the error code that is told instead, as poolers do; "" = nothing is
 	silent         atomic.Bool  // nothing that the server says arrives
 	cutBefore      atomic.Int32 // so many times the connection breaks before an INSERT arrives
+	onError        sync.Map     // what to do (func()) when the server first answers with an error code
 
 	mu       sync.Mutex
 	messages []string // what clients sent: message type and, of Parse, the statement's name
@@ -63,7 +65,7 @@ func through(t *testing.T, dsn string) (*proxy, string) {
 func behindProxy(t *testing.T) (*proxy, *place) {
 	t.Helper()
 	p, led := through(t, freshSchema(t))
-	return p, &place{dsn: led, dir: t.TempDir(), clock: newClock()}
+	return p, postgresAt(t, led)
 }
 
 func (p *proxy) serve(client net.Conn) {
@@ -85,6 +87,12 @@ func (p *proxy) serve(client net.Conn) {
 			if p.silent.Load() {
 				continue
 			}
+			p.onError.Range(func(code, do any) bool {
+				if bytes.Contains(answer[:n], []byte("C"+code.(string)+"\x00")) && p.onError.CompareAndDelete(code, do) {
+					(*do.(*func()))()
+				}
+				return true
+			})
 			if mute.Load() { // the server has done it; the client never hears
 				_, _ = client.Write(fatal(p.lastWord))
 				return
@@ -164,18 +172,18 @@ func lostWhileCommitting(t *testing.T, code string) {
 
 	c := l.mustClaim(t, ask("1"), Claimed)
 	p.cutAfterCommit.Store(1)
-	made, err := l.RecordOrder(t.Context(), c, testOrder(t, "o1"), RecordedAnswer{Attempts: 1})
-	if err != nil || made.State != Awaiting || made.Attempts != 1 || len(eventsOf(t, l, made.ID)) != 2 {
+	made, err := l.RecordOrder(t.Context(), c, testOrder(t, "o1"), Answer{Attempts: 1})
+	if err != nil || made.State != order.Awaiting || made.Attempts != 1 || len(l.events(t, made.ID)) != 2 {
 		t.Errorf("order: %+v, %v", made, err)
 	}
 	p.cutAfterCommit.Store(1)
-	done, err := l.ApplyCharge(t.Context(), scope, charge("c1", "o1", "Authorized"))
-	if err != nil || done.Repeat || !done.Changed || done.Payment.State != Paid || len(eventsOf(t, l, made.ID)) != 3 {
+	done, err := l.RecordReport(t.Context(), scope, report("c1", "o1", "Authorized"))
+	if err != nil || done.Repeat || !done.Changed || done.Payment.State != order.Paid || len(l.events(t, made.ID)) != 3 {
 		t.Errorf("charge: %+v, %v", done, err)
 	}
 	c = l.mustClaim(t, ask("2"), Claimed)
 	p.cutAfterCommit.Store(1)
-	if failed := fail(t, l, c, Unknown); failed.State != Unknown || failed.Attempts != 2 || len(eventsOf(t, l, failed.ID)) != 2 {
+	if failed := l.fail(t, c, order.Unknown); failed.State != order.Unknown || failed.Attempts != 2 || len(l.events(t, failed.ID)) != 2 {
 		t.Errorf("failure: %+v", failed)
 	}
 	c = l.mustClaim(t, ask("2"), Claimed)
@@ -196,8 +204,7 @@ func lostWhileCommitting(t *testing.T, code string) {
 func TestARoleThatOnlyReads(t *testing.T) {
 	t.Parallel()
 	dsn := freshSchema(t)
-	at := &place{dsn: dsn, dir: t.TempDir(), clock: newClock()}
-	owner := at.open(t)
+	owner := postgresAt(t, dsn).open(t)
 	owner.mustClaim(t, ask("1"), Claimed)
 	if err := owner.Writable(t.Context()); err != nil {
 		t.Error(err)
@@ -217,14 +224,7 @@ func TestARoleThatOnlyReads(t *testing.T) {
 		}
 	}
 	t.Cleanup(func() { _, _ = db.Exec("DROP OWNED BY " + role + "; DROP ROLE " + role) })
-	u, err := url.Parse(dsn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	query := u.Query()
-	query.Set("role", role)
-	u.RawQuery = query.Encode()
-	reader := (&place{dsn: u.String(), dir: t.TempDir(), clock: newClock()}).open(t)
+	reader := postgresAt(t, dsn+"&role="+role).open(t)
 	if err := reader.Writable(t.Context()); err == nil || !strings.Contains(err.Error(), "permission denied") {
 		t.Errorf("it seems to be writable: %v", err)
 	}
@@ -253,7 +253,7 @@ func TestALostConnectionBeforeTheCommit(t *testing.T) {
 	p.cutBefore.Store(2)
 	c := l.mustClaim(t, ask("1"), Claimed)
 	p.cutBefore.Store(2)
-	if made := l.mustRecord(t, c, testOrder(t, "o1")); len(eventsOf(t, l, made.ID)) != 2 {
+	if made := l.mustRecord(t, c, testOrder(t, "o1")); len(l.events(t, made.ID)) != 2 {
 		t.Errorf("%+v", made)
 	}
 	p.cutBefore.Store(100)
@@ -267,24 +267,116 @@ func TestALostConnectionBeforeTheCommit(t *testing.T) {
 	}
 }
 
+// What is known is recorded in spite of time-outs that the server sets, and
+// nothing may be sent after them.
+func TestTimeoutsOfTheServer(t *testing.T) {
+	t.Parallel()
+	for setting, code := range map[string]string{"lock_timeout": pgLockTimeout, "statement_timeout": pgCanceled} {
+		t.Run(setting, func(t *testing.T) {
+			t.Parallel()
+			dsn := freshSchema(t)
+			other := postgresAt(t, dsn).open(t)
+			p, led := through(t, dsn)
+			l := postgresAt(t, led+"&"+setting+"=200ms").open(t)
+			// until runs a write while another process holds the order's lock, and
+			// frees it after the first time-out
+			until := func(orderID string, write func()) {
+				t.Helper()
+				held, timedOut := make(chan struct{}), make(chan struct{})
+				give := func() { close(timedOut) }
+				p.onError.Store(code, &give)
+				var group sync.WaitGroup
+				group.Go(func() {
+					err := other.store.write(context.Background(), recordTx, func(x *txn) error {
+						err := x.lock(orderKey(scope, orderID))
+						close(held)
+						<-timedOut
+						return err
+					})
+					if err != nil {
+						t.Error(err)
+					}
+				})
+				<-held
+				write()
+				if _, waiting := p.onError.LoadAndDelete(code); waiting {
+					t.Errorf("there was no time-out")
+					close(timedOut)
+				}
+				group.Wait()
+			}
+			deadline, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			c := other.mustClaim(t, ask("1"), Claimed)
+			until("1", func() {
+				if p, err := l.RecordOrder(deadline, c, testOrder(t, "o1"), Answer{}); err != nil || p.State != order.Awaiting || len(other.events(t, p.ID)) != 2 {
+					t.Errorf("%+v, %v", p, err)
+				}
+			})
+			until("1", func() {
+				if done, err := l.RecordReport(deadline, scope, report("c1", "o1", "Settled")); err != nil || done.Repeat || done.Payment.State != order.Paid {
+					t.Errorf("%+v, %v", done, err)
+				}
+			})
+			c = other.mustClaim(t, ask("2"), Claimed)
+			until("2", func() {
+				if p, err := l.RecordFailure(deadline, c, order.Unknown, order.Failure{Code: "x"}, 1); err != nil || p.State != order.Unknown {
+					t.Errorf("%+v, %v", p, err)
+				}
+			})
+			until("3", func() {
+				_, err := l.Claim(deadline, ask("3"))
+				if _, ok := errors.AsType[*Error](err); !ok {
+					t.Errorf("a claim: %v", err)
+				}
+			})
+			if all := other.of(t, "3"); len(all) != 0 {
+				t.Errorf("%+v", all)
+			}
+		})
+	}
+}
+
+func TestATransactionThatTheServerFindsIdle(t *testing.T) {
+	t.Parallel()
+	p, at := behindProxy(t)
+	at.open(t) // makes the schema
+	at.dsn += "&idle_in_transaction_session_timeout=200ms"
+	l := at.open(t)
+	ended := make(chan struct{})
+	end := func() { close(ended) }
+	p.onError.Store(pgIdle, &end)
+	deadline, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	runs := 0
+	err := l.store.write(deadline, recordTx, func(x *txn) error {
+		if runs++; runs == 1 {
+			<-ended // as after a machine's sleep
+		}
+		return l.note(x, 0, event{kind: "test"})
+	})
+	if kept := l.count(t, `SELECT count(*) FROM villapay_event`); err != nil || runs < 2 || kept != 1 {
+		t.Errorf("%d runs, %d events, %v", runs, kept, err)
+	}
+}
+
 func TestNothingThatAPoolerCannotHandOn(t *testing.T) {
 	t.Parallel()
 	p, at := behindProxy(t)
 	l := at.open(t)
-	c := l.mustClaim(t, ask("1"), Claimed)
-	l.mustRecord(t, c, testOrder(t, "o1"))
-	apply(t, l, charge("c1", "o1", "Authorized"))
-	for range l.List(t.Context(), Filter{Scope: scope, States: []State{Paid, Expired}, Limit: 3}) {
+	l.awaiting(t, "1")
+	l.hear(t, report("c1", "o1", "Authorized"))
+	for range l.List(t.Context(), Filter{Scope: scope, States: []order.State{order.Paid, order.Expired}, Limit: 3}) {
 		break
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	parsed := 0
 	for _, said := range p.messages {
-		if strings.HasPrefix(said, "P") {
+		if name, ok := strings.CutPrefix(said, "P"); ok {
 			parsed++
-			if said != "P" {
-				t.Errorf("a statement was prepared under a name: %q", said[1:])
+			if name != "" {
+				t.Errorf("a statement was prepared under a name: %q", name)
 			}
 		}
 	}
@@ -296,21 +388,59 @@ func TestNothingThatAPoolerCannotHandOn(t *testing.T) {
 func TestAServerThatTakesNoWrites(t *testing.T) {
 	t.Parallel()
 	dsn := freshSchema(t)
-	(&place{dsn: dsn, dir: t.TempDir(), clock: newClock()}).open(t) // makes the schema
+	postgresAt(t, dsn).open(t) // makes the schema
 	_, err := Open(t.Context(), secret.New(dsn+"&default_transaction_read_only=on"), t.TempDir(), "", newClock().now)
-	var failure *Error
-	if !errors.As(err, &failure) || !errors.Is(err, errReadOnly) || !strings.Contains(err.Error(), "writable primary") {
+	if _, ok := errors.AsType[*Error](err); !ok || !errors.Is(err, errReadOnly) || !strings.Contains(err.Error(), "writable primary") {
 		t.Errorf("%v", err)
+	}
+}
+
+// A database whose encoding cannot hold Thai is rejected before anything is made
+// in it.
+func TestADatabaseThatCannotHoldThai(t *testing.T) {
+	t.Parallel()
+	dsn := adminDSN(t)
+	admin, err := openPostgresDB(t, dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer admin.Close()
+	name := "villapay_test_" + strings.ToLower(rand.Text())
+	if _, err := admin.Exec("CREATE DATABASE " + name + " ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if admin, err := openPostgresDB(t, dsn); err == nil {
+			_, _ = admin.Exec("DROP DATABASE " + name + " WITH (FORCE)")
+			_ = admin.Close()
+		}
+	})
+	u, err := url.Parse(dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.Path = "/" + name
+	_, err = Open(t.Context(), secret.New(u.String()), t.TempDir(), "", newClock().now)
+	if _, ok := errors.AsType[*Error](err); !ok || !errors.Is(err, errEncoding) || !strings.Contains(err.Error(), "UTF8") {
+		t.Errorf("%v", err)
+	}
+	db, err := openPostgresDB(t, u.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	var tables int
+	if err := db.QueryRow("SELECT count(*) FROM pg_tables WHERE tablename LIKE 'villapay%'").Scan(&tables); err != nil || tables != 0 {
+		t.Errorf("%d tables were made, %v", tables, err)
 	}
 }
 
 func TestASlowerCommitIsNeverSwitchedOff(t *testing.T) {
 	t.Parallel()
 	for given, want := range map[string]string{"off": "on", "local": "on", "remote_write": "on", "on": "on", "remote_apply": "remote_apply"} {
-		dsn := freshSchema(t) + "&synchronous_commit=" + given
-		l := (&place{dsn: dsn, dir: t.TempDir(), clock: newClock()}).open(t)
+		l := postgresAt(t, freshSchema(t)+"&synchronous_commit="+given).open(t)
 		got := ""
-		err := l.store.write(t.Context(), toKeep, func(x *txn) error {
+		err := l.store.write(t.Context(), recordTx, func(x *txn) error {
 			rows, err := x.query(`SELECT current_setting('synchronous_commit')`)
 			if err != nil {
 				return err
@@ -333,10 +463,7 @@ func TestWhereShowsNoSecret(t *testing.T) {
 		t.Fatal(err)
 	}
 	u.User = url.UserPassword("villapay", "hunter2:hunter2")
-	query := u.Query()
-	query.Set("search_path", "public")
-	query.Set("sslpassword", "topsecret")
-	u.RawQuery = query.Encode()
+	u.RawQuery += "&search_path=public&sslpassword=topsecret"
 	store, err := openPostgres(context.Background(), secret.New(u.String()), newClock().now)
 	if err == nil {
 		defer store.close()
@@ -357,26 +484,9 @@ func TestWhereShowsNoSecret(t *testing.T) {
 	}
 }
 
-func TestTextThatPostgresCannotHold(t *testing.T) {
-	t.Parallel()
-	both(t, func(t *testing.T, at *place) {
-		l := at.open(t)
-		c := l.mustClaim(t, ask("1"), Claimed)
-		order := testOrder(t, "o\\u0000x", `"description":"`+"\xff\xfe"+`"`)
-		p, err := l.RecordOrder(t.Context(), c, order, RecordedAnswer{RequestID: "a\x00b"})
-		if err != nil || p.BankOrderID != "o\uFFFDx" || p.RequestID != "a\uFFFDb" {
-			t.Errorf("%+v, %v", p, err)
-		}
-		if done := apply(t, l, charge("c\x00", "o\x00x", "Authorized")); done.Payment.State != Paid {
-			t.Errorf("%+v", done)
-		}
-	})
-}
-
 func TestConflictsAreTriedAgain(t *testing.T) {
 	t.Parallel()
-	dsn := freshSchema(t)
-	at := &place{dsn: dsn, dir: t.TempDir(), clock: newClock()}
+	at := postgresPlace(t)
 	one, two := at.open(t), at.open(t)
 	one.mustClaim(t, ask("1"), Claimed)
 	one.mustClaim(t, ask("2"), Claimed)
@@ -387,7 +497,7 @@ func TestConflictsAreTriedAgain(t *testing.T) {
 	for i, l := range []*Ledger{one, two} {
 		group.Go(func() {
 			runs := 0
-			err := l.store.write(context.Background(), toKeep, func(x *txn) error {
+			err := l.store.write(context.Background(), recordTx, func(x *txn) error {
 				runs++
 				for step := range 2 {
 					id := fmt.Sprint(1 + (i+step)%2)

@@ -126,9 +126,8 @@ func TestManyProcessesStartAtOnce(t *testing.T) {
 		if fresh != 1 { // others may take over from it, with its key, once it has ended
 			t.Errorf("%d processes made a payment", fresh)
 		}
-		all, err := at.open(t).Payments(t.Context(), scope, "1")
-		if err != nil || len(all) != 1 {
-			t.Errorf("%d payments, %v", len(all), err)
+		if all := at.open(t).of(t, "1"); len(all) != 1 {
+			t.Errorf("%d payments", len(all))
 		}
 	})
 }
@@ -184,7 +183,7 @@ func TestAClaimWhoseEndCouldNotBeRecorded(t *testing.T) {
 		claim, other := first.mustClaim(t, ask("4925"), Claimed), first.mustClaim(t, ask("4926"), Claimed)
 		ended, end := context.WithCancel(t.Context())
 		end()
-		if _, err := first.RecordOrder(ended, claim, testOrder(t, "order_test_1"), RecordedAnswer{}); err == nil {
+		if _, err := first.RecordOrder(ended, claim, testOrder(t, "order_test_1"), Answer{}); err == nil {
 			t.Fatal("it was recorded")
 		}
 		second.mustClaim(t, ask("4925"), Busy)
@@ -207,7 +206,7 @@ func TestLocksOfTheDeadAreSwept(t *testing.T) {
 	if err := os.MkdirAll(claims, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	old := time.Now().Add(-2 * forgotten)
+	old := time.Now().Add(-2 * staleAfter)
 	for name, changed := range map[string]time.Time{"AAAA.lock": old, "BBBB.lock": time.Now(), "notes.txt": old} {
 		path := filepath.Join(claims, name)
 		if err := os.WriteFile(path, nil, 0o600); err != nil {
@@ -219,19 +218,15 @@ func TestLocksOfTheDeadAreSwept(t *testing.T) {
 	}
 	alive := at.open(t)
 	alive.mustClaim(t, ask("1"), Claimed)
-	if err := os.Chtimes(alive.mine.held.Path(), old, old); err != nil {
+	if err := os.Chtimes(alive.lock.held.Path(), old, old); err != nil {
 		t.Fatal(err)
 	}
 	at.open(t).mustClaim(t, ask("2"), Claimed)
-	left, err := os.ReadDir(claims)
-	var names []string
-	for _, entry := range left {
-		names = append(names, entry.Name())
+	left, err := filepath.Glob(filepath.Join(claims, "*"))
+	if err != nil || len(left) != 4 || strings.Contains(strings.Join(left, " "), "AAAA") {
+		t.Errorf("left: %v, %v", left, err)
 	}
-	if err != nil || len(names) != 4 || strings.Contains(strings.Join(names, " "), "AAAA") {
-		t.Errorf("left: %v, %v", names, err)
-	}
-	if alive.mine.died("../ledger.db") || alive.mine.died("") || alive.mine.died("CCCC") {
+	if alive.lock.died("../ledger.db") || alive.lock.died("") || alive.lock.died("CCCC") {
 		t.Error("nothing is known of locks that are not here")
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"iter"
-	"strings"
 	"time"
 
 	"github.com/villapay/villapay/internal/order"
@@ -62,69 +61,6 @@ func (l *Ledger) PaidCharges(ctx context.Context, scope, orderID string) ([]orde
 	return order.PaidCharges(known), l.wrap(err, "read order %s", orderID)
 }
 
-// Filter chooses payments; zero fields choose all.
-type Filter struct {
-	Scope  string
-	States []order.State // as shown: Awaiting leaves expired ones out
-	Source order.Source
-	Since  time.Time // recorded at or after
-	Limit  int
-}
-
-// List streams the payments that a filter chooses, newest first. The sequence
-// ends after its first error, an *Error.
-func (l *Ledger) List(ctx context.Context, f Filter) iter.Seq2[order.Payment, error] {
-	where, args := f.where(l.store.clock())
-	return func(yield func(order.Payment, error) bool) {
-		for p, err := range l.payments(ctx, where, args...) {
-			if !yield(p, l.wrap(err, "list payments")) {
-				return
-			}
-		}
-	}
-}
-
-// where is a filter as SQL.
-func (f *Filter) where(now time.Time) (string, []any) {
-	var terms []string
-	var args []any
-	and := func(term string, values ...any) {
-		terms, args = append(terms, term), append(args, values...)
-	}
-	if f.Scope != "" {
-		and("scope = ?", f.Scope)
-	}
-	if f.Source != "" {
-		and("source = ?", string(f.Source))
-	}
-	if !f.Since.IsZero() {
-		and("recorded_at >= ?", toMillis(f.Since))
-	}
-	if len(f.States) > 0 {
-		var any []string
-		for _, state := range f.States {
-			switch state {
-			case order.Expired:
-				any, args = append(any, "(state = 'awaiting' AND expires_at <> 0 AND expires_at <= ?)"), append(args, toMillis(now))
-			case order.Awaiting:
-				any, args = append(any, "(state = 'awaiting' AND (expires_at = 0 OR expires_at > ?))"), append(args, toMillis(now))
-			default:
-				any, args = append(any, "state = ?"), append(args, string(state))
-			}
-		}
-		terms = append(terms, "("+strings.Join(any, " OR ")+")")
-	}
-	where := ""
-	if len(terms) > 0 {
-		where = "WHERE " + strings.Join(terms, " AND ")
-	}
-	where += " ORDER BY recorded_at DESC, id DESC"
-	if f.Limit > 0 {
-		where, args = where+" LIMIT ?", append(args, int64(f.Limit))
-	}
-	return where, args
-}
-
 // rowWithin is how long the ledger may take for its next row: a server can hang.
 const rowWithin = 30 * time.Second
 
@@ -132,6 +68,12 @@ const rowWithin = 30 * time.Second
 type errSilent time.Duration
 
 func (e errSilent) Error() string { return "no answer within " + time.Duration(e).String() }
+
+// paidThrough is the bank order through which the Villa order of a payment without
+// one is paid; "" if there is none. Payments with a bank order carry the warning
+// since it was paid.
+const paidThrough = `CASE WHEN bank_id = '' THEN coalesce((SELECT max(q.bank_id) FROM villapay_payment q
+	WHERE q.scope = villapay_payment.scope AND q.orderid = villapay_payment.orderid AND q.state = 'paid'), '') ELSE '' END`
 
 // payments streams payments as they stand now. Only the ledger's own time counts
 // against its limit, not what is done with each payment.
@@ -147,7 +89,7 @@ func (l *Ledger) payments(ctx context.Context, where string, args ...any) iter.S
 			}
 			yield(order.Payment{}, err)
 		}
-		rows, err := l.read(ctx, `SELECT `+columns+` FROM villapay_payment `+where, args...)
+		rows, err := l.read(ctx, `SELECT `+columns+`, `+paidThrough+` FROM villapay_payment `+where, args...)
 		if err != nil {
 			fail(err)
 			return
@@ -157,9 +99,12 @@ func (l *Ledger) payments(ctx context.Context, where string, args ...any) iter.S
 		}
 		defer func() { _ = rows.Close() }()
 		for rows.Next() {
-			r := &row{}
-			if err = r.scan(rows); err != nil {
+			r, through := &row{}, ""
+			if err = r.scan(rows, &through); err != nil {
 				break
+			}
+			if through != "" {
+				r.Warnings = append(r.Warnings, order.Warning{Code: order.WarnPaidElsewhere, Message: "order " + r.OrderID + " is paid through bank order " + through})
 			}
 			limit.Stop()
 			if !yield(r.At(l.store.clock()), nil) {
@@ -208,6 +153,58 @@ func (l *Ledger) Events(ctx context.Context, paymentID int64) ([]Event, error) {
 		all = append(all, e)
 	}
 	return all, l.wrap(rows.Err(), "read events")
+}
+
+// Notification is a notification that was recorded.
+type Notification struct {
+	At      time.Time // when it was received
+	Raw     json.RawMessage
+	Payment order.Payment // of its bank order, as it is now; the zero value if none is recorded
+}
+
+// Notifications streams the notifications received at or after a time, oldest
+// first. The sequence ends after its first error, an *Error.
+func (l *Ledger) Notifications(ctx context.Context, scope string, since time.Time) iter.Seq2[Notification, error] {
+	return func(yield func(Notification, error) bool) {
+		fail := func(err error) { yield(Notification{}, l.wrap(err, "read notifications")) }
+		t, err := l.reading(ctx)
+		if err != nil || t == nil {
+			if err != nil {
+				fail(err)
+			}
+			return
+		}
+		rows, err := t.query(`SELECT received_at, raw, bank_id, reference FROM villapay_report
+			WHERE scope = ? AND origin = 'webhook' AND received_at >= ? ORDER BY id`, scope, toMillis(since))
+		if err != nil {
+			fail(err)
+			return
+		}
+		defer func() { _ = rows.Close() }()
+		for rows.Next() {
+			var received int64
+			var raw, bank, reference string
+			if err := rows.Scan(&received, &raw, &bank, &reference); err != nil {
+				fail(err)
+				return
+			}
+			n := Notification{At: fromMillis(received), Raw: json.RawMessage(raw)}
+			payments, err := t.named(scope, []order.Report{{BankOrderID: bank, Reference: reference}})
+			if err != nil {
+				fail(err)
+				return
+			}
+			if len(payments) > 0 {
+				n.Payment = payments[len(payments)-1].At(l.store.clock())
+			}
+			if !yield(n, nil) {
+				return
+			}
+		}
+		if err := rows.Err(); err != nil {
+			fail(err)
+		}
+	}
 }
 
 // OrderIDs returns up to limit order IDs that begin with prefix, sorted, for

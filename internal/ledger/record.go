@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/villapay/villapay/internal/order"
@@ -61,7 +60,8 @@ func (l *Ledger) record(ctx context.Context, c Claim, fn func(*txn) (order.Payme
 }
 
 func (l *Ledger) recordOrder(t *txn, c Claim, made *order.Order, a Answer) (order.Payment, bool, error) {
-	if err := t.lock(bankOrderKey(c.Payment.Scope, made.ID), orderKey(c.Payment.Scope, c.Payment.OrderID)); err != nil {
+	keys := reportKeys(c.Payment.Scope, order.Report{BankOrderID: made.ID, Reference: made.Reference})
+	if err := t.lock(append(keys, orderKey(c.Payment.Scope, c.Payment.OrderID))...); err != nil {
 		return order.Payment{}, false, err
 	}
 	p := c.Payment
@@ -147,34 +147,40 @@ func (l *Ledger) recordFailure(t *txn, c Claim, state order.State, failure order
 
 // applyEarlier applies to a payment whose order was just recorded what was heard
 // about its charges before, if anything was, or if another payment has the same
-// bank order. It returns the payment as it then stands.
+// bank order or has paid the Villa order. It returns the payment as it then stands.
 func (l *Ledger) applyEarlier(t *txn, r *row) (*row, error) {
-	names := set{}
-	names.add(r.BankOrderID, r.Reference)
-	var either anyOf
-	either.in("bank_id", names)
-	either.in("reference", names)
-	known, err := scalar[bool](t.query(`SELECT EXISTS (SELECT 1 FROM villapay_report WHERE scope = ? AND orderid = ? AND orderid <> '')
-		OR EXISTS (SELECT 1 FROM villapay_report WHERE scope = ? AND `+either.where()+`)
-		OR EXISTS (SELECT 1 FROM villapay_payment WHERE scope = ? AND bank_id = ? AND bank_id <> '' AND id <> ?)`,
-		slices.Concat([]any{r.Scope, r.OrderID, r.Scope}, either.args, []any{r.Scope, r.BankOrderID, r.ID})...))
+	either := anyOf{scope: r.Scope}
+	either.in("orderid", r.OrderID)
+	either.in("bank_id", r.BankOrderID, r.Reference)
+	either.in("reference", r.BankOrderID, r.Reference)
+	where, args := either.where()
+	known, err := scalar[bool](t.query(`SELECT EXISTS (SELECT 1 FROM villapay_report WHERE `+where+`)
+		OR EXISTS (SELECT 1 FROM villapay_payment WHERE scope = ? AND bank_id = ? AND bank_id <> '' AND id <> ?)
+		OR EXISTS (SELECT 1 FROM villapay_payment WHERE scope = ? AND orderid = ? AND state = 'paid')`,
+		append(args, r.Scope, r.BankOrderID, r.ID, r.Scope, r.OrderID)...))
 	if err != nil || !known {
 		return r, err
 	}
-	reports, err := t.reports(r.Scope, either)
+	related, err := t.related(either)
 	if err != nil {
 		return nil, err
 	}
-	villas := set{}
-	villas.add(r.OrderID)
-	for _, heard := range reports {
-		villas.add(heard.OrderID)
+	villas, _, err := t.villas(r.Scope, append(related, order.Report{OrderID: r.OrderID, BankOrderID: r.BankOrderID, Reference: r.Reference}))
+	if err != nil {
+		return nil, err
+	}
+	var last source
+	for _, heard := range related {
+		if names := either.columns["bank_id"]; !names[heard.BankOrderID] && !names[heard.Reference] {
+			continue
+		}
+		last = source{heard.From, heard.RequestID}
 		note := heard.Summary() + ", received " + heard.Received.Format("2006-01-02 15:04:05.000") + " before the order was recorded"
 		if err := l.note(t, r.ID, event{kind: "charge", requestID: heard.RequestID, note: note, data: heard.Raw}); err != nil {
 			return nil, err
 		}
 	}
-	if _, err := l.resolveAll(t, r.Scope, villas, source{}); err != nil {
+	if _, err := l.resolveAll(t, r.Scope, villas, last); err != nil {
 		return nil, err
 	}
 	return t.byID(r.ID)

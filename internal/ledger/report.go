@@ -25,12 +25,26 @@ type Recorded struct {
 }
 
 // RecordReport keeps what was said about a charge and lets the payments follow,
-// by the rules of [order.Resolve]. It returns when that is durable.
-func (l *Ledger) RecordReport(ctx context.Context, scope string, r order.Report) (Recorded, error) {
+// by the rules of [order.Resolve]. beside are what others said about it, kept with
+// it. It returns when that is durable.
+func (l *Ledger) RecordReport(ctx context.Context, scope string, r order.Report, beside ...order.Report) (Recorded, error) {
 	var out Recorded
 	kept := false // by an earlier run of this call, to its end: it may have been committed
 	err := l.store.write(ctx, recordTx, func(t *txn) error {
+		if err := t.lock(reportKeys(scope, append(beside, r)...)...); err != nil {
+			return err
+		}
 		fresh, done, err := l.recordReport(t, scope, r)
+		for _, other := range beside {
+			if err != nil {
+				return err
+			}
+			var after Recorded
+			if _, after, err = l.recordReport(t, scope, other); err == nil && after.Payment.ID == done.Payment.ID {
+				done.Payment, done.Changed = after.Payment, done.Changed || after.Changed
+				done.Warnings = append(done.Warnings, after.Warnings...)
+			}
+		}
 		if err != nil || !fresh && kept {
 			return err
 		}
@@ -54,9 +68,12 @@ type Asked struct {
 // warning replaces that of an earlier answer.
 func (l *Ledger) RecordAnswer(ctx context.Context, scope string, a Asked) error {
 	return l.wrap(l.store.write(ctx, recordTx, func(t *txn) error {
+		if err := t.lock(reportKeys(scope, a.Status.Reports...)...); err != nil {
+			return err
+		}
 		said := false
 		for _, r := range a.Status.Reports {
-			if r.TransactionState == "" && r.PaidBy == "" && r.Doubt == "" {
+			if !r.AboutCharge() {
 				if recorded, err := t.named(scope, []order.Report{{BankOrderID: r.BankOrderID}}); err != nil {
 					return err
 				} else if len(recorded) > 0 {
@@ -102,9 +119,13 @@ func (l *Ledger) noteAnswer(t *txn, scope string, a Asked, said bool) error {
 }
 
 // noteStatus appends an answer's words to a payment's history; equal ones in a
-// row make one event.
+// row make one event. The bank's are inquiries.
 func (l *Ledger) noteStatus(t *txn, r *row, a Asked) error {
-	last, err := t.query(`SELECT note FROM villapay_event WHERE payment = ? AND kind = 'status' ORDER BY id DESC LIMIT 1`, r.ID)
+	kind := "status"
+	if a.From == order.FromBank {
+		kind = "inquiry"
+	}
+	last, err := t.query(`SELECT note FROM villapay_event WHERE payment = ? AND kind = ? ORDER BY id DESC LIMIT 1`, r.ID, kind)
 	if err != nil {
 		return err
 	}
@@ -112,7 +133,7 @@ func (l *Ledger) noteStatus(t *txn, r *row, a Asked) error {
 	if err != nil || len(notes) > 0 && notes[0] == a.Status.Word {
 		return err
 	}
-	return l.note(t, r.ID, event{kind: "status", requestID: a.RequestID, note: a.Status.Word, data: a.Status.Raw})
+	return l.note(t, r.ID, event{kind: kind, requestID: a.RequestID, note: a.Status.Word, data: a.Status.Raw})
 }
 
 // source says where new knowledge comes from; the zero value means from what was
@@ -133,31 +154,25 @@ func (l *Ledger) recordReport(t *txn, scope string, r order.Report) (fresh bool,
 	if r.PaidBy == "" {
 		r.PaidBy = order.ByTransactionState
 	}
-	keys := []lockKey{chargeKey(scope, r.ChargeID), chargeKey(scope, r.Border())}
-	for _, name := range []string{r.BankOrderID, r.Reference} {
-		if name != "" {
-			keys = append(keys, bankOrderKey(scope, name))
-		}
-	}
-	if err := t.lock(keys...); err != nil {
-		return false, out, err
+	for _, text := range []*string{&r.OrderID, &r.BankOrderID, &r.Reference, &r.ChargeID, &r.Currency, &r.Status, &r.TransactionState} {
+		*text = storable(*text)
 	}
 	fresh, err := t.keep(scope, &r)
 	if err != nil {
 		return false, out, err
 	}
 	out.Repeat = !fresh
-	villas, payments, err := t.affected(scope, &r)
+	villas, about, err := t.affected(scope, &r)
 	if err != nil {
 		return false, out, err
 	}
-	out.Unknown = len(payments) == 0
+	out.Unknown = len(about) == 0
 	if fresh {
 		e := event{kind: "charge", requestID: r.RequestID, note: r.Summary(), data: r.Raw}
 		if out.Unknown {
 			err = l.note(t, 0, e)
 		}
-		for _, p := range payments {
+		for _, p := range about {
 			if err == nil {
 				err = l.note(t, p.ID, e)
 			}
@@ -170,46 +185,65 @@ func (l *Ledger) recordReport(t *txn, scope string, r order.Report) (fresh bool,
 	if err != nil || out.Unknown {
 		return fresh, out, err
 	}
-	if newest, ok := outcomes[payments[0].ID]; ok {
-		out.Payment, out.Changed, out.Warnings = newest.row.At(t.now), newest.changed, newest.warnings
+	for _, p := range about {
+		if newest, ok := outcomes[p.ID]; ok && p.OrderID == about[0].OrderID { // which got the bank order first
+			out.Payment, out.Changed, out.Warnings = newest.row.At(t.now), newest.changed, newest.warnings
+		}
 	}
 	return fresh, out, nil
 }
 
-// affected finds the Villa orders whose payments a report may change: those that
-// any report about its charge, or with its border, was about or names. payments
-// are those that the report itself is about, newest first.
-func (t *txn) affected(scope string, r *order.Report) (villas set, payments []*row, _ error) {
-	charges, borders := set{}, set{}
-	charges.add(r.ChargeID)
-	borders.add(r.Border())
-	var either anyOf
-	either.in("charge_id", charges)
-	either.in("border", borders)
-	related, err := t.reports(scope, either)
+// reportKeys are what recording reports has to lock, before any Villa order.
+func reportKeys(scope string, reports ...order.Report) (keys []lockKey) {
+	charges, names := set{}, set{}
+	for _, r := range reports {
+		charges.add(r.ChargeID, r.Border())
+		names.add(r.BankOrderID, r.Reference)
+	}
+	for _, name := range slices.Sorted(maps.Keys(names)) {
+		keys = append(keys, bankOrderKey(scope, name))
+	}
+	for _, charge := range slices.Sorted(maps.Keys(charges)) {
+		keys = append(keys, chargeKey(scope, charge))
+	}
+	return keys
+}
+
+// affected finds the Villa orders whose payments a report may change. about are
+// the payments that the report itself is about, in the order recorded.
+func (t *txn) affected(scope string, r *order.Report) (villas set, about []*row, _ error) {
+	either := anyOf{scope: scope}
+	either.in("charge_id", r.ChargeID)
+	either.in("border", r.Border())
+	related, err := t.related(either)
 	if err != nil {
 		return nil, nil, err
 	}
-	related = append(related, *r)
-	all, err := t.named(scope, related)
-	if err != nil {
-		return nil, nil, err
-	}
-	villas = set{}
-	for _, heard := range related {
-		villas.add(heard.OrderID)
-	}
-	for _, p := range slices.Backward(all) {
-		if p.BankOrderID == "" {
-			continue // a Villa order that was only named
+	villas, all, err := t.villas(scope, append(related, *r))
+	for _, p := range all {
+		named := r.BankOrderID == p.BankOrderID || p.Reference != "" && (r.BankOrderID == p.Reference || r.BankOrderID == "" && r.Reference == p.Reference)
+		if named || r.OrderID == p.OrderID && r.BankOrderID == "" && r.Reference == "" {
+			about = append(about, p)
 		}
-		villas.add(p.OrderID)
-		about := r.BankOrderID == p.BankOrderID || p.Reference != "" && (r.BankOrderID == p.Reference || r.BankOrderID == "" && r.Reference == p.Reference)
-		if about || r.OrderID == p.OrderID && r.BankOrderID == "" && r.Reference == "" {
+	}
+	return villas, about, err
+}
+
+// villas are the Villa orders that reports are about or name, and their payments
+// with a bank order, in the order recorded.
+func (t *txn) villas(scope string, reports []order.Report) (villas set, payments []*row, _ error) {
+	all, err := t.named(scope, reports)
+	villas = set{}
+	for _, r := range reports {
+		villas.add(r.OrderID)
+	}
+	for _, p := range all {
+		if p.BankOrderID != "" { // else a Villa order that was only named
+			villas.add(p.OrderID)
 			payments = append(payments, p)
 		}
 	}
-	return villas, payments, nil
+	return villas, payments, err
 }
 
 // reportsPerCharge bounds what notifications can add about one charge: a captured
@@ -244,7 +278,7 @@ func livemode(r *order.Report) int64 {
 	return number(*r.Livemode)
 }
 
-// fingerprint tells reports apart by every field that the rules read.
+// fingerprint distinguishes reports by every field that the rules read.
 func fingerprint(r *order.Report) string {
 	sum := sha256.Sum256([]byte(strings.Join([]string{
 		r.OrderID, r.BankOrderID, r.Reference, r.ChargeID, r.Amount.String(), r.Currency, r.Status, r.TransactionState,
@@ -295,30 +329,19 @@ func (t *txn) load(scope, orderID string) (known order.Case, rows []*row, _ erro
 	if err != nil {
 		return known, nil, err
 	}
-	names := set{}
+	either := anyOf{scope: scope}
+	either.in("orderid", orderID)
+	own := []order.Report{{OrderID: orderID}} // stands for the payments themselves
 	for _, r := range all {
-		names.add(r.BankOrderID, r.Reference)
+		either.in("bank_id", r.BankOrderID, r.Reference)
+		either.in("reference", r.BankOrderID, r.Reference)
+		own = append(own, order.Report{BankOrderID: r.BankOrderID, Reference: r.Reference})
 	}
-	charges, borders := set{}, set{}
-	var reports []order.Report
-	for more := true; more; { // until everything about each charge, and with each border, is here
-		var either anyOf
-		either.in("orderid", set{orderID: true})
-		either.in("bank_id", names)
-		either.in("reference", names)
-		either.in("charge_id", charges)
-		either.in("border", borders)
-		if reports, err = t.reports(scope, either); err != nil {
-			return known, nil, err
-		}
-		before := len(charges) + len(borders)
-		for _, r := range reports {
-			charges.add(r.ChargeID)
-			borders.add(r.Border())
-		}
-		more = len(charges)+len(borders) > before
+	reports, err := t.related(either)
+	if err != nil {
+		return known, nil, err
 	}
-	if all, err = t.named(scope, append(reports, order.Report{OrderID: orderID})); err != nil {
+	if all, err = t.named(scope, slices.Concat(reports, own)); err != nil {
 		return known, nil, err
 	}
 	known = order.Case{OrderID: orderID, Reports: reports}
@@ -335,16 +358,35 @@ func (t *txn) load(scope, orderID string) (known order.Case, rows []*row, _ erro
 // whose bank order, reference_order or Villa order they name, in the order
 // recorded.
 func (t *txn) named(scope string, reports []order.Report) ([]*row, error) {
-	names, villas := set{}, set{}
+	either := anyOf{scope: scope}
 	for _, r := range reports {
-		names.add(r.BankOrderID, r.Reference)
-		villas.add(r.OrderID, r.BankOrderID, r.Reference)
+		either.in("orderid", r.OrderID, r.BankOrderID, r.Reference)
+		either.in("bank_id", r.BankOrderID, r.Reference)
+		either.in("reference", r.BankOrderID, r.Reference)
 	}
-	var either anyOf
-	either.in("orderid", villas)
-	either.in("bank_id", names)
-	either.in("reference", names)
-	return scanned(t.query(`SELECT `+columns+` FROM villapay_payment WHERE scope = ? AND `+either.where()+` ORDER BY id`, append([]any{scope}, either.args...)...))
+	where, args := either.where()
+	if where == "" {
+		return nil, nil
+	}
+	return scanned(t.query(`SELECT `+columns+` FROM villapay_payment WHERE `+where+` ORDER BY id`, args...))
+}
+
+// related reads the reports that match, and everything about their charges and
+// with their borders, in the order recorded.
+func (t *txn) related(either anyOf) (reports []order.Report, err error) {
+	for {
+		if reports, err = t.reports(either); err != nil {
+			return nil, err
+		}
+		more := false
+		for _, r := range reports {
+			more = either.in("charge_id", r.ChargeID) || more
+			more = either.in("border", r.Border()) || more
+		}
+		if !more {
+			return reports, nil
+		}
+	}
 }
 
 // set is a set of texts, without the empty one.
@@ -359,27 +401,42 @@ func (s set) add(texts ...string) {
 }
 
 // anyOf is an SQL condition that any of several columns holds any of some texts.
-// Each part repeats the condition of the column's index.
 type anyOf struct {
-	parts []string
-	args  []any
+	scope   string
+	columns map[string]set
 }
 
-func (o *anyOf) in(column string, texts set) {
-	if len(texts) == 0 {
-		return
+// in adds texts of a column, and reports whether there is a new one.
+func (o *anyOf) in(column string, texts ...string) bool {
+	if o.columns == nil {
+		o.columns = map[string]set{}
 	}
-	o.parts = append(o.parts, column+` <> '' AND `+column+` IN (`+strings.TrimSuffix(strings.Repeat("?,", len(texts)), ",")+`)`)
-	for _, text := range slices.Sorted(maps.Keys(texts)) {
-		o.args = append(o.args, text)
+	if o.columns[column] == nil {
+		o.columns[column] = set{}
 	}
+	before := len(o.columns[column])
+	o.columns[column].add(texts...)
+	return len(o.columns[column]) > before
 }
 
-func (o *anyOf) where() string {
-	if len(o.parts) == 0 {
-		return "1 = 0"
+// where is "" without texts. Each part repeats the scope and the condition of the
+// column's index, else SQLite would not use it.
+func (o *anyOf) where() (where string, args []any) {
+	for _, column := range slices.Sorted(maps.Keys(o.columns)) {
+		texts := slices.Sorted(maps.Keys(o.columns[column]))
+		if len(texts) == 0 {
+			continue
+		}
+		if where != "" {
+			where += " OR "
+		}
+		where += `scope = ? AND ` + column + ` <> '' AND ` + column + ` IN (?` + strings.Repeat(",?", len(texts)-1) + `)`
+		args = append(args, o.scope)
+		for _, text := range texts {
+			args = append(args, text)
+		}
 	}
-	return "(" + strings.Join(o.parts, " OR ") + ")"
+	return where, args
 }
 
 // update writes what is new about a payment.
@@ -394,7 +451,7 @@ func (l *Ledger) update(t *txn, r *row, now order.Payment, heard source) (outcom
 	moved := out.changed || now.BankState != before.BankState || now.ChargeID != before.ChargeID || now.PaidBy != before.PaidBy ||
 		!now.PaidAt.Equal(before.PaidAt) || now.PaidAtFrom != before.PaidAtFrom
 	r.Payment = now
-	if !moved && slices.Equal(now.Warnings, before.Warnings) {
+	if !moved && slices.Equal(now.Warnings, before.Warnings) && encodeError(now.Error) == encodeError(before.Error) {
 		return out, nil
 	}
 	if moved {
@@ -416,9 +473,13 @@ func (l *Ledger) update(t *txn, r *row, now order.Payment, heard source) (outcom
 }
 
 // reports reads what was said, in the order recorded.
-func (t *txn) reports(scope string, either anyOf) (all []order.Report, _ error) {
+func (t *txn) reports(either anyOf) (all []order.Report, _ error) {
+	where, args := either.where()
+	if where == "" {
+		return nil, nil
+	}
 	rows, err := t.query(`SELECT orderid, bank_id, reference, charge_id, amount, currency, status, transaction_state, livemode, charged_at, doubt, origin, paid_by, request_id, received_at, raw
-		FROM villapay_report WHERE scope = ? AND `+either.where()+` ORDER BY id`, append([]any{scope}, either.args...)...)
+		FROM villapay_report WHERE `+where+` ORDER BY id`, args...)
 	if err != nil {
 		return nil, err
 	}

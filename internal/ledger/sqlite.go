@@ -201,7 +201,7 @@ func (s *sqliteStore) migrate(ctx context.Context, w *writer) error {
 		return err
 	}
 	if version, err = w.version(ctx); err == nil { // another process may have been quicker
-		err = errors.Join(checkVersion(version), migrate(ctx, w.txn(ctx, s.now()), w.conn, version, sqliteDialect))
+		err = errors.Join(checkVersion(version), migrate(ctx, w.txn(ctx, s.now()), w.conn, version, sqliteDialect()))
 	}
 	if err == nil {
 		err = w.run(ctx, fmt.Sprintf("PRAGMA user_version = %d", schemaVersion)) // PRAGMA takes no parameters
@@ -258,7 +258,10 @@ func (s *sqliteStore) reader(ctx context.Context) (*sql.DB, error) {
 		return s.read, nil
 	}
 	if s.memory != "" {
-		if s.writer == nil {
+		s.lead <- struct{}{} // the writer is the leader's
+		written := s.writer != nil
+		<-s.lead
+		if !written {
 			return nil, nil //nolint:nilnil // documented: nothing was ever written
 		}
 	} else if _, err := os.Stat(s.path); errors.Is(err, fs.ErrNotExist) {
@@ -291,6 +294,7 @@ func (s *sqliteStore) reader(ctx context.Context) (*sql.DB, error) {
 const readers = 4
 
 func (*sqliteStore) bind(query string) string { return query }
+func (*sqliteStore) dialect() dialect         { return sqliteDialect() }
 func (s *sqliteStore) kind() string {
 	if s.memory != "" {
 		return "none"

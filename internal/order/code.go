@@ -14,7 +14,10 @@ type Held struct {
 	Kind     Kind   // ThaiQR, WeChatCode or Page
 	Text     string // what the code holds; "" for a page
 	Life            // zero times: as long as its order
-	Canceled bool   // the bank confirmed it, or rejected the code's cancellation because it is gone
+	Canceled bool   // the bank confirmed it
+	// Canceling says that the bank was asked to cancel it and has not answered yet:
+	// somebody may still pay with it, and nobody is shown it.
+	Canceling bool
 }
 
 // holds reports whether somebody may still pay with it.
@@ -26,7 +29,7 @@ func (h *Held) holds(now time.Time) bool {
 // time; else nil.
 func (p *Payment) LivingCode(now time.Time) *Held {
 	h := p.Held
-	if h == nil || h.Text == "" || !h.holds(now) || !h.ShownUntil.IsZero() && !now.Before(h.ShownUntil) || p.Payable(now) != nil {
+	if h == nil || h.Text == "" || h.Canceling || !h.holds(now) || !h.ShownUntil.IsZero() && !now.Before(h.ShownUntil) || p.Payable(now) != nil {
 		return nil
 	}
 	return h
@@ -36,20 +39,31 @@ func (p *Payment) LivingCode(now time.Time) *Held {
 // shown for this payment.
 func (p *Payment) HoldsCode(now time.Time) bool { return p.Held.holds(now) }
 
+// MayBePaidUntil is when an order with an expiry has lapsed for certain: the order
+// itself, and the code of it that somebody may hold.
+func (p *Payment) MayBePaidUntil(now time.Time) time.Time {
+	if p.HoldsCode(now) && p.Held.HeldUntil.After(p.HeldUntil) {
+		return p.Held.HeldUntil
+	}
+	return p.HeldUntil
+}
+
 // codeLife is how long a code of the bank is shown that states no life.
 const codeLife = 10 * time.Minute
 
 // BankCode is the bank's answer to the request for a code.
 type BankCode struct {
-	ID      string
-	Kind    Kind
-	Text    string
-	Created time.Time
-	Expiry  time.Duration // 0 if it states none
+	ID       string
+	Kind     Kind
+	Text     string
+	Livemode *bool // nil if it does not say
+	Created  time.Time
+	Expiry   time.Duration // 0 if it states none
 }
 
-// ErrNoText says that the bank's answer holds no code.
-var ErrNoText = errors.New("the bank's answer holds no code (paint_text)")
+// ErrNoText says that the bank's answer holds no code that could be shown, and
+// canceled.
+var ErrNoText = errors.New("the bank's answer holds no code (paint_text) with an id")
 
 // DecodeBankCode reads and checks the bank's answer to the request for a payment's
 // code. It fails with ErrNoText for an answer without a code, and otherwise if the
@@ -59,20 +73,22 @@ func DecodeBankCode(body []byte, p *Payment) (*BankCode, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: it %w", ErrNoText, err)
 	}
-	c := &BankCode{ID: fields.Text("id"), Text: fields.Text("paint_text"), Created: ParseCreated(fields.Text("created"))}
+	c := &BankCode{
+		ID: fields.Text("id"), Text: fields.Text("paint_text"), Livemode: fields.Flag("livemode"), Created: ParseCreated(fields.Text("created")),
+	}
 	c.Expiry, _ = fields.expiry()
-	status, livemode := fields.Text("status"), fields.Flag("livemode")
+	status := fields.Text("status")
 	switch {
 	case fields.failureCode() != "":
 		return nil, fmt.Errorf("the bank made no code: %s", strings.TrimSpace(fields.Text("failure_code")+" "+fields.Text("failure_message")))
 	case status != "" && !strings.EqualFold(status, "success"):
 		return nil, fmt.Errorf("the bank made no code: its status is %q", status)
-	case fields.Text("order_id") != p.BankOrderID:
-		return nil, fmt.Errorf("the bank's code is for order %q, not %s", fields.Text("order_id"), p.BankOrderID)
-	case livemode != nil && p.livemode() != nil && *livemode != *p.livemode():
-		return nil, fmt.Errorf("the livemode of the bank's code is %t, the order's %t", *livemode, *p.livemode())
 	case c.Text == "" || c.ID == "":
 		return nil, ErrNoText
+	case fields.Text("order_id") != p.BankOrderID:
+		return nil, fmt.Errorf("the bank's code is for order %q, not %s", fields.Text("order_id"), p.BankOrderID)
+	case c.Livemode != nil && p.livemode() != nil && *c.Livemode != *p.livemode():
+		return nil, fmt.Errorf("the livemode of the bank's code is %t, the order's %t", *c.Livemode, *p.livemode())
 	}
 	if p.Source == WeChat {
 		if LooksLikePayload(c.Text) {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -49,8 +50,8 @@ func ParseContent(text string) (c Content, _ error) {
 		}
 		inner, more, closed := strings.Cut(after, "}}")
 		path := strings.Split(strings.TrimSpace(inner), ".")
-		if !closed || len(path) < 2 || path[0] != "" || strings.ContainsAny(inner, "{}\"'`|()") || containsEmpty(path[1:]) {
-			return Content{}, fmt.Errorf("qr_content: %q is not {{.field}} or {{.field.sub}}", "{{"+firstN(after, 40))
+		if !closed || len(path) < 2 || path[0] != "" || strings.ContainsAny(inner, "{}\"'`|()") || slices.ContainsFunc(path[1:], isBroken) {
+			return Content{}, fmt.Errorf("qr_content: %.40q is not {{.field}} or {{.field.sub}}", "{{"+after)
 		}
 		c.parts = append(c.parts, part{path: path[1:]})
 		rest = more
@@ -61,16 +62,8 @@ func ParseContent(text string) (c Content, _ error) {
 	return c, nil
 }
 
-func containsEmpty(path []string) bool {
-	for _, name := range path {
-		if strings.TrimSpace(name) != name || name == "" {
-			return true
-		}
-	}
-	return false
-}
-
-func firstN(text string, n int) string { return text[:min(len(text), n)] }
+// isBroken reports whether a name in a path is empty or has blanks around it.
+func isBroken(name string) bool { return name == "" || strings.TrimSpace(name) != name }
 
 // Code is what the code of a payment holds: the content filled from the order's
 // JSON, numbers with their digits. A field that the order lacks or has as null is

@@ -1,6 +1,7 @@
 package order
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strconv"
@@ -59,13 +60,13 @@ func checkSum(byTag map[string]string, amount Amount, currency string) error {
 		return errors.New("tag 54 holds no amount")
 	}
 	if !sum.Equal(amount) {
-		return fmt.Errorf("it asks for %s, the order is over %s", sum, cmpOr(amount.String(), "not given"))
+		return fmt.Errorf("it asks for %s, the order is over %s", sum, cmp.Or(amount.String(), "not given"))
 	}
 	number := map[string]string{
 		"THB": "764", "CNY": "156", "USD": "840", "EUR": "978", "HKD": "344", "JPY": "392", "SGD": "702",
 	}[strings.ToUpper(currency)]
 	if number == "" || byTag["53"] != number {
-		return fmt.Errorf("its currency (tag 53) is %s, the order's is %s", cmpOr(byTag["53"], "not given"), cmpOr(currency, "not given"))
+		return fmt.Errorf("its currency (tag 53) is %s, the order's is %s", cmp.Or(byTag["53"], "not given"), cmp.Or(currency, "not given"))
 	}
 	return nil
 }
@@ -104,7 +105,7 @@ func crc16(text string) uint16 {
 // field is one tag-length-value of an EMVCo payload.
 type field struct{ tag, value string }
 
-// nested tells whether a tag's value holds fields itself: merchant accounts
+// nested reports whether a tag's value holds fields itself: merchant accounts
 // (26-51), additional data (62), the other language (64).
 func nested(tag string) bool {
 	return (tag >= "26" && tag <= "51") || tag == "62" || tag == "64"
@@ -133,7 +134,7 @@ func parseTLV(text string) ([]field, error) {
 	return fields, nil
 }
 
-// cut is the byte offset after n characters of text, -1 where it has fewer.
+// cut is the byte offset after n characters of text, -1 if it has fewer.
 func cut(text string, n int) int {
 	for i := range text {
 		if n == 0 {

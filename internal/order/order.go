@@ -86,8 +86,8 @@ func (o Object) expiry() (expiry time.Duration, odd string) {
 	const name = "expire_time_seconds"
 	text := strings.TrimSpace(o.Text(name))
 	seconds, err := strconv.ParseFloat(text, 64)
-	if err == nil && seconds >= 1 && seconds < 1<<31 {
-		return time.Duration(seconds * float64(time.Second)), ""
+	if expiry = time.Duration(seconds * float64(time.Second)); err == nil && seconds < 1<<31 && expiry > 0 {
+		return expiry, ""
 	}
 	if text == "" && o.has(name) {
 		text = string(o[name])

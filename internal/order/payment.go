@@ -70,7 +70,7 @@ type Payment struct {
 	HeldUntil   time.Time // Life.HeldUntil; zero = never
 
 	RecordedAt time.Time // when the intent was committed
-	KnownAt    time.Time // when the state was last learned
+	KnownAt    time.Time // when the state was last heard
 	KnownFrom  Origin
 	RequestID  string // of the answer the state rests on
 
@@ -183,7 +183,7 @@ func (p *Payment) Payable(now time.Time) error {
 	case p.ReplacedBy != "":
 		return errors.New("it was replaced by a newer payment")
 	case state == Expired && !p.Lapsed(now):
-		return fmt.Errorf("it is expired, and may still be paid until %s", p.HeldUntil.In(Bangkok).Format("15:04:05 on 2006-01-02"))
+		return fmt.Errorf("it is expired, and may still be paid until %s", p.MayBePaidUntil(now).In(Bangkok).Format("15:04:05 on 2006-01-02"))
 	case state == Cancelled:
 		return errors.New("it is canceled")
 	case state != Awaiting:
@@ -199,10 +199,8 @@ func (p *Payment) Payable(now time.Time) error {
 // Answering picks the payment that answers for a Villa order: the paid one if
 // any, else the newest. Payments come newest first.
 func Answering(payments []Payment) (Payment, bool) {
-	for _, p := range payments {
-		if p.State == Paid {
-			return p, true
-		}
+	if i := slices.IndexFunc(payments, func(p Payment) bool { return p.State == Paid }); i >= 0 {
+		return payments[i], true
 	}
 	if len(payments) == 0 {
 		return Payment{}, false

@@ -2,6 +2,7 @@ package order
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -99,6 +100,11 @@ func (r *Report) rank() Rank {
 	return Transaction(r.TransactionState)
 }
 
+// AboutCharge reports whether it says more than that an order was made.
+func (r Report) AboutCharge() bool {
+	return r.TransactionState != "" || r.PaidBy == ByStatusPaid || r.Doubt != ""
+}
+
 // trusted reports whether the API or the bank said it, over TLS.
 func (r *Report) trusted() bool { return r.From == FromAPI || r.From == FromBank }
 
@@ -113,18 +119,15 @@ func (r *Report) Border() string {
 	return r.ChargeID + amount
 }
 
-// Summary is the report in one line.
+// Summary is the report in one line, which names the bank if that said it.
 func (r *Report) Summary() string {
-	name, state := cmpOr(r.ChargeID, "a charge"), cmpOr(r.TransactionState, "no transaction_state")
-	if on := cmpOr(r.BankOrderID, r.Reference); on != "" {
+	name, state := cmp.Or(r.ChargeID, "a charge"), cmp.Or(r.TransactionState, "no transaction_state")
+	if on := cmp.Or(r.BankOrderID, r.Reference); on != "" {
 		name += " on " + on
 	}
-	return strings.TrimSpace(fmt.Sprintf("%s: %s, %s, %s %s", name, state, cmpOr(r.Status, "no status"), r.Amount, r.Currency))
-}
-
-func cmpOr(text, otherwise string) string {
-	if text == "" {
-		return otherwise
+	text := strings.TrimSpace(fmt.Sprintf("%s: %s, %s, %s %s", name, state, cmp.Or(r.Status, "no status"), r.Amount, r.Currency))
+	if r.From == FromBank {
+		text += ", says the bank"
 	}
 	return text
 }
@@ -232,7 +235,7 @@ func collect(raw json.RawMessage, around Report, depth int) (all []Report, _ err
 func (o Object) report(around Report) (Report, error) {
 	text := func(name string) string { return strings.TrimSpace(o.Text(name)) }
 	r := around
-	r.BankOrderID, r.Reference, r.Currency = cmpOr(text("order_id"), r.BankOrderID), cmpOr(text("reference_order"), r.Reference), cmpOr(text("currency"), r.Currency)
+	r.BankOrderID, r.Reference, r.Currency = cmp.Or(text("order_id"), r.BankOrderID), cmp.Or(text("reference_order"), r.Reference), cmp.Or(text("currency"), r.Currency)
 	r.ChargeID, r.Status, r.TransactionState, r.Created = text("charge_id"), text("status"), text("transaction_state"), ParseCreated(text("created"))
 	switch id := text("id"); {
 	case id == "":
@@ -247,7 +250,7 @@ func (o Object) report(around Report) (Report, error) {
 		}
 	}
 	if r.TransactionState == "" && (r.Status == "" || around.TransactionState != "") { // only details of what is said around it
-		r.Status, r.TransactionState, r.ChargeID = around.Status, around.TransactionState, cmpOr(around.ChargeID, r.ChargeID)
+		r.Status, r.TransactionState, r.ChargeID = around.Status, around.TransactionState, cmp.Or(around.ChargeID, r.ChargeID)
 		if !around.Created.IsZero() {
 			r.Created = around.Created
 		}

@@ -3,6 +3,7 @@ package order
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -61,11 +62,9 @@ type Case struct {
 // alone: which of two notifications says whose a charge is, and which of two
 // charges a border (see [Report.Border]) belongs to.
 func Resolve(c Case) (payments []Payment, elsewhere *Payment) {
-	v := newResolution(c)
-	v.assign()
-	v.assignUnnamed()
+	v := weighed(c)
 	for i := range v.own {
-		v.own[i].update(v.on(i))
+		v.own[i].update(v.on(&v.own[i]), v.stray[i])
 	}
 	elsewhere = v.foreign()
 	v.warnAcross(elsewhere)
@@ -77,15 +76,21 @@ type PaidCharge struct{ ID, BankOrderID string }
 
 // PaidCharges returns a Villa order's named charges that are paid now.
 func PaidCharges(c Case) (all []PaidCharge) {
-	v := newResolution(c)
-	v.assign()
-	v.assignUnnamed()
-	for _, c := range v.charges {
-		if p := v.target(c); c.id != "" && c.rank().paid() && p != nil {
-			all = append(all, PaidCharge{c.id, p.BankOrderID})
+	for _, c := range weighed(c).charges {
+		if c.id != "" && c.rank().paid() && c.order != nil {
+			all = append(all, PaidCharge{c.id, c.order.BankOrderID})
 		}
 	}
 	return all
+}
+
+// weighed is a resolution that knows where each charge stands.
+func weighed(c Case) *resolution {
+	v := newResolution(c)
+	v.assign()
+	v.assignUnnamed(true)
+	v.assignUnnamed(false)
+	return v
 }
 
 // resolution is one Resolve at work.
@@ -93,26 +98,21 @@ type resolution struct {
 	Case
 
 	own     []Payment           // of the Villa order
+	stray   [][]Warning         // for each of them, of reports that count for no charge
 	byBank  map[string]*Payment // the first recorded of each bank order
 	byRef   map[string]*Payment // by reference_order
 	villa   map[string]bool     // the IDs of all Villa orders here
 	known   map[string]bool     // charges that the API or the bank has named
 	border  map[string]string   // whose a border is
-	owners  map[string]owner    // by charge
 	charges []*charge
 }
 
-// owner is the order that a charge is on.
-type owner struct {
-	orderID string // the Villa order
-	bank    string // the bank order; "" if nobody has named it
-}
-
-// charge is what is known of one charge.
+// charge is what is known of one charge of the Villa order.
 type charge struct {
-	id      string // "" for an anonymous one
-	bank    string // its bank order, recorded or not; "" = the newest fitting payment
-	payment int    // index of the payment it belongs to by fitting, -1 if by bank
+	id    string    // "" for an anonymous one
+	bank  string    // the bank order that it is said to be on; "" if nobody has named it
+	order *Payment  // the payment with that order, or the newest fitting one; nil if nobody recorded it
+	heard []*Report // what counts for it
 
 	best     *Report // that came furthest
 	proofs   []*Report
@@ -131,7 +131,7 @@ func (c *charge) everPaid() bool { return len(c.proofs) > 0 }
 func newResolution(c Case) *resolution {
 	v := &resolution{
 		Case: c, byBank: map[string]*Payment{}, byRef: map[string]*Payment{}, villa: map[string]bool{},
-		known: map[string]bool{}, border: map[string]string{}, owners: map[string]owner{},
+		known: map[string]bool{}, border: map[string]string{},
 	}
 	for i := range c.Payments {
 		p := &c.Payments[i]
@@ -149,8 +149,9 @@ func newResolution(c Case) *resolution {
 			v.own = append(v.own, *p)
 		}
 	}
+	v.stray = make([][]Warning, len(v.own))
 	for i := range c.Reports {
-		if r := &c.Reports[i]; r.trusted() && r.ChargeID != "" && !v.misdirected(r) && !r.doubtsOrder() {
+		if r := &c.Reports[i]; r.trusted() && r.ChargeID != "" && !v.misdirected(r) {
 			v.known[r.ChargeID] = true
 		}
 	}
@@ -162,16 +163,23 @@ func newResolution(c Case) *resolution {
 // first recorded with it, nil if nobody recorded it. An order_id may be a
 // reference_order, which also stands for a missing order_id.
 func (v *resolution) names(r *Report) (bank string, p *Payment) {
-	bank = r.BankOrderID
-	if bank == "" {
-		bank = r.Reference
-	} else if p = v.byBank[bank]; p != nil {
-		return bank, p
+	bank = cmp.Or(r.BankOrderID, r.Reference)
+	if p = v.byBank[r.BankOrderID]; p == nil {
+		p = v.byRef[bank]
 	}
-	if p = v.byRef[bank]; p != nil {
-		return p.BankOrderID, p
+	if p != nil {
+		bank = p.BankOrderID
 	}
-	return bank, nil
+	return bank, p
+}
+
+// about is the Villa order that a report is about: the one that got the bank order
+// it names first, else the one that was asked about.
+func (v *resolution) about(r *Report) string {
+	if _, p := v.names(r); p != nil {
+		return p.OrderID
+	}
+	return r.OrderID
 }
 
 // misdirected reports whether an answer about one Villa order names another
@@ -182,9 +190,9 @@ func (v *resolution) misdirected(r *Report) bool {
 		return false
 	}
 	if p != nil {
-		return p.OrderID != r.OrderID
+		return !slices.ContainsFunc(v.Payments, func(got Payment) bool { return got.OrderID == r.OrderID && got.BankOrderID == bank })
 	}
-	return bank != r.OrderID && v.villa[bank]
+	return v.villa[bank]
 }
 
 // findBorders finds the charge that each border belongs to: one that the API or
@@ -193,7 +201,7 @@ func (v *resolution) findBorders() {
 	for _, known := range []bool{true, false} {
 		for i := range v.Reports {
 			r := &v.Reports[i]
-			if text := r.Border(); text != "" && v.border[text] == "" && v.known[r.ChargeID] == known {
+			if text := r.Border(); text != "" && v.border[text] == "" && v.known[r.ChargeID] == known && (known || !r.trusted()) {
 				v.border[text] = r.ChargeID
 			}
 		}
@@ -205,65 +213,52 @@ func (v *resolution) genuine(r *Report) bool {
 	if r.trusted() {
 		return !v.misdirected(r)
 	}
-	return v.known[r.ChargeID] || v.border[r.Border()] == r.ChargeID
+	return r.ChargeID != "" && (v.known[r.ChargeID] || v.border[r.Border()] == r.ChargeID)
 }
 
-// owner finds the order that a charge is on. The bank's word comes before the
-// API's, and either before any notification: of those, the first recorded that
-// fits a recorded order decides.
-func (v *resolution) owner(id string) owner {
-	if o, done := v.owners[id]; done {
-		return o
-	}
-	var best owner
-	var from Origin
-	var notified []owner
-	for i := range v.Reports {
-		r := &v.Reports[i]
-		if r.ChargeID != id || !v.genuine(r) || r.doubtsOrder() {
+// owner is the order that a charge is on.
+type owner struct {
+	orderID string // the Villa order; "" if nobody knows
+	bank    string // the bank order; "" if nobody has named it
+	from    Origin
+}
+
+// owner finds the order that a charge is on from what was said about it. The
+// bank's word comes before the API's, and either before any notification: of
+// those, the first recorded that fits a recorded order decides.
+func (v *resolution) owner(said []*Report) (o owner) {
+	var words, notified []owner
+	for _, r := range said {
+		if !v.genuine(r) || r.doubtsOrder() {
 			continue
 		}
 		bank, p := v.names(r)
-		o := owner{r.OrderID, bank}
+		o := owner{v.about(r), bank, r.From}
 		switch {
 		case r.trusted():
-			if better(o, r.From, best, from) {
-				best, from = o, r.From
-			}
+			words = append(words, o)
 		case p != nil && fits(r, p):
-			notified = append(notified, owner{p.OrderID, bank})
+			notified = append(notified, o)
 		}
 	}
-	if best.bank == "" { // the first notification decides, as far as the API leaves it open
-		i := slices.IndexFunc(notified, func(o owner) bool { return best == (owner{}) || o.orderID == best.orderID })
-		if i >= 0 {
-			best = notified[i]
+	if len(words) > 0 {
+		o = slices.MinFunc(words, compareOwners)
+	}
+	if o.bank == "" { // the first notification decides, as far as the API leaves it open
+		if i := slices.IndexFunc(notified, func(n owner) bool { return len(words) == 0 || n.orderID == o.orderID }); i >= 0 {
+			o = notified[i]
 		}
 	}
-	v.owners[id] = best
-	return best
+	return o
 }
 
-// doubtsOrder reports whether it cannot be read which charge or order a report
-// is about.
-func (r *Report) doubtsOrder() bool {
-	switch r.Doubt {
-	case "id", "charge_id", "order_id", "reference_order", "orderid", "orderId":
-		return true
-	}
-	return false
-}
-
-// better orders the words of the API and the bank about whose a charge is, so
-// that arrival does not decide between them: who names a bank order, the bank,
+// compareOwners orders the words of the API and the bank about whose a charge is,
+// so that arrival does not decide between them: who names a bank order, the bank,
 // then the smaller name.
-func better(o owner, from Origin, best owner, bestFrom Origin) bool {
-	if best == (owner{}) {
-		return true
-	}
+func compareOwners(a, b owner) int {
 	return cmp.Or(
-		-compareBool(o.bank != "", best.bank != ""), -compareBool(from == FromBank, bestFrom == FromBank),
-		strings.Compare(o.bank, best.bank), strings.Compare(o.orderID, best.orderID)) < 0
+		compareBool(b.bank != "", a.bank != ""), compareBool(b.from == FromBank, a.from == FromBank),
+		strings.Compare(a.bank, b.bank), strings.Compare(a.orderID, b.orderID))
 }
 
 func compareBool(a, b bool) int {
@@ -276,49 +271,58 @@ func compareBool(a, b bool) int {
 	return -1
 }
 
-// assign finds the Villa order's named charges and what counts for each.
-func (v *resolution) assign() {
-	byID := map[string]*charge{}
-	for i := range v.Reports {
-		r := &v.Reports[i]
-		if r.ChargeID == "" {
-			continue
-		}
-		o := v.owner(r.ChargeID)
-		bank, p := v.names(r)
-		if o.orderID != v.OrderID {
-			v.warnStray(r, p)
-			continue
-		}
-		c := byID[r.ChargeID]
-		if c == nil {
-			c = &charge{id: r.ChargeID, bank: o.bank, payment: -1}
-			if o.bank == "" {
-				c.payment = v.newestFitting(func(r *Report) bool { return r.ChargeID == c.id })
-			}
-			byID[r.ChargeID] = c
-			v.charges = append(v.charges, c)
-		}
-		switch {
-		case !v.genuine(r):
-			v.warnStray(r, p)
-		case bank != "" && bank != o.bank && !r.trusted():
-			v.warnStray(r, p)
-		default:
-			v.add(c, r)
-		}
+// doubtsOrder reports whether it cannot be read which charge or order a report
+// is about.
+func (r *Report) doubtsOrder() bool {
+	switch r.Doubt {
+	case "id", "charge_id", "order_id", "reference_order", "orderid", "orderId":
+		return true
 	}
-	slices.SortFunc(v.charges, func(a, b *charge) int { return strings.Compare(a.id, b.id) })
+	return false
 }
 
-// warnStray warns of a report that does not count for its charge, on the payment
-// that it names, or that was asked about.
-func (v *resolution) warnStray(r *Report, p *Payment) {
+// assign finds the Villa order's named charges and what counts for each.
+func (v *resolution) assign() {
+	said := map[string][]*Report{}
+	for i := range v.Reports {
+		r := &v.Reports[i]
+		said[r.ChargeID] = append(said[r.ChargeID], r)
+	}
+	delete(said, "")
+	for _, id := range slices.Sorted(maps.Keys(said)) {
+		o := v.owner(said[id])
+		c := &charge{id: id, bank: o.bank, order: v.recorded(o.bank)}
+		for _, r := range said[id] {
+			if bank, _ := v.names(r); o.orderID == v.OrderID && v.genuine(r) && (r.trusted() || bank == "" || bank == o.bank) {
+				c.heard = append(c.heard, r)
+			} else {
+				v.warnStray(r)
+			}
+		}
+		if c.heard != nil {
+			v.weigh(c)
+			v.charges = append(v.charges, c)
+		}
+	}
+}
+
+// recorded is the Villa order's payment with a bank order; nil if it has none.
+func (v *resolution) recorded(bank string) *Payment {
+	if p := v.byBank[bank]; p != nil && p.OrderID == v.OrderID {
+		return p
+	}
+	return nil
+}
+
+// warnStray warns of a report that counts for no charge, on the payment that it
+// names, else, if the Villa order was asked about, on its newest.
+func (v *resolution) warnStray(r *Report) {
+	_, p := v.names(r)
 	on := slices.IndexFunc(v.own, func(own Payment) bool { return p != nil && own.BankOrderID == p.BankOrderID })
 	if on < 0 && r.OrderID == v.OrderID {
 		on = len(v.own) - 1
 	}
-	if on < 0 {
+	if on < 0 || r.OrderID != "" && r.OrderID != v.OrderID {
 		return
 	}
 	_, warning := applies(r, &v.own[on])
@@ -331,55 +335,97 @@ func (v *resolution) warnStray(r *Report, p *Payment) {
 	default:
 		warning = doubt(r, warnOrder, "it is on another order")
 	}
-	v.charges = append(v.charges, &charge{id: r.ChargeID, payment: on, warnings: []Warning{*warning}})
+	v.stray[on] = append(v.stray[on], *warning)
 }
 
-// newestFitting is the index of the newest payment that one of some reports fits,
-// else of the newest payment; -1 if there is no payment.
-func (v *resolution) newestFitting(which func(*Report) bool) int {
-	for i := len(v.own) - 1; i >= 0; i-- {
-		for j := range v.Reports {
-			if r := &v.Reports[j]; which(r) && fits(r, &v.own[i]) && !v.shared(&v.own[i]) {
-				return i
+// predates reports whether a report came before a payment was begun: then it is not
+// about a charge on that payment's order, if the clock can be trusted.
+func (r *Report) predates(p *Payment) bool { return r.Received.Before(p.RecordedAt) }
+
+// newestFitting is the payment that most of some reports about a charge fit, above
+// all those that say it is paid; of several, the newest. It is one that none of the
+// reports predates, unless the charge is paid and there is no such payment. nil if
+// there is no payment.
+func (v *resolution) newestFitting(reports []*Report) *Payment {
+	rank := Unranked
+	for _, r := range reports {
+		rank = max(rank, r.rank())
+	}
+	newest := v.mostFitting(reports, func(p *Payment) bool {
+		return slices.ContainsFunc(reports, func(r *Report) bool { return r.predates(p) })
+	})
+	if newest == nil && rank.paid() {
+		newest = v.mostFitting(reports, func(*Payment) bool { return false })
+	}
+	return newest
+}
+
+func (v *resolution) mostFitting(reports []*Report, except func(*Payment) bool) (newest *Payment) {
+	most := -1
+	for i := range slices.Backward(v.own) {
+		if v.shared(&v.own[i]) || except(&v.own[i]) {
+			continue
+		}
+		fit := 0
+		for _, r := range reports {
+			if ok, _ := applies(r, &v.own[i]); ok && r.rank().paid() {
+				fit += len(reports)
+			} else if ok {
+				fit++
 			}
 		}
+		if fit > most {
+			newest, most = &v.own[i], fit
+		}
 	}
-	return len(v.own) - 1
+	return newest
 }
 
-// target is a payment that a charge belongs to; nil if nobody recorded one.
-func (v *resolution) target(c *charge) *Payment {
-	if c.payment >= 0 {
-		return &v.own[c.payment]
+// shared reports whether another Villa order got a payment's bank order first.
+func (v *resolution) shared(p *Payment) bool { return v.byBank[p.BankOrderID].OrderID != p.OrderID }
+
+// weigh finds how far a charge has come: what applies of what was heard.
+func (v *resolution) weigh(c *charge) {
+	if c.bank == "" {
+		c.order = v.newestFitting(c.heard)
 	}
-	if p := v.byBank[c.bank]; c.bank != "" && p != nil && p.OrderID == v.OrderID {
-		return p
+	c.best, c.proofs, c.warnings = nil, nil, nil
+	for _, r := range c.heard {
+		ok, warning := applies(r, c.order)
+		if whole := c.larger(r); c.order == nil && r.rank() == RefundedInFull && whole != nil {
+			ok, warning = false, partialRefund(r, whole.Amount, whole.Currency)
+		}
+		if warning != nil {
+			c.warnings = append(c.warnings, *warning)
+		}
+		if !ok {
+			continue
+		}
+		if c.best == nil || compareReports(r, c.best) > 0 {
+			c.best = r
+		}
+		if r.rank().paid() {
+			c.proofs = append(c.proofs, r)
+		}
 	}
-	return nil
 }
 
-// add lets a report move its charge, if it applies.
-func (v *resolution) add(c *charge, r *Report) {
-	ok, warning := applies(r, v.target(c))
-	if warning != nil {
-		c.warnings = append(c.warnings, *warning)
+// larger is what says that more was paid than a report is over; nil if nothing does.
+func (c *charge) larger(than *Report) (best *Report) {
+	for _, r := range c.heard {
+		if r.rank().paid() && than.Amount.Less(r.Amount) && (best == nil || compareReports(r, best) > 0) {
+			best = r
+		}
 	}
-	if !ok {
-		return
-	}
-	if c.best == nil || compareReports(r, c.best) > 0 {
-		c.best = r
-	}
-	if r.rank().paid() {
-		c.proofs = append(c.proofs, r)
-	}
+	return best
 }
 
 // compareReports orders reports by how far they have come, so that of equals
 // always the same one is best.
 func compareReports(a, b *Report) int {
 	return cmp.Or(cmp.Compare(a.rank(), b.rank()), strings.Compare(a.TransactionState, b.TransactionState),
-		strings.Compare(a.Amount.String(), b.Amount.String()), strings.Compare(string(a.From), string(b.From)), -a.Received.Compare(b.Received))
+		strings.Compare(a.Amount.String(), b.Amount.String()), strings.Compare(a.Currency, b.Currency), strings.Compare(string(a.From), string(b.From)),
+		b.Received.Compare(a.Received))
 }
 
 // fits reports whether amount, currency and livemode are the payment's, as far
@@ -392,10 +438,10 @@ func mismatch(r *Report, p *Payment) *Warning {
 		return doubt(r, warnDoubt, "its %s cannot be read", r.Doubt)
 	}
 	if (r.Currency != "" || !r.trusted()) && !strings.EqualFold(r.Currency, p.Currency) {
-		return doubt(r, warnCurrency, "it is in %s, the order in %s", cmpOr(r.Currency, "nothing"), cmpOr(p.Currency, "nothing"))
+		return doubt(r, warnCurrency, "it is in %s, the order in %s", cmp.Or(r.Currency, "nothing"), cmp.Or(p.Currency, "nothing"))
 	}
 	if (r.Amount.Known() || !r.trusted()) && !r.Amount.Equal(p.Amount) {
-		return doubt(r, warnAmount, "it is over %s, the order over %s", cmpOr(r.Amount.String(), "nothing"), cmpOr(p.Amount.String(), "nothing"))
+		return doubt(r, warnAmount, "it is over %s, the order over %s", cmp.Or(r.Amount.String(), "nothing"), cmp.Or(p.Amount.String(), "nothing"))
 	}
 	if live := p.livemode(); r.Livemode != nil && live != nil && *r.Livemode != *live {
 		return doubt(r, warnLivemode, "its livemode is %t, the order's %t", *r.Livemode, *live)
@@ -412,8 +458,8 @@ func applies(r *Report, p *Payment) (bool, *Warning) {
 	if p == nil {
 		return r.Doubt == "", nil
 	}
-	if r.rank() == RefundedInFull && r.Doubt == "" && strings.EqualFold(cmpOr(r.Currency, p.Currency), p.Currency) && r.Amount.Less(p.Amount) {
-		return false, &Warning{warnPartial, fmt.Sprintf("%s %s of the order's %s were refunded on %s; the rest stays paid", r.Amount, p.Currency, p.Amount, r.name())}
+	if r.rank() == RefundedInFull && r.Doubt == "" && strings.EqualFold(cmp.Or(r.Currency, p.Currency), p.Currency) && r.Amount.Less(p.Amount) {
+		return false, partialRefund(r, p.Amount, p.Currency)
 	}
 	if warning := mismatch(r, p); warning != nil {
 		return false, warning
@@ -422,6 +468,10 @@ func applies(r *Report, p *Payment) (bool, *Warning) {
 		return true, &Warning{warnRefund, fmt.Sprintf("%s says %q, which is no refund: the state is kept", r.name(), r.TransactionState)}
 	}
 	return true, nil
+}
+
+func partialRefund(r *Report, whole Amount, currency string) *Warning {
+	return &Warning{warnPartial, fmt.Sprintf("%s of %s %s were refunded on %s; the rest stays paid", r.Amount, whole, currency, r.name())}
 }
 
 func doubt(r *Report, code, format string, args ...any) *Warning {
@@ -437,86 +487,73 @@ func (p *Payment) livemode() *bool {
 	return fields.Flag("livemode")
 }
 
-// assignUnnamed deals with reports that name no charge. One that a known charge
-// explains adds nothing; else it is about the only charge there is, or the only
-// one that was ever paid, else about an anonymous charge, which ends once a named
-// one is paid.
-func (v *resolution) assignUnnamed() {
-	named := slices.DeleteFunc(slices.Clone(v.charges), func(c *charge) bool { return c.best == nil })
-	before := map[*charge]Rank{}
-	for _, c := range named {
-		before[c] = c.rank()
+// assignUnnamed deals with the reports that name no charge: first with those that
+// name a bank order (banked), then with the rest. One that a known charge explains
+// adds nothing; else it is about the only charge there is, or the only one that
+// was ever paid, else about an anonymous charge, one for each order, which ends
+// once a known one is paid.
+func (v *resolution) assignUnnamed(banked bool) {
+	known := slices.DeleteFunc(slices.Clone(v.charges), func(c *charge) bool { return c.best == nil })
+	paidKnown := slices.ContainsFunc(known, (*charge).everPaid)
+	type on struct {
+		bank  string
+		order *Payment
 	}
-	paidNamed := slices.ContainsFunc(named, (*charge).everPaid)
-	type move struct {
-		c *charge
-		r *Report
-	}
-	var moves []move
-	anonymous := map[string]*charge{}
+	anonymous := map[on]*charge{}
 	for i := range v.Reports {
 		r := &v.Reports[i]
-		if r.ChargeID != "" || r.OrderID != v.OrderID {
+		bank, _ := v.names(r)
+		if r.ChargeID != "" || (bank != "") != banked {
 			continue
 		}
-		bank, p := v.names(r)
-		if v.misdirected(r) {
-			v.warnStray(r, p)
+		if !v.genuine(r) || v.about(r) != v.OrderID {
+			v.warnStray(r)
 			continue
 		}
-		candidates := slices.DeleteFunc(slices.Clone(named), func(c *charge) bool { return bank != "" && !v.onBank(c, bank) })
-		var paid []*charge
-		explained := false
-		for _, c := range candidates {
-			explained = explained || before[c] >= r.rank()
-			if c.everPaid() {
-				paid = append(paid, c)
-			}
+		candidates := slices.DeleteFunc(slices.Clone(known), func(c *charge) bool { return !c.mayBe(r, bank) })
+		paid := slices.DeleteFunc(slices.Clone(candidates), func(c *charge) bool { return !c.everPaid() })
+		where := on{bank, v.recorded(bank)}
+		if bank == "" {
+			where.order = v.newestFitting([]*Report{r})
 		}
+		about := anonymous[where]
 		switch {
-		case explained:
+		case slices.ContainsFunc(candidates, func(c *charge) bool { return c.rank() >= r.rank() }):
+			continue // explained
 		case len(candidates) == 1:
-			moves = append(moves, move{candidates[0], r})
-		case len(candidates) > 1 && !r.rank().paid() && r.rank() > Settled:
-			// several charges are known: it takes paid away from none
-		case len(paid) == 1:
-			moves = append(moves, move{paid[0], r})
-		case !paidNamed:
-			c := anonymous[bank]
-			if c == nil {
-				c = &charge{bank: bank, payment: -1}
-				if bank == "" {
-					c.payment = v.newestFitting(func(r *Report) bool { return r.ChargeID == "" && r.OrderID == v.OrderID })
-				}
-				anonymous[bank] = c
-			}
-			moves = append(moves, move{c, r})
+			about = candidates[0]
+		case len(paid) == 1 && r.rank() <= Settled: // it takes paid away from none of several
+			about = paid[0]
+		case paidKnown:
+			continue
+		case about == nil:
+			about = &charge{bank: bank, order: where.order}
+			anonymous[where] = about
+			v.charges = append(v.charges, about)
 		}
+		about.heard = append(about.heard, r)
 	}
-	for _, m := range moves {
-		v.add(m.c, m.r)
-	}
-	for _, c := range anonymous {
-		v.charges = append(v.charges, c)
-	}
-	slices.SortStableFunc(v.charges, func(a, b *charge) int { return cmp.Or(strings.Compare(a.id, b.id), strings.Compare(a.bank, b.bank)) })
-}
-
-// onBank reports whether a charge is on a bank order.
-func (v *resolution) onBank(c *charge, bank string) bool {
-	if p := v.target(c); p != nil {
-		return p.BankOrderID == bank
-	}
-	return c.bank == bank
-}
-
-// shared reports whether another Villa order got a payment's bank order first.
-func (v *resolution) shared(p *Payment) bool { return v.byBank[p.BankOrderID].OrderID != p.OrderID }
-
-// on returns the charges of one of the Villa order's payments.
-func (v *resolution) on(i int) (all []*charge) {
+	slices.SortFunc(v.charges, func(a, b *charge) int { return cmp.Or(strings.Compare(a.id, b.id), strings.Compare(a.bank, b.bank)) })
 	for _, c := range v.charges {
-		if c.payment == i || c.payment < 0 && c.bank == v.own[i].BankOrderID && !v.shared(&v.own[i]) {
+		v.weigh(c)
+	}
+}
+
+// mayBe reports whether a charge may be the one that a report without a charge's
+// id is about: it is on the bank order that the report names, or, if it names
+// none, not on one whose payment the report predates or does not fit.
+func (c *charge) mayBe(r *Report, bank string) bool {
+	if bank != "" {
+		return c.bank == bank || c.order != nil && c.order.BankOrderID == bank
+	}
+	return c.order == nil || !r.predates(c.order) && (!r.rank().paid() || fits(r, c.order))
+}
+
+// on returns the charges on a payment's bank order; p is nil for those on orders
+// that nobody recorded.
+func (v *resolution) on(p *Payment) (all []*charge) {
+	for _, c := range v.charges {
+		if c.order == nil && p == nil || c.order != nil && p != nil && c.order.BankOrderID == p.BankOrderID {
 			all = append(all, c)
 		}
 	}
@@ -543,15 +580,21 @@ func compareCharges(a, b *charge) int {
 	return cmp.Or(-atA.Compare(atB), -strings.Compare(a.id, b.id))
 }
 
-// paidAt is when the charge says that it was paid, else when that became known.
+// paidAt is when the charge says that it was paid, the API's or the bank's word
+// first, else when that became known.
 func (c *charge) paidAt() (at time.Time, from string) {
-	for _, r := range c.proofs {
-		if !r.Created.IsZero() && (at.IsZero() || r.Created.Before(at)) {
-			at, from = r.Created, AtBank
+	for _, trusted := range []bool{true, false} {
+		for _, r := range c.proofs {
+			if r.trusted() == trusted && !r.Created.IsZero() && (at.IsZero() || r.Created.Before(at)) {
+				at, from = r.Created, AtBank
+			}
+		}
+		if from == AtBank {
+			return at, from
 		}
 	}
 	for _, r := range c.proofs {
-		if from != AtBank && (at.IsZero() || r.Received.Before(at)) {
+		if at.IsZero() || r.Received.Before(at) {
 			at, from = r.Received, AtKnown
 		}
 	}
@@ -560,17 +603,15 @@ func (c *charge) paidAt() (at time.Time, from string) {
 
 // paidBy is what proved that the charge is paid.
 func (c *charge) paidBy() string {
-	for _, r := range c.proofs {
-		if r.PaidBy != ByStatusPaid {
-			return ByTransactionState
-		}
+	if slices.ContainsFunc(c.proofs, func(r *Report) bool { return r.PaidBy != ByStatusPaid }) {
+		return ByTransactionState
 	}
 	return ByStatusPaid
 }
 
 // update brings a payment to where its charges say it is.
-func (p *Payment) update(charges []*charge) {
-	var found []Warning
+func (p *Payment) update(charges []*charge, stray []Warning) {
+	found := slices.Clone(stray)
 	for _, c := range charges {
 		found = append(found, c.warnings...)
 	}
@@ -622,12 +663,7 @@ func (p *Payment) birth() (State, *Failure) {
 // foreign is the payment that charges on unrecorded orders make; nil if there
 // are none.
 func (v *resolution) foreign() *Payment {
-	var charges []*charge
-	for _, c := range v.charges {
-		if v.target(c) == nil && c.best != nil {
-			charges = append(charges, c)
-		}
-	}
+	charges := v.on(nil)
 	deciding := decide(charges)
 	if deciding == nil {
 		return nil
@@ -637,7 +673,7 @@ func (v *resolution) foreign() *Payment {
 		OrderID: v.OrderID, BankOrderID: deciding.bank, Amount: best.Amount, Currency: best.Currency,
 		KnownAt: best.Received, KnownFrom: best.From, RequestID: best.RequestID,
 	}
-	p.update(charges)
+	p.update(charges, nil)
 	p.Warnings = append(p.Warnings, Warning{warnNotRecorded, "this ledger has no record of the order; another tool made it"})
 	return p
 }
@@ -646,29 +682,35 @@ func (v *resolution) foreign() *Payment {
 func (v *resolution) warnAcross(elsewhere *Payment) {
 	var paid []string
 	for _, c := range v.charges {
-		if c.id != "" && c.rank().paid() && !slices.Contains(paid, c.id) {
+		if c.id != "" && c.rank().paid() {
 			paid = append(paid, c.id)
 		}
 	}
 	by := ""
+	if elsewhere != nil && elsewhere.State == Paid {
+		by = "another tool"
+	}
 	for i := range v.own {
 		if v.own[i].State == Paid {
 			by = "bank order " + v.own[i].BankOrderID
 		}
 	}
-	if by == "" && elsewhere != nil && elsewhere.State == Paid {
-		by = "another tool"
-	}
-	for i := range v.own {
-		p := &v.own[i]
-		if v.shared(p) {
-			p.Warnings = append(p.Warnings, Warning{WarnShared, fmt.Sprintf("order %s got the bank order %s first: a payment of it counts for that order", v.byBank[p.BankOrderID].OrderID, p.BankOrderID)})
-		}
+	warn := func(p *Payment) {
 		switch {
 		case p.State == Paid && len(paid) > 1:
 			p.Warnings = append(p.Warnings, Warning{WarnPaidTwice, "order " + v.OrderID + " was paid more than once: " + strings.Join(paid, ", ")})
 		case p.State != Paid && by != "":
 			p.Warnings = append(p.Warnings, Warning{WarnPaidElsewhere, "order " + v.OrderID + " is paid through " + by})
 		}
+	}
+	for i := range v.own {
+		p := &v.own[i]
+		if v.shared(p) {
+			p.Warnings = append(p.Warnings, Warning{WarnShared, fmt.Sprintf("order %s got the bank order %s first: a payment of it counts for that order", v.byBank[p.BankOrderID].OrderID, p.BankOrderID)})
+		}
+		warn(p)
+	}
+	if elsewhere != nil {
+		warn(elsewhere)
 	}
 }

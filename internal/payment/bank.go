@@ -35,6 +35,9 @@ func (s *Service) DrawsCodes(source order.Source) bool {
 	return s.Bank != nil && s.Bank.Sof[source] != ""
 }
 
+// errEnded says that a code came too late to be shown.
+var errEnded = errors.New("the bank's code had ended when it arrived: do the clocks differ?")
+
 // Code returns a payment with the bank's code, if it can be paid and the bank
 // draws codes for its source: the recorded one while that lives, else a new one,
 // recorded before it is returned. The payment comes beside an error too: then it
@@ -45,9 +48,9 @@ func (s *Service) Code(ctx context.Context, p order.Payment) (order.Payment, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.Timeout)
 	defer cancel()
-	if p.HoldsCode(s.Now()) {
+	if p.Held != nil {
 		var err error
-		if p, err = s.replaceCode(ctx, p); err != nil || p.Payable(s.Now()) != nil {
+		if p, err = s.endCode(ctx, p); err != nil || p.Payable(s.Now()) != nil || p.LivingCode(s.Now()) != nil {
 			return p, err
 		}
 	}
@@ -62,37 +65,74 @@ func (s *Service) Code(ctx context.Context, p order.Payment) (order.Payment, err
 	if err != nil {
 		return p, err
 	}
-	recording, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordWithin)
-	defer cancel()
+	recording, cancelRecording := context.WithTimeout(context.WithoutCancel(ctx), recordWithin)
+	defer cancelRecording()
 	now, recorded, err := s.Ledger.RecordCode(recording, p.ID, ledger.Code{BankCode: code.BankCode, RequestID: code.RequestID, Date: code.Date, Took: took})
 	if err != nil {
 		return p, &NotRecordedError{p.Key, err}
 	}
 	if !recorded { // another process was first, or the payment can be paid no more
-		if err := s.Bank.Cancel(recording, code.ID); err != nil {
-			notify(s.Warn, "order %s: a code that nobody was shown could not be canceled: %s", p.OrderID, err)
-		}
+		s.cancelUnshown(recording, p, code.ID)
 	}
-	return now, nil
+	if recorded && code.Livemode != nil && *code.Livemode != s.Live {
+		notify(s.Warn, "order %s: the livemode of the bank's code is %t, and environment %s has live: %t", p.OrderID, *code.Livemode, s.Env, s.Live)
+	}
+	switch {
+	case now.Payable(s.Now()) != nil || now.LivingCode(s.Now()) != nil:
+		return now, nil
+	case recorded:
+		return now, errEnded
+	}
+	return now, s.heldError(now)
 }
 
-// replaceCode clears the way for another code: the old one is canceled, and the
-// bank is asked whether it was paid meanwhile.
-func (s *Service) replaceCode(ctx context.Context, p order.Payment) (order.Payment, error) {
-	if p.Held.Text == "" {
-		return p, &HeldError{p.Held.HeldUntil} // a page, whose widget nobody can cancel
-	}
-	p, canceled, err := s.cancelCode(ctx, p)
+// cancelUnshown cancels a code that lost against another one, once.
+func (s *Service) cancelUnshown(ctx context.Context, p order.Payment, codeID string) {
+	ctx, cancel := context.WithTimeout(ctx, askBefore)
+	defer cancel()
+	err := s.Bank.HTTP.Once(ctx, func(ctx context.Context) error {
+		_, err := s.Bank.Cancel(ctx, codeID)
+		return err
+	})
 	if err != nil {
+		notify(s.Warn, "order %s: a code that nobody was shown could not be canceled: %s", p.OrderID, err)
+	}
+}
+
+// heldError says until when an earlier code or page may be paid.
+func (s *Service) heldError(p order.Payment) error {
+	if p.Held == nil {
+		return &HeldError{}
+	}
+	return &HeldError{p.Held.HeldUntil}
+}
+
+// endCode clears the way for another code: the bank cancels the earlier one, unless
+// that has lapsed for certain, and is asked whether it was paid. The payment that it
+// returns without an error can get another code, or has one by now, or can be paid
+// no more.
+func (s *Service) endCode(ctx context.Context, p order.Payment) (order.Payment, error) {
+	if p.HoldsCode(s.Now()) {
+		if p.Held.Text == "" { // a page, whose widget nobody can cancel
+			return p, s.heldError(p)
+		}
+		var err error
+		if p, err = s.cancelCode(ctx, p); err != nil {
+			return p, err
+		}
+	}
+	asked, err := s.ask(ctx, p.OrderID, s.Timeout)
+	if err == nil {
+		p, err = s.again(context.WithoutCancel(ctx), p) // the time to ask may be over
+	}
+	now := s.Now()
+	switch {
+	case err != nil || p.Payable(now) != nil || p.LivingCode(now) != nil:
 		return p, err
+	case p.HoldsCode(now):
+		return p, s.heldError(p)
 	}
-	if _, err := s.ask(ctx, p.OrderID); err != nil {
-		return p, err
-	}
-	if p, err = s.again(ctx, p); err == nil && !canceled && p.Payable(s.Now()) == nil {
-		err = &HeldError{p.Held.HeldUntil}
-	}
-	return p, err
+	return p, asked.BankErr
 }
 
 // again reads a payment as it is now.
@@ -106,27 +146,23 @@ func (s *Service) again(ctx context.Context, p order.Payment) (order.Payment, er
 	return p, err
 }
 
-// cancelCode asks the bank to cancel a payment's code, and reports whether the
-// bank confirmed that. An error is the ledger's, or a lost answer.
-func (s *Service) cancelCode(ctx context.Context, p order.Payment) (order.Payment, bool, error) {
-	if !p.HoldsCode(s.Now()) {
-		return p, true, nil
-	}
-	rejected := false
-	p, err := s.change(ctx, p, ledger.Cancel, p.Held.ID, func(ctx context.Context) (out ledger.ChangeOutcome, err error) {
-		return out, s.Bank.Cancel(ctx, p.Held.ID)
+// cancelCode asks the bank to cancel a payment's code, unless it did, and returns
+// the payment as it then stands: if the bank rejected that, the code is not
+// canceled. An error is the ledger's, or says that the bank gave no answer.
+func (s *Service) cancelCode(ctx context.Context, p order.Payment) (order.Payment, error) {
+	now, err := s.change(ctx, p, ledger.Cancel, p.Held.ID, func(ctx context.Context, _ *ledger.Change) (requestID string, _ error) {
+		return s.Bank.Cancel(ctx, p.Held.ID)
 	})
-	var failure *api.Error
-	if errors.As(err, &failure) && failure.Kind == api.Rejected {
-		rejected, err = true, nil
+	if failure, ok := errors.AsType[*api.Error](err); ok && failure.Kind == api.Rejected {
+		err = nil
 	}
-	return p, err == nil && !rejected && !p.HoldsCode(s.Now()), err
+	return now, err
 }
 
-// change asks the bank for a change, once, and records its answer. A rejection is
-// recorded and returned; a lost answer is not recorded, so that the next run asks
-// again.
-func (s *Service) change(ctx context.Context, p order.Payment, kind ledger.ChangeKind, target string, ask func(context.Context) (ledger.ChangeOutcome, error)) (order.Payment, error) {
+// change asks the bank for a change, once, and records its answer. A failure that
+// shows that nothing was made is recorded and returned; after any other one the
+// next run has to finish the change.
+func (s *Service) change(ctx context.Context, p order.Payment, kind ledger.ChangeKind, target string, ask func(context.Context, *ledger.Change) (requestID string, _ error)) (order.Payment, error) {
 	claim, err := s.claimChange(ctx, p, kind, target)
 	if err != nil {
 		return p, err
@@ -136,114 +172,197 @@ func (s *Service) change(ctx context.Context, p order.Payment, kind ledger.Chang
 	}
 	asking, release := s.keepLease(ctx, func(ctx context.Context) error { return s.Ledger.RenewChange(ctx, claim) })
 	var out ledger.ChangeOutcome
-	err = s.Bank.HTTP.Once(asking, func(ctx context.Context) (err error) {
-		out, err = ask(ctx)
+	failed := s.Bank.HTTP.Once(asking, func(ctx context.Context) (err error) {
+		out.RequestID, err = ask(ctx, &claim)
 		return err
 	})
 	release()
+	if _, stored := errors.AsType[*ledger.Error](failed); stored {
+		failed = &NotRecordedError{p.Key, failed}
+	}
+	out.Done = failed == nil
+	if failed != nil {
+		failure, ok := errors.AsType[*api.Error](failed)
+		out.Unanswered, out.Note = !ok || failure.Kind == api.Unknown || claim.Resumed, failed.Error()
+		if ok {
+			out.RequestID = failure.RequestID
+		}
+		if ok && claim.Resumed && failure.Kind != api.Rejected {
+			failure.Kind = api.Unknown // an earlier attempt may have been carried out
+		}
+	}
 	recording, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordWithin)
 	defer cancel()
-	var failure *api.Error
+	now, err := s.Ledger.RecordChange(recording, claim, out)
 	switch {
-	case err == nil:
-		out.Done = true
-	case errors.As(err, &failure) && failure.Kind == api.Rejected && !claim.Resumed:
-		out.Note, out.RequestID = failure.Error(), failure.RequestID
-	default:
-		return p, err
+	case err != nil && failed == nil:
+		return p, &NotRecordedError{p.Key, err}
+	case err != nil:
+		return p, failed
 	}
-	now, recordErr := s.Ledger.RecordChange(recording, claim, out)
-	if recordErr != nil {
-		return p, &NotRecordedError{p.Key, recordErr}
-	}
-	return now, err
+	return now, failed
 }
 
 // claimChange waits while another process asks the bank for the same change.
 func (s *Service) claimChange(ctx context.Context, p order.Payment, kind ledger.ChangeKind, target string) (ledger.Change, error) {
 	for noted := false; ; noted = true {
 		claim, err := s.Ledger.ClaimChange(ctx, p, kind, target)
-		if err != nil || claim.Verdict != ledger.Busy {
+		switch {
+		case err == nil && claim.Verdict == ledger.AskFirst:
+			return claim, &api.Error{Kind: api.Unknown, Code: "other_void", Message: fmt.Sprintf("the void of charge %s of order %s has no answer yet, and is finished first", claim.Other, p.OrderID), Server: s.Bank.HTTP.Name}
+		case err != nil || claim.Verdict != ledger.Busy:
 			return claim, err
-		}
-		if !noted {
+		case !noted:
 			notify(s.Note, "another process (%s) is asking the bank to %s %s; waiting for it", claim.Holder, kind, target)
 		}
 		if backoff.Sleep(ctx, pollClaim) != nil {
-			return claim, &BusyError{p.OrderID}
+			return claim, &api.Error{Kind: api.Unknown, Code: "busy", Message: fmt.Sprintf("another process (%s) is still asking the bank to %s %s", claim.Holder, kind, target), Server: s.Bank.HTTP.Name}
 		}
+	}
+}
+
+// cancelEarlier cancels the code of a payment in whose place another is to be made.
+func (s *Service) cancelEarlier(ctx context.Context, p order.Payment) (order.Payment, error) {
+	if s.Bank == nil || !p.HoldsCode(s.Now()) || p.Held.Text == "" {
+		return p, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, askBefore)
+	defer cancel()
+	return s.cancelCode(ctx, p)
+}
+
+// cancelReplaced cancels, under a claim, the codes of payments that --new replaced:
+// none of those can get another code now. It says what may still be paid, and
+// returns the payment of the order that was paid meanwhile, if one was.
+func (s *Service) cancelReplaced(ctx context.Context, claim ledger.Claim) (paid *order.Payment, _ error) {
+	if claim.Replaced == nil && !claim.Resumed {
+		return nil, nil
+	}
+	known, err := s.payments(ctx, claim.Payment.OrderID)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range known {
+		held := p.ReplacedBy != "" && p.HoldsCode(s.Now()) && p.Held.Text != ""
+		if !held && (claim.Replaced == nil || p.ID != claim.Replaced.ID) {
+			continue
+		}
+		if p, err = s.cancelEarlier(ctx, p); err == nil && held && s.Bank != nil && p.HoldsCode(s.Now()) {
+			if paid, err := s.paidMeanwhile(ctx, p.OrderID); paid != nil || err != nil {
+				return paid, err
+			}
+		}
+		s.warnReplaced(p)
+	}
+	return nil, nil
+}
+
+// paidMeanwhile asks why the bank did not cancel a code: it may have been paid.
+func (s *Service) paidMeanwhile(ctx context.Context, orderID string) (*order.Payment, error) {
+	if _, err := s.ask(ctx, orderID, askBefore); err != nil {
+		return nil, err
+	}
+	known, err := s.payments(ctx, orderID)
+	if answering, _ := order.Answering(known); answering.State == order.Paid {
+		return &answering, err
+	}
+	return nil, err
+}
+
+// warnReplaced says what of a payment that --new replaced may still be paid.
+func (s *Service) warnReplaced(p order.Payment) {
+	switch {
+	case p.Held != nil && p.Held.Text != "" && p.Held.Canceled:
+		notify(s.Note, "the earlier payment of order %s (%s) is replaced; the bank canceled its code", p.OrderID, shown(p))
+	case p.HoldsCode(s.Now()) && p.Held.Text != "":
+		notify(s.Warn, "the earlier payment of order %s (%s) is replaced, and its code could not be canceled: it may still be paid until it expires", p.OrderID, shown(p))
+	default:
+		notify(s.Warn, "the earlier payment of order %s (%s) is replaced; its code may still be payable until it expires", p.OrderID, shown(p))
 	}
 }
 
 // Cancel cancels an open payment at the bank, so that another order may be made.
 // It returns the payment as it then stands: canceled, paid meanwhile, or open as
-// before if nothing shows that it cannot be paid any more. A lost answer is an
-// *api.Error of kind Unknown.
+// before if the bank did not confirm that its code is canceled. If nobody knows
+// what the bank did, or whether the payment was paid, the error is an *api.Error of
+// kind Unknown.
 func (s *Service) Cancel(ctx context.Context, p order.Payment) (order.Payment, error) {
 	if s.Bank == nil {
 		return p, ErrNoBankKey
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.Timeout)
 	defer cancel()
-	if p.Held == nil || p.Held.Text == "" {
-		return p, nil
-	}
-	p, canceled, err := s.cancelCode(ctx, p)
-	if err != nil {
+	p, err := s.again(ctx, p)
+	if err != nil || p.Held == nil || p.Held.Text == "" {
 		return p, err
 	}
-	asked, err := s.ask(ctx, p.OrderID)
+	if !p.Held.Canceled {
+		if p, err = s.cancelCode(ctx, p); err != nil {
+			return p, err
+		}
+	}
+	asked, err := s.ask(ctx, p.OrderID, s.Timeout)
 	if err != nil {
-		return p, err
+		return p, &NotRecordedError{p.Key, err}
 	}
-	if asked.BankErr != nil {
-		return p, asked.BankErr
+	if p.Held.Canceled && asked.BankErr != nil {
+		return p, &api.Error{
+			Kind: api.Unknown, Code: "not_asked", Message: "the bank canceled the code, and could not be asked whether it was paid before: " + asked.BankErr.Error(), Err: asked.BankErr, Server: s.Bank.HTTP.Name,
+		}
 	}
-	if !canceled {
-		return s.again(ctx, p)
+	recording, cancelRecording := context.WithTimeout(context.WithoutCancel(ctx), recordWithin)
+	defer cancelRecording()
+	now, err := s.Ledger.CancelPayment(recording, p.ID)
+	if err != nil {
+		return p, &NotRecordedError{p.Key, err}
 	}
-	recording, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordWithin)
-	defer cancel()
-	return s.Ledger.CancelPayment(recording, p.ID)
+	return now, nil
 }
 
 // Void gives a paid charge back at the bank, and returns its payment as it then
-// stands. A lost answer is an *api.Error of kind Unknown.
+// stands. If an earlier attempt got no answer, the bank is first asked what became
+// of that. A lost answer is an *api.Error of kind Unknown.
 func (s *Service) Void(ctx context.Context, p order.Payment, chargeID string) (order.Payment, error) {
 	if s.Bank == nil {
 		return p, ErrNoBankKey
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.Timeout)
 	defer cancel()
-	return s.change(ctx, p, ledger.Void, chargeID, func(ctx context.Context) (out ledger.ChangeOutcome, err error) {
+	now, err := s.change(ctx, p, ledger.Void, chargeID, func(ctx context.Context, claim *ledger.Change) (requestID string, err error) {
 		var status order.Status
-		if status, out.RequestID, err = s.Bank.Void(ctx, chargeID, p.OrderID); err != nil {
-			return out, err
+		if claim.Resumed {
+			if status, requestID, err = s.Bank.InquireCharge(ctx, chargeID, p.OrderID); err != nil {
+				return "", err
+			}
+			claim.Resumed = kbank.TakenBack(status, chargeID)
 		}
-		given := false
-		for _, r := range status.Reports {
-			r.From, r.RequestID = order.FromBank, out.RequestID
-			out.Reports = append(out.Reports, r)
-			given = given || r.ChargeID == chargeID && order.Transaction(r.TransactionState) >= order.Voided
+		if !claim.Resumed {
+			if status, requestID, err = s.Bank.Void(ctx, chargeID, p.OrderID); err != nil {
+				return "", err
+			}
 		}
-		if !given {
-			return out, &api.Error{Kind: api.Unknown, Code: "not_voided", Message: fmt.Sprintf("the bank's answer does not say that charge %s is voided", chargeID), RequestID: out.RequestID}
-		}
-		return out, nil
+		recording, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordWithin)
+		defer cancel()
+		return requestID, s.Ledger.RecordAnswer(recording, s.Scope, ledger.Asked{OrderID: p.OrderID, Status: status, From: order.FromBank, RequestID: requestID})
 	})
+	if err != nil {
+		return now, err
+	}
+	return s.again(context.WithoutCancel(ctx), now)
 }
 
 // askBank asks the bank about every recorded bank order and known charge of a
-// Villa order, and records what it says. It reports whether the order is paid.
-func (s *Service) askBank(ctx context.Context, orderID string, asked *Asked) (paid bool, _ error) {
+// Villa order, and records what it says. It reports whether the order is paid. The
+// questions end with asking, the ledger's part with ctx.
+func (s *Service) askBank(ctx, asking context.Context, orderID string, asked *Asked) (paid bool, _ error) {
 	known, err := s.payments(ctx, orderID)
 	if err != nil {
 		return false, err
 	}
-	ids := map[string]bool{}
+	questions := map[string]func(context.Context) (order.Status, string, error){}
 	for _, p := range known {
-		if p.BankOrderID != "" {
-			ids[p.BankOrderID] = true
+		if p.BankOrderID != "" && questions[p.BankOrderID] == nil {
+			questions[p.BankOrderID] = func(ctx context.Context) (order.Status, string, error) { return s.Bank.InquireOrder(ctx, &p) }
 		}
 	}
 	charges, err := s.Ledger.Charges(ctx, s.Scope, orderID)
@@ -251,14 +370,14 @@ func (s *Service) askBank(ctx context.Context, orderID string, asked *Asked) (pa
 		return false, err
 	}
 	for _, id := range charges {
-		ids[id] = true
+		questions[id] = func(ctx context.Context) (order.Status, string, error) { return s.Bank.InquireCharge(ctx, id, orderID) }
 	}
-	group, asking := errgroup.WithContext(ctx)
+	group, asking := errgroup.WithContext(asking)
 	group.SetLimit(askAtOnce)
-	failures := make(chan error, len(ids))
-	for id := range ids {
+	failures := make(chan error, len(questions))
+	for _, question := range questions {
 		group.Go(func() error {
-			failure, err := s.inquire(asking, id, orderID)
+			failure, err := s.inquire(asking, orderID, question)
 			if failure != nil {
 				failures <- failure
 			}
@@ -270,20 +389,20 @@ func (s *Service) askBank(ctx context.Context, orderID string, asked *Asked) (pa
 	for failure := range failures {
 		asked.BankErr = failure
 	}
-	if err != nil || len(ids) == 0 {
+	if err != nil || len(questions) == 0 {
 		return false, err
 	}
-	known, err = s.payments(ctx, orderID)
+	known, err = s.payments(context.WithoutCancel(ctx), orderID) // the time to ask may be over
 	answering, _ := order.Answering(known)
 	return answering.State == order.Paid, err
 }
 
-// inquire asks the bank about one id and records the answer. failure says that it
-// could not be asked; an error is the ledger's.
-func (s *Service) inquire(ctx context.Context, id, orderID string) (failure, _ error) {
+// inquire asks the bank a question about an order and records the answer. failure
+// says that it could not be asked; an error is the ledger's.
+func (s *Service) inquire(ctx context.Context, orderID string, question func(context.Context) (order.Status, string, error)) (failure, _ error) {
 	answer := ledger.Asked{OrderID: orderID, From: order.FromBank}
 	_, err := s.Bank.HTTP.Retry(ctx, func(ctx context.Context) (err error) {
-		answer.Status, answer.RequestID, err = s.Bank.Inquire(ctx, id, orderID)
+		answer.Status, answer.RequestID, err = question(ctx)
 		return err
 	})
 	if errors.Is(err, kbank.ErrNoCharge) {
@@ -291,7 +410,7 @@ func (s *Service) inquire(ctx context.Context, id, orderID string) (failure, _ e
 	} else if err != nil {
 		return err, nil
 	}
-	recording, cancel := context.WithTimeout(ctx, recordWithin)
+	recording, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordWithin)
 	defer cancel()
 	return nil, s.Ledger.RecordAnswer(recording, s.Scope, answer)
 }

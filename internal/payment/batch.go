@@ -33,9 +33,9 @@ type Batch struct {
 const grace = 10 * time.Second
 
 // Run makes every payment of the input. It returns the error that stopped it,
-// ctx's where it was interrupted, nil where it went through, whatever became of
+// ctx's if it was interrupted, nil if it went through, whatever became of
 // the single orders. However it ends, orders that were begun are finished, or
-// given up after ten seconds, and Done is told of each.
+// given up after ten seconds, and Done is called for each.
 func (b *Batch) Run(ctx context.Context, in *Input) error {
 	starting, stop := context.WithCancelCause(ctx) // ends: no new orders
 	defer stop(nil)
@@ -62,7 +62,13 @@ func (b *Batch) Run(ctx context.Context, in *Input) error {
 					leave()
 					return
 				}
-				req := Request{OrderID: line.OrderID, Source: line.Source, Confirm: b.Confirm, answered: leave}
+				answered := func(err error) {
+					if err != nil && b.Stops(err) {
+						stop(err)
+					}
+					leave()
+				}
+				req := Request{OrderID: line.OrderID, Source: line.Source, Confirm: b.Confirm, answered: answered}
 				if b.await(starting, pace, req) != nil {
 					leave()
 					continue // stopped: the order is left as it was
@@ -111,7 +117,7 @@ func (b *Batch) await(ctx context.Context, pace *rate.Limiter, req Request) erro
 	if pace.Limit() == rate.Inf || b.Service.replays(ctx, req) {
 		return ctx.Err()
 	}
-	return pace.Wait(ctx)
+	return backoff.Sleep(ctx, pace.Reserve().Delay()) // Wait would give up before a deadline
 }
 
 // replays reports whether the order is paid, or open from the source that is asked

@@ -9,7 +9,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -20,10 +19,10 @@ import (
 	"github.com/villapay/villapay/internal/secret"
 )
 
-// input is a checked list of order IDs.
-func input(t *testing.T, ids ...string) *Input {
+// input is a checked list of orders, a line each.
+func input(t *testing.T, lines ...string) *Input {
 	t.Helper()
-	in, err := ReadInput(strings.NewReader(strings.Join(ids, "\n")), order.QR, t.TempDir(), func(b BadLine) { t.Error(b) })
+	in, err := ReadInput(strings.NewReader(strings.Join(lines, "\n")), order.QR, t.TempDir(), func(b BadLine) { t.Error(b) })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,26 +37,25 @@ func numbered(n int) (ids []string) {
 	return ids
 }
 
-// outcomes collects what a batch tells of its orders.
-type outcomes struct {
-	states map[order.State]int
-	lines  []int
-	errs   []error
-}
-
-func (o *outcomes) add(line Line, p order.Payment, err error) error {
-	if o.states == nil {
-		o.states = map[order.State]int{}
+// run makes the orders of an input and returns how many ended in which state,
+// their errors, and the error that stopped the batch. stops ends it if it is an
+// order's error.
+func (p *process) run(ctx context.Context, b Batch, in *Input, stops error) (states map[order.State]int, errs []error, stopped error) {
+	states = map[order.State]int{}
+	b.Service, b.Stops = p.Service, func(err error) bool { return stops != nil && errors.Is(err, stops) }
+	done := b.Done
+	b.Done = func(line Line, p order.Payment, err error) error {
+		states[p.State]++
+		if err != nil {
+			errs = append(errs, err)
+		}
+		if done != nil {
+			return done(line, p, err)
+		}
+		return nil
 	}
-	o.states[p.State]++
-	o.lines = append(o.lines, line.Number)
-	if err != nil {
-		o.errs = append(o.errs, err)
-	}
-	return nil
+	return states, errs, b.Run(ctx, in)
 }
-
-func never(error) bool { return false }
 
 // arrivals notes when requests reach the API, and answers after a while.
 type arrivals struct {
@@ -79,11 +77,9 @@ func (a *arrivals) RoundTrip(req *http.Request, next http.RoundTripper) (*http.R
 		a.now--
 		a.mu.Unlock()
 	}()
-	if a.takes > 0 {
-		gotConn(req)
-		if err := backoff.Sleep(req.Context(), a.takes); err != nil {
-			return nil, err
-		}
+	_, _ = answer(req, lost, "") // it was sent
+	if err := backoff.Sleep(req.Context(), a.takes); err != nil {
+		return nil, err
 	}
 	return next.RoundTrip(req)
 }
@@ -103,22 +99,16 @@ func TestBatchKeepsItsPace(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(t, sandbox.Options{})
-				p := w.start(t, 0)
+			inWorld(t, sandbox.Options{}, func(t *testing.T, w *world, p *process) {
 				seen := &arrivals{takes: 200 * time.Millisecond}
 				w.between(seen.RoundTrip)
-				var out outcomes
 				start := time.Now()
-				b := Batch{Service: p.Service, Concurrency: test.concurrency, Rate: test.rate, Done: out.add, Stops: never}
-				if err := b.Run(t.Context(), input(t, numbered(60)...)); err != nil {
-					t.Fatal(err)
+				states, _, err := p.run(t.Context(), Batch{Concurrency: test.concurrency, Rate: test.rate}, input(t, numbered(60)...), nil)
+				if took := time.Since(start); err != nil || took < test.took || took > test.took+time.Second {
+					t.Errorf("it took %s, want %s: %v", took, test.took, err)
 				}
-				if took := time.Since(start); took < test.took || took > test.took+time.Second {
-					t.Errorf("it took %s, want %s", took, test.took)
-				}
-				if out.states[order.Awaiting] != 60 || seen.most > test.concurrency {
-					t.Errorf("%v, %d at once", out.states, seen.most)
+				if states[order.Awaiting] != 60 || seen.most > test.concurrency {
+					t.Errorf("%v, %d at once", states, seen.most)
 				}
 				for i := 1; i < len(seen.at) && test.rate > 0; i++ {
 					if gap := seen.at[i].Sub(seen.at[i-1]); gap < time.Duration(float64(time.Second)/test.rate)-time.Millisecond {
@@ -134,24 +124,18 @@ func TestBatchKeepsItsPace(t *testing.T) {
 // costs no share of the rate. A repeat in the file is a replay, too.
 func TestBatchReplaysAtOnce(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, sandbox.Options{})
-		p := w.start(t, 0)
+	inWorld(t, sandbox.Options{}, func(t *testing.T, w *world, p *process) {
 		ids := numbered(50)
 		for _, id := range ids {
 			p.mustMake(t, Request{OrderID: id})
 		}
-		pay(t, p, p.stored(t, "o-3")[0])
-		var out outcomes
+		p.pay(t, p.stored(t, "o-3")[0])
 		start := time.Now()
-		b := Batch{Service: p.Service, Concurrency: 4, Rate: 1, Done: out.add, Stops: never}
-		if err := b.Run(t.Context(), input(t, slices.Concat(ids, []string{"new", "new", "new"})...)); err != nil {
-			t.Fatal(err)
+		states, _, err := p.run(t.Context(), Batch{Concurrency: 4, Rate: 1}, input(t, slices.Concat(ids, []string{"new", "new", "new"})...), nil)
+		if took := time.Since(start); err != nil || took > 4*time.Second {
+			t.Errorf("it took %s: %v", took, err)
 		}
-		if took := time.Since(start); took > 4*time.Second {
-			t.Errorf("it took %s", took)
-		}
-		if diff := cmp.Diff(map[order.State]int{order.Awaiting: 52, order.Paid: 1}, out.states); diff != "" {
+		if diff := cmp.Diff(map[order.State]int{order.Awaiting: 52, order.Paid: 1}, states); diff != "" {
 			t.Error(diff)
 		}
 		w.counts(t, "new", 1, 1)
@@ -159,169 +143,104 @@ func TestBatchReplaysAtOnce(t *testing.T) {
 	})
 }
 
-// A server that asks for fewer calls gets fewer from the whole batch, which then
-// recovers, and every order is made.
-func TestBatchSlowsDownAndRecovers(t *testing.T) {
+// A server that asks for fewer calls for a while gets the same orders again, each
+// after the pause that it asked for, and every order is made. One that would have
+// to wait longer than an order may take is given up; the others go on.
+func TestBatchIsThrottled(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
-		status int
-		header string
-		pause  time.Duration
+		status     int
+		retryAfter string
+		pause      time.Duration
+		want       map[order.State]int
 	}{
-		"429":                  {429, "", 0},
-		"429 with Retry-After": {429, "5", 5 * time.Second},
-		"503 with Retry-After": {503, "5", 5 * time.Second},
+		"429":                      {429, "", 0, map[order.State]int{order.Awaiting: 40}},
+		"429, wait five seconds":   {429, "5", 5 * time.Second, map[order.State]int{order.Awaiting: 40}},
+		"503, wait five seconds":   {503, "5", 5 * time.Second, map[order.State]int{order.Awaiting: 40}},
+		"429, wait for too long":   {429, "45", 0, map[order.State]int{order.Awaiting: 36, order.Rejected: 4}},
+		"503, wait for too long":   {503, "45", 0, map[order.State]int{order.Awaiting: 36, order.Unknown: 4}},
+		"101, which means nothing": {101, "", 0, map[order.State]int{order.Awaiting: 40}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(t, sandbox.Options{})
-				p := w.start(t, 0)
-				from, to := time.Now().Add(2*time.Second), time.Now().Add(3*time.Second)
-				var refused time.Time             // the first time
-				started := map[string]time.Time{} // by key
+			inWorld(t, sandbox.Options{}, func(t *testing.T, w *world, p *process) {
+				start := time.Now()
 				var mu sync.Mutex
+				asked := map[string]time.Time{} // at first, by key
 				w.between(func(req *http.Request, next http.RoundTripper) (*http.Response, error) {
 					mu.Lock()
-					defer mu.Unlock()
-					now, key := time.Now(), req.Header.Get("Idempotency-Key")
-					if _, again := started[key]; !again {
-						started[key] = now
+					first, again := asked[req.Header.Get("Idempotency-Key")]
+					if !again {
+						asked[req.Header.Get("Idempotency-Key")] = time.Now()
 					}
-					if now.Before(from) || now.After(to) {
+					mu.Unlock()
+					if again && time.Since(first) < test.pause {
+						t.Errorf("asked again after %s", time.Since(first))
+					}
+					if again || time.Since(start) > 350*time.Millisecond {
 						return next.RoundTrip(req)
 					}
-					if refused.IsZero() {
-						refused = now
-					}
-					resp, err := answer(req, test.status)
-					if test.header != "" {
-						resp.Header.Set("Retry-After", test.header)
-					}
+					resp, err := answer(req, test.status, "")
+					resp.Header.Set("Retry-After", test.retryAfter)
 					return resp, err
 				})
-				var out outcomes
-				b := Batch{Service: p.Service, Concurrency: 4, Rate: 20, Done: out.add, Stops: never}
-				if err := b.Run(t.Context(), input(t, numbered(400)...)); err != nil {
-					t.Fatal(err)
+				states, errs, err := p.run(t.Context(), Batch{Concurrency: 40, Rate: 10}, input(t, numbered(40)...), nil)
+				if diff := cmp.Diff(test.want, states); diff != "" || err != nil {
+					t.Error(diff, errs, err)
 				}
-				if out.states[order.Awaiting] != 400 {
-					t.Errorf("%v, %v", out.states, out.errs)
-				}
-				orders := func(from, to time.Duration) (n int) { // begun between two moments after the first refusal
-					for _, at := range started {
-						if since := at.Sub(refused); since > from && since <= to {
-							n++
-						}
-					}
-					return n
-				}
-				const inFlight = 3 // had their turn already
-				if early := orders(0, test.pause); early > inFlight {
-					t.Errorf("%d orders were begun before Retry-After", early)
-				}
-				if slow := orders(test.pause, test.pause+500*time.Millisecond); slow > 7 {
-					t.Errorf("then it began %d in half a second", slow)
-				}
-				if fast := orders(test.pause+8*time.Second, test.pause+11*time.Second); fast < 57 {
-					t.Errorf("later it began %d in three seconds", fast)
+				if took := time.Since(start); took > 10*time.Second {
+					t.Errorf("it took %s", took)
 				}
 			})
 		})
 	}
 }
 
-// A server that asks for a longer pause than an order may take fails that order,
-// and the batch waits all the same.
-func TestBatchHeedsALongRetryAfter(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, sandbox.Options{})
-		p := w.start(t, 0)
-		var posts []time.Time
-		w.between(func(req *http.Request, next http.RoundTripper) (*http.Response, error) {
-			posts = append(posts, time.Now())
-			if len(posts) > 1 {
-				return next.RoundTrip(req)
-			}
-			resp, err := answer(req, http.StatusTooManyRequests)
-			resp.Header.Set("Retry-After", "45")
-			return resp, err
-		})
-		var out outcomes
-		b := Batch{Service: p.Service, Concurrency: 1, Rate: 0, Done: out.add, Stops: never}
-		if err := b.Run(t.Context(), input(t, numbered(3)...)); err != nil {
-			t.Fatal(err)
-		}
-		if diff := cmp.Diff(map[order.State]int{order.Awaiting: 2, order.Rejected: 1}, out.states); diff != "" {
-			t.Error(diff)
-		}
-		if pause := posts[1].Sub(posts[0]); pause < 45*time.Second || pause > 48*time.Second {
-			t.Errorf("it paused for %s", pause)
-		}
-	})
-}
-
 // signedUntil is a sign-in that ends at a moment.
 type signedUntil struct {
 	end time.Time
-	err error
+	signIn
 }
 
 func (s signedUntil) Token(ctx context.Context) (secret.String, error) {
 	if time.Now().Before(s.end) {
 		return secret.New("a token"), nil
 	}
-	return signedOut{s.err}.Token(ctx)
-}
-
-func (s signedUntil) Refresh(ctx context.Context, used secret.String) (secret.String, error) {
-	return signedOut{s.err}.Refresh(ctx, used)
+	return s.signIn.Token(ctx)
 }
 
 // What stops a batch stops it cleanly: those in flight finish, the rest is
 // untouched.
 func TestBatchStops(t *testing.T) {
 	t.Parallel()
-	ended, full := errors.New("the sign-in has ended"), errors.New("stdout is full")
 	t.Run("when an order's error is every order's", func(t *testing.T) {
 		t.Parallel()
-		synctest.Test(t, func(t *testing.T) {
-			w := newWorld(t, sandbox.Options{})
-			p := w.start(t, 0)
+		inWorld(t, sandbox.Options{}, func(t *testing.T, w *world, p *process) {
+			ended := errors.New("the sign-in has ended")
 			w.between((&arrivals{takes: time.Second}).RoundTrip)
-			p.API.Tokens = signedUntil{time.Now().Add(9500 * time.Millisecond), ended}
-			var out outcomes
-			b := Batch{Service: p.Service, Concurrency: 4, Done: out.add, Stops: func(err error) bool { return errors.Is(err, ended) }}
-			if err := b.Run(t.Context(), input(t, numbered(100)...)); !errors.Is(err, ended) {
-				t.Errorf("it ends with %v", err)
-			}
-			if made, rejected := out.states[order.Awaiting], out.states[order.Rejected]; made != 40 || rejected < 1 || rejected > 4 {
-				t.Errorf("%v", out.states)
+			p.API.Tokens = signedUntil{time.Now().Add(9500 * time.Millisecond), signIn{err: ended, end: ended}}
+			states, _, err := p.run(t.Context(), Batch{Concurrency: 4}, input(t, numbered(100)...), ended)
+			if made, rejected := states[order.Awaiting], states[order.Rejected]; !errors.Is(err, ended) || made != 40 || rejected < 1 || rejected > 8 {
+				t.Errorf("it ends with %v, %v", err, states)
 			}
 			if later := p.stored(t, "o-50"); len(later) > 0 {
 				t.Errorf("an order after it was touched: %+v", later)
 			}
 		})
 	})
-	t.Run("when nobody can be told", func(t *testing.T) {
+	t.Run("when nobody hears of it", func(t *testing.T) {
 		t.Parallel()
-		synctest.Test(t, func(t *testing.T) {
-			w := newWorld(t, sandbox.Options{})
-			p := w.start(t, 0)
+		inWorld(t, sandbox.Options{}, func(t *testing.T, w *world, p *process) {
+			full, done := errors.New("stdout is full"), 0
 			w.between((&arrivals{takes: time.Second}).RoundTrip)
-			told := 0
-			b := Batch{Service: p.Service, Concurrency: 4, Stops: never, Done: func(Line, order.Payment, error) error {
-				if told++; told >= 10 {
+			b := Batch{Concurrency: 4, Done: func(Line, order.Payment, error) error {
+				if done++; done >= 10 {
 					return full
 				}
 				return nil
 			}}
-			if err := b.Run(t.Context(), input(t, numbered(100)...)); !errors.Is(err, full) {
-				t.Errorf("it ends with %v", err)
-			}
-			if told > 16 {
-				t.Errorf("%d orders were made", told)
+			if _, _, err := p.run(t.Context(), b, input(t, numbered(100)...), nil); !errors.Is(err, full) || done > 16 {
+				t.Errorf("%d orders were made, it ends with %v", done, err)
 			}
 		})
 	})
@@ -333,78 +252,68 @@ func TestBatchIsInterrupted(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		takes, ends time.Duration
-		state       order.State
+		rate        float64
+		want        map[order.State]int
 	}{
-		"those in flight finish": {3 * time.Second, 3 * time.Second, order.Awaiting},
-		"those that hang do not": {time.Minute, 11 * time.Second, order.Unknown},
+		"those in flight finish":       {3 * time.Second, 3 * time.Second, 0, map[order.State]int{order.Awaiting: 4}},
+		"those that hang do not":       {time.Minute, 11 * time.Second, 0, map[order.State]int{order.Unknown: 4}},
+		"those that wait do not begin": {0, time.Second, 1.0 / 60, map[order.State]int{order.Awaiting: 1}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(t, sandbox.Options{})
-				p := w.start(t, 0)
+			inWorld(t, sandbox.Options{}, func(t *testing.T, w *world, p *process) {
 				w.between((&arrivals{takes: test.takes}).RoundTrip)
-				ctx, cancel := contextFor(t, time.Second)
+				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 				defer cancel()
-				var out outcomes
 				start := time.Now()
-				b := Batch{Service: p.Service, Concurrency: 4, Done: out.add, Stops: never}
-				if err := b.Run(ctx, input(t, numbered(100)...)); !errors.Is(err, context.DeadlineExceeded) {
-					t.Errorf("it ends with %v", err)
+				states, errs, err := p.run(ctx, Batch{Concurrency: 4, Rate: test.rate}, input(t, numbered(100)...), nil)
+				if took := time.Since(start).Round(time.Second); took != test.ends || !errors.Is(err, context.DeadlineExceeded) {
+					t.Errorf("it ends after %s with %v", took, err)
 				}
-				if took := time.Since(start).Round(time.Second); took != test.ends {
-					t.Errorf("it ends after %s", took)
+				if diff := cmp.Diff(test.want, states); diff != "" {
+					t.Error(errs, diff)
 				}
-				if diff := cmp.Diff(map[order.State]int{test.state: 4}, out.states); diff != "" {
-					t.Error(out.errs)
-					t.Error(diff)
+				recorded := map[order.State]int{}
+				for _, id := range numbered(100) {
+					for _, p := range p.stored(t, id) {
+						recorded[p.State]++
+					}
 				}
-				if all := p.stored(t, "o-0"); len(all) != 1 || all[0].State != test.state {
-					t.Errorf("recorded: %+v", all)
-				}
-				if all := p.stored(t, "o-4"); len(all) != 0 {
-					t.Errorf("a later order was touched: %+v", all)
+				if diff := cmp.Diff(test.want, recorded); diff != "" {
+					t.Error("recorded:", diff)
 				}
 			})
 		})
 	}
-	t.Run("while it waits for its turn", func(t *testing.T) {
-		t.Parallel()
-		synctest.Test(t, func(t *testing.T) {
-			w := newWorld(t, sandbox.Options{})
-			p := w.start(t, 0)
-			ctx, cancel := contextFor(t, 90*time.Second)
-			defer cancel()
-			var out outcomes
-			start := time.Now()
-			b := Batch{Service: p.Service, Concurrency: 4, Rate: 1.0 / 60, Done: out.add, Stops: never}
-			err := b.Run(ctx, input(t, numbered(100)...))
-			if took := time.Since(start); !errors.Is(err, context.DeadlineExceeded) || took != 90*time.Second || out.states[order.Awaiting] != 2 {
-				t.Errorf("after %s: %v, %v", took, err, out.states)
-			}
-		})
+}
+
+// Rejected and unknown orders do not stop the others.
+func TestBatchGoesOn(t *testing.T) {
+	t.Parallel()
+	inWorld(t, sandbox.Options{}, func(t *testing.T, _ *world, p *process) {
+		var lines []int
+		b := Batch{Concurrency: 3, Done: func(line Line, _ order.Payment, _ error) error {
+			lines = append(lines, line.Number)
+			return nil
+		}}
+		states, errs, err := p.run(t.Context(), b, input(t, "o-1", "refused-amount", "lost-always", "failed-order", "lost-once", "o-2"), nil)
+		slices.Sort(lines)
+		if diff := cmp.Diff([]int{1, 2, 3, 4, 5, 6}, lines); diff != "" || err != nil || len(errs) != 2 {
+			t.Error(diff, errs, err)
+		}
+		if diff := cmp.Diff(map[order.State]int{order.Awaiting: 3, order.Rejected: 1, order.Unknown: 1, order.Failed: 1}, states); diff != "" {
+			t.Error(diff)
+		}
 	})
 }
 
-// Refused and unknown orders are told, and do not stop the others.
-func TestBatchGoesOn(t *testing.T) {
+// An order that the file has with both sources could be paid twice: that is said.
+func TestBatchWarnsOfAnOrderWithBothSources(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, sandbox.Options{})
-		p := w.start(t, 0)
-		var out outcomes
-		b := Batch{Service: p.Service, Concurrency: 3, Done: out.add, Stops: never}
-		ids := []string{"o-1", "refused-amount", "lost-always", "failed-order", "lost-once", "o-2"}
-		if err := b.Run(t.Context(), input(t, ids...)); err != nil {
-			t.Fatal(err)
-		}
-		want := map[order.State]int{order.Awaiting: 3, order.Rejected: 1, order.Unknown: 1, order.Failed: 1}
-		if diff := cmp.Diff(want, out.states); diff != "" || len(out.errs) != 2 {
-			t.Error(diff, out.errs)
-		}
-		slices.Sort(out.lines)
-		if diff := cmp.Diff([]int{1, 2, 3, 4, 5, 6}, out.lines); diff != "" {
-			t.Error(diff)
+	inWorld(t, sandbox.Options{}, func(t *testing.T, _ *world, p *process) {
+		states, _, err := p.run(t.Context(), Batch{Concurrency: 4}, input(t, "orderid,source", "4925,qr", "4925,wechat", "4926,qr"), nil)
+		if said := strings.Join(p.warnings, "\n"); err != nil || states[order.Awaiting] != 3 || strings.Count(said, "order 4925 also has an open") != 1 || strings.Contains(said, "4926") {
+			t.Errorf("%v, %v, warned %q", states, err, said)
 		}
 	})
 }

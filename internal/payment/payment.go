@@ -48,9 +48,9 @@ type Request struct {
 	// nothing is sent or recorded. The time it takes does not count. May be nil.
 	Confirm func(context.Context) error
 
-	// answered is called when the API has answered, before that is recorded; it
+	// answered gets what the API said, nil for an order, before that is recorded; it
 	// may be nil.
-	answered func()
+	answered func(error)
 }
 
 // NotRecordedError says that the API answered and the answer could not be
@@ -107,7 +107,7 @@ func (s *Service) Make(ctx context.Context, req Request) (order.Payment, error) 
 var errUnconfirmed = errors.New("not confirmed")
 
 // makeInTime makes the payment within the service's time limit.
-func (s *Service) makeInTime(ctx context.Context, request ledger.ClaimRequest, answered func()) (order.Payment, error) {
+func (s *Service) makeInTime(ctx context.Context, request ledger.ClaimRequest, answered func(error)) (order.Payment, error) {
 	ctx, cancel, err := s.limit(ctx)
 	if err != nil {
 		return order.Payment{}, err
@@ -134,7 +134,7 @@ func (s *Service) limit(ctx context.Context) (context.Context, context.CancelFun
 // make claims the order and sends, if there is something to send. It returns
 // ledger.ErrClaimLost beside the payment as it now stands if another process took
 // it over meanwhile.
-func (s *Service) make(ctx context.Context, request ledger.ClaimRequest, answered func()) (order.Payment, error) {
+func (s *Service) make(ctx context.Context, request ledger.ClaimRequest, answered func(error)) (order.Payment, error) {
 	claim, err := s.claim(ctx, request)
 	if err != nil {
 		return claim.Payment, err
@@ -147,7 +147,24 @@ func (s *Service) make(ctx context.Context, request ledger.ClaimRequest, answere
 		claim.Payment.Replayed = len(claim.Payment.Order) > 0
 		return claim.Payment, nil
 	}
+	if paid, err := s.cancelReplaced(ctx, claim); err != nil {
+		return claim.Payment, err
+	} else if paid != nil {
+		return s.giveUp(ctx, claim, *paid)
+	}
 	return s.send(ctx, claim, answered)
+}
+
+// giveUp ends a claim without a request, since the order is paid.
+func (s *Service) giveUp(ctx context.Context, claim ledger.Claim, paid order.Payment) (order.Payment, error) {
+	recording, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordWithin)
+	defer cancel()
+	if _, err := s.Ledger.RecordFailure(recording, claim, order.Rejected, order.Failure{Code: "paid", Message: "the order is paid already"}, 0); err != nil {
+		return claim.Payment, err
+	}
+	notify(s.Warn, "order %s is PAID already: no other order is made", paid.OrderID)
+	paid.Replayed = len(paid.Order) > 0
+	return paid, nil
 }
 
 // resolveHolder goes on after a claim was lost: the answer to this process is
@@ -206,12 +223,8 @@ func (s *Service) claim(ctx context.Context, request ledger.ClaimRequest) (ledge
 	}
 }
 
-// warnOthers says which other codes of the order are still alive: each could be
-// paid.
+// warnOthers says which other payments of the order are open: each could be paid.
 func (s *Service) warnOthers(claim ledger.Claim) {
-	if old := claim.Replaced; old != nil {
-		notify(s.Warn, "the earlier payment of order %s (%s) is replaced; its code may still be payable until it expires", old.OrderID, shown(*old))
-	}
 	for _, other := range claim.Others {
 		notify(s.Warn, "order %s also has an open %s payment (%s); both could be paid", other.OrderID, other.Source, shown(other))
 	}
@@ -225,7 +238,7 @@ func shown(p order.Payment) string {
 }
 
 // send asks the API under a claim, keeping its lease, and records the outcome.
-func (s *Service) send(ctx context.Context, claim ledger.Claim, answered func()) (order.Payment, error) {
+func (s *Service) send(ctx context.Context, claim ledger.Claim, answered func(error)) (order.Payment, error) {
 	asking, release := s.keepLease(ctx, func(ctx context.Context) error { return s.Ledger.Renew(ctx, claim) })
 	var made *order.Order
 	var response *api.Response
@@ -235,7 +248,7 @@ func (s *Service) send(ctx context.Context, claim ledger.Claim, answered func())
 	})
 	release()
 	if answered != nil {
-		answered()
+		answered(failure)
 	}
 
 	recording, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordWithin)
@@ -259,7 +272,7 @@ func (s *Service) send(ctx context.Context, claim ledger.Claim, answered func())
 }
 
 // keepLease renews the claim until the returned function is called. The context
-// it returns ends where the claim was taken over: an answer would count for
+// it returns ends if the claim was taken over: an answer would count for
 // nothing then, and asking on could make another order.
 func (s *Service) keepLease(ctx context.Context, renew func(context.Context) error) (asking context.Context, release func()) {
 	asking, cancel := context.WithCancel(ctx)

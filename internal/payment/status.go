@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -57,7 +58,7 @@ func (s *Service) Statuses(ctx context.Context, orderIDs []string, ask bool) ([]
 func (s *Service) Status(ctx context.Context, orderID string, ask bool) (Report, error) {
 	report := Report{OrderID: orderID}
 	if ask {
-		asked, err := s.ask(ctx, orderID)
+		asked, err := s.ask(ctx, orderID, s.Timeout)
 		if err != nil {
 			return report, err
 		}
@@ -89,13 +90,13 @@ func (s *Service) payments(ctx context.Context, orderID string) ([]order.Payment
 func (s *Service) CanAsk() bool { return s.StatusPath != "" || s.Bank != nil }
 
 // ask asks what became of an order, and records what is said: the bank, if its key
-// is available, and if that shows no payment, the API. Questions that fail are in
-// Asked; an error is the ledger's.
-func (s *Service) ask(ctx context.Context, orderID string) (asked Asked, _ error) {
-	asking, cancel := context.WithTimeout(ctx, s.Timeout)
+// is available, and if that shows no payment, the API. Questions that fail, or take
+// longer than within, are in Asked; an error is the ledger's.
+func (s *Service) ask(ctx context.Context, orderID string, within time.Duration) (asked Asked, _ error) {
+	asking, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	if s.Bank != nil {
-		if paid, err := s.askBank(asking, orderID, &asked); paid || err != nil {
+		if paid, err := s.askBank(ctx, asking, orderID, &asked); paid || err != nil {
 			return asked, err
 		}
 	}
@@ -120,16 +121,16 @@ func (s *Service) ask(ctx context.Context, orderID string) (asked Asked, _ error
 	case err != nil:
 		asked.Err = err
 		return asked, nil
-	case len(answer.Status.Reports) == 0 && strings.EqualFold(answer.Status.Word, "success"):
+	case strings.EqualFold(answer.Status.Word, "success") && !slices.ContainsFunc(answer.Status.Reports, order.Report.AboutCharge):
 		answer.Warning = &order.Warning{Code: "status_ambiguous", Message: "the status endpoint says only \"success\", which also stands on unpaid orders: it proves nothing (see status_paid)"}
 	}
-	recording, cancel := context.WithTimeout(ctx, recordWithin)
+	recording, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordWithin)
 	defer cancel()
 	asked.Word = answer.Status.Word
 	return asked, s.Ledger.RecordAnswer(recording, s.Scope, answer)
 }
 
-// askBefore bounds the asking before another order is made for a Villa order.
+// askBefore bounds the question before another order is made for a Villa order.
 const askBefore = 3 * time.Second
 
 // cancelsFirst reports whether an earlier payment has a code that is canceled before
@@ -139,17 +140,11 @@ func (s *Service) cancelsFirst(earlier order.Payment) bool {
 }
 
 // askEarlier asks what became of a Villa order's earlier payments, before another
-// is made. A code of the latest one is canceled first, if it can be. What fails is
-// a warning.
+// is made. The code of the one that it is to replace is canceled first, if it can be.
+// A question that fails is a warning.
 func (s *Service) askEarlier(ctx context.Context, earlier order.Payment) error {
-	if s.cancelsFirst(earlier) {
-		if _, canceled, err := s.cancelCode(ctx, earlier); err != nil || !canceled {
-			notify(s.Warn, "order %s: its earlier code could not be canceled, and may still be paid", earlier.OrderID)
-		}
-	}
-	ctx, cancel := context.WithTimeout(ctx, askBefore)
-	defer cancel()
-	asked, err := s.ask(ctx, earlier.OrderID)
+	_, _ = s.cancelEarlier(ctx, earlier) // if it failed, cancelReplaced tries again
+	asked, err := s.ask(ctx, earlier.OrderID, askBefore)
 	if failed := cmp.Or(asked.BankErr, asked.Err); failed != nil {
 		notify(s.Warn, "order %s has an earlier payment, and nobody could say whether it was paid meanwhile: %s", earlier.OrderID, failed)
 	}

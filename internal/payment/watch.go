@@ -108,7 +108,7 @@ type polled struct {
 func (s *Service) poll(ctx context.Context, orderID string, answers chan<- polled) {
 	for gap := firstPoll; ; gap = min(gap*3/2, lastPoll) {
 		begun := s.Now()
-		asked, err := s.ask(ctx, orderID)
+		asked, err := s.ask(ctx, orderID, s.Timeout)
 		select {
 		case answers <- polled{asked, begun, err}:
 		case <-ctx.Done():

@@ -1,10 +1,10 @@
 package payment
 
 import (
+	"context"
+	"errors"
 	"fmt"
-	"io"
 	"net/http"
-	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -16,32 +16,39 @@ import (
 	"github.com/villapay/villapay/internal/sandbox"
 )
 
-// Watching polls politely, tells each change once, and ends when it is settled.
+// short is an order that expires after three seconds.
+const short = "short-expiry"
+
+// watch watches an order to its end, and returns the states that were reported.
+func (p *process) watch(ctx context.Context, orderID string, own order.Payment, each ...func(Report)) (states []order.State, report Report, err error) {
+	report, err = p.Watch(ctx, orderID, own, func(r Report) error {
+		states = append(states, r.Payment.State)
+		for _, f := range each {
+			f(r)
+		}
+		return nil
+	})
+	return states, report, err
+}
+
+// Watching polls politely, reports each change once, and ends when the order is
+// paid, however that becomes known.
 func TestWatch(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, sandbox.Options{})
-		p := w.start(t, 0)
-		made := p.mustMake(t, Request{OrderID: "4925"})
+	inWorld(t, sandbox.Options{}, func(t *testing.T, w *world, p *process) {
+		made := p.mustMake(t, Request{})
 		start := time.Now()
 		var polls []time.Duration
 		w.between(func(req *http.Request, next http.RoundTripper) (*http.Response, error) {
 			polls = append(polls, time.Since(start))
 			return next.RoundTrip(req)
 		})
-		time.AfterFunc(5*time.Minute+100*time.Millisecond, func() { pay(t, p, made) })
-		var told []order.State
-		report, err := p.Watch(t.Context(), "4925", made, func(r Report) error {
-			told = append(told, r.Payment.State)
-			return nil
-		})
-		if err != nil || report.Payment.State != order.Paid {
-			t.Errorf("%+v, %v", report, err)
+		time.AfterFunc(5*time.Minute+100*time.Millisecond, func() { p.pay(t, made) })
+		states, report, err := p.watch(t.Context(), "4925", made)
+		if took := time.Since(start); err != nil || report.Payment.State != order.Paid || took > 5*time.Minute+time.Second {
+			t.Errorf("after %s: %+v, %v", took, report, err)
 		}
-		if took := time.Since(start); took > 5*time.Minute+time.Second {
-			t.Errorf("a charge that a webhook brings is seen after %s", took)
-		}
-		if diff := cmp.Diff([]order.State{order.Awaiting, order.Paid}, told); diff != "" {
+		if diff := cmp.Diff([]order.State{order.Awaiting, order.Paid}, states); diff != "" {
 			t.Error(diff)
 		}
 		gap := func(i int) time.Duration { return polls[i] - polls[i-1] }
@@ -56,158 +63,63 @@ func TestWatch(t *testing.T) {
 	})
 }
 
-// An order that is paid at the last moment is not told to have expired for good.
-func TestWatchingAPaymentOfTheLastMoment(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, sandbox.Options{})
-		p := w.start(t, 0)
-		made := p.mustMake(t, Request{OrderID: "4925"})
-		w.between(func(req *http.Request, next http.RoundTripper) (*http.Response, error) {
-			if time.Until(made.ExpiresAt) > 0 { // the API knows of it only then
-				return next.RoundTrip(req)
-			}
-			gotConn(req)
-			body := fmt.Sprintf(`{"id":"chrg_1","order_id":%q,"status":"success","transaction_state":"Authorized","amount":%s,"currency":"THB"}`, made.BankOrderID, made.Amount)
-			return &http.Response{StatusCode: 200, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(body)), Request: req}, nil
-		})
-		report, err := p.Watch(t.Context(), "4925", made, func(Report) error { return nil })
-		if err != nil || report.Payment.State != order.Paid {
-			t.Errorf("%+v, %v", report.Payment.State, err)
-		}
-	})
-}
-
+// Watching ends when there is nothing to wait for any more, and no later.
 func TestWatchEnds(t *testing.T) {
 	t.Parallel()
-	t.Run("when the order expires", func(t *testing.T) {
-		t.Parallel()
-		synctest.Test(t, func(t *testing.T) {
-			p := newWorld(t, sandbox.Options{}).start(t, 0)
-			p.mustMake(t, Request{OrderID: "4925"})
-			start := time.Now()
-			report, err := p.Watch(t.Context(), "4925", order.Payment{}, func(Report) error { return nil })
-			if took := time.Since(start); err != nil || report.Payment.State != order.Expired || took < time.Hour || took > time.Hour+lastPoll+time.Second {
-				t.Errorf("after %s: %+v, %v", took, report, err)
-			}
-		})
-	})
-	t.Run("at once where there is no payment", func(t *testing.T) {
-		t.Parallel()
-		synctest.Test(t, func(t *testing.T) {
-			p := newWorld(t, sandbox.Options{}).start(t, 0)
-			report, err := p.Watch(t.Context(), "4925", order.Payment{}, func(Report) error { return nil })
-			if err != nil || report.Found {
-				t.Errorf("%+v, %v", report, err)
-			}
-		})
-	})
-	t.Run("at once where it was rejected", func(t *testing.T) {
-		t.Parallel()
-		synctest.Test(t, func(t *testing.T) {
-			p := newWorld(t, sandbox.Options{}).start(t, 0)
-			_, _ = p.make(t, "refused-amount")
-			start := time.Now()
-			report, err := p.Watch(t.Context(), "refused-amount", order.Payment{}, func(Report) error { return nil })
-			if err != nil || report.Payment.State != order.Rejected || time.Since(start) != 0 {
-				t.Errorf("%+v, %v", report, err)
-			}
-		})
-	})
-	t.Run("with its context", func(t *testing.T) {
-		t.Parallel()
-		synctest.Test(t, func(t *testing.T) {
-			w := newWorld(t, sandbox.Options{})
-			p := w.start(t, 0)
-			p.Timeout = time.Hour
-			p.mustMake(t, Request{OrderID: "4925"})
-			w.between(func(req *http.Request, _ http.RoundTripper) (*http.Response, error) { return silent(req) })
-			ctx, cancel := contextFor(t, time.Minute)
-			defer cancel()
-			start := time.Now()
-			report, err := p.Watch(ctx, "4925", order.Payment{}, func(Report) error { return nil })
-			if err == nil || report.Payment.State != order.Awaiting || report.Err != nil || time.Since(start) != time.Minute {
-				t.Errorf("after %s: %+v, %v", time.Since(start), report, err)
-			}
-		})
-	})
-}
-
-// An API that fails for a while is told once, and its return once; one without a
-// status endpoint is asked once.
-func TestWatchingAnAPIThatFails(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, sandbox.Options{})
-		p := w.start(t, 0)
-		p.mustMake(t, Request{OrderID: "4925"})
-		w.says(503, "{}")
-		time.AfterFunc(5*time.Minute, func() { w.between(nil) })
-		ctx, cancel := contextFor(t, 10*time.Minute)
-		defer cancel()
-		var told []bool
-		_, _ = p.Watch(ctx, "4925", order.Payment{}, func(r Report) error {
-			told = append(told, r.Err != nil)
-			return nil
-		})
-		if diff := cmp.Diff([]bool{false, true, false}, told); diff != "" {
-			t.Error(diff)
-		}
-	})
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, sandbox.Options{})
-		p := w.start(t, 0)
-		p.mustMake(t, Request{OrderID: "4925"})
-		asked := 0
-		w.between(func(req *http.Request, _ http.RoundTripper) (*http.Response, error) {
-			asked++
-			resp, err := answer(req, 403)
-			resp.Body = io.NopCloser(strings.NewReader(`{"message":"Missing Authentication Token"}`))
-			return resp, err
-		})
-		report, err := p.Watch(t.Context(), "4925", order.Payment{}, func(Report) error { return nil })
-		if err != nil || asked != 1 || !report.NoEndpoint || report.Payment.State != order.Expired {
-			t.Errorf("asked %d times, %+v, %v", asked, report, err)
-		}
-	})
-}
-
-// An API that hangs holds nothing up: what is known is told at once, what a
-// notification brings and an expiry within a look, and then watching ends, for an
-// expiry after half a minute more.
-func TestWatchingAnAPIThatHangs(t *testing.T) {
-	t.Parallel()
+	const awaiting, paid, expired = order.Awaiting, order.Paid, order.Expired
 	for name, test := range map[string]struct {
-		paid  time.Duration // when it is; 0 = never
-		state order.State
-		after time.Duration
+		order    string
+		before   func(t *testing.T, w *world, p *process, made order.Payment)
+		states   []order.State
+		from, to time.Duration
+		context  time.Duration // 0 = no end
 	}{
-		"paid":    {paid: 10 * time.Second, state: order.Paid, after: 10 * time.Second},
-		"expired": {state: order.Expired, after: time.Hour + lastWord},
+		"when the order expires": {short, func(*testing.T, *world, *process, order.Payment) {}, []order.State{awaiting, expired}, 3 * time.Second, 9 * time.Second, 0},
+		"when it was paid at the last moment": {short, func(_ *testing.T, w *world, _ *process, made order.Payment) {
+			w.between(func(req *http.Request, next http.RoundTripper) (*http.Response, error) {
+				if time.Until(made.ExpiresAt) > 0 { // the API knows of it only then
+					return next.RoundTrip(req)
+				}
+				return answer(req, 200, authorized)
+			})
+		}, []order.State{awaiting, expired, paid}, 3 * time.Second, 9 * time.Second, 0},
+		"at once if there is no payment": {"", func(*testing.T, *world, *process, order.Payment) {}, nil, 0, 0, 0},
+		"at once if it was rejected":     {"refused-amount", func(*testing.T, *world, *process, order.Payment) {}, []order.State{order.Rejected}, 0, 0, 0},
+		"at once if it has expired": {short, func(_ *testing.T, w *world, _ *process, _ order.Payment) {
+			time.Sleep(3 * time.Second)
+			w.says(200, `{"status":"pending"}`)
+		}, []order.State{expired}, 0, time.Second, 0},
+		"but asks first, if it was paid after all": {short, func(_ *testing.T, w *world, _ *process, _ order.Payment) {
+			time.Sleep(3 * time.Second)
+			w.says(200, authorized)
+		}, []order.State{expired, paid}, 0, time.Second, 0},
+		"if it is paid through another tool": {"4925", func(_ *testing.T, w *world, _ *process, _ order.Payment) {
+			w.says(200, `{"order_id":"order_x","id":"chrg_1","status":"success","transaction_state":"Settled"}`)
+		}, []order.State{awaiting, paid}, 0, time.Second, 0},
+		"with its context": {"4925", func(_ *testing.T, w *world, p *process, _ order.Payment) {
+			p.Timeout = time.Hour
+			w.between(silent)
+		}, []order.State{awaiting}, time.Minute, time.Minute, time.Minute},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(t, sandbox.Options{})
-				p := w.start(t, 0)
-				p.Timeout = 2 * time.Hour
-				made := p.mustMake(t, Request{OrderID: "4925"})
-				w.between(func(req *http.Request, _ http.RoundTripper) (*http.Response, error) { return silent(req) })
-				if test.paid > 0 {
-					time.AfterFunc(test.paid-100*time.Millisecond, func() { pay(t, p, made) })
+			inWorld(t, sandbox.Options{}, func(t *testing.T, w *world, p *process) {
+				var made order.Payment
+				if test.order != "" {
+					made, _ = p.make(t, Request{OrderID: test.order})
+				}
+				test.before(t, w, p, made)
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				if test.context > 0 {
+					time.AfterFunc(test.context, cancel)
 				}
 				start := time.Now()
-				var told []order.State
-				report, err := p.Watch(t.Context(), "4925", made, func(r Report) error {
-					if told = append(told, r.Payment.State); len(told) == 1 && time.Since(start) != 0 {
-						t.Errorf("first told after %s", time.Since(start))
-					}
-					return nil
-				})
-				if took := time.Since(start); err != nil || report.Payment.State != test.state || took < test.after-lookEvery || took > test.after+lookEvery {
-					t.Errorf("ended after %s: %s, %v", took, report.Payment.State, err)
+				states, report, err := p.watch(ctx, test.order, order.Payment{})
+				if took := time.Since(start); took < test.from || took > test.to || (err != nil) != (test.context > 0) || report.Found != (len(states) > 0) || report.Err != nil {
+					t.Errorf("after %s: %+v, %v", took, report, err)
 				}
-				if diff := cmp.Diff([]order.State{order.Awaiting, test.state}, told); diff != "" {
+				if diff := cmp.Diff(test.states, states); diff != "" {
 					t.Error(diff)
 				}
 			})
@@ -215,28 +127,71 @@ func TestWatchingAnAPIThatHangs(t *testing.T) {
 	}
 }
 
-// Of an order that is settled already the API may know better: it is asked once.
-func TestWatchingWhatIsSettledAlready(t *testing.T) {
+// Who cannot write a report any more ends the watching.
+func TestWatchingForNobody(t *testing.T) {
 	t.Parallel()
-	for name, test := range map[string]struct {
-		body string
-		want order.State
-	}{
-		"paid after all": {`{"id":"chrg_1","status":"success","transaction_state":"Authorized"}`, order.Paid},
-		"expired it is":  {`{"status":"pending"}`, order.Expired},
-	} {
-		t.Run(name, func(t *testing.T) {
+	inWorld(t, sandbox.Options{}, func(t *testing.T, _ *world, p *process) {
+		p.mustMake(t, Request{})
+		full := errors.New("stdout is full")
+		if _, err := p.Watch(t.Context(), "4925", order.Payment{}, func(Report) error { return full }); !errors.Is(err, full) {
+			t.Error(err)
+		}
+	})
+}
+
+// An API that fails for a while is reported once, and so is its return; one
+// without a status endpoint is asked once.
+func TestWatchingAnAPIThatFails(t *testing.T) {
+	t.Parallel()
+	inWorld(t, sandbox.Options{}, func(t *testing.T, w *world, p *process) {
+		p.mustMake(t, Request{})
+		w.says(503, "{}")
+		time.AfterFunc(time.Minute, func() { w.between(nil) })
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+		defer cancel()
+		var failed []bool
+		_, _, _ = p.watch(ctx, "4925", order.Payment{}, func(r Report) { failed = append(failed, r.Err != nil) })
+		if diff := cmp.Diff([]bool{false, true, false}, failed); diff != "" {
+			t.Error(diff)
+		}
+	})
+	inWorld(t, sandbox.Options{}, func(t *testing.T, w *world, p *process) {
+		p.mustMake(t, Request{OrderID: short})
+		asked := 0
+		w.between(func(req *http.Request, _ http.RoundTripper) (*http.Response, error) {
+			asked++
+			return answer(req, 403, `{"message":"Missing Authentication Token"}`)
+		})
+		_, report, err := p.watch(t.Context(), short, order.Payment{})
+		if err != nil || asked != 1 || !report.NoEndpoint || report.Payment.State != order.Expired {
+			t.Errorf("asked %d times, %+v, %v", asked, report, err)
+		}
+	})
+}
+
+// An API that hangs holds nothing up: what is known is reported at once, what a
+// notification brings and an expiry as soon as the ledger is read again, and then
+// watching ends, after an expiry half a minute later.
+func TestWatchingAnAPIThatHangs(t *testing.T) {
+	t.Parallel()
+	for id, after := range map[string]time.Duration{"4925": 10 * time.Second, short: 3*time.Second + lastWord} {
+		end := map[bool]order.State{true: order.Expired, false: order.Paid}[id == short]
+		t.Run(string(end), func(t *testing.T) {
 			t.Parallel()
-			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(t, sandbox.Options{})
-				p := w.start(t, 0)
-				p.mustMake(t, Request{OrderID: "4925"})
-				time.Sleep(time.Hour)
-				w.says(200, test.body)
-				start := time.Now()
-				report, err := p.Watch(t.Context(), "4925", order.Payment{}, func(Report) error { return nil })
-				if took := time.Since(start); err != nil || report.Payment.State != test.want || took > time.Second {
-					t.Errorf("after %s: %s, %v", took, report.Payment.State, err)
+			inWorld(t, sandbox.Options{}, func(t *testing.T, w *world, p *process) {
+				p.Timeout = 2 * time.Hour
+				made := p.mustMake(t, Request{OrderID: id})
+				w.between(silent)
+				if end == order.Paid {
+					time.AfterFunc(after-100*time.Millisecond, func() { p.pay(t, made) })
+				}
+				start, first := time.Now(), time.Hour
+				states, _, err := p.watch(t.Context(), id, made, func(Report) { first = min(first, time.Since(start)) })
+				if took := time.Since(start); err != nil || first != 0 || took < after-readEvery || took > after+readEvery {
+					t.Errorf("first report after %s, ended after %s: %v", first, took, err)
+				}
+				if diff := cmp.Diff([]order.State{order.Awaiting, end}, states); diff != "" {
+					t.Error(diff)
 				}
 			})
 		})
@@ -244,133 +199,113 @@ func TestWatchingWhatIsSettledAlready(t *testing.T) {
 }
 
 // Who shows a payment watches that one: an attempt of another source that is
-// refused ends nothing, one that is made takes no place, and any that is paid
-// pays the order.
+// rejected ends nothing, one that is made takes no place, and any that is paid
+// pays the order. Who shows none watches the open one.
 func TestWatchingOneOfSeveral(t *testing.T) {
 	t.Parallel()
-	const awaiting, paid = order.Awaiting, order.Paid
 	wechat := Request{OrderID: "4925", Source: order.WeChat}
 	for name, test := range map[string]struct {
 		happens func(t *testing.T, w *world, other *process, own order.Payment)
-		want    []string // what is told; the last is how it ends
+		want    []string // what is reported; the last is how it ends
 	}{
-		"another source is refused": {func(t *testing.T, w *world, other *process, own order.Payment) {
+		"another source is rejected": {func(t *testing.T, w *world, other *process, own order.Payment) {
 			w.answers(400)
-			_, _ = other.Make(t.Context(), wechat)
-			time.AfterFunc(time.Minute, func() { pay(t, other, own) })
+			if _, err := other.make(t, wechat); kind(err) != api.Rejected {
+				t.Error(err)
+			}
+			time.AfterFunc(time.Minute, func() { other.pay(t, own) })
 		}, []string{"qr awaiting", "qr paid"}},
 		"another source is open": {func(t *testing.T, _ *world, other *process, own order.Payment) {
 			other.mustMake(t, wechat)
-			time.AfterFunc(time.Minute, func() { pay(t, other, own) })
+			time.AfterFunc(time.Minute, func() { other.pay(t, own) })
 		}, []string{"qr awaiting", "qr paid"}},
 		"another source is paid": {func(t *testing.T, _ *world, other *process, _ order.Payment) {
-			pay(t, other, other.mustMake(t, wechat))
+			other.pay(t, other.mustMake(t, wechat))
 		}, []string{"qr awaiting", "wechat paid"}},
 		"it is replaced": {func(t *testing.T, _ *world, other *process, _ order.Payment) {
-			other.mustMake(t, Request{OrderID: "4925", New: true})
+			other.mustMake(t, Request{New: true})
 		}, []string{"qr awaiting", "qr awaiting replaced"}},
 		"it is replaced, and paid all the same": {func(t *testing.T, _ *world, other *process, own order.Payment) {
-			other.mustMake(t, Request{OrderID: "4925", New: true})
-			pay(t, other, own)
+			other.mustMake(t, Request{New: true})
+			other.pay(t, own)
 		}, []string{"qr awaiting", "qr paid"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(t, sandbox.Options{})
-				p, other := w.start(t, 0), w.start(t, 0)
+			inWorld(t, sandbox.Options{}, func(t *testing.T, w *world, p *process) {
+				other := w.start(t, 0)
 				p.StatusPath, other.StatusPath = "", ""
-				own := p.mustMake(t, Request{OrderID: "4925"})
+				own := p.mustMake(t, Request{})
 				time.AfterFunc(time.Minute+100*time.Millisecond, func() { test.happens(t, w, other, own) })
-				var told []string
-				_, err := p.Watch(t.Context(), "4925", own, func(r Report) error {
-					text := string(r.Payment.Source) + " " + string(r.Payment.State)
-					if r.Payment.ReplacedBy != "" && r.Payment.State != paid {
+				var got []string
+				_, _, err := p.watch(t.Context(), "4925", own, func(r Report) {
+					text := fmt.Sprint(r.Payment.Source, " ", r.Payment.State)
+					if r.Payment.ReplacedBy != "" && r.Payment.State != order.Paid {
 						text += " replaced"
 					}
-					told = append(told, text)
-					return nil
+					got = append(got, text)
 				})
-				if diff := cmp.Diff(test.want, told); err != nil || diff != "" {
+				if diff := cmp.Diff(test.want, got); err != nil || diff != "" {
 					t.Errorf("%v\n%s", err, diff)
 				}
 			})
 		})
 	}
-	t.Run("who shows none watches the open one", func(t *testing.T) {
-		t.Parallel()
-		synctest.Test(t, func(t *testing.T) {
-			w := newWorld(t, sandbox.Options{})
-			p := w.start(t, 0)
-			own := p.mustMake(t, Request{OrderID: "4925"})
-			w.answers(400)
-			if _, err := p.Make(t.Context(), wechat); kind(err) != api.Rejected {
-				t.Fatal(err)
-			}
-			report, err := p.Watch(t.Context(), "4925", order.Payment{}, func(r Report) error {
-				if r.Payment.State == awaiting {
-					pay(t, p, own)
-				}
-				return nil
-			})
-			if err != nil || report.Payment.Key != own.Key || report.Payment.State != paid {
-				t.Errorf("%s %s, %v", report.Payment.Source, report.Payment.State, err)
-			}
-			if got := p.status(t, "4925", false); got.Payment.Key != own.Key {
-				t.Errorf("order status tells of %s %s", got.Payment.Source, got.Payment.State)
+	inWorld(t, sandbox.Options{}, func(t *testing.T, w *world, p *process) {
+		own := p.mustMake(t, Request{})
+		w.answers(400)
+		_, _ = p.make(t, wechat)
+		states, report, err := p.watch(t.Context(), "4925", order.Payment{}, func(r Report) {
+			if r.Payment.State == order.Awaiting {
+				p.pay(t, own)
 			}
 		})
+		if err != nil || report.Payment.Key != own.Key || len(states) != 2 || states[1] != order.Paid {
+			t.Errorf("%v, %s %s, %v", states, report.Payment.Source, report.Payment.State, err)
+		}
 	})
 }
 
 // Without a ledger the payment that was made is watched all the same, whatever
-// the status endpoint says or fails to say.
+// the status endpoint says or does not say.
 func TestWatchWithoutALedger(t *testing.T) {
 	t.Parallel()
 	const awaiting, paid, expired = order.Awaiting, order.Paid, order.Expired
 	for name, test := range map[string]struct {
-		order   string
-		status  int // 0: no endpoint is configured
-		body    string
-		want    []order.State
-		warning string
+		order    string
+		status   int // 0: no endpoint is configured
+		body     string
+		want     []order.State
+		warnings string
 	}{
-		"the endpoint is down":       {order: "4925", status: 503, want: []order.State{awaiting, awaiting, expired}}, // the second tells why
-		"there is none":              {order: "4925", status: 403, body: `{"message":"Missing Authentication Token"}`, want: []order.State{awaiting, awaiting, expired}},
-		"it does not know the order": {order: "4925", status: 404, body: `{"error":{"code":"order_not_found"}}`, want: []order.State{awaiting, expired}},
-		"it tells of a payment":      {order: "4925", status: 200, body: `{"id":"chrg_1","status":"success","transaction_state":"Authorized"}`, want: []order.State{awaiting, paid}},
-		"it says success":            {order: "4925", status: 200, body: `{"status":"success"}`, want: []order.State{awaiting, expired}},
-		"it was paid in part":        {order: "4925", status: 200, body: `{"id":"chrg_1","status":"success","transaction_state":"Authorized","amount":3.0}`, want: []order.State{awaiting, awaiting, expired}, warning: "charge_amount"},
-		"another order was paid":     {order: "4925", status: 200, body: `{"order_id":"order_test_elsewhere","status":"success","transaction_state":"Settled"}`, want: []order.State{awaiting, paid}},
-		"another order awaits too":   {order: "4925", status: 200, body: `{"order_id":"order_test_elsewhere","status":"success"}`, want: []order.State{awaiting, expired}},
-		"nobody can ever tell":       {order: "no-expiry", want: []order.State{awaiting}},
-		"a late endpoint, no expiry": {order: "no-expiry", status: 200, body: `{"transaction_state":"Settled"}`, want: []order.State{awaiting, paid}},
+		"it may not be asked":        {short, 403, "{}", []order.State{awaiting, awaiting, expired}, ""}, // the second says why
+		"there is none":              {short, 403, `{"message":"Missing Authentication Token"}`, []order.State{awaiting, awaiting, expired}, ""},
+		"it does not know the order": {short, 404, `{"error":{"code":"order_not_found"}}`, []order.State{awaiting, expired}, ""},
+		"it says authorized":         {short, 200, authorized, []order.State{awaiting, paid}, ""},
+		"it says success":            {short, 200, `{"status":"success"}`, []order.State{awaiting, awaiting, expired}, "status_ambiguous"}, // the second warns
+		"it was paid in part":        {short, 200, `{"id":"chrg_1","status":"success","transaction_state":"Authorized","amount":3.0}`, []order.State{awaiting, awaiting, expired}, "charge_amount"},
+		"another order was paid":     {short, 200, `{"order_id":"order_x","status":"success","transaction_state":"Settled"}`, []order.State{awaiting, paid}, "not_recorded"},
+		"another order awaits too":   {short, 200, `{"order_id":"order_x","status":"success"}`, []order.State{awaiting, expired}, ""},
+		"nobody can ever say":        {"no-expiry", 0, "", []order.State{awaiting}, ""},
+		"a late endpoint, no expiry": {"no-expiry", 200, `{"transaction_state":"Settled"}`, []order.State{awaiting, paid}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t, sandbox.Options{})
-				p := w.start(t, 0)
-				p.Ledger = nil
+				p := w.startOn(t, "none", 0)
 				if test.status == 0 {
 					p.StatusPath = ""
 				}
 				made := p.mustMake(t, Request{OrderID: test.order})
 				w.says(test.status, test.body)
-				var told []order.State
+				var got []order.State
 				report, err := p.Watch(t.Context(), made.OrderID, made, func(r Report) error {
-					told = append(told, r.Payment.State)
+					got = append(got, r.Payment.State)
 					return nil
 				})
-				if diff := cmp.Diff(test.want, told); err != nil || !report.Found || diff != "" {
+				if diff := cmp.Diff(test.want, got); err != nil || !report.Found || diff != "" || codes(report.Payment.Warnings) != test.warnings {
 					t.Errorf("%+v, %v\n%s", report, err, diff)
-				}
-				var warnings []string
-				for _, w := range report.Payment.Warnings {
-					warnings = append(warnings, w.Code)
-				}
-				if got := strings.Join(warnings, " "); got != test.warning && test.warning != "" {
-					t.Errorf("warnings %q", got)
 				}
 			})
 		})

@@ -79,7 +79,7 @@ func Parse(text string) (URL, error) {
 	}
 	modes := []string{"", "disable", "allow", "prefer", "require", "verify-ca", "verify-full"}
 	if !slices.Contains(modes, settings["sslmode"]) {
-		return URL{}, errors.New("its sslmode is none of" + strings.Join(modes, " "))
+		return URL{}, errors.New("its sslmode is not one of " + strings.Join(modes[1:], ", "))
 	}
 	return u, nil
 }
@@ -87,7 +87,7 @@ func Parse(text string) (URL, error) {
 // parse returns what a URL without its scheme sets, under libpq's names. Several
 // hosts, and their ports, are separated by commas.
 func parse(rest string) (map[string]string, error) {
-	errEscape := errors.New("in user names, passwords and parameters @ / ? and % must be percent-encoded: %40 %2F %3F %25")
+	errEscape := errors.New("in user name, password and parameters @ / ? and % must be percent-encoded: %40 %2F %3F %25")
 	rest, query, _ := strings.Cut(rest, "?")
 	address, database, _ := strings.Cut(rest, "/")
 	credentials, hosts, ok := strings.Cut(address, "@")

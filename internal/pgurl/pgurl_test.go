@@ -70,7 +70,7 @@ func TestFaults(t *testing.T) {
 		"postgres://h1:1,h2:2,h3/?port=1,2": "port",
 		"postgres://[::1/d":                 "IPv6",
 		"postgres://[::1]5/d":               "IPv6",
-		"postgres://h/d?sslmode=hunter2":    "sslmode is none of disable allow",
+		"postgres://h/d?sslmode=hunter2":    "sslmode is not one of disable, allow",
 		"postgres://h/d?hunter2":            "name=value",
 		"postgres://h/d?a=hunter2=b":        "name=value",
 	} {

@@ -23,11 +23,11 @@ import (
 	"github.com/villapay/villapay/internal/secret"
 )
 
-// apply is a ledger that is one function.
-type apply func(ctx context.Context, scope string, c order.Report) (ledger.Applied, error)
+// records is a ledger that is one function.
+type records func(ctx context.Context, scope string, r order.Report, beside ...order.Report) (ledger.Recorded, error)
 
-func (f apply) ApplyCharge(ctx context.Context, scope string, c order.Report) (ledger.Applied, error) {
-	return f(ctx, scope, c)
+func (f records) RecordReport(ctx context.Context, scope string, r order.Report, beside ...order.Report) (ledger.Recorded, error) {
+	return f(ctx, scope, r, beside...)
 }
 
 // listening is a listener on a ledger.
@@ -73,12 +73,12 @@ func TestTheListenerAnswers(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			recorded := 0
-			l := listening(apply(func(_ context.Context, scope string, c order.Report) (ledger.Applied, error) {
+			l := listening(records(func(_ context.Context, scope string, r order.Report, _ ...order.Report) (ledger.Recorded, error) {
 				recorded++
-				if scope != "https://api.example" || c.ID != "chrg_test_1" {
-					t.Errorf("recorded %+v in %s", c, scope)
+				if scope != "https://api.example" || r.ChargeID != "chrg_test_1" {
+					t.Errorf("recorded %+v in %s", r, scope)
 				}
-				return ledger.Applied{}, nil
+				return ledger.Recorded{}, nil
 			}))
 			answer := httptest.NewRecorder()
 			l.ServeHTTP(answer, httptest.NewRequest(test.method, test.path, strings.NewReader(test.body)))
@@ -95,20 +95,101 @@ func TestTheListenerAnswers(t *testing.T) {
 	}
 }
 
-// A stranger's notification takes little of the log, which would roll away what
-// matters otherwise.
-func TestAStrangerDoesNotFillTheLog(t *testing.T) {
+// What strangers send is summed up, once a minute at most, and takes little of the
+// log, which would roll away what matters otherwise.
+func TestRejectionsAreSummedUp(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer
+	var summaries []string
+	now := noon
 	l := listening(nil)
 	l.Log = slog.New(slog.NewJSONHandler(&log, nil))
+	l.Now = func() time.Time { return now }
+	l.Rejected = func(summary string) { summaries = append(summaries, summary) }
 	name := strings.Repeat("ก", 10_000)
-	if answer := post(l, `{"`+name+`":1,"`+name+`":2}`); answer.StatusCode != http.StatusBadRequest {
-		t.Errorf("answered %d", answer.StatusCode)
+	for minute := range 3 {
+		for range 100 {
+			if answer := post(l, `{"`+name+`":1,"`+name+`":2}`); answer.StatusCode != http.StatusBadRequest {
+				t.Errorf("answered %d", answer.StatusCode)
+			}
+		}
+		l.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodPut, "/"+strings.Repeat("y", 10_000), nil))
+		if len(summaries) != minute+1 {
+			t.Errorf("%d summaries", len(summaries))
+		}
+		now = now.Add(sumUpEvery)
 	}
-	l.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(strings.Repeat("X", 10_000), "/"+strings.Repeat("y", 10_000), nil))
-	if !utf8.Valid(log.Bytes()) || log.Len() > 2000 || strings.Count(log.String(), "…") != 3 {
+	for i, want := range []string{"rejected a request: 400 /notify from ", "rejected 101 requests, the last one: 400 /notify from ", "rejected 101 requests, the last one: "} {
+		if i >= len(summaries) || !strings.HasPrefix(summaries[i], want) {
+			t.Errorf("summaries %.200q", summaries)
+		}
+	}
+	if !utf8.Valid(log.Bytes()) || log.Len() > 2000 || strings.Count(log.String(), "\n") != 3 {
 		t.Errorf("%d bytes: %.600s", log.Len(), &log)
+	}
+}
+
+// With the bank's key the bank is asked about a charge that is said to be paid;
+// what it says is recorded beside the notification. If it cannot be asked, the
+// notification is recorded alone.
+func TestTheBankIsAskedAboutAPaidCharge(t *testing.T) {
+	t.Parallel()
+	said := order.Report{ChargeID: "chrg_test_1", BankOrderID: "order_test_1", TransactionState: "Authorized", From: order.FromBank}
+	for name, test := range map[string]struct {
+		state  string
+		err    error
+		asked  bool
+		beside []order.Report
+	}{
+		"paid":            {"Authorized", nil, true, []order.Report{said}},
+		"settled":         {"Settled", nil, true, []order.Report{said}},
+		"voided":          {"Voided", nil, false, nil},
+		"it is not there": {"Authorized", errors.New("no answer"), true, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			asked, recorded := false, false
+			l := listening(records(func(_ context.Context, _ string, r order.Report, beside ...order.Report) (ledger.Recorded, error) {
+				recorded = true
+				if len(beside) != len(test.beside) || len(beside) > 0 && beside[0].From != order.FromBank || r.From != order.FromWebhook {
+					t.Errorf("from %s, beside %+v", r.From, beside)
+				}
+				return ledger.Recorded{}, nil
+			}))
+			l.Inquire = func(ctx context.Context, chargeID string) ([]order.Report, error) {
+				asked = true
+				if deadline, limited := ctx.Deadline(); chargeID != "chrg_test_1" || !limited || time.Until(deadline) > inquireWithin {
+					t.Errorf("asked about %s without a limit", chargeID)
+				}
+				return test.beside, test.err
+			}
+			if resp := post(l, signed(t, "chrg_test_1", "order_test_1", "300.0", test.state)); resp.StatusCode != http.StatusOK || asked != test.asked || !recorded {
+				t.Errorf("%s, asked %t, recorded %t", resp.Status, asked, recorded)
+			}
+		})
+	}
+}
+
+// Once nobody reads the events any more, none is acknowledged.
+func TestAReaderThatIsGoneEndsTheAcknowledging(t *testing.T) {
+	t.Parallel()
+	l := listening(openLedger(t, t.TempDir()))
+	gone, events := false, 0
+	l.Each = func(Event) error {
+		events++
+		if gone {
+			return io.ErrClosedPipe
+		}
+		return nil
+	}
+	for i, status := range []int{200, 503, 503} {
+		gone = i == 1
+		if resp := post(l, example); resp.StatusCode != status {
+			t.Errorf("notification %d: %s", i+1, resp.Status)
+		}
+	}
+	if events != 2 {
+		t.Errorf("%d events", events)
 	}
 }
 
@@ -122,23 +203,25 @@ func TestOnlyWhatIsDurableIsAnsweredWith200(t *testing.T) {
 		"durable":          {nil, exampleKey(), 200},
 		"disk full":        {errors.New("the disk is full"), exampleKey(), 503},
 		"time ran out":     {context.DeadlineExceeded, exampleKey(), 503},
-		"re-aimed":         {ledger.ErrRebound, exampleKey(), 400},
 		"no key to verify": {nil, secret.String{}, 503},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var steps []string
-			l := listening(apply(func(context.Context, string, order.Report) (ledger.Applied, error) {
+			l := listening(records(func(context.Context, string, order.Report, ...order.Report) (ledger.Recorded, error) {
 				steps = append(steps, "recorded")
-				return ledger.Applied{}, test.err
+				return ledger.Recorded{}, test.err
 			}))
 			l.Key = test.key
-			l.Each = func(Event) { steps = append(steps, "told") }
+			l.Each = func(Event) error {
+				steps = append(steps, "event")
+				return nil
+			}
 			resp := post(l, example)
 			if resp.StatusCode != test.status || (resp.Header.Get("Retry-After") != "") != (test.status == 503) {
 				t.Errorf("%s %v", resp.Status, resp.Header)
 			}
-			if want := []string{"recorded", "told"}; test.status == 200 && !slices.Equal(steps, want) || test.status != 200 && slices.Contains(steps, "told") {
+			if want := []string{"recorded", "event"}; test.status == 200 && !slices.Equal(steps, want) || test.status != 200 && slices.Contains(steps, "event") {
 				t.Errorf("steps %q", steps)
 			}
 		})
@@ -148,28 +231,31 @@ func TestOnlyWhatIsDurableIsAnsweredWith200(t *testing.T) {
 func TestASenderThatHangsUpIsRecordedAllTheSame(t *testing.T) {
 	t.Parallel()
 	ctx, hangUp := context.WithCancel(t.Context())
-	l := listening(apply(func(ctx context.Context, _ string, _ order.Report) (ledger.Applied, error) {
+	l := listening(records(func(ctx context.Context, _ string, _ order.Report, _ ...order.Report) (ledger.Recorded, error) {
 		hangUp()
 		deadline, limited := ctx.Deadline()
 		if !limited || time.Until(deadline) > recordWithin {
 			t.Error("recording has no limit")
 		}
-		return ledger.Applied{}, ctx.Err()
+		return ledger.Recorded{}, ctx.Err()
 	}))
-	told := 0
-	l.Each = func(Event) { told++ }
+	events := 0
+	l.Each = func(Event) error {
+		events++
+		return nil
+	}
 	answer := httptest.NewRecorder()
 	l.ServeHTTP(answer, httptest.NewRequestWithContext(ctx, http.MethodPost, "/notify", strings.NewReader(example)))
-	if answer.Code != 200 || told != 1 {
-		t.Errorf("%d, told %d times", answer.Code, told)
+	if answer.Code != 200 || events != 1 {
+		t.Errorf("%d, %d events", answer.Code, events)
 	}
 }
 
 func TestABodyThatCannotBeReadIsNotRecorded(t *testing.T) {
 	t.Parallel()
-	l := listening(apply(func(context.Context, string, order.Report) (ledger.Applied, error) {
+	l := listening(records(func(context.Context, string, order.Report, ...order.Report) (ledger.Recorded, error) {
 		t.Error("recorded")
-		return ledger.Applied{}, nil
+		return ledger.Recorded{}, nil
 	}))
 	for _, err := range []error{io.ErrUnexpectedEOF, context.Canceled} {
 		answer := httptest.NewRecorder()
@@ -215,19 +301,19 @@ func TestEventsAsJSON(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, test := range []struct {
-		applied ledger.Applied
-		want    string
+		recorded ledger.Recorded
+		want     string
 	}{
 		{
-			ledger.Applied{Payment: order.Payment{OrderID: "4925", State: order.Paid}, Changed: true, Warnings: []order.Warning{{Code: "paid_twice", Message: "twice"}}},
+			ledger.Recorded{Payment: order.Payment{OrderID: "4925", State: order.Paid}, Changed: true, Warnings: []order.Warning{{Code: "paid_twice", Message: "twice"}}},
 			`{"received_at":"2025-05-30T12:00:00.007+07:00","orderid":"4925","state":"paid","changed":true,"repeat":false,"warnings":[{"code":"paid_twice","message":"twice"}]}`,
 		},
 		{
-			ledger.Applied{Unknown: true, Repeat: true},
+			ledger.Recorded{Unknown: true, Repeat: true},
 			`{"received_at":"2025-05-30T12:00:00.007+07:00","orderid":null,"state":null,"changed":false,"repeat":true,"warnings":[]}`,
 		},
 	} {
-		got, err := json.Marshal(Event{At: noon, Notification: n, Applied: test.applied})
+		got, err := json.Marshal(Event{At: noon, Notification: n, Recorded: test.recorded})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -237,7 +323,7 @@ func TestEventsAsJSON(t *testing.T) {
 	}
 }
 
-func TestSendTellsTheAnswerAndFollowsNothing(t *testing.T) {
+func TestSendReturnsTheAnswerAndFollowsNothing(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)

@@ -16,7 +16,7 @@ import (
 // ones are about one kilobyte.
 const MaxBody = 64 << 10
 
-// Notification is what the bank says about a charge (kbank.md). Only id,
+// Notification is what the bank says about a charge. Only id,
 // amount, currency, status and transaction_state are covered by the checksum.
 type Notification struct {
 	ID               string // of the charge, chrg_…
@@ -25,8 +25,8 @@ type Notification struct {
 	Amount           order.Amount
 	Currency         string
 	Status           string
-	TransactionState string    // decides (kbank.md)
-	Livemode         *bool     // nil where it does not say
+	TransactionState string    // decides
+	Livemode         *bool     // nil if it does not say
 	Created          time.Time // the charge's own time; zero if it does not say
 	Checksum         string
 	doubt            string // an unsigned field that is there and cannot be read
@@ -60,11 +60,11 @@ func (e *MalformedError) Error() string {
 	return "not a notification: " + strings.Join(said, "; ")
 }
 
-// Decode reads a notification. It is tolerant where the bank is known to vary:
-// the amount may be a number or a string, livemode a boolean or a string, and
-// fields it does not know are kept in Raw. It refuses, with a *MalformedError,
-// what two readers could understand in two ways: bytes that are not UTF-8,
-// repeated fields, and texts of another type.
+// Decode reads a notification. It is tolerant of what the bank is known to vary:
+// the amount and the reference may be a number or a string, livemode a boolean or
+// a string, and fields it does not know are kept in Raw. It fails with a
+// *MalformedError for what two readers could understand in two ways: bytes that
+// are not UTF-8, repeated fields, and texts of another type.
 func Decode(body []byte) (Notification, error) {
 	return decode(body, (*reader).checksum)
 }
@@ -80,7 +80,7 @@ func decode(body []byte, checksum func(*reader) string) (Notification, error) {
 	n := Notification{
 		ID:               r.needed("id"),
 		OrderID:          r.text("order_id"),
-		Reference:        r.text("reference_order"),
+		Reference:        fields.Text("reference_order"),
 		Amount:           r.amount("amount"),
 		Currency:         r.text("currency"),
 		Status:           r.text("status"),
@@ -90,16 +90,24 @@ func decode(body []byte, checksum func(*reader) string) (Notification, error) {
 		Checksum:         checksum(r),
 		Raw:              bytes.TrimSpace(body),
 	}
-	if n.OrderID == "" && n.Reference == "" {
+	if n.OrderID == "" && n.Reference == "" && !stated(fields["order_id"]) {
 		r.complain("order_id", "is missing, and so is reference_order")
 	}
-	if raw, ok := fields["livemode"]; ok && n.Livemode == nil && string(raw) != "null" && string(raw) != `""` {
+	switch {
+	case n.Livemode == nil && stated(fields["livemode"]):
 		n.doubt = "livemode"
+	case n.Reference == "" && stated(fields["reference_order"]):
+		n.doubt = "reference_order"
 	}
 	if len(r.wrong) > 0 {
 		return Notification{}, &MalformedError{r.wrong}
 	}
 	return n, nil
+}
+
+// stated reports whether a field says something.
+func stated(raw json.RawMessage) bool {
+	return len(raw) > 0 && string(raw) != "null" && string(raw) != `""`
 }
 
 // reader reads fields and notes what is wrong with each.

@@ -37,7 +37,7 @@ func TestMain(m *testing.M) {
 // listenIn serves a listener on the ledger of a directory, and prints where.
 // POST /fill makes the disk full for this process, POST /free ends that.
 func listenIn(dir string) error {
-	book, err := ledger.Open(context.Background(), secret.New("sqlite"), dir, "child", time.Now)
+	opened, err := ledger.Open(context.Background(), secret.New("sqlite"), dir, "child", time.Now)
 	if err != nil {
 		return err
 	}
@@ -47,7 +47,7 @@ func listenIn(dir string) error {
 		return err
 	}
 	mux := http.NewServeMux()
-	mux.Handle("/", listening(book))
+	mux.Handle("/", listening(opened))
 	limit := func(cur uint64) http.HandlerFunc {
 		return func(w http.ResponseWriter, _ *http.Request) {
 			if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: cur, Max: roomy.Max}); err != nil {
@@ -134,14 +134,14 @@ func TestNothingIsLostWhenTheListenerIsKilled(t *testing.T) {
 		}
 		sending.Wait()
 	}
-	book := openLedger(t, dir)
+	opened := openLedger(t, dir)
 	for _, id := range taken {
 		n, err := Decode([]byte(signed(t, id, "order_"+id, "300.0", "Authorized")))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if applied, err := book.ApplyCharge(t.Context(), scope, n.Charge()); err != nil || !applied.Repeat {
-			t.Errorf("%s was answered with 200 and is lost: %+v, %v", id, applied, err)
+		if recorded, err := opened.RecordReport(t.Context(), scope, n.Report()); err != nil || !recorded.Repeat {
+			t.Errorf("%s was answered with 200 and is lost: %+v, %v", id, recorded, err)
 		}
 	}
 	if len(taken) < 1+2+1+9+60 {

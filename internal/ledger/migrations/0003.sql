@@ -6,7 +6,8 @@ ALTER TABLE villapay_payment ADD COLUMN paid_at_from TEXT NOT NULL DEFAULT '';
 ALTER TABLE villapay_payment ADD COLUMN reference TEXT NOT NULL DEFAULT '';
 
 -- The last code of the bank's, or page with its widget, that the payment may be
--- paid with: code_kind is '' if there was none. canceled is 1 if its codes were
+-- paid with: code_kind is '' if there was none. code_canceled is 1 if the bank
+-- confirmed that, 2 while its cancellation has no answer. canceled is 1 if its codes were
 -- canceled for good.
 ALTER TABLE villapay_payment ADD COLUMN code_id TEXT NOT NULL DEFAULT '';
 ALTER TABLE villapay_payment ADD COLUMN code_kind TEXT NOT NULL DEFAULT '';
@@ -37,14 +38,14 @@ UPDATE villapay_payment SET
 		WHEN recorded_at + expires_at - created_at > expires_at AND created_at <> 0 THEN recorded_at + expires_at - created_at
 		ELSE expires_at END,
 	paid_at_from = CASE WHEN paid_at <> 0 THEN 'known' ELSE '' END,
-	reference = CASE WHEN order_json LIKE '%reference_order%' AND order_json NOT LIKE '%\u0000%' THEN coalesce({{reference}}, '') ELSE '' END
+	reference = CASE WHEN order_json LIKE '%reference_order%' THEN coalesce({{reference}}, '') ELSE '' END
 WHERE order_json IS NOT NULL;
 
 CREATE INDEX villapay_payment_reference ON villapay_payment (scope, reference) WHERE reference <> '';
 
 -- Charges free no slot any more: the newest payment of an order and source keeps
--- it, whatever became of its charge.
-UPDATE villapay_payment SET slot = 1 WHERE bank_state <> '' AND slot = 0 AND replaced_by = ''
+-- it, whatever became of its charge, unless it failed at birth.
+UPDATE villapay_payment SET slot = 1 WHERE slot = 0 AND replaced_by = '' AND order_json IS NOT NULL AND (state <> 'failed' OR error LIKE '%"code":"reversed"%')
 	AND id = (SELECT max(p.id) FROM villapay_payment p WHERE p.scope = villapay_payment.scope AND p.orderid = villapay_payment.orderid
 		AND p.source = villapay_payment.source AND p.state <> 'rejected')
 	AND NOT EXISTS (SELECT 1 FROM villapay_payment p WHERE p.scope = villapay_payment.scope AND p.orderid = villapay_payment.orderid
@@ -96,3 +97,10 @@ CREATE INDEX villapay_report_bank ON villapay_report (scope, bank_id) WHERE bank
 CREATE INDEX villapay_report_reference ON villapay_report (scope, reference) WHERE reference <> '';
 CREATE INDEX villapay_report_charge ON villapay_report (scope, charge_id) WHERE charge_id <> '';
 CREATE INDEX villapay_report_border ON villapay_report (scope, border) WHERE border <> '';
+
+-- What came in, by the time of payment, with all that a total needs; and the few
+-- payments of Villa orders that were paid more than once.
+CREATE INDEX villapay_payment_paid ON villapay_payment (paid_at, scope, source, env, state, currency, amount) WHERE paid_at <> 0;
+CREATE INDEX villapay_payment_twice ON villapay_payment (scope, orderid) WHERE warnings LIKE '%"code":"paid_twice"%';
+
+{{index}};

@@ -1,0 +1,67 @@
+package cmd
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"github.com/villapay/villapay/internal/ledger"
+	"github.com/villapay/villapay/internal/webhook"
+)
+
+// webhookReplay writes recorded notifications again.
+type webhookReplay struct {
+	app   *app
+	since string
+}
+
+func newWebhookReplay(a *app) *cobra.Command {
+	c := &webhookReplay{app: a}
+	cmd := &cobra.Command{
+		Use:   "replay",
+		Short: "Write recorded notifications again",
+		Long: `Writes the notifications that were received since a time again, oldest first, in
+the form in which webhook listen writes them. Each says what its payment is now,
+and that it is a repeat: a handler that was down catches up with it.`,
+		Example: `  villapay webhook replay --env sandbox --since 24h -o json`,
+		Args:    exactArgs(), RunE: a.run(c.run),
+	}
+	cmd.Flags().StringVar(&c.since, "since", "", "from `TIME` on: 24h, today, a date, or a time with zone")
+	_ = cmd.MarkFlagRequired("since")
+	complete(cmd, "since")
+	return cmd
+}
+
+func (c *webhookReplay) run(ctx context.Context, _ []string) error {
+	format, err := c.app.format("table", "json")
+	if err != nil {
+		return err
+	}
+	since, err := (&orderList{app: c.app, since: c.since}).sinceTime()
+	if err != nil {
+		return err
+	}
+	settings, err := c.app.settings()
+	if err != nil {
+		return err
+	}
+	opened, err := c.app.requireLedger(ctx)
+	if err != nil {
+		return err
+	}
+	for n, err := range opened.Notifications(ctx, settings.Profile.Scope(), since) {
+		if err != nil {
+			return err
+		}
+		decoded, err := webhook.Decode(n.Raw)
+		if err != nil {
+			c.app.warn("a recorded notification cannot be read: %s", err)
+			continue
+		}
+		known := ledger.Recorded{Payment: n.Payment, Unknown: n.Payment.ID == 0, Repeat: true}
+		if err := c.app.writeEvent(ctx, format, webhook.Event{At: n.At, Notification: decoded, Recorded: known}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
