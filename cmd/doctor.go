@@ -32,9 +32,9 @@ func newDoctor(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "doctor",
 		Short: "Check configuration, sign-in, ledger, API, bank and terminal",
-		Long: `Checks what a payment needs and says what to do about each. It asks the API what
-became of an order that cannot exist, and so the bank if there is a key for it; it
-makes no order. It exits with 0, or with the code of the worst failure.`,
+		Long: `Checks what a payment needs and says what to do about each. It asks the API and,
+if there is a key for it, the bank what became of an order that cannot exist; it
+makes none. It exits with 0, or with the code of the worst failure.`,
 		Example: "  villapay doctor --env sandbox\n  villapay doctor --env sandbox -o json",
 		Args:    exactArgs(), RunE: a.run(c.run),
 	}

@@ -34,10 +34,10 @@ answers; what could not be asked is a warning. An order with several payments is
 answered by the paid one if any, else by the newest; while it is watched, the
 newest that can be paid comes before others.
 
---watch stays until every order is settled, and ends with 0 if all were paid, with
-5 if one failed, was canceled, refunded or rejected, and with 8 if one expired or
-was replaced. It has no time limit of its own: --timeout bounds each question, and
---watch-for the whole.`,
+--watch stays until every order is settled, and ends with 0 if all were paid,
+with 5 if one failed, was canceled, refunded or rejected, and with 8 if one
+expired or was replaced. --timeout bounds each question, not the watch; that is
+what --watch-for does.`,
 		Example: `  villapay order status 492500004632 --env sandbox
   villapay order status 492500004632 --env sandbox --offline -o json
   villapay sandbox pay 492500004632

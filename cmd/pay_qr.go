@@ -37,14 +37,14 @@ Running it again is safe: an order that is still open is shown again instead of
 being made twice, and after a lost answer (exit 6) the same request is repeated
 with the same key. The order that is made is awaiting payment; it is not paid.
 
-In a live environment it asks before it makes an order; without a terminal it needs
---yes.`,
+In a live environment it asks before it makes an order; without a terminal it
+needs --yes.`,
 		Example: `  villapay pay qr 492500004632 --env sandbox
   villapay pay qr 492500004632 --env sandbox --source wechat -o json
   villapay pay qr 492500004632 --env sandbox -o qr
   villapay pay qr 492500004632 --env sandbox --qr-file code.png
   villapay pay qr 492500004632 --env sandbox --dry-run`,
-		Args:              exactArgs("an order ID"),
+		Args:              oneOrder,
 		ValidArgsFunction: a.completeNothing,
 		RunE:              a.run(c.run),
 	}
@@ -61,7 +61,7 @@ In a live environment it asks before it makes an order; without a terminal it ne
 
 func (c *payQR) run(ctx context.Context, args []string) error {
 	orderID := args[0]
-	if err := errors.Join(order.CheckID(orderID), c.code.check()); err != nil {
+	if err := c.code.check(); err != nil {
 		return usageError("run `villapay pay qr --help`", "%s", err)
 	}
 	formats := []config.Format{config.FormatTable, config.FormatJSON, config.FormatYAML, config.FormatQR}
