@@ -41,7 +41,11 @@ type globalFlags struct {
 
 // Run carries out one command line and returns its exit code.
 func Run(ctx context.Context, p *Program, args []string) int {
+	if p.ErrTTY && p.Getenv("TERM") != "dumb" {
+		p.Err = &statusWriter{to: p.Err}
+	}
 	a := newApp(p, args)
+	defer a.endStatus()
 	if slices.Equal(args, []string{"--version"}) {
 		args = []string{"version"} // as other tools have it
 	}

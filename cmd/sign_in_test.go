@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -94,6 +95,9 @@ func TestSignInFromAScript(t *testing.T) {
 	}
 	if r := m.run(t, "whoami", "-o", "json"); r.code != 0 || !strings.Contains(r.stdout, `"username":"ann","env":"shop","user_pool_id":"`+cognito.PoolID+`","store":"file"`) {
 		t.Errorf("whoami: exit %d, %s%s", r.code, r.stdout, r.stderr)
+	}
+	if r := m.run(t, "whoami"); !regexp.MustCompile(`Token until +\| \d{4}-\d\d-\d\d \d\d:\d\d:\d\d \+07, in \d+ minutes.*; renewed automatically`).MatchString(r.stdout) {
+		t.Errorf("whoami shows\n%s", r.stdout)
 	}
 	token := m.run(t, "token")
 	if token.code != 0 || strings.Count(token.stdout, ".") != 2 || strings.Count(token.stdout, "\n") != 1 {

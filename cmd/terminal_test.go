@@ -198,7 +198,7 @@ func TestWaitingIsTold(t *testing.T) {
 			t.Parallel()
 			x := m.at(t, 100, 70, append([]string{"pay", "qr"}, strings.Fields(args)...)...)
 			code := x.exit()
-			if got := strings.Contains(x.text(), "villapay: waiting for the API"); code != 0 || got != told {
+			if got := strings.Contains(x.raw.String(), "villapay: waiting for the API"); code != 0 || got != told || strings.Contains(x.text(), "waiting for the API") {
 				t.Errorf("exit %d, told %t\n%s", code, got, x.text())
 			}
 		})
@@ -221,6 +221,26 @@ func TestWaitingIsTold(t *testing.T) {
 			t.Errorf("recorded as %s", state)
 		}
 	})
+}
+
+// However often it asks again, that is one line, which gives way to the result. A
+// terminal that cannot rewrite a line gets several.
+func TestAskingAgainIsOneLine(t *testing.T) {
+	t.Parallel()
+	m := sandboxed(t)
+	x := m.at(t, 100, 50, "pay", "qr", "unavailable")
+	x.see("asking again in ")
+	if code := x.exit(); code != 0 || strings.Contains(x.text(), "asking again") || strings.Count(x.raw.String(), "asking again") != 3 {
+		t.Errorf("exit %d\n%s", code, x.text())
+	}
+	x = m.with("TERM=dumb").at(t, 100, 50, "pay", "qr", "unavailable.2")
+	if code := x.exit(); code != 0 || strings.Count(x.text(), "asking again") != 3 {
+		t.Errorf("dumb: exit %d\n%s", code, x.text())
+	}
+	x = m.at(t, 20, 50, "pay", "qr", "throttled-always", "--timeout", "1s")
+	if code := x.exit(); code != 7 || !strings.Contains(x.raw.String(), eraseLine) || strings.Contains(x.text(), "…") {
+		t.Errorf("narrow: exit %d\n%s", code, x.text())
+	}
 }
 
 // Colours are for people who want them; JSON has none and is indented for them.
