@@ -70,15 +70,15 @@ func (d *debugTransport) writeResponse(w *bytes.Buffer, req *http.Request, resp 
 	resp.Body = &rejoined{io.MultiReader(bytes.NewReader(head), &failing{err}, resp.Body), resp.Body}
 }
 
-// waitNoticeTransport tells a person whom an answer keeps them waiting for.
+// waitNoticeTransport reports which server we are waiting for.
 type waitNoticeTransport struct {
 	next http.RoundTripper
 	*streams
-	whom string
+	server string
 }
 
 func (p *waitNoticeTransport) RoundTrip(req *http.Request) (*http.Response, error) {
-	stop := p.waiting(p.whom)
+	stop := p.waiting(p.server)
 	resp, err := p.next.RoundTrip(req)
 	if err != nil {
 		stop()

@@ -221,7 +221,7 @@ func (a *deps) shown(transport http.RoundTripper, server string) http.RoundTripp
 	if a.debugging() {
 		transport = &debugTransport{next: transport, to: a.Err, bodies: true}
 	}
-	return &waitNoticeTransport{next: transport, streams: a.streams, whom: server}
+	return &waitNoticeTransport{next: transport, streams: a.streams, server: server}
 }
 
 // warmRoots reads the system's certificates, which takes Go some 10 ms on Linux,
@@ -236,11 +236,11 @@ func (a *deps) signInTransport() (http.RoundTripper, error) {
 	if err != nil {
 		return nil, &localError{err: err}
 	}
-	patient := &waitNoticeTransport{next: transport, streams: a.streams, whom: "the sign-in"}
+	noticed := &waitNoticeTransport{next: transport, streams: a.streams, server: "the sign-in"}
 	if a.debugging() {
-		patient.next = &debugTransport{next: transport, to: a.Err}
+		noticed.next = &debugTransport{next: transport, to: a.Err}
 	}
-	return patient, nil
+	return noticed, nil
 }
 
 // sandboxURL stands for the embedded sandbox; no name under .invalid ever

@@ -72,7 +72,7 @@ func (a *streams) screenOf(tty bool) render.Screen {
 		TTY:   tty,
 		Dumb:  a.Getenv("TERM") == "dumb",
 		UTF8:  utf8Locale(a.Getenv),
-		Color: a.colour(tty),
+		Color: a.color(tty),
 	}
 	if tty {
 		s.Columns, s.Rows = a.Size()
@@ -80,9 +80,9 @@ func (a *streams) screenOf(tty bool) render.Screen {
 	return s
 }
 
-// colour decides as no-color.org and clig.dev ask: the flag first, then
+// color decides as no-color.org and clig.dev ask: the flag first, then
 // NO_COLOR and TERM=dumb, then whether a person is looking.
-func (a *streams) colour(tty bool) bool {
+func (a *streams) color(tty bool) bool {
 	switch a.flags.color {
 	case "always":
 		return true
@@ -125,9 +125,9 @@ type readerFunc func([]byte) (int, error)
 
 func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
-// obedient makes reading end with ctx: a pipe may keep silent for ever. The read
+// ctxReader makes reads cancelable; a pipe may block forever. The read
 // that hangs then is left behind.
-func obedient(ctx context.Context, r io.Reader) io.Reader {
+func ctxReader(ctx context.Context, r io.Reader) io.Reader {
 	type result struct {
 		n   int
 		err error
@@ -147,6 +147,37 @@ func obedient(ctx context.Context, r io.Reader) io.Reader {
 	})
 }
 
+// openInput opens a file or, for "-", stdin. Opening and reading end with ctx: a
+// FIFO without a writer blocks both.
+func (p *Program) openInput(ctx context.Context, name string) (io.ReadCloser, error) {
+	if name == "-" {
+		return io.NopCloser(ctxReader(ctx, p.In)), nil
+	}
+	var file *os.File
+	opened := make(chan error, 1)
+	go func() {
+		var err error
+		file, err = os.Open(name)
+		opened <- err
+	}()
+	select {
+	case err := <-opened:
+		if err != nil {
+			return nil, err
+		}
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	if info, err := file.Stat(); err == nil && info.IsDir() {
+		_ = file.Close()
+		return nil, fmt.Errorf("%s is a directory", name)
+	}
+	return struct {
+		io.Reader
+		io.Closer
+	}{ctxReader(ctx, file), file}, nil
+}
+
 // openBrowser shows url in the user's browser.
 func openBrowser(ctx context.Context, url string) error {
 	spareChildren()
@@ -156,7 +187,7 @@ func openBrowser(ctx context.Context, url string) error {
 // confirm asks a yes-no question on the terminal; no is the default.
 func (a *streams) confirm(ctx context.Context, question string) (bool, error) {
 	fmt.Fprintf(a.Err, "%s [y/N] ", a.sanitize(question))
-	answer, _ := bufio.NewReader(obedient(ctx, a.In)).ReadString('\n')
+	answer, _ := bufio.NewReader(ctxReader(ctx, a.In)).ReadString('\n')
 	if !strings.HasSuffix(answer, "\n") { // Ctrl-D, or Ctrl-C
 		fmt.Fprintln(a.Err)
 	}
@@ -185,7 +216,7 @@ func (a *streams) warn(format string, args ...any) {
 // sanitize makes text safe for stderr.
 func (a *streams) sanitize(text string) string { return a.screenOf(a.ErrTTY).Text(text) }
 
-// waitNotice is how long a person waits before being told for what.
+// waitNotice is how long a request takes before a person reads which server it waits for.
 const waitNotice = time.Second
 
 // waiting reports at a terminal which server we are waiting for, if that takes longer

@@ -34,10 +34,10 @@ answers; what could not be asked is a warning. An order with several payments is
 answered by the paid one if any, else by the newest; while it is watched, the
 newest that can be paid comes before others.
 
---watch stays until every order is settled, and ends with 0 if all were paid,
-with 5 if one failed, was canceled, refunded or rejected, and with 8 if one
-expired or was replaced. --timeout bounds each question, not the watch; that is
-what --watch-for does.`,
+--watch stays until every order is settled. It exits 0 if all were paid, 5 if one
+failed, was canceled, refunded or rejected, and 8 if one expired or was replaced.
+It has no time limit of its own: --timeout bounds each request, and --watch-for
+the whole.`,
 		Example: `  villapay order status 492500004632 --env sandbox
   villapay order status 492500004632 --env sandbox --offline -o json
   villapay sandbox pay 492500004632
@@ -80,7 +80,7 @@ func (c *orderStatus) run(ctx context.Context, orderIDs []string) error {
 	if err := c.show(ctx, format, reports); err != nil {
 		return err
 	}
-	return c.verdict(service, reports)
+	return c.result(service, reports)
 }
 
 // show writes what was found; one order is shown in full width.
@@ -100,16 +100,16 @@ func (c *orderStatus) show(ctx context.Context, format config.Format, reports []
 	return c.app.showPayments(ctx, format, render.List{}, values(found))
 }
 
-// verdict says what else there is to know about each order, and how the command
+// result says what else there is to know about each order, and how the command
 // ends.
-func (c *orderStatus) verdict(service *payment.Service, reports []payment.Report) error {
+func (c *orderStatus) result(service *payment.Service, reports []payment.Report) error {
 	var failed error
 	missing, unpaid := 0, 0
 	for _, r := range reports {
 		c.remark(service, r, len(reports) > 1)
 		switch {
 		case !r.Found && r.Err != nil:
-			failed = cmp.Or(failed, unanswered(r.Err))
+			failed = cmp.Or(failed, statusError(r.Err))
 		case !r.Found:
 			missing++
 		case r.Payment.State != order.Paid:
@@ -177,9 +177,9 @@ func (c *orderStatus) remark(service *payment.Service, r payment.Report, several
 	}
 }
 
-// unanswered is how a question that failed ends. What is said of a payment order
+// statusError is how a question that failed ends. What is said of a payment order
 // that failed, that nothing was made, would answer a question nobody asked.
-func unanswered(err error) error {
+func statusError(err error) error {
 	f := explainKind(err)
 	if f.ExitCode == exitUnavailable {
 		f.Hint = "try again later"

@@ -1,11 +1,11 @@
 package cmd
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net/http"
-	"os"
 	"runtime/debug"
 
 	"github.com/spf13/cobra"
@@ -27,7 +27,7 @@ type payBatch struct {
 	dryRun      bool
 	skipInvalid bool
 
-	invalid int // lines that are no order
+	invalid int // lines
 }
 
 func newPayBatch(a *app) *cobra.Command {
@@ -56,7 +56,7 @@ shows what failed and a summary.`,
 	f.Var(&countFlag{&c.concurrency}, "concurrency", "orders in flight at once")
 	f.Var(&countFlag{&c.rate}, "rate", "orders started a second at most; 0 = no limit")
 	f.BoolVar(&c.dryRun, "dry-run", false, "check the file; send and record nothing")
-	f.BoolVar(&c.skipInvalid, "skip-invalid", false, "leave out lines that are no order, and exit 9")
+	f.BoolVar(&c.skipInvalid, "skip-invalid", false, "skip invalid lines, and exit 9")
 	complete(cmd, "source", order.Sources()...)
 	return cmd
 }
@@ -97,25 +97,19 @@ func plural(n int, one string) string {
 
 // read checks the whole input and keeps it aside.
 func (c *payBatch) read(ctx context.Context, profile config.Profile, name string) (*payment.Input, error) {
-	from := c.app.In
-	if name != "-" {
-		file, err := os.Open(name)
-		if err != nil {
-			return nil, usageError("", "%s", err)
-		}
-		defer file.Close()
-		if info, err := file.Stat(); err == nil && info.IsDir() {
-			return nil, usageError("", "%s is a directory", name)
-		}
-		from = file
-	} else if c.app.InTTY {
+	if name == "-" && c.app.InTTY {
 		return nil, usageError("villapay pay batch - < orders.csv", "- reads stdin, and stdin is a terminal")
 	}
+	from, err := c.app.openInput(ctx, name)
+	if err != nil {
+		return nil, cmp.Or(ctx.Err(), usageError("", "%s", err))
+	}
+	defer from.Close()
 	source := profile.Source
 	if c.source != "" {
 		source = order.Source(c.source)
 	}
-	in, err := payment.ReadInput(obedient(ctx, from), source, "", func(bad *table.Error) {
+	in, err := payment.ReadInput(from, source, "", func(bad *table.Error) {
 		c.invalid++
 		c.app.warn("%s", bad)
 	})
@@ -127,7 +121,7 @@ func (c *payBatch) read(ctx context.Context, profile config.Profile, name string
 		return nil, &localError{err: fmt.Errorf("read the orders: %w", err), hint: "nothing was sent"}
 	case c.invalid > 0 && !c.skipInvalid:
 		in.Close()
-		return nil, usageError("mend them, or leave them out with --skip-invalid; nothing was sent", "lines that are no order: %d", c.invalid)
+		return nil, usageError("fix them, or skip them with --skip-invalid; nothing was sent", "invalid lines: %d", c.invalid)
 	}
 	return in, nil
 }
@@ -169,7 +163,7 @@ func (c *payBatch) pay(ctx context.Context, format config.Format, profile config
 	if err := out.finish(c.invalid); err != nil && stopped == nil {
 		return err
 	}
-	return out.verdict(c.invalid, stopped)
+	return out.result(c.invalid, stopped)
 }
 
 // mayPay asks before live money moves. If the ledger answers every order alone,

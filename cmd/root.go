@@ -195,7 +195,7 @@ func (a *app) globalFlags(root *cobra.Command) {
 	f.BoolVarP(&a.flags.yes, "yes", "y", false, "answer yes to every question")
 	f.BoolVar(&a.flags.noInput, "no-input", false, "never ask anything")
 	f.Var(&timeFlag{&a.flags.timeout, 10 * time.Minute}, "timeout", "limit for the conversation with the API, such as 30s")
-	f.Var(&choiceFlag{&a.flags.color, []string{"auto", "always", "never"}}, "color", "use colours")
+	f.Var(&choiceFlag{&a.flags.color, []string{"auto", "always", "never"}}, "color", "use colors")
 	f.BoolVar(&a.flags.debug, "debug", false, "show the conversation with the API on stderr, secrets hidden")
 	mustComplete(root, "env", func(cmd *cobra.Command, _ []string, typed string) ([]string, cobra.ShellCompDirective) {
 		return a.completeEnv(cmd, nil, typed)

@@ -211,7 +211,7 @@ func (a *app) readSecretLine(ctx context.Context, flag string) (secret.String, e
 	if a.InTTY {
 		return secret.String{}, usageError("pipe it: villapay login "+flag+" < file", "%s reads from stdin, and stdin is a terminal", flag)
 	}
-	line, err := readLimited(obedient(ctx, a.In))
+	line, err := readLimited(ctxReader(ctx, a.In))
 	switch {
 	case ctx.Err() != nil:
 		return secret.String{}, ctx.Err()

@@ -232,7 +232,7 @@ func (a *app) watched(service *payment.Service, report payment.Report) error {
 	case report.Found:
 		return notPaid(p)
 	case report.Err != nil:
-		return unanswered(report.Err)
+		return statusError(report.Err)
 	}
 	return noPayment(report.OrderID, service.Env)
 }

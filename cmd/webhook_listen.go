@@ -62,7 +62,7 @@ func (c *webhookListen) run(ctx context.Context, _ []string) error {
 	if err != nil {
 		return err
 	}
-	key, err := c.secret.key(c.app)
+	key, err := c.secret.key(ctx, c.app)
 	if err != nil {
 		return err
 	}

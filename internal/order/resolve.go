@@ -300,7 +300,7 @@ func (v *resolution) assign() {
 			}
 		}
 		if c.heard != nil {
-			v.weigh(c)
+			v.update(c)
 			v.charges = append(v.charges, c)
 		}
 	}
@@ -384,8 +384,8 @@ func (v *resolution) mostFitting(reports []*Report, except func(*Payment) bool) 
 // shared reports whether another Villa order got a payment's bank order first.
 func (v *resolution) shared(p *Payment) bool { return v.byBank[p.BankOrderID].OrderID != p.OrderID }
 
-// weigh finds how far a charge has come: what applies of what was heard.
-func (v *resolution) weigh(c *charge) {
+// update finds how far a charge has come: what applies of what was heard.
+func (v *resolution) update(c *charge) {
 	if c.bank == "" {
 		c.order = v.newestFitting(c.heard)
 	}
@@ -535,7 +535,7 @@ func (v *resolution) assignUnnamed(banked bool) {
 	}
 	slices.SortFunc(v.charges, func(a, b *charge) int { return cmp.Or(strings.Compare(a.id, b.id), strings.Compare(a.bank, b.bank)) })
 	for _, c := range v.charges {
-		v.weigh(c)
+		v.update(c)
 	}
 }
 

@@ -11,13 +11,14 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/villapay/villapay/internal/order"
+	"github.com/villapay/villapay/internal/table"
 )
 
 // read collects what an input holds, as "line orderid source", and what it
 // refused.
 func read(t *testing.T, r io.Reader) (lines, bad []string, err error) {
 	t.Helper()
-	in, err := ReadInput(r, order.QR, t.TempDir(), func(b BadLine) { bad = append(bad, b.Error()) })
+	in, err := ReadInput(r, order.QR, t.TempDir(), func(b *table.Error) { bad = append(bad, b.Error()) })
 	if err != nil {
 		return nil, bad, err
 	}
