@@ -49,7 +49,7 @@ func Run(ctx context.Context, p *Program, args []string) int {
 	if slices.Equal(args, []string{"--version"}) {
 		args = []string{"version"} // as other tools have it
 	}
-	root := a.rootOf(needed(args))
+	root := a.root()
 	if completing(args) {
 		completeFiles(root)
 	}
@@ -108,47 +108,8 @@ func asUsage(err error) error {
 	return usageError(hint, "%s", message)
 }
 
-// entry is a command of the first level.
-type entry struct {
-	group, name string
-	make        func(*app) *cobra.Command
-}
-
-// entries are all of them.
-func entries() []entry {
-	return []entry{
-		{"money", "pay", newPay},
-		{"money", "order", newOrder},
-		{"setup", "login", newLogin},
-		{"setup", "logout", newLogout},
-		{"setup", "whoami", newWhoami},
-		{"setup", "token", newToken},
-		{"setup", "env", newEnv},
-		{"tools", "sandbox", newSandbox},
-		{"tools", "api", newAPI},
-		{"tools", "doctor", newDoctor},
-		{"tools", "webhook", newWebhook},
-		{"tools", "version", newVersion},
-		{"tools", "completion", newCompletion},
-	}
-}
-
-// needed are the commands that a command line can be about: the one that it
-// begins with, or all: making all of them is felt at every start.
-func needed(args []string) []entry {
-	all := entries()
-	for i, e := range all {
-		if len(args) > 0 && args[0] == e.name {
-			return all[i : i+1]
-		}
-	}
-	return all
-}
-
 // root is the whole command line.
-func (a *app) root() *cobra.Command { return a.rootOf(entries()) }
-
-func (a *app) rootOf(some []entry) *cobra.Command {
+func (a *app) root() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "villapay",
 		Short: "Make KBank QR and WeChat payment orders for Villa orders",
@@ -176,11 +137,15 @@ again instead of being made twice.`,
 		&cobra.Group{ID: "setup", Title: "Sign-in and environments:"},
 		&cobra.Group{ID: "tools", Title: "Tools:"},
 	)
-	for _, e := range some {
-		c := e.make(a)
-		c.GroupID = e.group
-		root.AddCommand(c)
+	add := func(group string, commands ...*cobra.Command) {
+		for _, c := range commands {
+			c.GroupID = group
+		}
+		root.AddCommand(commands...)
 	}
+	add("money", newPay(a), newOrder(a))
+	add("setup", newLogin(a), newLogout(a), newWhoami(a), newToken(a), newEnv(a))
+	add("tools", newSandbox(a), newAPI(a), newDoctor(a), newWebhook(a), newVersion(a), newCompletion(a))
 	addTopics(root)
 	return root
 }
