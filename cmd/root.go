@@ -271,11 +271,12 @@ func suggestions(cmd *cobra.Command, args []string) (near []string) {
 	if near != nil {
 		return near
 	}
-	for _, e := range entries() { // cmd's own root may lack some
-		group := e.make(newApp(&Program{}, nil))
-		for _, c := range group.Commands() {
-			if c.Name() == name {
-				suggest("villapay "+c.CommandPath(), args[1:])
+	for _, section := range cmd.Root().Groups() { // payments first
+		for _, group := range cmd.Root().Commands() {
+			for _, c := range group.Commands() {
+				if group.GroupID == section.ID && c.Name() == name {
+					suggest(c.CommandPath(), args[1:])
+				}
 			}
 		}
 	}
