@@ -54,12 +54,17 @@ type Total struct {
 func (l *Ledger) Totals(ctx context.Context, p Period) (totals []Total, extra []order.Receipt, _ error) {
 	sums := map[Total]*order.Sum{} // by what a total is about
 	counts := map[Total]int{}
+	var about, last Total
+	var sum *order.Sum // of last: most payments are like the one before
 	add := func(r order.Receipt) {
-		about := Total{Env: r.Env, State: r.State, Currency: r.Currency}
-		if sums[about] == nil {
-			sums[about] = &order.Sum{}
+		about.Env, about.State, about.Currency = r.Env, r.State, r.Currency
+		if about != last || sum == nil {
+			if last, sum = about, sums[about]; sum == nil {
+				sum = &order.Sum{}
+				sums[about] = sum
+			}
 		}
-		sums[about].Add(r.Amount)
+		sum.Add(r.Amount)
 		counts[about]++
 	}
 	err := l.receipts(ctx, p, add, func(charge order.Receipt) {
@@ -105,12 +110,12 @@ func (l *Ledger) receipts(ctx context.Context, p Period, payment, charge func(or
 	}
 	defer func() { _ = rows.Close() }()
 	for rows.Next() {
-		var r order.Receipt
 		var id int64
-		var amount string
-		if err := rows.Scan(&id, &r.Env, &r.State, &r.Currency, &amount); err != nil {
+		var env, state, currency, amount string // plain types are read without reflection
+		if err := rows.Scan(&id, &env, &state, &currency, &amount); err != nil {
 			return err
 		}
+		r := order.Receipt{Env: env, State: order.State(state), Currency: currency}
 		if amount != "" {
 			if r.Amount, err = order.ParseAmount(amount); err != nil {
 				return err

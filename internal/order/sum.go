@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/big"
 	"regexp"
+	"strconv"
 	"strings"
 )
 
@@ -54,11 +55,14 @@ type Sum struct {
 func (s *Sum) Add(a Amount) {
 	whole, fraction, _ := strings.Cut(a.text, ".")
 	var n big.Int
-	if _, ok := n.SetString(whole+fraction, 10); ok {
-		part := &s.parts[len(fraction)]
-		part.Add(part, &n)
-		s.decimals = max(s.decimals, len(fraction))
+	if small, err := strconv.ParseInt(whole+fraction, 10, 64); err == nil { // in a fraction of the time
+		n.SetInt64(small)
+	} else if _, ok := n.SetString(whole+fraction, 10); !ok {
+		return
 	}
+	part := &s.parts[len(fraction)]
+	part.Add(part, &n)
+	s.decimals = max(s.decimals, len(fraction))
 }
 
 // Amount is the sum, with as many decimals as the amount that had the most.
