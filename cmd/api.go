@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,7 +11,6 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
-	"os"
 	"slices"
 	"strings"
 
@@ -205,15 +205,8 @@ const largestInput = 10 << 20
 
 func (c *rawCall) body(ctx context.Context, method string) ([]byte, error) {
 	switch {
-	case c.input == "-":
-		return readInput(ctx, c.app.In)
 	case c.input != "":
-		file, err := os.Open(c.input)
-		if err != nil {
-			return nil, usageError("", "--input: %s", err)
-		}
-		defer file.Close()
-		return readInput(ctx, file)
+		return c.readInput(ctx)
 	case len(c.fields) > 0 && !reads(method):
 		pairs, err := c.pairs()
 		if err != nil {
@@ -224,8 +217,13 @@ func (c *rawCall) body(ctx context.Context, method string) ([]byte, error) {
 	return nil, nil
 }
 
-func readInput(ctx context.Context, r io.Reader) ([]byte, error) {
-	data, err := io.ReadAll(io.LimitReader(obedient(ctx, r), largestInput+1))
+func (c *rawCall) readInput(ctx context.Context) ([]byte, error) {
+	from, err := c.app.openInput(ctx, c.input)
+	if err != nil {
+		return nil, cmp.Or(ctx.Err(), usageError("", "--input: %s", err))
+	}
+	defer from.Close()
+	data, err := io.ReadAll(io.LimitReader(from, largestInput+1))
 	switch {
 	case ctx.Err() != nil:
 		return nil, ctx.Err()

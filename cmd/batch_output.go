@@ -227,9 +227,9 @@ func (o *batchOutput) finish(invalid int) error {
 	return o.app.write([]byte(summary + "\n"))
 }
 
-// verdict is how a batch ends that went through, or that an error stopped: an
+// result is how a batch ends that went through, or that an error stopped: an
 // unknown outcome outranks all else.
-func (o *batchOutput) verdict(invalid int, stopped error) error {
+func (o *batchOutput) result(invalid int, stopped error) error {
 	if stopped != nil {
 		return o.stopped(stopped)
 	}

@@ -42,7 +42,7 @@ func (c *codeFlags) check() error {
 // fetchCode gets the bank's code for a payment, where the bank draws the codes. A
 // code that could not be had is a failure beside the payment, which then carries
 // it as a warning: the order stands.
-func (a *app) fetchCode(ctx context.Context, service *payment.Service, p order.Payment) (order.Payment, *failure) {
+func (a *output) fetchCode(ctx context.Context, service *payment.Service, p order.Payment) (order.Payment, *failure) {
 	p, err := service.Code(ctx, p)
 	if err == nil {
 		return p, nil
@@ -81,7 +81,7 @@ func codeFailure(orderID string, err error) *failure {
 
 // view is a payment as the payment object shows it, with its code if that may be
 // shown. Only the payment's own environment knows what its code holds.
-func (a *app) view(p order.Payment) render.View {
+func (a *output) view(p order.Payment) render.View {
 	v := render.View{Payment: p, Now: a.Now()}
 	settings, err := a.settings()
 	if err != nil || settings.Profile.Scope() != p.Scope || p.Payable(a.Now()) != nil {
@@ -96,7 +96,7 @@ func (a *app) view(p order.Payment) render.View {
 // drawCode draws a payment's code, its caption above it: below, it could push
 // the code's first row off the screen. Where no code can be drawn, its text is
 // written instead, and the error says why.
-func (a *app) drawCode(p order.Payment, flags codeFlags, caption io.Writer) error {
+func (a *output) drawCode(p order.Payment, flags codeFlags, caption io.Writer) error {
 	if why := p.Payable(a.Now()); why != nil {
 		return &failure{Code: "no_code", Message: fmt.Sprintf("no code is drawn for order %s: %s", p.OrderID, why), ExitCode: exitRejected}
 	}
@@ -126,7 +126,7 @@ func noCode(err error) error {
 
 // draw draws a code so that its caption above stays on the screen too, where
 // there is room for both. What is drawn beside an error is the code's text.
-func (a *app) draw(code render.Code, style render.QRStyle) ([]byte, error) {
+func (a *output) draw(code render.Code, style render.QRStyle) ([]byte, error) {
 	screen := a.screen()
 	beside := screen
 	beside.Rows -= len(render.Wrap(screen, code.Caption))
@@ -139,7 +139,7 @@ func (a *app) draw(code render.Code, style render.QRStyle) ([]byte, error) {
 	return drawn.Bytes(), err
 }
 
-func (a *app) code(p order.Payment) (render.Code, error) {
+func (a *output) code(p order.Payment) (render.Code, error) {
 	settings, err := a.settings()
 	if err != nil {
 		return render.Code{}, err
@@ -153,14 +153,14 @@ func (a *app) code(p order.Payment) (render.Code, error) {
 
 // content is what a payment's code holds, and until when it may be shown. Where
 // the bank draws the codes, no other one is shown instead.
-func (a *app) content(profile config.Profile, p order.Payment) (order.Code, time.Time, error) {
+func (a *output) content(profile config.Profile, p order.Payment) (order.Code, time.Time, error) {
 	if a.bank != nil && a.bank.Sof[p.Source] != "" && p.LivingCode(a.Now()) == nil {
 		return order.Code{}, time.Time{}, errors.New("there is no payment code of the bank's")
 	}
 	return p.Code(profile.QRContent, a.Now())
 }
 
-func (a *app) writeCodeFile(p order.Payment, flags codeFlags) error {
+func (a *output) writeCodeFile(p order.Payment, flags codeFlags) error {
 	if why := p.Payable(a.Now()); why != nil {
 		return &failure{Code: "no_code", Message: fmt.Sprintf("no code is written for order %s: %s", p.OrderID, why), ExitCode: exitRejected}
 	}

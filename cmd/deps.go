@@ -26,8 +26,9 @@ import (
 	"github.com/villapay/villapay/internal/sandbox"
 )
 
-// lazy holds what commands share, each nil until a command first needs it.
-type lazy struct {
+// deps is what commands share. Each is nil until a command first needs it.
+type deps struct {
+	*streams
 	config  *config.Config
 	ledger  *ledger.Ledger
 	sandbox *sandbox.Sandbox
@@ -37,7 +38,7 @@ type lazy struct {
 }
 
 // close lets go of what was opened. It returns the first error.
-func (a *app) close() error {
+func (a *deps) close() error {
 	var all []error
 	if a.ledger != nil {
 		all = append(all, a.ledger.Close())
@@ -52,7 +53,7 @@ func (a *app) close() error {
 }
 
 // settings reads the configuration once.
-func (a *app) settings() (*config.Config, error) {
+func (a *deps) settings() (*config.Config, error) {
 	if a.config == nil {
 		loaded, err := config.Load(a.LookupEnv, config.Flags{Env: a.flags.env, Timeout: a.flags.timeout})
 		if err != nil {
@@ -66,11 +67,11 @@ func (a *app) settings() (*config.Config, error) {
 	return a.config, nil
 }
 
-func (a *app) stateDir() (string, error) { return config.StateDir(a.LookupEnv) }
+func (a *deps) stateDir() (string, error) { return config.StateDir(a.LookupEnv) }
 
 // log is the log in the state directory. A log that cannot be written
 // never stops a payment.
-func (a *app) log() *slog.Logger {
+func (a *deps) log() *slog.Logger {
 	if a.applog == nil {
 		dir, err := a.stateDir()
 		if err != nil {
@@ -78,11 +79,11 @@ func (a *app) log() *slog.Logger {
 		}
 		a.applog = applog.New(filepath.Join(dir, "log"))
 	}
-	return a.lazy.applog.Logger().With("pid", os.Getpid(), "version", a.Build.Version)
+	return a.applog.Logger().With("pid", os.Getpid(), "version", a.Build.Version)
 }
 
 // openLedger opens the ledger that the configuration names.
-func (a *app) openLedger(ctx context.Context) (*ledger.Ledger, error) {
+func (a *deps) openLedger(ctx context.Context) (*ledger.Ledger, error) {
 	if a.ledger != nil {
 		return a.ledger, nil
 	}
@@ -112,7 +113,7 @@ func (a *app) openLedger(ctx context.Context) (*ledger.Ledger, error) {
 }
 
 // requireLedger opens the ledger for a command that is about nothing else.
-func (a *app) requireLedger(ctx context.Context) (*ledger.Ledger, error) {
+func (a *deps) requireLedger(ctx context.Context) (*ledger.Ledger, error) {
 	settings, err := a.settings()
 	if err != nil {
 		return nil, err
@@ -127,7 +128,7 @@ func (a *app) requireLedger(ctx context.Context) (*ledger.Ledger, error) {
 }
 
 // actor names this process in the ledger's events.
-func (a *app) actor() string {
+func (a *deps) actor() string {
 	host, err := os.Hostname()
 	if err != nil {
 		host = "unknown host"
@@ -144,7 +145,7 @@ func (a *app) actor() string {
 
 // client makes the API client of the selected environment. idle is how many
 // connections are worth keeping.
-func (a *app) client(idle int) (*api.Client, error) {
+func (a *deps) client(idle int) (*api.Client, error) {
 	settings, err := a.settings()
 	if err != nil {
 		return nil, err
@@ -181,7 +182,7 @@ func (a *app) client(idle int) (*api.Client, error) {
 
 // bankClient makes the client of the bank's API of the selected environment; nil
 // without the bank's key.
-func (a *app) bankClient(ctx context.Context, idle int) (*kbank.Client, error) {
+func (a *deps) bankClient(ctx context.Context, idle int) (*kbank.Client, error) {
 	settings, err := a.settings()
 	if err != nil {
 		return nil, err
@@ -206,7 +207,7 @@ func (a *app) bankClient(ctx context.Context, idle int) (*kbank.Client, error) {
 }
 
 // transport makes the transport of one command to one server.
-func (a *app) transport(idle int, server string) (http.RoundTripper, error) {
+func (a *deps) transport(idle int, server string) (http.RoundTripper, error) {
 	transport, err := api.NewTransport(idle)
 	if err != nil {
 		return nil, &localError{err: err}
@@ -216,11 +217,11 @@ func (a *app) transport(idle int, server string) (http.RoundTripper, error) {
 
 // shown shows a conversation with --debug, and says whom an answer is awaited
 // from.
-func (a *app) shown(transport http.RoundTripper, server string) http.RoundTripper {
+func (a *deps) shown(transport http.RoundTripper, server string) http.RoundTripper {
 	if a.debugging() {
 		transport = &debugTransport{next: transport, to: a.Err, bodies: true}
 	}
-	return &patientTransport{next: transport, app: a, whom: server}
+	return &waitNoticeTransport{next: transport, streams: a.streams, server: server}
 }
 
 // warmRoots reads the system's certificates, which takes Go some 10 ms on Linux,
@@ -230,23 +231,23 @@ func warmRoots() { _, _ = x509.SystemCertPool() }
 
 // signInTransport carries the sign-in's calls. Their bodies hold passwords and
 // tokens, so --debug shows none of them.
-func (a *app) signInTransport() (http.RoundTripper, error) {
+func (a *deps) signInTransport() (http.RoundTripper, error) {
 	transport, err := api.NewTransport(1)
 	if err != nil {
 		return nil, &localError{err: err}
 	}
-	patient := &patientTransport{next: transport, app: a, whom: "the sign-in"}
+	noticed := &waitNoticeTransport{next: transport, streams: a.streams, server: "the sign-in"}
 	if a.debugging() {
-		patient.next = &debugTransport{next: transport, to: a.Err}
+		noticed.next = &debugTransport{next: transport, to: a.Err}
 	}
-	return patient, nil
+	return noticed, nil
 }
 
 // sandboxURL stands for the embedded sandbox; no name under .invalid ever
 // resolves (RFC 6761), so a mistake cannot leave the process.
 const sandboxURL = "http://sandbox.invalid"
 
-func (a *app) openSandbox() (*sandbox.Sandbox, error) {
+func (a *deps) openSandbox() (*sandbox.Sandbox, error) {
 	if a.sandbox == nil {
 		dir, err := a.stateDir()
 		if err != nil {
@@ -260,14 +261,14 @@ func (a *app) openSandbox() (*sandbox.Sandbox, error) {
 	return a.sandbox, nil
 }
 
-func (a *app) userAgent() string {
+func (a *deps) userAgent() string {
 	return fmt.Sprintf("villapay/%s (%s/%s)", a.Build.Version, runtime.GOOS, runtime.GOARCH)
 }
 
-func (a *app) debugging() bool { return a.flags.debug || isSet(a.Getenv("VILLAPAY_DEBUG")) }
+func (a *streams) debugging() bool { return a.flags.debug || isSet(a.Getenv("VILLAPAY_DEBUG")) }
 
 // tellWait tells a person at a terminal what is being waited for.
-func (a *app) tellWait(w api.Wait) {
+func (a *streams) tellWait(w api.Wait) {
 	if a.ErrTTY && !a.showsProgress() {
 		a.note("%s; asking again in %.1f s (attempt %d failed)", w.Err.Message, w.For.Seconds(), w.Attempt)
 	}
@@ -278,7 +279,7 @@ func (a *app) tellWait(w api.Wait) {
 func newKey() string { return uuid.Must(uuid.NewV7()).String() }
 
 // payments makes the service for the selected environment.
-func (a *app) payments(ctx context.Context, idle int) (*payment.Service, error) {
+func (a *deps) payments(ctx context.Context, idle int) (*payment.Service, error) {
 	settings, err := a.settings()
 	if err != nil {
 		return nil, err
@@ -287,11 +288,11 @@ func (a *app) payments(ctx context.Context, idle int) (*payment.Service, error) 
 	if err != nil {
 		return nil, err
 	}
-	if a.bank, err = a.bankClient(ctx, idle); err != nil {
-		return nil, err
-	}
 	opened, err := a.openLedger(ctx)
 	if err != nil {
+		return nil, err
+	}
+	if a.bank, err = a.bankClient(ctx, idle); err != nil {
 		return nil, err
 	}
 	if opened.Kind() == "none" {
@@ -312,22 +313,22 @@ func (a *app) payments(ctx context.Context, idle int) (*payment.Service, error) 
 }
 
 // write puts a result on stdout. A failed write is an error of its own.
-func (a *app) write(data []byte) error {
+func (a *output) write(data []byte) error {
 	_, err := a.writer().Write(data)
 	return err
 }
 
 // writer is stdout for renderers: failed writes come out as outputError, and are
 // remembered for writers that look at no error, such as cobra's help.
-func (a *app) writer() io.Writer { return resultWriter{a} }
+func (a *output) writer() io.Writer { return resultWriter{a} }
 
-type resultWriter struct{ app *app }
+type resultWriter struct{ *output }
 
 func (w resultWriter) Write(data []byte) (int, error) {
-	n, err := w.app.Out.Write(data)
+	n, err := w.Out.Write(data)
 	if err != nil {
-		w.app.unwritten = &outputError{err}
-		return n, w.app.unwritten
+		w.unwritten = &outputError{err}
+		return n, w.unwritten
 	}
 	return n, nil
 }

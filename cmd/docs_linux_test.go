@@ -303,6 +303,7 @@ var docPatterns = []docPattern{
 	{regexp.MustCompile(`\d{13,}\.\d+`), "REFERENCE"},
 	{regexp.MustCompile(`"20\d{15}"`), `"TIME"`},
 	{regexp.MustCompile(`\d+ ms away`), "MS away"},
+	{regexp.MustCompile(`\bwithin \d+ s of\b`), "within SECONDS of"},
 	{regexp.MustCompile(`"expires_in": \d+`), `"expires_in": SECONDS`},
 	{regexp.MustCompile(`http://127\.0\.0\.1:\d+/[A-Z2-7]{20,}/`), "http://127.0.0.1:PORT/TOKEN/"},
 	{regexp.MustCompile(`villapay[ /]\S+ \((linux|darwin)/\w+\)`), "villapay VERSION"},

@@ -250,7 +250,7 @@ func TestDocMentions(t *testing.T) {
 }
 
 func understands(words []string) error {
-	root := (&app{Program: &Program{}}).root()
+	root := newApp(&Program{}, nil).root()
 	if words[0] == "help" {
 		words = words[1:]
 	}

@@ -305,9 +305,9 @@ func (c *doctor) terminal() check {
 	case errors.As(err, &undrawn):
 		return warning("terminal", "enlarge it, or use --qr-file FILE.png", "%s: a code needs %dx%d", size, undrawn.NeedCols, undrawn.NeedRows)
 	case !screen.Color:
-		return warning("terminal", "allow colours; else --qr-style plain-invert is for light themes", "%s, without colours: a code will scan on a dark theme alone", size)
+		return warning("terminal", "allow colors; else --qr-style plain-invert is for light themes", "%s, without colors: a code will scan on a dark theme alone", size)
 	case !screen.UTF8:
-		return ok("terminal", "%s, colours, no UTF-8; a code will scan", size)
+		return ok("terminal", "%s, colors, no UTF-8; a code will scan", size)
 	}
-	return ok("terminal", "%s, colours; a code will scan", size)
+	return ok("terminal", "%s, colors; a code will scan", size)
 }

@@ -100,7 +100,7 @@ func (f *countFlag) Set(text string) error {
 func nothingEmpty(flags *pflag.FlagSet) (err error) {
 	flags.Visit(func(f *pflag.Flag) {
 		if text := f.Value.String(); text == "" || text == "[]" {
-			err = usageError("leave it away, or give it a value; is a variable unset?", "--%s is empty", f.Name)
+			err = usageError("omit the flag or give it a value; is a variable unset?", "--%s is empty", f.Name)
 		}
 	})
 	return err

@@ -1,32 +1,26 @@
 package cmd
 
 import (
+	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io"
-	"os"
 
 	"github.com/villapay/villapay/internal/table"
 )
 
 // openList opens a list that a command reads; - is stdin. example is what to write
 // instead of - at a terminal.
-func (a *app) openList(name, example string) (io.ReadCloser, error) {
-	if name == "-" {
-		if a.InTTY {
-			return nil, usageError(example, "- reads stdin, and stdin is a terminal")
-		}
-		return io.NopCloser(a.In), nil
+func (a *app) openList(ctx context.Context, name, example string) (io.ReadCloser, error) {
+	if name == "-" && a.InTTY {
+		return nil, usageError(example, "- reads stdin, and stdin is a terminal")
 	}
-	file, err := os.Open(name)
+	from, err := a.openInput(ctx, name)
 	if err != nil {
-		return nil, usageError("", "%s", err)
+		return nil, cmp.Or(ctx.Err(), usageError("", "%s", err))
 	}
-	if info, err := file.Stat(); err == nil && info.IsDir() {
-		_ = file.Close()
-		return nil, usageError("", "%s is a directory", name)
-	}
-	return file, nil
+	return from, nil
 }
 
 // lineProblems are the invalid lines of a list: the first ones are warnings, all
@@ -45,8 +39,8 @@ func (l *lineProblems) add(problem *table.Error) {
 	}
 }
 
-// verdict is an error if there are invalid lines.
-func (l *lineProblems) verdict(hint string) error {
+// result is an error if there are invalid lines.
+func (l *lineProblems) result(hint string) error {
 	if l.n > shownProblems {
 		l.app.warn("and %s more", plural(l.n-shownProblems, "invalid line"))
 	}

@@ -42,6 +42,12 @@ type Program struct {
 	Build     Build
 }
 
+// streams is the program's streams, as the global flags have them used.
+type streams struct {
+	*Program
+	flags globalFlags
+}
+
 // Getenv returns a variable, trimmed, "" if it is not set.
 func (p *Program) Getenv(name string) string { return config.LookupEnv(p.LookupEnv).Get(name) }
 
@@ -54,18 +60,18 @@ type window struct {
 }
 
 // screen describes where a result goes, for package render.
-func (a *app) screen() render.Screen {
+func (a *streams) screen() render.Screen {
 	s := a.screenOf(a.OutTTY)
 	s.Now, s.Local = a.Now(), a.Local
 	return s
 }
 
-func (a *app) screenOf(tty bool) render.Screen {
+func (a *streams) screenOf(tty bool) render.Screen {
 	s := render.Screen{
 		TTY:   tty,
 		Dumb:  a.Getenv("TERM") == "dumb",
 		UTF8:  utf8Locale(a.Getenv),
-		Color: a.colour(tty),
+		Color: a.color(tty),
 	}
 	if tty {
 		s.Columns, s.Rows = a.Size()
@@ -73,9 +79,9 @@ func (a *app) screenOf(tty bool) render.Screen {
 	return s
 }
 
-// colour decides as no-color.org and clig.dev ask: the flag first, then
+// color decides as no-color.org and clig.dev ask: the flag first, then
 // NO_COLOR and TERM=dumb, then whether a person is looking.
-func (a *app) colour(tty bool) bool {
+func (a *streams) color(tty bool) bool {
 	switch a.flags.color {
 	case "always":
 		return true
@@ -97,14 +103,14 @@ func utf8Locale(getenv func(string) string) bool {
 }
 
 // live tells whether the selected environment takes real money.
-func (a *app) live() bool {
+func (a *deps) live() bool {
 	settings, err := a.settings()
 	return err == nil && settings.Profile.Live
 }
 
 // interactive tells whether a person can be asked: there is a terminal to ask
 // on and to answer from, and nobody said not to.
-func (a *app) interactive() bool {
+func (a *streams) interactive() bool {
 	return a.InTTY && a.ErrTTY && !a.flags.noInput && !isSet(a.Getenv("VILLAPAY_NO_INPUT")) && !isSet(a.Getenv("CI"))
 }
 
@@ -118,9 +124,9 @@ type readerFunc func([]byte) (int, error)
 
 func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
-// obedient makes reading end with ctx: a pipe may keep silent for ever. The read
+// ctxReader makes reads cancelable; a pipe may block forever. The read
 // that hangs then is left behind.
-func obedient(ctx context.Context, r io.Reader) io.Reader {
+func ctxReader(ctx context.Context, r io.Reader) io.Reader {
 	type result struct {
 		n   int
 		err error
@@ -140,6 +146,37 @@ func obedient(ctx context.Context, r io.Reader) io.Reader {
 	})
 }
 
+// openInput opens a file or, for "-", stdin. Opening and reading end with ctx: a
+// FIFO without a writer blocks both.
+func (p *Program) openInput(ctx context.Context, name string) (io.ReadCloser, error) {
+	if name == "-" {
+		return io.NopCloser(ctxReader(ctx, p.In)), nil
+	}
+	var file *os.File
+	opened := make(chan error, 1)
+	go func() {
+		var err error
+		file, err = os.Open(name)
+		opened <- err
+	}()
+	select {
+	case err := <-opened:
+		if err != nil {
+			return nil, err
+		}
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	if info, err := file.Stat(); err == nil && info.IsDir() {
+		_ = file.Close()
+		return nil, fmt.Errorf("%s is a directory", name)
+	}
+	return struct {
+		io.Reader
+		io.Closer
+	}{ctxReader(ctx, file), file}, nil
+}
+
 // openBrowser shows url in the user's browser.
 func openBrowser(ctx context.Context, url string) error {
 	spareChildren()
@@ -147,9 +184,9 @@ func openBrowser(ctx context.Context, url string) error {
 }
 
 // confirm asks a yes-no question on the terminal; no is the default.
-func (a *app) confirm(ctx context.Context, question string) (bool, error) {
+func (a *streams) confirm(ctx context.Context, question string) (bool, error) {
 	fmt.Fprintf(a.Err, "%s [y/N] ", a.sanitize(question))
-	answer, _ := bufio.NewReader(obedient(ctx, a.In)).ReadString('\n')
+	answer, _ := bufio.NewReader(ctxReader(ctx, a.In)).ReadString('\n')
 	if !strings.HasSuffix(answer, "\n") { // Ctrl-D, or Ctrl-C
 		fmt.Fprintln(a.Err)
 	}
@@ -164,30 +201,30 @@ func (a *app) confirm(ctx context.Context, question string) (bool, error) {
 }
 
 // note tells a person something on stderr, unless they asked for quiet.
-func (a *app) note(format string, args ...any) {
+func (a *streams) note(format string, args ...any) {
 	if !a.flags.quiet {
 		fmt.Fprintf(a.Err, "villapay: %s\n", a.sanitize(fmt.Sprintf(format, args...)))
 	}
 }
 
 // warn tells a person something on stderr, quiet or not.
-func (a *app) warn(format string, args ...any) {
+func (a *streams) warn(format string, args ...any) {
 	fmt.Fprintf(a.Err, "villapay: warning: %s\n", a.sanitize(fmt.Sprintf(format, args...)))
 }
 
 // sanitize makes text safe for stderr.
-func (a *app) sanitize(text string) string { return a.screenOf(a.ErrTTY).Text(text) }
+func (a *streams) sanitize(text string) string { return a.screenOf(a.ErrTTY).Text(text) }
 
-// patience is how long a person waits before being told for what.
-const patience = time.Second
+// waitNotice is how long a request takes before a person reads which server it waits for.
+const waitNotice = time.Second
 
 // waiting tells a person at a terminal what villapay waits for, if that takes
 // longer than a moment. The returned function ends the wait.
-func (a *app) waiting(what string) (stop func()) {
+func (a *streams) waiting(what string) (stop func()) {
 	if !a.ErrTTY {
 		return func() {}
 	}
-	timer := time.AfterFunc(patience, func() {
+	timer := time.AfterFunc(waitNotice, func() {
 		if !a.showsProgress() {
 			a.note("waiting for %s", what)
 		}
@@ -196,4 +233,4 @@ func (a *app) waiting(what string) (stop func()) {
 }
 
 // showsProgress tells whether something on the terminal moves already.
-func (a *app) showsProgress() bool { return a.viewing.Load() || a.counted.Load() }
+func (a *streams) showsProgress() bool { return a.viewing.Load() || a.counted.Load() }

@@ -13,7 +13,7 @@ import (
 )
 
 // writeJSON writes one JSON value as json or yaml, through --jq where asked.
-func (a *app) writeJSON(ctx context.Context, format config.Format, raw []byte) error {
+func (a *output) writeJSON(ctx context.Context, format config.Format, raw []byte) error {
 	if format == config.FormatYAML {
 		return render.YAML(a.writer(), a.screen(), raw)
 	}
@@ -31,7 +31,7 @@ const queryWithin = 10 * time.Second
 
 // runQuery filters a value with --jq. A filter that fails on this value is bad
 // input, but by now something may have been made: it is not a usage error.
-func (a *app) runQuery(ctx context.Context, raw []byte) error {
+func (a *output) runQuery(ctx context.Context, raw []byte) error {
 	ctx, cancel := context.WithTimeout(ctx, queryWithin)
 	defer cancel()
 	err := a.query.Run(ctx, a.writer(), a.screen(), raw)
@@ -43,7 +43,7 @@ func (a *app) runQuery(ctx context.Context, raw []byte) error {
 }
 
 // writeValue writes a value of our own as json or yaml.
-func (a *app) writeValue(ctx context.Context, format config.Format, value any) error {
+func (a *output) writeValue(ctx context.Context, format config.Format, value any) error {
 	raw, err := json.Marshal(value)
 	if err != nil {
 		return err
@@ -52,7 +52,7 @@ func (a *app) writeValue(ctx context.Context, format config.Format, value any) e
 }
 
 // writeJSONList writes values as one array, streamed unless --jq needs it whole.
-func (a *app) writeJSONList(ctx context.Context, format config.Format, objects iter.Seq2[[]byte, error]) error {
+func (a *output) writeJSONList(ctx context.Context, format config.Format, objects iter.Seq2[[]byte, error]) error {
 	switch {
 	case format == config.FormatYAML:
 		return render.YAMLList(a.writer(), a.screen(), objects)

@@ -145,7 +145,7 @@ func (c *listFlags) nothing(ctx context.Context, filter ledger.Filter) (text, hi
 }
 
 // haveSome says which environments some payments are of.
-func (a *app) haveSome(payments []order.Payment) string {
+func (a *deps) haveSome(payments []order.Payment) string {
 	var names []string
 	for _, p := range payments {
 		if name := a.envOf(p); !slices.Contains(names, name) {
@@ -160,7 +160,7 @@ func (a *app) haveSome(payments []order.Payment) string {
 
 // envOf names the environment of today that a payment is of; if there is none, as
 // it was called when the payment was made.
-func (a *app) envOf(p order.Payment) string {
+func (a *deps) envOf(p order.Payment) string {
 	for _, e := range a.config.Envs() {
 		if e.BaseURL == p.Scope {
 			return e.Name
@@ -198,7 +198,7 @@ func values(payments []order.Payment) iter.Seq2[order.Payment, error] {
 
 // showPayments writes a list of payments in a format, streamed where that is
 // possible.
-func (a *app) showPayments(ctx context.Context, format config.Format, list render.List, payments iter.Seq2[order.Payment, error]) error {
+func (a *output) showPayments(ctx context.Context, format config.Format, list render.List, payments iter.Seq2[order.Payment, error]) error {
 	switch format {
 	case "json", "yaml":
 		return a.writeJSONList(ctx, format, mapped(payments, func(p order.Payment) ([]byte, error) { return render.PaymentJSON(a.view(p)) }))
@@ -208,7 +208,7 @@ func (a *app) showPayments(ctx context.Context, format config.Format, list rende
 	return render.Payments(a.writer(), a.screen(), list, payments)
 }
 
-func (a *app) writeCSV(list render.List, payments iter.Seq2[order.Payment, error]) error {
+func (a *output) writeCSV(list render.List, payments iter.Seq2[order.Payment, error]) error {
 	table, err := render.NewCSV(a.writer(), list)
 	if err != nil {
 		return err

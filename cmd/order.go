@@ -47,7 +47,7 @@ func sourceFlag(cmd *cobra.Command, source *string) {
 
 // pickOpen picks the payment that can be paid now, of a source if one is given.
 // Several without a source are an error.
-func (a *app) pickOpen(payments []order.Payment, source string) (order.Payment, error) {
+func (a *output) pickOpen(payments []order.Payment, source string) (order.Payment, error) {
 	if source != "" {
 		payments = slices.DeleteFunc(slices.Clone(payments), func(p order.Payment) bool {
 			return p.State != order.Paid && p.Source != order.Source(source)
@@ -66,7 +66,7 @@ const hintNotHere = "orders that were made without this ledger, on another machi
 
 // noPayment says that the ledger knows no payment of an order, and what is known
 // under that ID.
-func (a *app) noPayment(ctx context.Context, orderID string) error {
+func (a *deps) noPayment(ctx context.Context, orderID string) error {
 	f := &failure{
 		Code: "no_payment", Message: fmt.Sprintf("no payment of order %s is known in %s", orderID, a.config.Profile.Name),
 		Hint: a.whatIs(ctx, orderID), ExitCode: exitRejected,
@@ -80,7 +80,7 @@ func (a *app) noPayment(ctx context.Context, orderID string) error {
 // whatIs says what is known under an ID of which the selected environment has no
 // payment: the Villa order whose bank order, reference or charge it is, and other
 // environments that have payments of it.
-func (a *app) whatIs(ctx context.Context, id string) string {
+func (a *deps) whatIs(ctx context.Context, id string) string {
 	opened, err := a.openLedger(ctx)
 	if err != nil {
 		return ""

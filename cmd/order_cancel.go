@@ -95,7 +95,7 @@ func (c *orderCancel) notCanceled(p order.Payment, why string) error {
 
 // bankService is the service for a change at the bank, and the payments of the
 // order that it is about.
-func (a *app) bankService(ctx context.Context, orderID string) (*payment.Service, []order.Payment, error) {
+func (a *deps) bankService(ctx context.Context, orderID string) (*payment.Service, []order.Payment, error) {
 	if _, err := a.requireLedger(ctx); err != nil {
 		return nil, nil, err
 	}

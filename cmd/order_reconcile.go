@@ -98,17 +98,17 @@ func (c *orderReconcile) run(ctx context.Context, args []string) error {
 }
 
 func (c *orderReconcile) read(ctx context.Context, name string) (*reconcile.File, error) {
-	from, err := c.app.openList(name, "villapay order reconcile - < bank.csv")
+	from, err := c.app.openList(ctx, name, "villapay order reconcile - < bank.csv")
 	if err != nil {
 		return nil, err
 	}
 	defer from.Close()
 	problems := &lineProblems{app: c.app}
-	file, err := reconcile.Read(obedient(ctx, from), c.id, c.amount, problems.add)
+	file, err := reconcile.Read(from, c.id, c.amount, problems.add)
 	if err != nil {
 		return nil, problems.explain(err)
 	}
-	return file, problems.verdict("correct or remove them; the columns are named by --id and --amount")
+	return file, problems.result("correct or remove them; the columns are named by --id and --amount")
 }
 
 // show writes the differences as they come.

@@ -34,10 +34,10 @@ answers; what could not be asked is a warning. An order with several payments is
 answered by the paid one if any, else by the newest; while it is watched, the
 newest that can be paid comes before others.
 
---watch stays until every order is settled, and ends with 0 if all were paid, with
-5 if one failed, was canceled, refunded or rejected, and with 8 if one expired or
-was replaced. It has no time limit of its own: --timeout bounds each question, and
---watch-for the whole.`,
+--watch stays until every order is settled. It exits 0 if all were paid, 5 if one
+failed, was canceled, refunded or rejected, and 8 if one expired or was replaced.
+It has no time limit of its own: --timeout bounds each request, and --watch-for
+the whole.`,
 		Example: `  villapay order status 492500004632 --env sandbox
   villapay order status 492500004632 --env sandbox --offline -o json
   villapay sandbox pay 492500004632
@@ -80,7 +80,7 @@ func (c *orderStatus) run(ctx context.Context, orderIDs []string) error {
 	if err := c.show(ctx, format, reports); err != nil {
 		return err
 	}
-	return c.verdict(ctx, service, reports)
+	return c.result(ctx, service, reports)
 }
 
 // show writes what was found; one order is shown in full width.
@@ -100,16 +100,16 @@ func (c *orderStatus) show(ctx context.Context, format config.Format, reports []
 	return c.app.showPayments(ctx, format, render.List{}, values(found))
 }
 
-// verdict says what else there is to know about each order, and how the command
+// result says what else there is to know about each order, and how the command
 // ends.
-func (c *orderStatus) verdict(ctx context.Context, service *payment.Service, reports []payment.Report) error {
+func (c *orderStatus) result(ctx context.Context, service *payment.Service, reports []payment.Report) error {
 	var failed error
 	missing, unpaid := 0, 0
 	for _, r := range reports {
 		c.remark(ctx, service, r, len(reports) > 1)
 		switch {
 		case !r.Found && r.Err != nil:
-			failed = cmp.Or(failed, unanswered(r.Err))
+			failed = cmp.Or(failed, statusError(r.Err))
 		case !r.Found:
 			missing++
 		case r.Payment.State != order.Paid:
@@ -149,7 +149,7 @@ func (c *orderStatus) remark(ctx context.Context, service *payment.Service, r pa
 		c.app.warn("%s is paid, but its %s code (%s) may still be paid: let nobody scan it", about, other.Source, cmp.Or(other.BankOrderID, other.Key))
 	}
 	if several && (p.State == order.Unknown || p.State == order.Expired) {
-		c.app.note("%s: %s: run `villapay pay qr %s` again", about, render.StateWord(p.State), r.OrderID)
+		c.app.note("%s: %s: %s", about, render.StateWord(p.State), render.Meaning(c.app.screen(), p))
 	}
 	if r.BankErr != nil {
 		c.app.warn("%s: the bank could not be asked: %s", about, r.BankErr)
@@ -181,9 +181,9 @@ func (c *orderStatus) remark(ctx context.Context, service *payment.Service, r pa
 	}
 }
 
-// unanswered is how a question that failed ends. What is said of a payment order
+// statusError is how a question that failed ends. What is said of a payment order
 // that failed, that nothing was made, would answer a question nobody asked.
-func unanswered(err error) error {
+func statusError(err error) error {
 	f := explainKind(err)
 	if f.ExitCode == exitUnavailable {
 		f.Hint = "try again later"

@@ -17,11 +17,19 @@ import (
 	"github.com/villapay/villapay/internal/secret"
 )
 
+// output is a command's results on stdout.
+type output struct {
+	*deps
+	query     *render.Query // --jq, compiled before anything is sent
+	streaming bool          // one JSON object a line, at a terminal too
+	unwritten error         // the first write to stdout that failed
+}
+
 // format returns the output format that a command writes: what the flag says,
 // else what the configuration says. has[0] is the command's default. A format
 // that the command lacks is a usage error if a flag asks for it; one that is
 // inherited (VILLAPAY_OUTPUT, the config file) falls back to the default.
-func (a *app) format(has ...config.Format) (config.Format, error) {
+func (a *output) format(has ...config.Format) (config.Format, error) {
 	asked := a.flags.output
 	switch {
 	case a.flags.jq != "":
@@ -43,7 +51,7 @@ func (a *app) format(has ...config.Format) (config.Format, error) {
 
 // askedFormat is format for commands that write JSON and YAML only if the command
 // line asks for it. It reads no configuration.
-func (a *app) askedFormat() (config.Format, error) {
+func (a *output) askedFormat() (config.Format, error) {
 	if a.flags.output == "" && a.flags.jq == "" {
 		return config.FormatTable, nil
 	}
@@ -51,7 +59,7 @@ func (a *app) askedFormat() (config.Format, error) {
 }
 
 // compileQuery compiles --jq for a command that has these formats.
-func (a *app) compileQuery(has []config.Format) error {
+func (a *output) compileQuery(has []config.Format) error {
 	if asked := a.flags.output; asked != "" && asked != config.FormatJSON {
 		return usageError("omit -o", "--jq works on JSON, not on %s", asked)
 	}
@@ -75,7 +83,7 @@ func formatNames(formats []config.Format) string {
 }
 
 // formatAnyway is format for commands that work with a broken configuration too.
-func (a *app) formatAnyway(has ...config.Format) (config.Format, error) {
+func (a *output) formatAnyway(has ...config.Format) (config.Format, error) {
 	format, err := a.format(has...)
 	if _, ok := errors.AsType[*config.Error](err); ok {
 		return has[0], nil
@@ -85,7 +93,7 @@ func (a *app) formatAnyway(has ...config.Format) (config.Format, error) {
 
 // showPayment writes one payment in a format, and its code to a file where that
 // was asked for. withCode also draws the code at a terminal, under the table.
-func (a *app) showPayment(ctx context.Context, format config.Format, p order.Payment, code codeFlags, withCode bool) error {
+func (a *output) showPayment(ctx context.Context, format config.Format, p order.Payment, code codeFlags, withCode bool) error {
 	for _, w := range p.Warnings {
 		a.warn("%s", w.Message)
 	}
@@ -99,7 +107,7 @@ func (a *app) showPayment(ctx context.Context, format config.Format, p order.Pay
 	return unwritten
 }
 
-func (a *app) showAs(ctx context.Context, format config.Format, p order.Payment, code codeFlags, withCode bool) error {
+func (a *output) showAs(ctx context.Context, format config.Format, p order.Payment, code codeFlags, withCode bool) error {
 	switch format {
 	case config.FormatJSON, config.FormatYAML:
 		raw, err := render.PaymentJSON(a.view(p))
@@ -126,7 +134,7 @@ func (a *app) showAs(ctx context.Context, format config.Format, p order.Payment,
 
 // dryRequest is the request that would make an order, the token redacted. It needs
 // no sign-in and opens no connection.
-func (a *app) dryRequest(ctx context.Context, orderID string, source order.Source, key string) (*http.Request, error) {
+func (a *output) dryRequest(ctx context.Context, orderID string, source order.Source, key string) (*http.Request, error) {
 	settings, err := a.settings()
 	if err != nil {
 		return nil, err
@@ -147,7 +155,7 @@ func (a *app) dryRequest(ctx context.Context, orderID string, source order.Sourc
 }
 
 // showRequest writes a request that is not sent, as text or as an object.
-func (a *app) showRequest(ctx context.Context, format config.Format, req *http.Request) error {
+func (a *output) showRequest(ctx context.Context, format config.Format, req *http.Request) error {
 	if format == config.FormatTable {
 		var text bytes.Buffer
 		if err := (&debugTransport{bodies: true}).writeRequest(&text, req); err != nil {

@@ -60,7 +60,7 @@ already; with -o json or yaml each order and the state that it has already.`,
 	f.Var(&countFlag{&c.concurrency}, "concurrency", "orders in flight at once")
 	f.Var(&countFlag{&c.rate}, "rate", "orders started a second at most; 0 = no limit")
 	f.BoolVar(&c.dryRun, "dry-run", false, "check the file and say what would be made; send and record nothing")
-	f.BoolVar(&c.skipInvalid, "skip-invalid", false, "leave out invalid lines, and exit 9")
+	f.BoolVar(&c.skipInvalid, "skip-invalid", false, "skip invalid lines, and exit 9")
 	complete(cmd, "source", order.Sources()...)
 	return cmd
 }
@@ -104,7 +104,7 @@ func plural(n int, one string) string {
 
 // read checks the whole input and keeps it aside.
 func (c *payBatch) read(ctx context.Context, profile config.Profile, name string) (*payment.Input, error) {
-	from, err := c.app.openList(name, "villapay pay batch - < orders.csv")
+	from, err := c.app.openList(ctx, name, "villapay pay batch - < orders.csv")
 	if err != nil {
 		return nil, err
 	}
@@ -114,12 +114,12 @@ func (c *payBatch) read(ctx context.Context, profile config.Profile, name string
 		source = order.Source(c.source)
 	}
 	problems := &lineProblems{app: c.app}
-	in, err := payment.ReadInput(obedient(ctx, from), source, "", problems.add)
+	in, err := payment.ReadInput(from, source, "", problems.add)
 	if err != nil {
 		return nil, problems.explain(err)
 	}
 	c.invalid = problems.n
-	if err := problems.verdict("fix them, or leave them out with --skip-invalid; nothing was sent"); err != nil && !c.skipInvalid {
+	if err := problems.result("fix them, or skip them with --skip-invalid; nothing was sent"); err != nil && !c.skipInvalid {
 		in.Close()
 		return nil, err
 	}
@@ -241,7 +241,7 @@ func (c *payBatch) pay(ctx context.Context, format config.Format, profile config
 	if err := out.finish(c.invalid); err != nil && stopped == nil {
 		return err
 	}
-	return out.verdict(c.invalid, stopped)
+	return out.result(c.invalid, stopped)
 }
 
 // mayPay asks before live money moves. If the ledger answers every order alone,

@@ -37,8 +37,8 @@ Running it again is safe: an order that is still open is shown again instead of
 being made twice, and after a lost answer (exit 6) the same request is repeated
 with the same key. The order that is made is awaiting payment; it is not paid.
 
-In a live environment it asks before it makes an order; without a terminal it needs
---yes.`,
+In a live environment it asks before it makes an order; without a terminal it
+needs --yes.`,
 		Example: `  villapay pay qr 492500004632 --env sandbox
   villapay pay qr 492500004632 --env sandbox --source wechat -o json
   villapay pay qr 492500004632 --env sandbox -o qr

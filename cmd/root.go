@@ -11,21 +11,18 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/villapay/villapay/internal/config"
-	"github.com/villapay/villapay/internal/render"
 )
 
 // app is one run of villapay: the world it runs in, the global flags, and what
 // commands share, each built when a command first needs it.
 type app struct {
-	*Program
+	*output
 	args   []string
-	flags  globalFlags
-	parsed bool          // the command line was understood: errors are no longer usage errors
-	query  *render.Query // --jq, compiled before anything is sent
+	parsed bool // the command line was understood: errors are no longer usage errors
+}
 
-	streaming bool  // one JSON object a line, at a terminal too
-	unwritten error // the first write to stdout that failed
-	lazy
+func newApp(p *Program, args []string) *app {
+	return &app{output: &output{deps: &deps{streams: &streams{Program: p}}}, args: args}
 }
 
 // globalFlags are the flags that every command takes.
@@ -43,7 +40,7 @@ type globalFlags struct {
 
 // Run carries out one command line and returns its exit code.
 func Run(ctx context.Context, p *Program, args []string) int {
-	a := &app{Program: p, args: args}
+	a := newApp(p, args)
 	if slices.Equal(args, []string{"--version"}) {
 		args = []string{"version"} // as other tools have it
 	}
@@ -192,7 +189,7 @@ func (a *app) globalFlags(root *cobra.Command) {
 	f.BoolVarP(&a.flags.yes, "yes", "y", false, "answer yes to every question")
 	f.BoolVar(&a.flags.noInput, "no-input", false, "never ask anything")
 	f.Var(&timeFlag{&a.flags.timeout, 10 * time.Minute}, "timeout", "limit for the conversation with the API, such as 30s")
-	f.Var(&choiceFlag{&a.flags.color, []string{"auto", "always", "never"}}, "color", "use colours")
+	f.Var(&choiceFlag{&a.flags.color, []string{"auto", "always", "never"}}, "color", "use colors")
 	f.BoolVar(&a.flags.debug, "debug", false, "show the conversation with the API on stderr, secrets hidden")
 	mustComplete(root, "env", func(cmd *cobra.Command, _ []string, typed string) ([]string, cobra.ShellCompDirective) {
 		return a.completeEnv(cmd, nil, typed)

@@ -117,7 +117,7 @@ func (a *app) serve(ctx context.Context, listener net.Listener, handler http.Han
 	return nil
 }
 
-func (a *app) sandboxDir() (string, error) {
+func (a *deps) sandboxDir() (string, error) {
 	dir, err := a.stateDir()
 	return filepath.Join(dir, "sandbox"), err
 }

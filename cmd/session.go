@@ -20,7 +20,7 @@ func errNoSignIn() error {
 
 // session is the selected environment's sign-in. Nothing is read or asked until a
 // token is needed.
-func (a *app) session() (api.Tokens, error) {
+func (a *deps) session() (api.Tokens, error) {
 	session, err := a.currentSession()
 	if err != nil {
 		return nil, err // not a nil *auth.Session, which would be an api.Tokens
@@ -30,7 +30,7 @@ func (a *app) session() (api.Tokens, error) {
 
 // currentSession is the session of VILLAPAY_TOKEN or of an earlier sign-in. A
 // token that is set and empty is an error.
-func (a *app) currentSession() (*auth.Session, error) {
+func (a *deps) currentSession() (*auth.Session, error) {
 	settings, err := a.settings()
 	if err != nil {
 		return nil, err
@@ -49,7 +49,7 @@ func (a *app) currentSession() (*auth.Session, error) {
 	return auth.NewSession(client, nil, token), nil // which needs no state directory
 }
 
-func (a *app) openSession() (*auth.Session, error) {
+func (a *deps) openSession() (*auth.Session, error) {
 	settings, err := a.settings()
 	if err != nil {
 		return nil, err
@@ -76,7 +76,7 @@ func (a *app) openSession() (*auth.Session, error) {
 
 // tokenStore is the file of sessions and bank keys. It is one for a run, so that
 // the keyring is asked once.
-func (a *app) tokenStore() (*auth.Store, error) {
+func (a *deps) tokenStore() (*auth.Store, error) {
 	if a.store == nil {
 		dir, err := a.stateDir()
 		if err != nil {
@@ -93,7 +93,7 @@ const kbankVariable = "VILLAPAY_KBANK_SECRET"
 // environment. It is empty if there is none, or if the bank is not asked there.
 // store is "environment" (VILLAPAY_KBANK_SECRET), "keyring" or "file"; it is known
 // also if the key cannot be used.
-func (a *app) bankKey(ctx context.Context) (key secret.String, store string, err error) {
+func (a *deps) bankKey(ctx context.Context) (key secret.String, store string, err error) {
 	settings, err := a.settings()
 	if err != nil || settings.Profile.KBank.APIURL == "" {
 		return secret.String{}, "", err
@@ -132,7 +132,7 @@ func bankAPI(profile config.Profile) (string, error) {
 }
 
 // warnText shows a warning of the sign-in, which may have several lines.
-func (a *app) warnText(text string) {
+func (a *deps) warnText(text string) {
 	first, rest, _ := strings.Cut(strings.TrimSpace(text), "\n")
 	a.warn("%s", first)
 	for line := range strings.Lines(rest) {
@@ -141,7 +141,7 @@ func (a *app) warnText(text string) {
 }
 
 // signIn makes the client of the selected environment's user pool.
-func (a *app) signIn(settings *config.Config, prompt auth.Prompter) (*auth.Client, error) {
+func (a *deps) signIn(settings *config.Config, prompt auth.Prompter) (*auth.Client, error) {
 	transport, err := a.signInTransport()
 	if err != nil {
 		return nil, err
@@ -196,7 +196,7 @@ func (a *app) readSecretLine(ctx context.Context, flag string) (secret.String, e
 	if a.InTTY {
 		return secret.String{}, usageError("pipe it: villapay login "+flag+" < file", "%s reads from stdin, and stdin is a terminal", flag)
 	}
-	line, err := readLimited(obedient(ctx, a.In))
+	line, err := readLimited(ctxReader(ctx, a.In))
 	switch {
 	case ctx.Err() != nil:
 		return secret.String{}, ctx.Err()

@@ -184,7 +184,7 @@ func sameObject(before, now order.Payment) bool {
 }
 
 // ring rings the terminal's bell if an order is paid.
-func (a *app) ring(r payment.Report) {
+func (a *output) ring(r payment.Report) {
 	const bell = "\a"
 	switch {
 	case !r.Found || r.Payment.State != order.Paid || a.flags.quiet:
@@ -232,13 +232,13 @@ func (a *app) watched(ctx context.Context, report payment.Report) error {
 	case report.Found:
 		return notPaid(p)
 	case report.Err != nil:
-		return unanswered(report.Err)
+		return statusError(report.Err)
 	}
 	return a.noPayment(ctx, report.OrderID)
 }
 
 // changes makes what writes one line, or document, for each change.
-func (a *app) changes(ctx context.Context, format config.Format) (func(order.Payment) error, error) {
+func (a *output) changes(ctx context.Context, format config.Format) (func(order.Payment) error, error) {
 	switch format {
 	case config.FormatCSV:
 		table, err := render.NewCSV(a.writer(), render.List{})

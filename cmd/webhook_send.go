@@ -62,7 +62,7 @@ func (c *webhookSend) run(ctx context.Context, args []string) error {
 	if err != nil || to.Host == "" || to.Scheme != "http" && to.Scheme != "https" {
 		return usageError("an example: --to http://127.0.0.1:8975/", "--to: %q is not a URL", c.to)
 	}
-	key, err := c.secret.key(c.app)
+	key, err := c.secret.key(ctx, c.app)
 	if err != nil {
 		return err
 	}

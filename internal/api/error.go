@@ -45,11 +45,11 @@ func (k Kind) String() string {
 type Error struct {
 	Kind       Kind
 	Again      bool          // asking again with the same key may help
-	Status     int           // HTTP status; 0 where none arrived
+	Status     int           // HTTP status; 0 if none arrived
 	Code       string        // the API's own code, or one of ours such as http_502
 	Message    string        // for people; server text, so not to be shown unsanitized
 	RequestID  string        // x-amzn-RequestId
-	RetryAfter time.Duration // what the server asked to wait; 0 where it did not
+	RetryAfter time.Duration // what the server asked to wait; 0 if it did not
 	Err        error         // the transport's error, if any
 	Server     string        // Client.Name
 
@@ -68,7 +68,7 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.Err }
 
-// Retryable tells whether running the command again can make the order:
+// Retryable reports whether running the command again can make the order:
 // nothing stands against it, and it is safe.
 func (e *Error) Retryable() bool { return e.Kind == Unavailable || e.Kind == Unknown }
 

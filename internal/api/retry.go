@@ -104,7 +104,7 @@ func (a Attempts) settle(err error) error {
 	return settled
 }
 
-// pause waits before the next attempt. It returns false where the time left
+// pause waits before the next attempt. It returns false if the time left
 // does not allow it.
 func (c *Client) pause(ctx context.Context, attempt int, failure *Error) bool {
 	wait := max(c.delay(attempt), failure.RetryAfter)

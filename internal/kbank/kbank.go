@@ -3,7 +3,7 @@
 //
 // It promises what package api promises, whose client carries its calls: one
 // request a call, to the configured host and no other, bounded in size and time,
-// the secret key in no error, and every failure told apart by what it may have
+// the secret key in no error, and every failure classified by what it may have
 // done. The bank's error envelope is a failure whatever its HTTP status, and an
 // answer about something else than what was asked is none. Amounts go out with the
 // digits they came with.

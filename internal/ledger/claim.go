@@ -21,7 +21,7 @@ type ClaimRequest struct {
 // Verdict says what may be done.
 type Verdict int
 
-// The verdicts.
+// The results of a claim.
 const (
 	Claimed  Verdict = iota + 1 // send, with Payment.Key, and record what comes
 	Replay                      // send nothing: Payment is the answer

@@ -339,7 +339,7 @@ func lost(err error) bool {
 		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 }
 
-// code is the server's error code, "" where it is not the server that failed.
+// code is the server's error code, "" if it is not the server that failed.
 func code(err error) string {
 	if failure, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return failure.Code
@@ -348,7 +348,7 @@ func code(err error) string {
 }
 
 // begin starts with the clock, and sees to it that a commit waits for the disk
-// also where the server's default is not to.
+// also if the server's default is not to.
 const begin = `SELECT CASE WHEN current_setting('synchronous_commit') IN ('off', 'local', 'remote_write')
 	THEN set_config('synchronous_commit', 'on', true) END, ` + clockSQL + ``
 
@@ -409,7 +409,7 @@ func (t *txn) clock(row *sql.Row) error {
 }
 
 // probe needs what a payment needs, as the role's permissions are asked for also
-// where there is no row to write.
+// if there is no row to write.
 func (*postgresStore) probe() (version string, statements []string) {
 	return "SELECT version FROM villapay_schema", []string{
 		"UPDATE villapay_payment SET state = state WHERE false",

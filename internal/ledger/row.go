@@ -46,7 +46,8 @@ func (r *row) scan(rows *sql.Rows, more ...any) error {
 	r.KnownAt, r.PaidAt, r.HeldUntil = fromMillis(known), fromMillis(paid), fromMillis(held)
 	r.slot, r.ambiguous, r.Canceled = slot == 1, ambiguous == 1, canceled == 1
 	if code.Kind != "" {
-		code.ShownUntil, code.HeldUntil, code.Canceled = fromMillis(codeShown), fromMillis(codeHeld), codeCanceled == 1
+		code.ShownUntil, code.HeldUntil = fromMillis(codeShown), fromMillis(codeHeld)
+		code.Canceled, code.Canceling = codeCanceled == codeIsCanceled, codeCanceled == codeIsCanceling
 		r.Held = &code
 	}
 	if answer.Valid {
@@ -157,7 +158,7 @@ func storable(text string) string {
 // rewritten.
 type Event struct {
 	At        time.Time       `json:"at"`
-	Kind      string          `json:"kind"` // claimed, taken over, order, failed, rejected, unknown, late answer, charge, status, warning, replaced, lapsed
+	Kind      string          `json:"kind"` // claimed, taken over, order, failed, rejected, unknown, late answer, charge, status, inquiry, warning, replaced, lapsed, code, late code, page, cancel, canceled, void
 	Actor     string          `json:"actor"`
 	RequestID string          `json:"request_id,omitempty"`
 	Note      string          `json:"note,omitempty"`

@@ -123,7 +123,7 @@ func (s *Service) endCode(ctx context.Context, p order.Payment) (order.Payment, 
 	}
 	asked, err := s.ask(ctx, p.OrderID, s.Timeout)
 	if err == nil {
-		p, err = s.again(ctx, p)
+		p, err = s.again(context.WithoutCancel(ctx), p) // the time to ask may be over
 	}
 	now := s.Now()
 	switch {
@@ -348,7 +348,7 @@ func (s *Service) Void(ctx context.Context, p order.Payment, chargeID string) (o
 	if err != nil {
 		return now, err
 	}
-	return s.again(ctx, now)
+	return s.again(context.WithoutCancel(ctx), now)
 }
 
 // askBank asks the bank about every recorded bank order and known charge of a

@@ -33,9 +33,9 @@ type Batch struct {
 const grace = 10 * time.Second
 
 // Run makes every payment of the input. It returns the error that stopped it,
-// ctx's where it was interrupted, nil where it went through, whatever became of
+// ctx's if it was interrupted, nil if it went through, whatever became of
 // the single orders. However it ends, orders that were begun are finished, or
-// given up after ten seconds, and Done is told of each.
+// given up after ten seconds, and Done is called for each.
 func (b *Batch) Run(ctx context.Context, in *Input) error {
 	starting, stop := context.WithCancelCause(ctx) // ends: no new orders
 	defer stop(nil)

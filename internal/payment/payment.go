@@ -272,7 +272,7 @@ func (s *Service) send(ctx context.Context, claim ledger.Claim, answered func(er
 }
 
 // keepLease renews the claim until the returned function is called. The context
-// it returns ends where the claim was taken over: an answer would count for
+// it returns ends if the claim was taken over: an answer would count for
 // nothing then, and asking on could make another order.
 func (s *Service) keepLease(ctx context.Context, renew func(context.Context) error) (asking context.Context, release func()) {
 	asking, cancel := context.WithCancel(ctx)

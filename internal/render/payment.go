@@ -51,8 +51,8 @@ func StateColored(s Screen, state order.State) string {
 	return s.color(st, s.Text(word))
 }
 
-// meaning is what a state asks of the person who reads it.
-func meaning(s Screen, p order.Payment) string {
+// Meaning is what a state asks of the person who reads it.
+func Meaning(s Screen, p order.Payment) string {
 	again := fmt.Sprintf("`villapay pay qr %s --source %s -e %s`", p.OrderID, p.Source, p.Env)
 	switch p.State {
 	case order.Sending:
@@ -131,7 +131,7 @@ func sheet(w io.Writer, s Screen, rows sheetRows) error {
 func paymentRows(s Screen, p order.Payment, live bool) sheetRows {
 	var rows sheetRows
 	state, color := stateWord(p.State)
-	if more := meaning(s, p); more != "" {
+	if more := Meaning(s, p); more != "" {
 		state += ": " + more
 	}
 	made := orderOf(p)

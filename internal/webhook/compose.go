@@ -44,8 +44,8 @@ func Faults() []Fault {
 }
 
 // Compose makes the signed notification that the bank would send when a charge
-// on a payment's order reaches a transaction_state (kbank.md lists them; any
-// other is taken as it is). One order always gives the same charge, so that its
+// on a payment's order reaches a transaction_state (any word
+// is taken as it is). One order always gives the same charge, so that its
 // states follow one another. fault is the name of one of Faults, "" for none.
 func Compose(p order.Payment, state, fault string, key secret.String, now time.Time) ([]byte, error) {
 	if p.BankOrderID == "" || !p.Amount.Known() {
@@ -66,7 +66,7 @@ func Compose(p order.Payment, state, fault string, key secret.String, now time.T
 	return faults[i].spoil(body, key)
 }
 
-// wire is a notification in the bank's own order of fields (kbank.md).
+// wire is a notification in the bank's own order of fields.
 type wire struct {
 	ID               string       `json:"id"`
 	Object           string       `json:"object"`

@@ -6,7 +6,8 @@ ALTER TABLE villapay_payment ADD COLUMN paid_at_from TEXT NOT NULL DEFAULT '';
 ALTER TABLE villapay_payment ADD COLUMN reference TEXT NOT NULL DEFAULT '';
 
 -- The last code of the bank's, or page with its widget, that the payment may be
--- paid with: code_kind is '' if there was none. canceled is 1 if its codes were
+-- paid with: code_kind is '' if there was none. code_canceled is 1 if the bank
+-- confirmed that, 2 while its cancellation has no answer. canceled is 1 if its codes were
 -- canceled for good.
 ALTER TABLE villapay_payment ADD COLUMN code_id TEXT NOT NULL DEFAULT '';
 ALTER TABLE villapay_payment ADD COLUMN code_kind TEXT NOT NULL DEFAULT '';
