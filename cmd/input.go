@@ -47,7 +47,7 @@ func (l *lineProblems) result(hint string) error {
 	if l.n == 0 {
 		return nil
 	}
-	return usageError(hint, "%s", plural(l.n, "invalid line"))
+	return usageError(hint, "invalid lines: %d", l.n)
 }
 
 // explain turns the error of a list that cannot be read into how the command ends.

@@ -2,7 +2,6 @@ package cmd
 
 import (
 	"context"
-	"fmt"
 	"iter"
 	"slices"
 	"strings"
@@ -126,22 +125,17 @@ func (c *listFlags) filter(text string) (filter ledger.Filter, err error) {
 	return filter, err
 }
 
-// nothing says that no payment was chosen, and which other environments have some.
-func (c *listFlags) nothing(ctx context.Context, filter ledger.Filter) (text, hint string) {
-	text = "no payments"
-	bare := ledger.Filter{Scope: filter.Scope, By: filter.By, Limit: filter.Limit}
-	if len(filter.States) > 0 || filter.Source != "" || filter.Unpaid || filter.Text != "" || !filter.Since.IsZero() || !filter.Until.IsZero() || filter.By == ledger.ByPaid {
-		text, bare = "no such payments", filter
-	}
+// elsewhere says which other environments have payments that a filter chooses, "" if
+// none has.
+func (c *listFlags) elsewhere(ctx context.Context, filter ledger.Filter) string {
 	if c.allEnvs {
-		return text, ""
+		return ""
 	}
-	text += " in " + c.app.config.Profile.Name
-	elsewhere, err := c.app.ledger.Elsewhere(ctx, bare)
-	if err != nil || len(elsewhere) == 0 {
-		return text, ""
+	payments, err := c.app.ledger.Elsewhere(ctx, filter)
+	if err != nil || len(payments) == 0 {
+		return "" // what is amiss with the ledger, the list itself has found
 	}
-	return text, fmt.Sprintf("%s: add --all-envs, or --env NAME", c.app.haveSome(elsewhere))
+	return c.app.haveSome(payments) + ": add --all-envs, or --env NAME"
 }
 
 // haveSome says which environments some payments are of.

@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -67,14 +68,10 @@ const hintNotHere = "orders that were made without this ledger, on another machi
 // noPayment says that the ledger knows no payment of an order, and what is known
 // under that ID.
 func (a *deps) noPayment(ctx context.Context, orderID string) error {
-	f := &failure{
+	return &failure{
 		Code: "no_payment", Message: fmt.Sprintf("no payment of order %s is known in %s", orderID, a.config.Profile.Name),
-		Hint: a.whatIs(ctx, orderID), ExitCode: exitRejected,
+		Hint: cmp.Or(a.whatIs(ctx, orderID), hintNotHere), ExitCode: exitRejected,
 	}
-	if f.Hint == "" {
-		f.Hint = hintNotHere
-	}
-	return f
 }
 
 // whatIs says what is known under an ID of which the selected environment has no

@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -18,14 +19,13 @@ func newOrderFind(a *app) *cobra.Command {
 		Use:   "find TEXT",
 		Short: "Find payments by any part of an id, or by an amount",
 		Long: `Finds the payments whose order ID, bank order id, charge id, reference_order or
-idempotency key contains a text, in any case, or whose amount it is, and lists them
-as order list does. If there are none it ends with 5.
+idempotency key contains a text, in any case, or whose amount it is, and lists
+them as order list does. If there are none it ends with 5.
 
-Only what is recorded in this ledger is found, and nobody is asked.`,
+Only what is recorded in this ledger is found; nobody is asked.`,
 		Example: `  villapay order find 4632 --env sandbox
   villapay order find 4925000046 --env sandbox --limit 0 -o csv --columns orderid,id
-  villapay pay qr 300-baht --env sandbox
-  villapay order find 300 --env sandbox --all-envs`,
+  villapay order find 300.00 --env sandbox --all-envs`,
 		Args: exactArgs("a text"), ValidArgsFunction: a.completeOrderID, RunE: a.run(c.run),
 	}
 	c.register(cmd)
@@ -41,11 +41,10 @@ func (c *orderFind) run(ctx context.Context, args []string) error {
 	if err != nil || shown > 0 {
 		return err
 	}
-	f := &failure{Code: "no_payment", ExitCode: exitRejected}
-	f.Message, f.Hint = c.nothing(ctx, filter)
-	f.Message = fmt.Sprintf("nothing found of %q: %s", text, f.Message)
-	if f.Hint == "" {
-		f.Hint = hintNotHere
+	f := &failure{Code: "no_payment", Message: fmt.Sprintf("no payment with %q is known", text), Hint: c.elsewhere(ctx, filter), ExitCode: exitRejected}
+	if !c.allEnvs {
+		f.Message += " in " + c.app.config.Profile.Name
 	}
+	f.Hint = cmp.Or(f.Hint, hintNotHere)
 	return f
 }

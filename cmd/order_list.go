@@ -20,11 +20,11 @@ Bangkok's.
 
 --by says which time --since, --until and the order of the list mean: when a
 payment was recorded, when its order was created, or when it was paid. --unpaid
-lists orders in place of payments: one row, the newest payment, of each order that
-nobody has paid.
+lists orders in place of payments: one row, the newest payment, of each order
+that nobody has paid.
 
-CSV has CRLF line ends, and no cell of it is a formula to a spreadsheet. --columns
-takes the names of its header.`,
+CSV has CRLF line ends, and no cell of it is a formula to a spreadsheet.
+--columns takes the names of its header.`,
 		Example: `  villapay order list --env sandbox
   villapay order list --env sandbox --state awaiting,unknown --since 24h
   villapay order list --env sandbox --unpaid --since yesterday --until yesterday
@@ -41,9 +41,12 @@ func (c *orderList) run(ctx context.Context, _ []string) error {
 	if err != nil || shown > 0 {
 		return err
 	}
-	text, hint := c.nothing(ctx, filter)
-	if hint != "" {
-		text += "; " + hint
+	text := "no payments in " + c.app.config.Profile.Name
+	switch elsewhere := c.elsewhere(ctx, filter); {
+	case c.allEnvs:
+		text = "no payments in any environment"
+	case elsewhere != "":
+		text += "; " + elsewhere
 	}
 	c.app.note("%s", text)
 	return nil

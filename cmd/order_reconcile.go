@@ -29,15 +29,15 @@ func newOrderReconcile(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "reconcile FILE|-",
 		Short: "Compare a list of the bank or the shop with the ledger",
-		Long: `Compares a list of payments with what the ledger has as paid in a stretch of time,
-and reports the differences. Each row of the list counts as a payment. It is read
-as pay batch reads files, and needs a header; --id names its column of order IDs,
-bank order ids, reference_orders or charge ids, and --amount that of the amounts,
-such as 300.00 or 1,234.50.
+		Long: `Compares a list of payments with what the ledger has as paid in a stretch of
+time, and reports the differences. Each row of the list counts as paid. It is
+read as pay batch reads files, and needs a header; --id names its column of order
+IDs, bank order ids, reference_orders or charge ids, and --amount that of the
+amounts, such as 300.00 or 1,234.50.
 
 The differences: only_in_file (not known here; or paid at another time, or less
-often), only_in_ledger, not_paid (known, and not as paid) and amount. It ends with
-0 if there are none, else with 9.`,
+often), only_in_ledger, not_paid (known, and not as paid) and amount. It ends
+with 0 if there are none, else with 9.`,
 		Example: `  villapay sandbox pay 492500004632
   villapay order status 492500004632 --env sandbox
   villapay order list --env sandbox --state paid --limit 0 -o csv > paid.csv

@@ -37,9 +37,9 @@ func newPayBatch(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "batch FILE|-",
 		Short: "Make the payment orders of a whole file",
-		Long: `Makes the payment orders of a file: CSV, with comma, semicolon or tab and a header
-(orderid, and source if you like), one order ID a line, one JSON object a line, or
-a JSON array. The file is checked whole before anything is sent.
+		Long: `Makes the payment orders of a file: CSV with comma, semicolon or tab and a header
+(orderid, optional source), one order ID a line, one JSON object a line, or a
+JSON array; UTF-8 or UTF-16. The file is checked whole before anything is sent.
 
 Running it again goes on where it stopped: orders that are open or paid are
 reported from the ledger without a request, unknown ones are asked again with
