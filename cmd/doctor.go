@@ -60,7 +60,7 @@ func failed(name string, err error) check {
 }
 
 func (c *doctor) run(ctx context.Context, _ []string) error {
-	format, err := c.app.formatAnyway("table", "json", "yaml")
+	format, err := c.app.formatOrDefault("table", "json", "yaml")
 	if err != nil {
 		return err
 	}
@@ -270,9 +270,9 @@ func (c *doctor) connection(ctx context.Context, settings *config.Config) []chec
 	return []check{reached, clock(start.Add(took/2), answer.Header.Get("Date"))}
 }
 
-// largestSkew is how far this machine's clock may be off before it matters to
+// maxSkew is how far this machine's clock may be off before it matters to
 // tokens and countdowns.
-const largestSkew = 2 * time.Minute
+const maxSkew = 2 * time.Minute
 
 func clock(now time.Time, date string) check {
 	server, err := http.ParseTime(date)
@@ -280,14 +280,14 @@ func clock(now time.Time, date string) check {
 		return warning("clock", "", "the API does not tell its time")
 	}
 	skew := now.Sub(server).Round(time.Second)
-	if skew.Abs() > largestSkew {
+	if skew.Abs() > maxSkew {
 		return warning("clock", "set this machine's clock: sign-in and expiry depend on it", "%s off from the API's", skew)
 	}
 	return ok("clock", "within %d s of the API's", int(skew.Abs().Seconds())+1)
 }
 
-// usualCode is as long as the ids of the bank's orders, which codes hold.
-const usualCode = "order_test_0000000000000000000000000000000000000"
+// sampleBankOrderID is as long as the ids of the bank's orders, which codes hold.
+const sampleBankOrderID = "order_test_0000000000000000000000000000000000000"
 
 func (c *doctor) terminal() check {
 	screen := c.app.screen()
@@ -295,15 +295,15 @@ func (c *doctor) terminal() check {
 		return ok("terminal", "none: output is piped, codes are drawn with -o qr alone")
 	}
 	size := fmt.Sprintf("%dx%d", screen.Columns, screen.Rows)
-	var undrawn *render.NotDrawn
-	err := render.QR(io.Discard, screen, render.Code{Text: usualCode}, "")
+	var notDrawn *render.NotDrawn
+	err := render.QR(io.Discard, screen, render.Code{Text: sampleBankOrderID}, "")
 	switch {
-	case errors.As(err, &undrawn) && undrawn.Reason != "":
-		return warning("terminal", "use --qr-file FILE.png", "%s, no code is drawn: %s", size, undrawn.Reason)
-	case errors.As(err, &undrawn) && !screen.UTF8:
-		return warning("terminal", "use a UTF-8 locale, enlarge it, or use --qr-file FILE.png", "%s, not UTF-8: a code needs %dx%d then", size, undrawn.NeedCols, undrawn.NeedRows)
-	case errors.As(err, &undrawn):
-		return warning("terminal", "enlarge it, or use --qr-file FILE.png", "%s: a code needs %dx%d", size, undrawn.NeedCols, undrawn.NeedRows)
+	case errors.As(err, &notDrawn) && notDrawn.Reason != "":
+		return warning("terminal", "use --qr-file FILE.png", "%s, no code is drawn: %s", size, notDrawn.Reason)
+	case errors.As(err, &notDrawn) && !screen.UTF8:
+		return warning("terminal", "use a UTF-8 locale, enlarge it, or use --qr-file FILE.png", "%s, not UTF-8: a code needs %dx%d then", size, notDrawn.NeedCols, notDrawn.NeedRows)
+	case errors.As(err, &notDrawn):
+		return warning("terminal", "enlarge it, or use --qr-file FILE.png", "%s: a code needs %dx%d", size, notDrawn.NeedCols, notDrawn.NeedRows)
 	case !screen.Color:
 		return warning("terminal", "allow colors; else --qr-style plain-invert is for light themes", "%s, without colors: a code will scan on a dark theme alone", size)
 	case !screen.UTF8:

@@ -61,12 +61,12 @@ shows what failed and a summary.`,
 	return cmd
 }
 
-// mostAtOnce bounds --concurrency.
-const mostAtOnce = 256
+// maxConcurrency bounds --concurrency.
+const maxConcurrency = 256
 
 func (c *payBatch) run(ctx context.Context, args []string) error {
-	if c.concurrency < 1 || c.concurrency > mostAtOnce {
-		return usageError("", "--concurrency: from 1 to %d", mostAtOnce)
+	if c.concurrency < 1 || c.concurrency > maxConcurrency {
+		return usageError("", "--concurrency: from 1 to %d", maxConcurrency)
 	}
 	format, err := c.app.format("table", "json", "csv")
 	if err != nil {
@@ -151,13 +151,13 @@ func (c *payBatch) pay(ctx context.Context, format config.Format, profile config
 	// A batch lives on short-lived memory: collecting it less often is a tenth
 	// of the work.
 	defer debug.SetGCPercent(debug.SetGCPercent(gcPercent))
-	finishing := context.WithoutCancel(ctx) // orders in flight are shown after Ctrl-C too
+	uncanceled := context.WithoutCancel(ctx) // orders in flight are shown after Ctrl-C too
 	batch.Done = func(line payment.Line, p order.Payment, err error) error {
-		return out.add(finishing, profile, line, p, err)
+		return out.add(uncanceled, profile, line, p, err)
 	}
-	stopTelling := out.follow()
+	stopProgress := out.follow()
 	stopped := batch.Run(ctx, in)
-	stopTelling()
+	stopProgress()
 	if err := out.finish(c.invalid); err != nil && stopped == nil {
 		return err
 	}

@@ -167,9 +167,9 @@ func (a *app) prompter() (auth.Prompter, error) {
 	return terminal, nil
 }
 
-// needsPool returns an error if the environment has no user pool, with the
+// requirePool returns an error if the environment has no user pool, with the
 // commands that set it.
-func needsPool(profile config.Profile) error {
+func requirePool(profile config.Profile) error {
 	var missing, lines string
 	for _, key := range []struct{ name, value, example string }{
 		{"auth.user_pool_id", profile.Auth.UserPoolID, profile.Auth.Region + "_XXXXXXXXX"},
