@@ -1,4 +1,4 @@
-// Villapay makes KBank QR and WeChat payment orders for Villa orders, and tells
+// Villapay makes KBank QR and WeChat payment orders for Villa orders, and reports
 // what became of them.
 package main
 

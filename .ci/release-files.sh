@@ -45,7 +45,13 @@ stanza() {
 	printf '\nFiles: %s\nCopyright:\n' "${1% *}/*"
 	cat "${@:2}" | grep -ihE '^[^a-z0-9]*(copyright|portions copyright)\b.*[0-9]{4}' | sed 's/^[^A-Za-z0-9]*/ /; s/[[:space:]]*$//' | LC_ALL=C sort -u | grep . || echo ' see the license'
 	printf 'License: %s\n' "$name"
-	cat "${@:2}" | tr -d '\r' | sed 's/[[:space:]]*$//; s/^$/./; s/^/ /'
+	for file in "${@:2}"; do
+		if grep -q 'Version 2.0, January 2004' "$file"; then
+			echo "The Apache License, Version 2.0: /usr/share/common-licenses/Apache-2.0."
+		else
+			tr -d '\r' <"$file"
+		fi
+	done | sed 's/[[:space:]]*$//; s/^$/./; s/^/ /'
 }
 {
 	cat .ci/debian-copyright
@@ -55,7 +61,9 @@ stanza() {
 # Debian's changelog, from the sections of CHANGELOG.md that have entries.
 section() {
 	[ -n "$body" ] || return 0
-	printf 'villapay (%s) unstable; urgency=medium\n\n%s\n -- villapay <villapay@users.noreply.github.com>  %s\n\n' "${entry/-/\~}" "$body" "$(date -u -R -d "$day")"
+	printf 'villapay (%s) unstable; urgency=medium\n' "${entry/-/\~}"
+	fold -s -w 74 <<<"$body" | sed "s/^\\*/  &/; s/^[^ ]/    &/; s/ *\$//"
+	printf '\n -- villapay <villapay@users.noreply.github.com>  %s\n\n' "$(date -u -R -d "$day")"
 }
 {
 	body=
@@ -67,8 +75,8 @@ section() {
 			body= entry=${line#*[} day=${line##* - }
 			entry=${entry%%]*}
 			;;
-		'- '*) body+="  * ${line#- }"$'\n' ;;
-		'  '*) body+="    ${line#  }"$'\n' ;;
+		'- '*) body+=$'\n'"* ${line#- }" ;;
+		'  '*) body+=" ${line#  }" ;;
 		esac
 	done <CHANGELOG.md
 	section

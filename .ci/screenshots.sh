@@ -55,7 +55,7 @@ for style in half full; do
 	shot "urxvt-light-$style" "$id" "${urxvt[@]}" "${light[@]}"
 done
 
-# Without colours each style scans on one theme. Black on white, xterm leaves
+# Without colors each style scans on one theme. Black on white, xterm leaves
 # hairlines between the cells, at which zbar stumbles below 12 points.
 command="NO_COLOR=1 '$villapay' pay qr 492500004632 --env sandbox --qr-style plain"
 shot xterm-dark-plain "$id" "${xterm[@]}" "${dark[@]}"

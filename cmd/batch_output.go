@@ -50,7 +50,7 @@ func (t tally) done() int { return t.made + t.replayed + t.failed + t.unknown }
 // all bounded, however long the batch.
 const (
 	drawEvery      = 200 * time.Millisecond
-	tellEvery      = 10 * time.Second
+	noteEvery      = 10 * time.Second
 	listedFailures = 1000
 
 	barWidth  = 20
@@ -87,7 +87,7 @@ func (a *app) newBatchOutput(format config.Format, total int) (*batchOutput, err
 // follow tells how far the batch is until the returned function is called: with
 // a bar at a terminal, else with a line every ten seconds.
 func (o *batchOutput) follow() (stop func()) {
-	every := tellEvery
+	every := noteEvery
 	if o.bar != nil {
 		every = drawEvery
 	}
@@ -120,6 +120,9 @@ func (o *batchOutput) add(ctx context.Context, profile config.Profile, line paym
 		f := explainKind(err)
 		p.Error = &order.Failure{Code: f.Code, Message: f.Message, Status: f.Status, RequestID: f.RequestID, Retryable: f.Retryable}
 	}
+	if err == nil {
+		err = unpayable(p, o.app.Now(), false)
+	}
 	o.count(line, p, err)
 	o.warn(p)
 	switch o.format {
@@ -141,20 +144,26 @@ func (o *batchOutput) add(ctx context.Context, profile config.Profile, line paym
 func (o *batchOutput) count(line payment.Line, p order.Payment, err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	switch {
-	case err != nil && explainKind(err).ExitCode == exitUnknown:
-		o.unknown++
-	case err != nil || p.State == order.Failed: // which always has an error
-		o.failed++
-	case p.Replayed:
-		o.replayed++
-		return
-	default:
-		o.made++
+	if err == nil {
+		if p.Replayed {
+			o.replayed++
+		} else {
+			o.made++
+		}
 		return
 	}
+	f := explainKind(err)
+	if f.ExitCode == exitUnknown {
+		o.unknown++
+	} else {
+		o.failed++
+	}
+	code, message := f.Code, f.Message
+	if p.Error != nil { // in the server's own words
+		code, message = p.Error.Code, p.Error.Message
+	}
 	if o.format == "table" && len(o.failures) < listedFailures {
-		o.failures = append(o.failures, []string{fmt.Sprint(line.Number), p.OrderID, render.StateWord(p.State), sanitize.Text(p.Error.Code), sanitize.Text(p.Error.Message)})
+		o.failures = append(o.failures, []string{fmt.Sprint(line.Number), p.OrderID, render.StateWord(p.State), sanitize.Text(code), sanitize.Text(message)})
 	}
 }
 
@@ -192,6 +201,14 @@ func (o *batchOutput) progress() {
 	o.app.note("%d of %d done, %d failed, %.1f a second, %s left", n.done(), o.total, n.failed+n.unknown, perSecond, left)
 }
 
+// finishing answers Ctrl-C at once.
+func (o *batchOutput) finishing() {
+	if o.bar != nil {
+		_ = o.bar.Clear()
+	}
+	o.app.note("no other order is started; those under way are finished, within 10 s. Ctrl-C again ends at once")
+}
+
 // finish writes what failed and the summary: the result of the table format, a
 // note beside the others.
 func (o *batchOutput) finish(invalid int) error {
@@ -218,18 +235,24 @@ func (o *batchOutput) finish(invalid int) error {
 	return o.app.write([]byte(summary + "\n"))
 }
 
-// verdict is how a batch ends that went through, or that an error stopped: an
+// result is how a batch ends that went through, or that an error stopped: an
 // unknown outcome outranks all else.
-func (o *batchOutput) verdict(invalid int, stopped error) error {
+func (o *batchOutput) result(invalid int, stopped error) error {
 	if stopped != nil {
 		return o.stopped(stopped)
 	}
 	switch n := o.counts(); {
 	case n.unknown > 0:
-		o.app.note("run the same command again: unknown orders are asked again with their keys")
-		return exitWith(exitUnknown)
+		return &failure{
+			Code: "outcome_unknown", Message: fmt.Sprintf("the outcome of %s is unknown", plural(n.unknown, "order")),
+			Hint: "run the same command again: unknown orders are asked again with their keys", Retryable: true, ExitCode: exitUnknown,
+		}
 	case n.failed > 0 || invalid > 0:
-		return exitWith(exitSomeFailed)
+		f := &failure{Code: "some_failed", Message: plural(n.failed, "order") + " failed", ExitCode: exitSomeFailed, quiet: true}
+		if invalid > 0 {
+			f.Message += ", " + plural(invalid, "invalid line")
+		}
+		return f
 	}
 	return nil
 }
@@ -241,7 +264,8 @@ func (o *batchOutput) stopped(cause error) error {
 	if f.ExitCode == exitInternal {
 		return cause // interrupted, or the output is gone
 	}
-	f.Message = fmt.Sprintf("stopped after %d of %d orders: %s", n.done(), o.total, f.Message)
+	after := fmt.Sprintf("stopped after %d of %d orders: ", n.done(), o.total)
+	f.text, f.Message = after+f.Error(), after+f.Message
 	if f.ExitCode == exitConfig && n.made+n.failed+n.unknown > 0 {
 		f.ExitCode = exitSomeFailed
 		if f.Code == "ledger" {

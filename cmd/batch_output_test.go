@@ -20,10 +20,10 @@ import (
 func telling(t *testing.T, tty bool, format config.Format) (*batchOutput, *bytes.Buffer) {
 	t.Helper()
 	var stderr bytes.Buffer
-	a := &app{Program: &Program{
+	a := newApp(&Program{
 		Out: &bytes.Buffer{}, Err: &stderr, ErrTTY: tty, OutTTY: tty, Now: time.Now,
 		LookupEnv: func(string) (string, bool) { return "", false }, Size: func() (int, int) { return 80, 24 },
-	}}
+	}, nil)
 	out, err := a.newBatchOutput(format, 100)
 	if err != nil {
 		t.Fatal(err)

@@ -39,11 +39,14 @@ func (c *codeFlags) check() error {
 	return render.CheckQRFile(c.file)
 }
 
-// fetchCode gets the bank's code for a payment, where the bank draws the codes. A
-// code that could not be had is a failure beside the payment, which then carries
-// it as a warning: the order stands.
-func (a *app) fetchCode(ctx context.Context, service *payment.Service, p order.Payment) (order.Payment, *failure) {
+// fetchCode gets the bank's code for a payment, where the bank draws the codes, and
+// records any other one that can be paid. A code that could not be had is a failure
+// beside the payment, which then carries it as a warning: the order stands.
+func (a *output) fetchCode(ctx context.Context, service *payment.Service, p order.Payment) (order.Payment, *failure) {
 	p, err := service.Code(ctx, p)
+	if err == nil {
+		p, err = a.recordPage(ctx, service, p)
+	}
 	if err == nil {
 		return p, nil
 	}
@@ -52,11 +55,31 @@ func (a *app) fetchCode(ctx context.Context, service *payment.Service, p order.P
 	return p, f
 }
 
+// recordPage records that a payment's code is drawn which the bank did not give and
+// with which the payer pays: nobody can cancel that one.
+func (a *output) recordPage(ctx context.Context, service *payment.Service, p order.Payment) (order.Payment, error) {
+	settings, err := a.settings()
+	now := a.Now()
+	if err != nil || p.Payable(now) != nil || p.LivingCode(now) != nil || p.Held != nil && p.Held.Kind == order.Page && p.HoldsCode(now) {
+		return p, err
+	}
+	code, _, why := a.content(settings.Profile, p)
+	if why != nil || code.Kind == order.Reference {
+		return p, nil //nolint:nilerr // whoever draws it says why it cannot
+	}
+	recorded, _, err := service.Ledger.RecordPage(ctx, p)
+	if err != nil {
+		return p, &payment.NotRecordedError{Key: p.Key, Err: err}
+	}
+	return recorded, nil
+}
+
 // codeFailure is how a command ends that was to draw a code which the bank did
 // not give.
 func codeFailure(orderID string, err error) *failure {
+	stands := "order " + orderID + " stands, but its payment code could not be fetched: "
 	f := &failure{
-		Code: "bank_code", Message: fmt.Sprintf("order %s stands, but its payment code could not be had: %s", orderID, err),
+		Code: "bank_code", Message: stands + err.Error(),
 		Hint: "run `villapay order show " + orderID + " -o qr` for its code", Retryable: true, ExitCode: exitUnknown,
 	}
 	var call *api.Error
@@ -64,6 +87,7 @@ func codeFailure(orderID string, err error) *failure {
 	var held *payment.HeldError
 	switch {
 	case errors.As(err, &call):
+		f.Message, f.text = stands+call.Message, stands+call.Error()
 		f.Status, f.RequestID = call.Status, call.RequestID
 		if call.Kind == api.Rejected {
 			f.Retryable, f.ExitCode = false, exitRejected
@@ -79,9 +103,12 @@ func codeFailure(orderID string, err error) *failure {
 
 // view is a payment as the payment object shows it, with its code if that may be
 // shown. Only the payment's own environment knows what its code holds.
-func (a *app) view(p order.Payment) render.View {
+func (a *output) view(p order.Payment) render.View {
 	v := render.View{Payment: p, Now: a.Now()}
 	settings, err := a.settings()
+	if err == nil && p.Env == "" { // another tool made it
+		v.Payment.Env = settings.Profile.Name
+	}
 	if err != nil || settings.Profile.Scope() != p.Scope || p.Payable(a.Now()) != nil {
 		return v
 	}
@@ -94,7 +121,7 @@ func (a *app) view(p order.Payment) render.View {
 // drawCode draws a payment's code, its caption above it: below, it could push
 // the code's first row off the screen. Where no code can be drawn, its text is
 // written instead, and the error says why.
-func (a *app) drawCode(p order.Payment, flags codeFlags, caption io.Writer) error {
+func (a *output) drawCode(p order.Payment, flags codeFlags, caption io.Writer) error {
 	if why := p.Payable(a.Now()); why != nil {
 		return &failure{Code: "no_code", Message: fmt.Sprintf("no code is drawn for order %s: %s", p.OrderID, why), ExitCode: exitRejected}
 	}
@@ -102,14 +129,14 @@ func (a *app) drawCode(p order.Payment, flags codeFlags, caption io.Writer) erro
 	if err != nil {
 		return err
 	}
-	drawn, undrawn := a.draw(code, render.QRStyle(flags.style))
+	drawn, drawErr := a.draw(code, render.QRStyle(flags.style))
 	if len(drawn) > 0 {
 		fmt.Fprintln(caption, a.screen().Text(code.Caption))
 		if err := a.write(drawn); err != nil {
 			return err
 		}
 	}
-	return noCode(undrawn)
+	return noCode(drawErr)
 }
 
 // noCode explains a code that does not fit the terminal or any code at all.
@@ -124,7 +151,7 @@ func noCode(err error) error {
 
 // draw draws a code so that its caption above stays on the screen too, where
 // there is room for both. What is drawn beside an error is the code's text.
-func (a *app) draw(code render.Code, style render.QRStyle) ([]byte, error) {
+func (a *output) draw(code render.Code, style render.QRStyle) ([]byte, error) {
 	screen := a.screen()
 	beside := screen
 	beside.Rows -= len(render.Wrap(screen, code.Caption))
@@ -137,7 +164,7 @@ func (a *app) draw(code render.Code, style render.QRStyle) ([]byte, error) {
 	return drawn.Bytes(), err
 }
 
-func (a *app) code(p order.Payment) (render.Code, error) {
+func (a *output) code(p order.Payment) (render.Code, error) {
 	settings, err := a.settings()
 	if err != nil {
 		return render.Code{}, err
@@ -151,14 +178,14 @@ func (a *app) code(p order.Payment) (render.Code, error) {
 
 // content is what a payment's code holds, and until when it may be shown. Where
 // the bank draws the codes, no other one is shown instead.
-func (a *app) content(profile config.Profile, p order.Payment) (order.Code, time.Time, error) {
+func (a *output) content(profile config.Profile, p order.Payment) (order.Code, time.Time, error) {
 	if a.bank != nil && a.bank.Sof[p.Source] != "" && p.LivingCode(a.Now()) == nil {
 		return order.Code{}, time.Time{}, errors.New("there is no payment code of the bank's")
 	}
 	return p.Code(profile.QRContent, a.Now())
 }
 
-func (a *app) writeCodeFile(p order.Payment, flags codeFlags) error {
+func (a *output) writeCodeFile(p order.Payment, flags codeFlags) error {
 	if why := p.Payable(a.Now()); why != nil {
 		return &failure{Code: "no_code", Message: fmt.Sprintf("no code is written for order %s: %s", p.OrderID, why), ExitCode: exitRejected}
 	}

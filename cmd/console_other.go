@@ -7,25 +7,52 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
-// enableColour does nothing: terminals other than Windows consoles understand
+// enableColor does nothing: terminals other than Windows consoles understand
 // escape sequences by themselves.
-func enableColour(...*os.File) {}
+func enableColor(...*os.File) {}
 
-// failWritesPlainly makes errors of what would kill the process while it writes,
+// forbidCoreDumps sets the limit on their size to one byte. Zero would not do: Linux
+// pipes a core to a program whatever the limit, unless it is one.
+func forbidCoreDumps() {
+	var limit syscall.Rlimit
+	if syscall.Getrlimit(syscall.RLIMIT_CORE, &limit) == nil && limit.Max > 0 {
+		limit.Cur = 1
+		_ = syscall.Setrlimit(syscall.RLIMIT_CORE, &limit)
+	}
+}
+
+// ignoreWriteSignals makes errors of what would kill the process while it writes,
 // in the middle of an order: a closed pipe, a limit on the size of files.
-func failWritesPlainly() { signal.Ignore(syscall.SIGPIPE, syscall.SIGXFSZ) }
+func ignoreWriteSignals() { signal.Ignore(syscall.SIGPIPE, syscall.SIGXFSZ) }
 
-// spareChildren keeps programs that are started from inheriting what
-// failWritesPlainly did. It takes longer, so it waits until there is one.
-func spareChildren() {
+// restoreSignals keeps programs that are started from inheriting what
+// ignoreWriteSignals did. It takes longer, so it waits until there is one.
+func restoreSignals() {
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE, syscall.SIGXFSZ)
 }
 
 // closedPipe tells whether a write failed because its reader had seen enough, as
 // head does. That ends a process by a signal, unless its parent ignored that.
 func closedPipe(err error) bool { return errors.Is(err, syscall.EPIPE) }
+
+// readerGone reports whether the other end of a pipe is closed, which writing to it
+// would show.
+func readerGone(f *os.File) bool {
+	conn, err := f.SyscallConn()
+	gone := false
+	if err == nil {
+		_ = conn.Control(func(fd uintptr) {
+			polled := []unix.PollFd{{Fd: int32(fd)}} //nolint:gosec // a descriptor is small
+			n, err := unix.Poll(polled, 0)
+			gone = err == nil && n > 0 && polled[0].Revents&(unix.POLLERR|unix.POLLHUP) != 0
+		})
+	}
+	return gone
+}
 
 // watchWindow listens to what the terminal's window and Ctrl-Z tell a process.
 func watchWindow() window {

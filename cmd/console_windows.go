@@ -7,9 +7,9 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// enableColour lets consoles understand escape sequences; Windows has this off
+// enableColor lets consoles understand escape sequences; Windows has this off
 // by default, and the QR library does not turn it on.
-func enableColour(files ...*os.File) {
+func enableColor(files ...*os.File) {
 	for _, f := range files {
 		var mode uint32
 		handle := windows.Handle(f.Fd())
@@ -19,16 +19,22 @@ func enableColour(files ...*os.File) {
 	}
 }
 
-// failWritesPlainly does nothing: no signal kills a process that writes.
-func failWritesPlainly() {}
+// forbidCoreDumps does nothing: Windows keeps none by itself.
+func forbidCoreDumps() {}
 
-// spareChildren does nothing either.
-func spareChildren() {}
+// ignoreWriteSignals does nothing: no signal kills a process that writes.
+func ignoreWriteSignals() {}
+
+// restoreSignals does nothing either.
+func restoreSignals() {}
 
 // closedPipe tells whether a write failed because its reader had seen enough.
 func closedPipe(err error) bool {
 	return errors.Is(err, windows.ERROR_BROKEN_PIPE) || errors.Is(err, windows.ERROR_NO_DATA)
 }
+
+// readerGone cannot tell: Windows says so only to who writes.
+func readerGone(*os.File) bool { return false }
 
 // watchWindow tells nothing: Windows has no such signals.
 func watchWindow() window { return window{release: func() {}} }

@@ -70,31 +70,31 @@ func (d *debugTransport) writeResponse(w *bytes.Buffer, req *http.Request, resp 
 	resp.Body = &rejoined{io.MultiReader(bytes.NewReader(head), &failing{err}, resp.Body), resp.Body}
 }
 
-// patientTransport tells a person whom an answer keeps them waiting for.
-type patientTransport struct {
+// waitNoticeTransport reports which server we are waiting for.
+type waitNoticeTransport struct {
 	next http.RoundTripper
-	app  *app
-	whom string
+	*streams
+	server string
 }
 
-func (p *patientTransport) RoundTrip(req *http.Request) (*http.Response, error) {
-	stop := p.app.waiting(p.whom)
+func (p *waitNoticeTransport) RoundTrip(req *http.Request) (*http.Response, error) {
+	stop := p.waiting(p.server)
 	resp, err := p.next.RoundTrip(req)
 	if err != nil {
 		stop()
 		return nil, err
 	}
-	resp.Body = &awaited{resp.Body, stop}
+	resp.Body = &noticeBody{resp.Body, stop}
 	return resp, nil
 }
 
-// awaited is a body whose end ends the waiting.
-type awaited struct {
+// noticeBody is a body whose end ends the waiting.
+type noticeBody struct {
 	io.ReadCloser
 	stop func()
 }
 
-func (a *awaited) Close() error {
+func (a *noticeBody) Close() error {
 	a.stop()
 	return a.ReadCloser.Close()
 }

@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net/http"
 	"os"
+	"os/user"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -26,8 +28,9 @@ import (
 	"github.com/villapay/villapay/internal/sandbox"
 )
 
-// lazy holds what commands share, each nil until a command first needs it.
-type lazy struct {
+// deps is what commands share. Each is nil until a command first needs it.
+type deps struct {
+	*streams
 	config  *config.Config
 	ledger  *ledger.Ledger
 	sandbox *sandbox.Sandbox
@@ -37,7 +40,7 @@ type lazy struct {
 }
 
 // close lets go of what was opened. It returns the first error.
-func (a *app) close() error {
+func (a *deps) close() error {
 	var all []error
 	if a.ledger != nil {
 		all = append(all, a.ledger.Close())
@@ -52,7 +55,7 @@ func (a *app) close() error {
 }
 
 // settings reads the configuration once.
-func (a *app) settings() (*config.Config, error) {
+func (a *deps) settings() (*config.Config, error) {
 	if a.config == nil {
 		loaded, err := config.Load(a.LookupEnv, config.Flags{Env: a.flags.env, Timeout: a.flags.timeout})
 		if err != nil {
@@ -66,11 +69,11 @@ func (a *app) settings() (*config.Config, error) {
 	return a.config, nil
 }
 
-func (a *app) stateDir() (string, error) { return config.StateDir(a.LookupEnv) }
+func (a *deps) stateDir() (string, error) { return config.StateDir(a.LookupEnv) }
 
 // log is the log in the state directory. A log that cannot be written
 // never stops a payment.
-func (a *app) log() *slog.Logger {
+func (a *deps) log() *slog.Logger {
 	if a.applog == nil {
 		dir, err := a.stateDir()
 		if err != nil {
@@ -78,11 +81,11 @@ func (a *app) log() *slog.Logger {
 		}
 		a.applog = applog.New(filepath.Join(dir, "log"))
 	}
-	return a.lazy.applog.Logger().With("pid", os.Getpid(), "version", a.Build.Version)
+	return a.applog.Logger().With("pid", os.Getpid(), "version", a.Build.Version)
 }
 
 // openLedger opens the ledger that the configuration names.
-func (a *app) openLedger(ctx context.Context) (*ledger.Ledger, error) {
+func (a *deps) openLedger(ctx context.Context) (*ledger.Ledger, error) {
 	if a.ledger != nil {
 		return a.ledger, nil
 	}
@@ -112,7 +115,7 @@ func (a *app) openLedger(ctx context.Context) (*ledger.Ledger, error) {
 }
 
 // requireLedger opens the ledger for a command that is about nothing else.
-func (a *app) requireLedger(ctx context.Context) (*ledger.Ledger, error) {
+func (a *deps) requireLedger(ctx context.Context) (*ledger.Ledger, error) {
 	settings, err := a.settings()
 	if err != nil {
 		return nil, err
@@ -126,25 +129,23 @@ func (a *app) requireLedger(ctx context.Context) (*ledger.Ledger, error) {
 	return a.openLedger(ctx)
 }
 
-// actor names this process in the ledger's events.
-func (a *app) actor() string {
+// actor names this process in the ledger's events. The user is the operating
+// system's: anybody can set USER.
+func (a *deps) actor() string {
 	host, err := os.Hostname()
 	if err != nil {
 		host = "unknown host"
 	}
-	user := a.Getenv("USER")
-	if user == "" {
-		user = a.Getenv("USERNAME")
+	name := fmt.Sprintf("uid %d", os.Getuid())
+	if current, err := user.Current(); err == nil {
+		name = current.Username
 	}
-	if user == "" {
-		user = "uid " + fmt.Sprint(os.Getuid())
-	}
-	return fmt.Sprintf("%s@%s pid %d", user, host, os.Getpid())
+	return fmt.Sprintf("%s@%s pid %d", name, host, os.Getpid())
 }
 
 // client makes the API client of the selected environment. idle is how many
 // connections are worth keeping.
-func (a *app) client(idle int) (*api.Client, error) {
+func (a *deps) client(idle int) (*api.Client, error) {
 	settings, err := a.settings()
 	if err != nil {
 		return nil, err
@@ -157,14 +158,14 @@ func (a *app) client(idle int) (*api.Client, error) {
 		IdempotencyHeader: profile.IdempotencyHeader,
 		UserAgent:         a.userAgent(),
 		Log:               a.log().With("env", profile.Name),
-		OnRetry:           a.tellWait,
+		OnRetry:           a.onRetry,
 	}
 	if profile.Sandbox {
 		stand, err := a.openSandbox()
 		if err != nil {
 			return nil, err
 		}
-		c.BaseURL, c.Transport = sandboxURL, a.shown(stand.Transport(), "the API")
+		c.BaseURL, c.Transport = sandboxURL, a.wrapTransport(stand.Transport(), "the API")
 	} else {
 		if c.Transport, err = a.transport(idle, "the API"); err != nil {
 			return nil, err
@@ -181,19 +182,19 @@ func (a *app) client(idle int) (*api.Client, error) {
 
 // bankClient makes the client of the bank's API of the selected environment; nil
 // without the bank's key.
-func (a *app) bankClient(ctx context.Context, idle int) (*kbank.Client, error) {
+func (a *deps) bankClient(ctx context.Context, idle int) (*kbank.Client, error) {
 	settings, err := a.settings()
 	if err != nil {
 		return nil, err
 	}
 	profile := settings.Profile
-	c := &api.Client{Name: "the bank", BaseURL: profile.KBank.APIURL, UserAgent: a.userAgent(), Log: a.log().With("env", profile.Name, "server", "bank"), OnRetry: a.tellWait}
+	c := &api.Client{Name: "the bank", BaseURL: profile.KBank.APIURL, UserAgent: a.userAgent(), Log: a.log().With("env", profile.Name, "server", "bank"), OnRetry: a.onRetry}
 	if profile.Sandbox {
 		stand, err := a.openSandbox()
 		if err != nil {
 			return nil, err
 		}
-		c.BaseURL, c.Transport = sandboxURL+sandbox.BankPath, a.shown(stand.Transport(), "the bank")
+		c.BaseURL, c.Transport = sandboxURL+sandbox.BankPath, a.wrapTransport(stand.Transport(), "the bank")
 	} else {
 		if c.Key, _, err = a.bankKey(ctx); err != nil || c.Key.Empty() {
 			return nil, err
@@ -206,21 +207,21 @@ func (a *app) bankClient(ctx context.Context, idle int) (*kbank.Client, error) {
 }
 
 // transport makes the transport of one command to one server.
-func (a *app) transport(idle int, server string) (http.RoundTripper, error) {
+func (a *deps) transport(idle int, server string) (http.RoundTripper, error) {
 	transport, err := api.NewTransport(idle)
 	if err != nil {
 		return nil, &localError{err: err}
 	}
-	return a.shown(transport, server), nil
+	return a.wrapTransport(transport, server), nil
 }
 
-// shown shows a conversation with --debug, and says whom an answer is awaited
+// wrapTransport shows a conversation with --debug, and says whom an answer is awaited
 // from.
-func (a *app) shown(transport http.RoundTripper, server string) http.RoundTripper {
+func (a *deps) wrapTransport(transport http.RoundTripper, server string) http.RoundTripper {
 	if a.debugging() {
 		transport = &debugTransport{next: transport, to: a.Err, bodies: true}
 	}
-	return &patientTransport{next: transport, app: a, whom: server}
+	return &waitNoticeTransport{next: transport, streams: a.streams, server: server}
 }
 
 // warmRoots reads the system's certificates, which takes Go some 10 ms on Linux,
@@ -230,23 +231,23 @@ func warmRoots() { _, _ = x509.SystemCertPool() }
 
 // signInTransport carries the sign-in's calls. Their bodies hold passwords and
 // tokens, so --debug shows none of them.
-func (a *app) signInTransport() (http.RoundTripper, error) {
+func (a *deps) signInTransport() (http.RoundTripper, error) {
 	transport, err := api.NewTransport(1)
 	if err != nil {
 		return nil, &localError{err: err}
 	}
-	patient := &patientTransport{next: transport, app: a, whom: "the sign-in"}
+	notice := &waitNoticeTransport{next: transport, streams: a.streams, server: "the sign-in"}
 	if a.debugging() {
-		patient.next = &debugTransport{next: transport, to: a.Err}
+		notice.next = &debugTransport{next: transport, to: a.Err}
 	}
-	return patient, nil
+	return notice, nil
 }
 
 // sandboxURL stands for the embedded sandbox; no name under .invalid ever
 // resolves (RFC 6761), so a mistake cannot leave the process.
 const sandboxURL = "http://sandbox.invalid"
 
-func (a *app) openSandbox() (*sandbox.Sandbox, error) {
+func (a *deps) openSandbox() (*sandbox.Sandbox, error) {
 	if a.sandbox == nil {
 		dir, err := a.stateDir()
 		if err != nil {
@@ -260,17 +261,15 @@ func (a *app) openSandbox() (*sandbox.Sandbox, error) {
 	return a.sandbox, nil
 }
 
-func (a *app) userAgent() string {
+func (a *deps) userAgent() string {
 	return fmt.Sprintf("villapay/%s (%s/%s)", a.Build.Version, runtime.GOOS, runtime.GOARCH)
 }
 
-func (a *app) debugging() bool { return a.flags.debug || isSet(a.Getenv("VILLAPAY_DEBUG")) }
+func (a *streams) debugging() bool { return a.flags.debug || isSet(a.Getenv("VILLAPAY_DEBUG")) }
 
-// tellWait tells a person at a terminal what is being waited for.
-func (a *app) tellWait(w api.Wait) {
-	if a.ErrTTY && !a.showsProgress() {
-		a.note("%s; asking again in %.1f s (attempt %d failed)", w.Err.Message, w.For.Seconds(), w.Attempt)
-	}
+// onRetry reports at a terminal what is being waited for.
+func (a *streams) onRetry(w api.Wait) {
+	a.status("%s; asking again in %.1f s (attempt %d failed)", w.Err.Message, w.For.Seconds(), w.Attempt)
 }
 
 // newKey makes an idempotency key. Those of one batch sort by the time they were
@@ -278,7 +277,7 @@ func (a *app) tellWait(w api.Wait) {
 func newKey() string { return uuid.Must(uuid.NewV7()).String() }
 
 // payments makes the service for the selected environment.
-func (a *app) payments(ctx context.Context, idle int) (*payment.Service, error) {
+func (a *deps) payments(ctx context.Context, idle int) (*payment.Service, error) {
 	settings, err := a.settings()
 	if err != nil {
 		return nil, err
@@ -287,11 +286,11 @@ func (a *app) payments(ctx context.Context, idle int) (*payment.Service, error) 
 	if err != nil {
 		return nil, err
 	}
-	if a.bank, err = a.bankClient(ctx, idle); err != nil {
-		return nil, err
-	}
 	opened, err := a.openLedger(ctx)
 	if err != nil {
+		return nil, err
+	}
+	if a.bank, err = a.bankClient(ctx, idle); err != nil {
 		return nil, err
 	}
 	if opened.Kind() == "none" {
@@ -311,23 +310,37 @@ func (a *app) payments(ctx context.Context, idle int) (*payment.Service, error) 
 	}, nil
 }
 
+// warnInCI warns of a ledger that a CI job makes on its own disk: the next job does
+// not know what this one made.
+func (a *app) warnInCI(service *payment.Service) {
+	if service.Ledger.Kind() != "sqlite" || service.Env == config.Sandbox || !isSet(a.Getenv("CI")) {
+		return
+	}
+	if _, err := os.Stat(service.Ledger.Where()); errors.Is(err, fs.ErrNotExist) {
+		a.warn("in CI a local ledger is lost with the machine: set VILLAPAY_LEDGER to a PostgreSQL URL")
+	}
+}
+
 // write puts a result on stdout. A failed write is an error of its own.
-func (a *app) write(data []byte) error {
+func (a *output) write(data []byte) error {
 	_, err := a.writer().Write(data)
 	return err
 }
 
 // writer is stdout for renderers: failed writes come out as outputError, and are
 // remembered for writers that look at no error, such as cobra's help.
-func (a *app) writer() io.Writer { return resultWriter{a} }
+func (a *output) writer() io.Writer { return resultWriter{a} }
 
-type resultWriter struct{ app *app }
+type resultWriter struct{ *output }
 
 func (w resultWriter) Write(data []byte) (int, error) {
-	n, err := w.app.Out.Write(data)
+	if w.OutTTY {
+		w.endStatus()
+	}
+	n, err := w.Out.Write(data)
 	if err != nil {
-		w.app.unwritten = &outputError{err}
-		return n, w.app.unwritten
+		w.writeErr = &outputError{err}
+		return n, w.writeErr
 	}
 	return n, nil
 }

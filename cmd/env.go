@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"context"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -31,23 +32,19 @@ func (c *envList) run(ctx context.Context, _ []string) error {
 	if err != nil {
 		return err
 	}
-	return c.app.writeEnvs(ctx, format)
-}
-
-func (a *app) writeEnvs(ctx context.Context, format config.Format) error {
-	settings, err := a.settings()
+	settings, err := c.app.settings()
 	if err != nil {
 		return err
 	}
 	envs := settings.Envs()
 	if format != "table" {
-		return a.writeValue(ctx, format, envs)
+		return c.app.writeValue(ctx, format, envs)
 	}
 	rows := make([][]string, 0, len(envs))
 	for _, e := range envs {
 		rows = append(rows, []string{mark(e.Selected, "*"), e.Name, e.BaseURL, mark(e.Live, "LIVE"), mark(e.BuiltIn, "built in")})
 	}
-	return render.Table(a.writer(), a.screen(), []string{"", "Name", "Base URL", "Money", ""}, rows)
+	return render.Table(c.app.writer(), c.app.screen(), []string{"", "Name", "Base URL", "Money", ""}, rows)
 }
 
 func mark(on bool, text string) string {
@@ -55,58 +52,6 @@ func mark(on bool, text string) string {
 		return text
 	}
 	return ""
-}
-
-// envShow shows every effective value and its origin.
-type envShow struct{ app *app }
-
-func newEnvShow(a *app) *cobra.Command {
-	c := &envShow{a}
-	return &cobra.Command{
-		Use: "show", Short: "Show every effective value and its origin",
-		Example: "  villapay env show\n  villapay env show --env prod -o json",
-		Args:    exactArgs(), RunE: a.run(c.run),
-	}
-}
-
-func (c *envShow) run(ctx context.Context, _ []string) error {
-	format, err := c.app.format("table", "json", "yaml")
-	if err != nil {
-		return err
-	}
-	return c.app.writeSettings(ctx, format)
-}
-
-func (a *app) writeSettings(ctx context.Context, format config.Format) error {
-	settings, err := a.settings()
-	if err != nil {
-		return err
-	}
-	values := settings.Values()
-	if format != "table" {
-		return a.writeValue(ctx, format, values)
-	}
-	rows := make([][]string, 0, len(values))
-	for _, v := range values {
-		rows = append(rows, []string{v.Key, v.Value, v.Origin})
-	}
-	return render.Table(a.writer(), a.screen(), []string{"Key", "Value", "From"}, rows)
-}
-
-// changeConfig makes a change. An explicit -o json or yaml writes the new state.
-func (a *app) changeConfig(ctx context.Context, change func() error, write func(context.Context, config.Format) error) error {
-	format := config.FormatTable
-	if a.flags.output != "" || a.flags.jq != "" {
-		asked, err := a.format("table", "json", "yaml")
-		if err != nil {
-			return err
-		}
-		format = asked
-	}
-	if err := change(); err != nil || format == config.FormatTable {
-		return err
-	}
-	return write(ctx, format)
 }
 
 // envUse selects an environment for the commands to come.
@@ -117,21 +62,51 @@ func newEnvUse(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use: "use NAME", Short: "Select the environment for the commands to come",
 		Example: "  villapay env use sandbox\n  villapay env use dev",
-		Args:    exactArgs("an environment's name"), ValidArgsFunction: a.completeEnv, RunE: a.run(c.run),
+		Args:    exactArgs("an environment's name"), ValidArgsFunction: a.completeEnv, RunE: a.change(c.run, a.envSummary),
 	}
 }
 
 func (c *envUse) run(ctx context.Context, args []string) error {
-	return c.app.changeConfig(ctx, func() error {
-		if err := config.Use(ctx, c.app.LookupEnv, args[0]); err != nil {
-			return err
-		}
-		if forced := c.app.Getenv("VILLAPAY_ENV"); forced != "" && forced != args[0] {
-			c.app.warn("VILLAPAY_ENV=%s still decides in this shell", forced)
-		}
-		c.app.note("now using %s", args[0])
-		return nil
-	}, c.app.writeEnvs)
+	if err := config.Use(ctx, c.app.LookupEnv, args[0]); err != nil {
+		return err
+	}
+	if forced := c.app.Getenv("VILLAPAY_ENV"); forced != "" && forced != args[0] {
+		c.app.warn("VILLAPAY_ENV=%s still decides in this shell", forced)
+	}
+	c.app.note("now using %s", args[0])
+	return nil
+}
+
+// envShow shows every effective value and where it came from.
+type envShow struct{ app *app }
+
+func newEnvShow(a *app) *cobra.Command {
+	c := &envShow{a}
+	return &cobra.Command{
+		Use: "show", Short: "Show every effective value and where it came from",
+		Example: "  villapay env show\n  villapay env show --env prod -o json",
+		Args:    exactArgs(), RunE: a.run(c.run),
+	}
+}
+
+func (c *envShow) run(ctx context.Context, _ []string) error {
+	format, err := c.app.format("table", "json", "yaml")
+	if err != nil {
+		return err
+	}
+	settings, err := c.app.settings()
+	if err != nil {
+		return err
+	}
+	values := settings.Values()
+	if format != "table" {
+		return c.app.writeValue(ctx, format, values)
+	}
+	rows := make([][]string, 0, len(values))
+	for _, v := range values {
+		rows = append(rows, []string{v.Key, v.Value, v.Origin})
+	}
+	return render.Table(c.app.writer(), c.app.screen(), []string{"Key", "Value", "From"}, rows)
 }
 
 // envAdd adds an environment.
@@ -146,7 +121,7 @@ func newEnvAdd(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "add NAME --base-url URL", Short: "Add an environment",
 		Example: "  villapay env add staging --base-url https://shop.villamarket.com/api/payment3devapi\n  villapay env use staging",
-		Args:    exactArgs("a name"), ValidArgsFunction: a.completeNothing, RunE: a.run(c.run),
+		Args:    exactArgs("a name"), ValidArgsFunction: a.completeNothing, RunE: a.change(c.run, a.envSummary),
 	}
 	cmd.Flags().StringVar(&c.baseURL, "base-url", "", "the API's base `URL`: https, or http on loopback")
 	cmd.Flags().BoolVar(&c.live, "live", false, "it takes real money: ask before each payment")
@@ -157,13 +132,11 @@ func (c *envAdd) run(ctx context.Context, args []string) error {
 	if c.baseURL == "" {
 		return usageError("add --base-url https://…", "an environment needs its base URL")
 	}
-	return c.app.changeConfig(ctx, func() error {
-		err := config.Add(ctx, c.app.LookupEnv, args[0], c.baseURL, c.live)
-		if err == nil {
-			c.app.note("added %s; select it with `villapay env use %s`", args[0], args[0])
-		}
+	if err := config.Add(ctx, c.app.LookupEnv, args[0], c.baseURL, c.live); err != nil {
 		return err
-	}, c.app.writeEnvs)
+	}
+	c.app.note("added %s; select it with `villapay env use %s`", args[0], args[0])
+	return nil
 }
 
 // envSet sets one value of the selected environment.
@@ -177,14 +150,12 @@ func newEnvSet(a *app) *cobra.Command {
 keeps. Lists are written with commas. The keys output and ledger hold for every
 environment. Secrets never enter the file.`,
 		Example: "  villapay env set timeout 45s --env dev\n  villapay env set auth.client_id 4h57kqb --env dev",
-		Args:    exactArgs("a key", "a value"), ValidArgsFunction: a.completeSetting, RunE: a.run(c.run),
+		Args:    exactArgs("a key", "a value"), ValidArgsFunction: a.completeSetting, RunE: a.change(c.run, a.envValues),
 	}
 }
 
 func (c *envSet) run(ctx context.Context, args []string) error {
-	return c.app.changeConfig(ctx, func() error {
-		return config.Set(ctx, c.app.LookupEnv, c.app.flags.env, args[0], args[1])
-	}, c.app.writeSettings)
+	return config.Set(ctx, c.app.LookupEnv, c.app.flags.env, args[0], args[1])
 }
 
 // envUnset resets one value.
@@ -195,18 +166,16 @@ func newEnvUnset(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use: "unset KEY", Short: "Reset a value to its default, or remove an unknown key",
 		Example: "  villapay env set timeout 45s --env dev\n  villapay env unset timeout --env dev",
-		Args:    exactArgs("a key"), ValidArgsFunction: a.completeKey, RunE: a.run(c.run),
+		Args:    exactArgs("a key"), ValidArgsFunction: a.completeKey, RunE: a.change(c.run, a.envValues),
 	}
 }
 
 func (c *envUnset) run(ctx context.Context, args []string) error {
-	return c.app.changeConfig(ctx, func() error {
-		removed, err := config.Unset(ctx, c.app.LookupEnv, c.app.flags.env, args[0])
-		if err == nil && !removed {
-			c.app.note("%s is not set in the file", args[0])
-		}
-		return err
-	}, c.app.writeSettings)
+	removed, err := config.Unset(ctx, c.app.LookupEnv, c.app.flags.env, args[0])
+	if err == nil && !removed {
+		c.app.note("%s is not set in the file", args[0])
+	}
+	return err
 }
 
 // envRemove removes an environment.
@@ -217,16 +186,42 @@ func newEnvRemove(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use: "remove NAME", Short: "Remove an environment from the config file",
 		Example: "  villapay env add staging --base-url https://shop.villamarket.com/api/payment3devapi\n  villapay env remove staging",
-		Args:    exactArgs("an environment's name"), ValidArgsFunction: a.completeRemovable, RunE: a.run(c.run),
+		Args:    exactArgs("an environment's name"), ValidArgsFunction: a.completeRemovable, RunE: a.change(c.run, a.envSummaries),
 	}
 }
 
 func (c *envRemove) run(ctx context.Context, args []string) error {
-	return c.app.changeConfig(ctx, func() error {
-		err := config.Remove(ctx, c.app.LookupEnv, args[0])
-		if err == nil {
-			c.app.note("removed %s", args[0])
-		}
+	if err := config.Remove(ctx, c.app.LookupEnv, args[0]); err != nil {
 		return err
-	}, c.app.writeEnvs)
+	}
+	c.app.note("removed %s", args[0])
+	return nil
+}
+
+// envSummaries are all environments as they are now.
+func (a *app) envSummaries(context.Context, []string) (any, error) {
+	settings, err := a.settings()
+	if err != nil {
+		return nil, err
+	}
+	return settings.Envs(), nil
+}
+
+// envSummary is one of them, by its name.
+func (a *app) envSummary(_ context.Context, args []string) (any, error) {
+	settings, err := a.settings()
+	if err != nil {
+		return nil, err
+	}
+	envs := settings.Envs()
+	return envs[slices.IndexFunc(envs, func(e config.Summary) bool { return e.Name == args[0] })], nil
+}
+
+// envValues are the values of the selected environment.
+func (a *app) envValues(context.Context, []string) (any, error) {
+	settings, err := a.settings()
+	if err != nil {
+		return nil, err
+	}
+	return settings.Values(), nil
 }

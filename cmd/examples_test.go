@@ -45,7 +45,7 @@ func TestExamplesRun(t *testing.T) {
 			visit(sub)
 		}
 	}
-	root := (&app{Program: &Program{}}).root()
+	root := newApp(&Program{}, nil).root()
 	root.InitDefaultHelpCmd()
 	visit(root)
 }
@@ -198,5 +198,5 @@ func TestHelpFits(t *testing.T) {
 			visit(sub)
 		}
 	}
-	visit((&app{Program: &Program{}}).root())
+	visit(newApp(&Program{}, nil).root())
 }

@@ -1,11 +1,15 @@
 package cmd
 
 import (
+	"cmp"
 	"context"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
+	"net/http"
+
+	"github.com/spf13/pflag"
 
 	"github.com/villapay/villapay/internal/api"
 	"github.com/villapay/villapay/internal/auth"
@@ -22,7 +26,7 @@ const (
 	exitUsage       = 2 // bad flag or argument; nothing sent
 	exitConfig      = 3 // configuration, ledger or disk; nothing sent
 	exitDenied      = 4 // not signed in, or not allowed
-	exitRejected    = 5 // refused, or no such payment
+	exitRejected    = 5 // rejected by the API or the bank, or no such payment
 	exitUnknown     = 6 // it may have been made; running it again is safe
 	exitUnavailable = 7 // nothing was made
 	exitNotPaid     = 8 // with --watch or --exit-status
@@ -41,18 +45,17 @@ type failure struct {
 	Retryable bool   `json:"retryable"`
 	ExitCode  int    `json:"exit_code"`
 
-	silent bool // everything has been said: only the exit code is left
+	text   string // what people read in place of Message, if that differs
+	quiet  bool   // people have read it already: only the error object is left
+	silent bool   // the reader is gone: only the exit code is left
 }
 
-func (f *failure) Error() string { return f.Message }
+func (f *failure) Error() string { return cmp.Or(f.text, f.Message) }
 
 // usageError is bad input on the command line.
 func usageError(hint, format string, args ...any) error {
 	return &failure{Code: "usage", Message: fmt.Sprintf(format, args...), Hint: hint, ExitCode: exitUsage}
 }
-
-// exitWith ends the command with a code and nothing more to say.
-func exitWith(code int) error { return &failure{ExitCode: code, silent: true} }
 
 // outputError is a write to stdout that failed: a full disk, a closed pipe.
 type outputError struct{ err error }
@@ -75,15 +78,19 @@ func (e *localError) Unwrap() error { return e.err }
 // below get their exit codes and hints here, a *failure has its own.
 func explain(ctx context.Context, err error) *failure {
 	f := explainKind(err)
-	if ctx.Err() != nil && !f.silent && f.ExitCode != exitUsage {
-		interrupted := &failure{Code: "interrupted", Message: "interrupted", ExitCode: exitInterrupted}
-		if f.ExitCode == exitUnknown {
-			interrupted.Message = "interrupted; " + f.Message
-			interrupted.Hint, interrupted.Retryable = f.Hint, true
-		}
-		return interrupted
+	if ctx.Err() == nil || f.silent || f.quiet || f.ExitCode == exitUsage {
+		return f
 	}
-	return f
+	interrupted := &failure{Code: "interrupted", Message: "interrupted", ExitCode: exitInterrupted}
+	if f.ExitCode == exitUnknown {
+		interrupted.Hint, interrupted.Retryable = f.Hint, true
+		if f.Code != interrupted.Code { // else its message says so too
+			interrupted.Message += "; " + f.Message
+		} else {
+			interrupted.Message = f.Message
+		}
+	}
+	return interrupted
 }
 
 const (
@@ -127,15 +134,21 @@ func explainKind(err error) *failure {
 		}
 		return f
 	case errors.As(err, &signIn):
-		return explainSignIn(signIn)
+		f := explainSignIn(signIn)
+		if signIn.Kind == auth.NotSignedIn && errors.As(err, &call) && call.Status == http.StatusUnauthorized {
+			f.Hint += "; if a new token is rejected too, check auth.scheme: run `villapay env show`"
+		}
+		return f
 	case errors.As(err, &settings):
 		return explainConfig(settings)
 	case errors.As(err, &keyUsed):
 		return &failure{Code: "key_used", Message: err.Error(), Hint: "use another key, or none: villapay makes a fresh one", ExitCode: exitUsage}
-	case call != nil: // it was refused, even if that could not be recorded
+	case call != nil: // it was rejected, even if that could not be recorded
 		return explainCall(call)
 	case errors.As(err, &local): // which may explain an error of the ledger better
 		return &failure{Code: "local", Message: err.Error(), Hint: local.hint, ExitCode: exitConfig}
+	case errors.As(err, &stored) && errors.Is(err, context.DeadlineExceeded):
+		return &failure{Code: "timeout", Message: err.Error(), Hint: "nothing was sent; give it more time with --timeout, or " + hintDoctor, Retryable: true, ExitCode: exitConfig}
 	case errors.As(err, &stored):
 		return &failure{Code: "ledger", Message: err.Error(), Hint: "nothing was sent; " + hintDoctor, ExitCode: exitConfig}
 	case errors.Is(err, context.DeadlineExceeded):
@@ -145,19 +158,20 @@ func explainKind(err error) *failure {
 }
 
 func explainCall(e *api.Error) *failure {
-	f := &failure{Code: e.Code, Message: e.Error(), Status: e.Status, RequestID: e.RequestID, Retryable: e.Retryable()}
+	f := &failure{Code: e.Code, Message: e.Message, text: e.Error(), Status: e.Status, RequestID: e.RequestID, Retryable: e.Retryable()}
 	switch e.Kind {
 	case api.Denied:
 		f.ExitCode = exitDenied
 		f.Hint = "you are signed in, but not allowed to do this: ask an administrator"
-		if e.Status == 401 {
-			f.Hint = hintSignIn
-		}
-		if errors.Is(e, api.ErrNoRoute) {
-			f.Hint = "check base_url: run `villapay env show`"
-		}
-		if e.Server != "" {
+		switch {
+		case e.Server != "":
 			f.Hint = "the bank does not accept the secret key: run `villapay doctor`"
+		case errors.Is(e, api.ErrNoRoute):
+			f.Hint = "check base_url, order_path and auth.scheme: run `villapay env show`"
+		case errors.Is(e, api.ErrFreshToken):
+			f.Hint = "check auth.scheme, since the token was renewed a moment ago: villapay env set auth.scheme Bearer, or villapay env unset auth.scheme"
+		case e.Status == http.StatusUnauthorized:
+			f.Hint = hintSignIn
 		}
 	case api.Rejected:
 		f.ExitCode = exitRejected
@@ -165,8 +179,25 @@ func explainCall(e *api.Error) *failure {
 		f.ExitCode, f.Hint = exitUnknown, hintRunAgain
 	case api.Unavailable:
 		f.ExitCode, f.Hint = exitUnavailable, "nothing was made; run it again later"
+		if hint := networkHint(e); hint != "" {
+			f.Hint = "nothing was made; " + hint
+		}
 	}
 	return f
+}
+
+// networkHint says what to do about a connection that this machine's network
+// prevents, "" about any other failure.
+func networkHint(err error) string {
+	var proxy *api.ProxyError
+	var authority x509.UnknownAuthorityError
+	switch {
+	case errors.As(err, &proxy):
+		return "check HTTPS_PROXY, with its user and password, and what the proxy allows"
+	case errors.As(err, &authority):
+		return "if this network has a certificate authority of its own, set SSL_CERT_FILE to a file with its certificate"
+	}
+	return ""
 }
 
 func explainSignIn(e *auth.Error) *failure {
@@ -175,6 +206,7 @@ func explainSignIn(e *auth.Error) *failure {
 	case auth.NotSignedIn, auth.Denied:
 	case auth.Unreachable:
 		f.Code, f.ExitCode, f.Retryable = "sign_in_unreachable", exitUnavailable, true
+		f.Hint = cmp.Or(networkHint(e), f.Hint)
 	case auth.Config:
 		f.Code, f.ExitCode = "config", exitConfig
 	}
@@ -204,7 +236,10 @@ func (a *app) fail(f *failure) {
 			return
 		}
 	}
-	fmt.Fprintf(a.Err, "villapay: %s\n", a.sanitize(f.Message))
+	if f.quiet {
+		return
+	}
+	fmt.Fprintf(a.Err, "villapay: %s\n", a.sanitize(f.Error()))
 	if f.RequestID != "" {
 		fmt.Fprintf(a.Err, "request id: %s\n", a.sanitize(f.RequestID))
 	}
@@ -229,19 +264,15 @@ func (a *app) jsonErrors() bool {
 	return format == "json"
 }
 
-// asksForJSON looks for -o json or --jq in a command line that was not understood
-// to its end.
+// asksForJSON looks for -o json or --jq in a command line that was not understood.
 func asksForJSON(args []string) bool {
-	for i, arg := range args {
-		switch name, value, ok := strings.Cut(arg, "="); {
-		case name == "--jq", arg == "-ojson":
-			return true
-		case name == "--output" || name == "-o":
-			if !ok && i+1 < len(args) {
-				value = args[i+1]
-			}
-			return value == "json"
-		}
+	f := pflag.NewFlagSet("", pflag.ContinueOnError)
+	f.ParseErrorsAllowlist.UnknownFlags = true
+	f.Usage = func() {}
+	output, jq := f.StringP("output", "o", "", ""), f.String("jq", "", "")
+	for name, short := range map[string]string{"help": "h", "quiet": "q", "yes": "y", "include": "i"} {
+		f.BoolP(name, short, false, "") // they can stand before an o: -qo json
 	}
-	return false
+	_ = f.Parse(args) // what was read before an error counts
+	return *output == "json" || *jq != ""
 }

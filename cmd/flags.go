@@ -50,8 +50,11 @@ func (f *choiceFlag) Set(text string) error {
 
 func (f *choiceFlag) words() []string { return f.choices }
 
-// timeFlag is a duration above zero, at most ten minutes.
-type timeFlag struct{ value *time.Duration }
+// timeFlag is a duration above zero.
+type timeFlag struct {
+	value *time.Duration
+	max   time.Duration // 0 = no limit
+}
 
 func (f *timeFlag) String() string {
 	if *f.value == 0 {
@@ -64,8 +67,12 @@ func (f *timeFlag) Type() string { return "TIME" }
 
 func (f *timeFlag) Set(text string) error {
 	d, err := time.ParseDuration(text)
-	if err != nil || d <= 0 || d > 10*time.Minute {
-		return errors.New("a time such as 30s is needed, at most 10m")
+	if err != nil || d <= 0 || f.max > 0 && d > f.max {
+		text := "a time such as 30s is needed"
+		if f.max > 0 {
+			text += ", at most " + strings.TrimSuffix(f.max.String(), "0s")
+		}
+		return errors.New(text)
 	}
 	*f.value = d
 	return nil
@@ -88,12 +95,12 @@ func (f *countFlag) Set(text string) error {
 	return nil
 }
 
-// nothingEmpty refuses a flag that was given without a value: most likely a
+// checkNotEmpty refuses a flag that was given without a value: most likely a
 // script's variable is unset, and the default is not what it meant.
-func nothingEmpty(flags *pflag.FlagSet) (err error) {
+func checkNotEmpty(flags *pflag.FlagSet) (err error) {
 	flags.Visit(func(f *pflag.Flag) {
 		if text := f.Value.String(); text == "" || text == "[]" {
-			err = usageError("leave it away, or give it a value; is a variable unset?", "--%s is empty", f.Name)
+			err = usageError("omit the flag or give it a value; is a variable unset?", "--%s is empty", f.Name)
 		}
 	})
 	return err

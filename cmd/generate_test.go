@@ -87,7 +87,7 @@ func completionFiles(t *testing.T) map[string]string {
 // manPages are one page a command and one a help topic.
 func manPages(t *testing.T) map[string]string {
 	t.Helper()
-	root := (&app{Program: &Program{}}).root()
+	root := newApp(&Program{}, nil).root()
 	pages, topics := map[string]string{}, ""
 	var add func(c *cobra.Command)
 	add = func(c *cobra.Command) {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"runtime"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -25,11 +26,12 @@ type Program struct {
 	InTTY, OutTTY, ErrTTY bool
 	Size                  func() (columns, rows int) // of the terminal; 0, 0 where there is none
 	Window                func() window              // asked for only by the live view
+	OutGone               func() bool                // whether nobody reads Out any more; may be nil
 
-	// Heed is called when a command begins: from then on Ctrl-C and SIGTERM end
-	// Run's context. Listening to signals is felt at the start, so what only
+	// NotifySignals is called when a command begins: from then on Ctrl-C and SIGTERM
+	// end Run's context. Listening to signals is felt at the start, so what only
 	// prints, such as help, goes without. May be nil.
-	Heed func()
+	NotifySignals func()
 
 	viewing atomic.Bool // a live view has the terminal
 	counted atomic.Bool // a progress bar tells how far it is
@@ -39,6 +41,12 @@ type Program struct {
 	Now       func() time.Time
 	Local     *time.Location // the machine's own zone
 	Build     Build
+}
+
+// streams is the program's streams, as the global flags have them used.
+type streams struct {
+	*Program
+	flags globalFlags
 }
 
 // Getenv returns a variable, trimmed, "" if it is not set.
@@ -53,18 +61,18 @@ type window struct {
 }
 
 // screen describes where a result goes, for package render.
-func (a *app) screen() render.Screen {
+func (a *streams) screen() render.Screen {
 	s := a.screenOf(a.OutTTY)
 	s.Now, s.Local = a.Now(), a.Local
 	return s
 }
 
-func (a *app) screenOf(tty bool) render.Screen {
+func (a *streams) screenOf(tty bool) render.Screen {
 	s := render.Screen{
 		TTY:   tty,
 		Dumb:  a.Getenv("TERM") == "dumb",
 		UTF8:  utf8Locale(a.Getenv),
-		Color: a.colour(tty),
+		Color: a.color(tty),
 	}
 	if tty {
 		s.Columns, s.Rows = a.Size()
@@ -72,9 +80,9 @@ func (a *app) screenOf(tty bool) render.Screen {
 	return s
 }
 
-// colour decides as no-color.org and clig.dev ask: the flag first, then
+// color decides as no-color.org and clig.dev ask: the flag first, then
 // NO_COLOR and TERM=dumb, then whether a person is looking.
-func (a *app) colour(tty bool) bool {
+func (a *streams) color(tty bool) bool {
 	switch a.flags.color {
 	case "always":
 		return true
@@ -96,14 +104,14 @@ func utf8Locale(getenv func(string) string) bool {
 }
 
 // live tells whether the selected environment takes real money.
-func (a *app) live() bool {
+func (a *deps) live() bool {
 	settings, err := a.settings()
 	return err == nil && settings.Profile.Live
 }
 
 // interactive tells whether a person can be asked: there is a terminal to ask
 // on and to answer from, and nobody said not to.
-func (a *app) interactive() bool {
+func (a *streams) interactive() bool {
 	return a.InTTY && a.ErrTTY && !a.flags.noInput && !isSet(a.Getenv("VILLAPAY_NO_INPUT")) && !isSet(a.Getenv("CI"))
 }
 
@@ -117,9 +125,9 @@ type readerFunc func([]byte) (int, error)
 
 func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
-// obedient makes reading end with ctx: a pipe may keep silent for ever. The read
+// ctxReader makes reads cancelable; a pipe may block forever. The read
 // that hangs then is left behind.
-func obedient(ctx context.Context, r io.Reader) io.Reader {
+func ctxReader(ctx context.Context, r io.Reader) io.Reader {
 	type result struct {
 		n   int
 		err error
@@ -139,16 +147,47 @@ func obedient(ctx context.Context, r io.Reader) io.Reader {
 	})
 }
 
+// openInput opens a file or, for "-", stdin. Opening and reading end with ctx: a
+// FIFO without a writer blocks both.
+func (p *Program) openInput(ctx context.Context, name string) (io.ReadCloser, error) {
+	if name == "-" {
+		return io.NopCloser(ctxReader(ctx, p.In)), nil
+	}
+	var file *os.File
+	opened := make(chan error, 1)
+	go func() {
+		var err error
+		file, err = os.Open(name)
+		opened <- err
+	}()
+	select {
+	case err := <-opened:
+		if err != nil {
+			return nil, err
+		}
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	if info, err := file.Stat(); err == nil && info.IsDir() {
+		_ = file.Close()
+		return nil, fmt.Errorf("%s is a directory", name)
+	}
+	return struct {
+		io.Reader
+		io.Closer
+	}{ctxReader(ctx, file), file}, nil
+}
+
 // openBrowser shows url in the user's browser.
 func openBrowser(ctx context.Context, url string) error {
-	spareChildren()
+	restoreSignals()
 	return auth.OpenBrowser(ctx, url)
 }
 
 // confirm asks a yes-no question on the terminal; no is the default.
-func (a *app) confirm(ctx context.Context, question string) (bool, error) {
+func (a *streams) confirm(ctx context.Context, question string) (bool, error) {
 	fmt.Fprintf(a.Err, "%s [y/N] ", a.sanitize(question))
-	answer, _ := bufio.NewReader(obedient(ctx, a.In)).ReadString('\n')
+	answer, _ := bufio.NewReader(ctxReader(ctx, a.In)).ReadString('\n')
 	if !strings.HasSuffix(answer, "\n") { // Ctrl-D, or Ctrl-C
 		fmt.Fprintln(a.Err)
 	}
@@ -163,36 +202,92 @@ func (a *app) confirm(ctx context.Context, question string) (bool, error) {
 }
 
 // note tells a person something on stderr, unless they asked for quiet.
-func (a *app) note(format string, args ...any) {
+func (a *streams) note(format string, args ...any) {
 	if !a.flags.quiet {
 		fmt.Fprintf(a.Err, "villapay: %s\n", a.sanitize(fmt.Sprintf(format, args...)))
 	}
 }
 
 // warn tells a person something on stderr, quiet or not.
-func (a *app) warn(format string, args ...any) {
+func (a *streams) warn(format string, args ...any) {
 	fmt.Fprintf(a.Err, "villapay: warning: %s\n", a.sanitize(fmt.Sprintf(format, args...)))
 }
 
 // sanitize makes text safe for stderr.
-func (a *app) sanitize(text string) string { return a.screenOf(a.ErrTTY).Text(text) }
+func (a *streams) sanitize(text string) string { return a.screenOf(a.ErrTTY).Text(text) }
 
-// patience is how long a person waits before being told for what.
-const patience = time.Second
+// waitNotice is how long a request takes before a person reads which server it waits for.
+const waitNotice = time.Second
 
-// waiting tells a person at a terminal what villapay waits for, if that takes
-// longer than a moment. The returned function ends the wait.
-func (a *app) waiting(what string) (stop func()) {
+// waiting reports at a terminal which server we are waiting for, if that takes longer
+// than a moment. The returned function ends the wait.
+func (a *streams) waiting(what string) (stop func()) {
 	if !a.ErrTTY {
 		return func() {}
 	}
-	timer := time.AfterFunc(patience, func() {
-		if !a.showsProgress() {
-			a.note("waiting for %s", what)
+	timer := time.AfterFunc(waitNotice, func() { a.status("waiting for %s", what) })
+	return func() {
+		if !timer.Stop() {
+			a.endStatus()
 		}
-	})
-	return func() { timer.Stop() }
+	}
+}
+
+// status reports at a terminal what is going on, in one line that the next status or
+// any other text replaces.
+func (a *streams) status(format string, args ...any) {
+	if !a.ErrTTY || a.flags.quiet || a.showsProgress() {
+		return
+	}
+	line, ok := a.Err.(*statusWriter)
+	if !ok {
+		a.note(format, args...)
+		return
+	}
+	screen := a.screenOf(true)
+	screen.Columns = max(1, screen.Columns-1)
+	line.status(render.Truncate(screen, "villapay: "+fmt.Sprintf(format, args...)))
+}
+
+// endStatus removes the status line before something else is written.
+func (a *streams) endStatus() {
+	if line, ok := a.Err.(*statusWriter); ok {
+		line.mu.Lock()
+		defer line.mu.Unlock()
+		line.erase()
+	}
+}
+
+// statusWriter is stderr at a terminal that can rewrite a line.
+type statusWriter struct {
+	to    io.Writer
+	mu    sync.Mutex
+	shown bool // a status line stands where the cursor is
+}
+
+// eraseLine returns to the line's start and erases it (ECMA-48).
+const eraseLine = "\r\x1b[K"
+
+func (w *statusWriter) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.erase()
+	return w.to.Write(p)
+}
+
+func (w *statusWriter) erase() {
+	if w.shown {
+		w.shown = false
+		_, _ = io.WriteString(w.to, eraseLine)
+	}
+}
+
+func (w *statusWriter) status(line string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.shown = true
+	_, _ = io.WriteString(w.to, eraseLine+line)
 }
 
 // showsProgress tells whether something on the terminal moves already.
-func (a *app) showsProgress() bool { return a.viewing.Load() || a.counted.Load() }
+func (a *streams) showsProgress() bool { return a.viewing.Load() || a.counted.Load() }

@@ -9,39 +9,41 @@ import (
 	"time"
 
 	"github.com/villapay/villapay/internal/config"
-	"github.com/villapay/villapay/internal/order"
 	"github.com/villapay/villapay/internal/render"
 )
 
 // writeJSON writes one JSON value as json or yaml, through --jq where asked.
-func (a *app) writeJSON(ctx context.Context, format config.Format, raw []byte) error {
+func (a *output) writeJSON(ctx context.Context, format config.Format, raw []byte) error {
 	if format == config.FormatYAML {
 		return render.YAML(a.writer(), a.screen(), raw)
 	}
-	if a.query != nil {
+	switch {
+	case a.query != nil:
 		return a.runQuery(ctx, raw)
+	case a.streaming:
+		return render.JSONLine(a.writer(), raw)
 	}
 	return render.JSON(a.writer(), a.screen(), raw)
 }
 
-// queryWithin bounds a --jq expression that does not end.
-const queryWithin = 10 * time.Second
+// queryTimeout bounds a --jq expression that does not end.
+const queryTimeout = 10 * time.Second
 
 // runQuery filters a value with --jq. A filter that fails on this value is bad
 // input, but by now something may have been made: it is not a usage error.
-func (a *app) runQuery(ctx context.Context, raw []byte) error {
-	ctx, cancel := context.WithTimeout(ctx, queryWithin)
+func (a *output) runQuery(ctx context.Context, raw []byte) error {
+	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
 	defer cancel()
 	err := a.query.Run(ctx, a.writer(), a.screen(), raw)
-	var unwritten *outputError
-	if err != nil && !errors.As(err, &unwritten) {
+	var writeErr *outputError
+	if err != nil && !errors.As(err, &writeErr) {
 		err = &failure{Code: "jq", Message: "--" + err.Error(), ExitCode: exitInternal}
 	}
 	return err
 }
 
 // writeValue writes a value of our own as json or yaml.
-func (a *app) writeValue(ctx context.Context, format config.Format, value any) error {
+func (a *output) writeValue(ctx context.Context, format config.Format, value any) error {
 	raw, err := json.Marshal(value)
 	if err != nil {
 		return err
@@ -49,20 +51,8 @@ func (a *app) writeValue(ctx context.Context, format config.Format, value any) e
 	return a.writeJSON(ctx, format, raw)
 }
 
-// writeJSONList writes payments as one array, streamed unless --jq needs it
-// whole.
-func (a *app) writeJSONList(ctx context.Context, format config.Format, payments iter.Seq2[order.Payment, error]) error {
-	objects := func(yield func([]byte, error) bool) {
-		for p, err := range payments {
-			var raw []byte
-			if err == nil {
-				raw, err = render.PaymentJSON(a.view(p))
-			}
-			if !yield(raw, err) {
-				return
-			}
-		}
-	}
+// writeJSONList writes values as one array, streamed unless --jq needs it whole.
+func (a *output) writeJSONList(ctx context.Context, format config.Format, objects iter.Seq2[[]byte, error]) error {
 	switch {
 	case format == config.FormatYAML:
 		return render.YAMLList(a.writer(), a.screen(), objects)
@@ -74,4 +64,19 @@ func (a *app) writeJSONList(ctx context.Context, format config.Format, payments 
 		return err
 	}
 	return a.runQuery(ctx, whole.Bytes())
+}
+
+// mapped is a sequence with each value turned into another.
+func mapped[T, U any](all iter.Seq2[T, error], turn func(T) (U, error)) iter.Seq2[U, error] {
+	return func(yield func(U, error) bool) {
+		for value, err := range all {
+			var turned U
+			if err == nil {
+				turned, err = turn(value)
+			}
+			if !yield(turned, err) {
+				return
+			}
+		}
+	}
 }

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/villapay/villapay/internal/config"
 	"github.com/villapay/villapay/internal/order"
 	"github.com/villapay/villapay/internal/payment"
 	"github.com/villapay/villapay/internal/render"
@@ -17,23 +18,23 @@ import (
 
 // watchLive follows one order on the whole terminal and leaves its last state
 // behind when it ends. own is the payment to follow; the zero Payment is none.
-func (a *app) watchLive(ctx context.Context, service *payment.Service, orderID string, own order.Payment) error {
+func (a *app) watchLive(ctx context.Context, service *payment.Service, orderID string, own order.Payment) (payment.Report, error) {
 	service.Note = nil // the view itself says what is going on
-	view := &liveView{app: a, tells: whoTells(service)}
+	view := &liveView{app: a, source: updateSource(service)}
 	report, err := service.Watch(ctx, orderID, own, func(r payment.Report) error {
 		view.show(r)
 		return nil
 	})
 	view.end()
 	if report.Found {
-		if shown := a.showPayment(context.WithoutCancel(ctx), "table", report.Payment, codeFlags{}, false); shown != nil {
-			return shown
+		if shown := a.showPayment(context.WithoutCancel(ctx), config.FormatTable, report.Payment, codeFlags{}, false); shown != nil {
+			return report, shown
 		}
 	}
-	if err != nil {
-		return err
+	if err == nil {
+		a.ring(report)
 	}
-	return a.watched(service, report)
+	return report, err
 }
 
 // Escape sequences of the live view (ECMA-48 and xterm's private modes): the
@@ -50,11 +51,11 @@ const (
 // liveView redraws one order every second, and when something changes: the
 // order, or the window's size.
 type liveView struct {
-	app   *app
-	tells string // whoTells
-	mu    sync.Mutex
-	now   payment.Report
-	stop  func() // nil until the first report
+	app    *app
+	source string // updateSource
+	mu     sync.Mutex
+	now    payment.Report
+	stop   func() // nil until the first report
 }
 
 // show draws a report. The first one takes the terminal over.
@@ -144,7 +145,7 @@ func (v *liveView) draw() {
 	_ = v.app.write(append(frame, endDraw...))
 }
 
-// cells counts the characters of a line, each of one cell, colours left out.
+// cells counts the characters of a line, each of one cell, without colors.
 func cells(line string) int {
 	n, escape := 0, false
 	for _, r := range line {
@@ -162,7 +163,7 @@ func cells(line string) int {
 
 // frame is what stands on the screen: the code where it may be shown, its
 // caption above it, and the order's state below. Where room is scarce, what
-// matters least gives way, and a code that still does not fit is told.
+// matters least gives way, and a code that still does not fit is replaced by why.
 func (v *liveView) frame(screen render.Screen) []string {
 	narrow := screen
 	narrow.Columns = max(1, screen.Columns-1)
@@ -206,21 +207,24 @@ func drawLines(screen render.Screen, code render.Code, others int) ([]string, er
 // and what is wrong with it.
 func (v *liveView) facts(screen render.Screen) []string {
 	p, now := v.now.Payment, v.app.Now()
-	order := fmt.Sprintf("Order %s   %s", p.OrderID, render.Money(p.Amount, p.Currency))
+	heading := fmt.Sprintf("Order %s   %s", p.OrderID, render.Money(p.Amount, p.Currency))
 	if v.app.live() {
-		order += "   LIVE: real money"
+		heading += "   LIVE: real money"
 	}
-	lines := render.Wrap(screen, order)
+	lines := render.Wrap(screen, heading)
 	state := render.Wrap(screen, render.StateWord(p.State)+countdown(now, p))
 	if rest, ok := strings.CutPrefix(state[0], render.StateWord(p.State)); ok {
 		state[0] = render.StateColored(screen, p.State) + rest
 	}
 	lines = append(lines, state...)
+	if p.State == order.Awaiting && p.BankState != "" {
+		lines = append(lines, render.Wrap(screen, render.BankState(p))...)
+	}
 	for _, w := range p.Warnings {
 		lines = append(lines, render.Wrap(screen, "warning: "+w.Message)...)
 	}
-	if v.now.Err != nil {
-		lines = append(lines, render.Truncate(screen, "cannot ask the API, trying again: "+v.now.Err.Error()))
+	if trouble := unasked(v.now); trouble != "" {
+		lines = append(lines, render.Truncate(screen, trouble))
 	}
 	return lines
 }
@@ -229,7 +233,7 @@ func (v *liveView) facts(screen render.Screen) []string {
 func (v *liveView) rest(screen render.Screen) []string {
 	var lines []string
 	if v.now.NoEndpoint {
-		lines = append(lines, render.Truncate(screen, v.tells))
+		lines = append(lines, render.Truncate(screen, v.source))
 	}
 	return append(lines, render.Truncate(screen, "Ctrl-C stops watching; the order stays as it is"))
 }

@@ -23,7 +23,7 @@ func newLogout(a *app) *cobra.Command {
 given out live on until they expire. With --kbank-secret it forgets the bank's
 secret key instead, and the session stays.`,
 		Example: "  villapay logout --env dev\n  villapay logout --env dev --kbank-secret",
-		Args:    exactArgs(), RunE: a.plain(c.run),
+		Args:    exactArgs(), RunE: a.change(c.run, a.identity),
 	}
 	cmd.Flags().BoolVar(&c.allDevices, "all-devices", false, "end every session of this user, everywhere")
 	cmd.Flags().BoolVar(&c.kbankSecret, "kbank-secret", false, "forget the bank's secret key instead")

@@ -3,6 +3,8 @@ package cmd
 import (
 	"context"
 	"fmt"
+	"io"
+	"log"
 	"os"
 	"os/signal"
 	"runtime"
@@ -33,26 +35,36 @@ func Main() int {
 	program := &Program{
 		In: os.Stdin, Out: os.Stdout, Err: os.Stderr,
 		InTTY: isTerminal(os.Stdin), OutTTY: isTerminal(os.Stdout), ErrTTY: isTerminal(os.Stderr),
-		Size: terminalSize, Window: watchWindow,
+		Size: terminalSize, Window: watchWindow, OutGone: func() bool { return readerGone(os.Stdout) },
 		LookupEnv: os.LookupEnv, Environ: os.Environ,
 		Now:   systemClock,
 		Local: time.Local, //nolint:gosmopolitan // shown beside Bangkok time where it differs
 		Build: build(),
 	}
-	program.Heed = func() { heed(program, cancel) }
-	failWritesPlainly()
-	enableColour(os.Stdout, os.Stderr)
+	program.NotifySignals = func() { notifySignals(program, cancel) }
+	abortOnFatalErrors()
+	ignoreWriteSignals()
+	log.SetOutput(io.Discard) // net/http's own remarks, such as on an unsolicited response
+	enableColor(os.Stdout, os.Stderr)
 	defer func() {
 		if bug := recover(); bug != nil {
 			fmt.Fprintf(os.Stderr, "villapay: internal error: %v\nhint: what was sent is recorded; report this bug, with what follows\n\n%s", bug, debug.Stack())
-			os.Exit(exitInternal) // the runtime's own 2 would say that nothing was sent
+			os.Exit(exitInternal)
 		}
 	}()
 	return Run(ctx, program, os.Args[1:])
 }
 
-// heed listens to signals.
-func heed(program *Program, cancel func()) {
+// abortOnFatalErrors ends the process by SIGABRT after a panic in a goroutine or a
+// fatal error of the runtime, which cannot be recovered from: the runtime's own exit
+// code 2 would say that nothing was sent.
+func abortOnFatalErrors() {
+	debug.SetTraceback("crash")
+	forbidCoreDumps() // one would hold tokens
+}
+
+// notifySignals makes Ctrl-C and SIGTERM end ctx, and the second one the process.
+func notifySignals(program *Program, cancel func()) {
 	signals := make(chan os.Signal, 2)
 	// The runtime would answer Ctrl-\ with its goroutines and exit 2, which says
 	// that nothing was sent.

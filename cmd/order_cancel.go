@@ -95,7 +95,7 @@ func (c *orderCancel) notCanceled(p order.Payment, why string) error {
 
 // bankService is the service for a change at the bank, and the payments of the
 // order that it is about.
-func (a *app) bankService(ctx context.Context, orderID string) (*payment.Service, []order.Payment, error) {
+func (a *deps) bankService(ctx context.Context, orderID string) (*payment.Service, []order.Payment, error) {
 	if _, err := a.requireLedger(ctx); err != nil {
 		return nil, nil, err
 	}
@@ -108,7 +108,7 @@ func (a *app) bankService(ctx context.Context, orderID string) (*payment.Service
 	}
 	payments, err := service.Ledger.Payments(ctx, service.Scope, orderID)
 	if err == nil && len(payments) == 0 {
-		err = noPayment(orderID, service.Env)
+		err = a.noPayment(ctx, orderID)
 	}
 	return service, payments, err
 }

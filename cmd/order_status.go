@@ -13,32 +13,41 @@ import (
 	"github.com/villapay/villapay/internal/render"
 )
 
-// orderStatus tells what is known of orders now.
+// orderStatus reports what is known of orders now.
 type orderStatus struct {
 	app        *app
-	watch      bool
+	watch      watchFlags
 	offline    bool
 	exitStatus bool
+
+	noted bool // that there is no status endpoint
 }
 
 func newOrderStatus(a *app) *cobra.Command {
 	c := &orderStatus{app: a}
 	cmd := &cobra.Command{
 		Use:   "status ORDERID...",
-		Short: "Tell what is known of orders now: paid or not",
-		Long: `Tells what is known of each order now. It asks the API where the environment has
-a status endpoint, and otherwise tells what the ledger knows and how old that is.
-An order with several payments is answered by the paid one if any, else by the
-newest; while it is watched, the newest that can be paid comes before others.`,
+		Short: "Report what is known of orders now: paid or not",
+		Long: `Reports what is known of each order now. It asks the bank, if its key is
+available, and the API, if the environment has a status endpoint. Then the ledger
+answers; what could not be asked is a warning. An order with several payments is
+answered by the paid one if any, else by the newest; while it is watched, the
+newest that can be paid comes before others.
+
+--watch stays until every order is settled. It exits 0 if all were paid, 5 if one
+failed, was canceled, refunded or rejected, and 8 if one expired or was replaced.
+It has no time limit of its own: --timeout bounds each request, and --watch-for
+the whole.`,
 		Example: `  villapay order status 492500004632 --env sandbox
   villapay order status 492500004632 --env sandbox --offline -o json
   villapay sandbox pay 492500004632
+  villapay order status 492500004632 --env sandbox --watch-for 10m
   villapay order status 492500004632 --env sandbox --exit-status   # 8 if not paid`,
 		Args: oneOrMore, ValidArgsFunction: a.completeOrderIDs, RunE: a.run(c.run),
 	}
 	f := cmd.Flags()
-	f.BoolVar(&c.watch, "watch", false, "stay until the order is paid, failed or expired")
-	f.BoolVar(&c.offline, "offline", false, "tell what the ledger knows; ask nobody")
+	c.watch.register(cmd)
+	f.BoolVar(&c.offline, "offline", false, "report what the ledger knows; ask nobody")
 	f.BoolVar(&c.exitStatus, "exit-status", false, "end with 8 unless every order is paid")
 	return cmd
 }
@@ -48,8 +57,8 @@ func (c *orderStatus) run(ctx context.Context, orderIDs []string) error {
 	if err != nil {
 		return err
 	}
-	if c.watch && (len(orderIDs) > 1 || c.offline) {
-		return usageError("", "--watch follows one order, and asks the API")
+	if c.watch.on() && c.offline {
+		return usageError("", "--watch asks the API and the bank, --offline asks nobody")
 	}
 	if c.offline {
 		if _, err := c.app.requireLedger(ctx); err != nil {
@@ -60,8 +69,9 @@ func (c *orderStatus) run(ctx context.Context, orderIDs []string) error {
 	if err != nil {
 		return err
 	}
-	if c.watch {
-		return c.app.watchOrder(ctx, service, format, orderIDs[0], order.Payment{})
+	if c.watch.on() {
+		c.app.streaming = true
+		return c.app.watchOrders(ctx, service, format, c.watch, orderIDs, order.Payment{})
 	}
 	reports, err := service.Statuses(ctx, orderIDs, !c.offline)
 	if err != nil {
@@ -70,7 +80,7 @@ func (c *orderStatus) run(ctx context.Context, orderIDs []string) error {
 	if err := c.show(ctx, format, reports); err != nil {
 		return err
 	}
-	return c.verdict(service, reports)
+	return c.result(ctx, service, reports)
 }
 
 // show writes what was found; one order is shown in full width.
@@ -90,34 +100,20 @@ func (c *orderStatus) show(ctx context.Context, format config.Format, reports []
 	return c.app.showPayments(ctx, format, render.List{}, values(found))
 }
 
-// verdict says what went wrong and ends with the first of it.
-func (c *orderStatus) verdict(service *payment.Service, reports []payment.Report) error {
+// result says what else there is to know about each order, and how the command
+// ends.
+func (c *orderStatus) result(ctx context.Context, service *payment.Service, reports []payment.Report) error {
 	var failed error
-	missing := 0
+	missing, unpaid := 0, 0
 	for _, r := range reports {
-		if r.Others > 0 {
-			c.app.note("order %s has %d more recorded: see `villapay order show %s`", r.OrderID, r.Others, r.OrderID)
-		}
+		c.remark(ctx, service, r, len(reports) > 1)
 		switch {
-		case r.Err != nil:
-			if r.Found {
-				c.app.warn("order %s: the API could not be asked; this is what the ledger knew %s", r.OrderID, render.Ago(c.app.Now(), r.Payment.KnownAt))
-			}
-			failed = cmp.Or(failed, unanswered(r.Err))
+		case !r.Found && r.Err != nil:
+			failed = cmp.Or(failed, statusError(r.Err))
 		case !r.Found:
 			missing++
-			if r.Word != "" {
-				c.app.warn("order %s: the API says only %q, which does not show that there is a payment", r.OrderID, r.Word)
-			}
-			if len(reports) > 1 {
-				c.app.warn("no payment of order %s is known in %s", r.OrderID, service.Env)
-			}
-		case r.NoOrder:
-			c.app.warn("order %s: the API does not know it; this is what the ledger knew %s", r.OrderID, render.Ago(c.app.Now(), r.Payment.KnownAt))
-		case r.NoEndpoint && !c.offline && service.Bank != nil:
-			c.app.note("order %s: %s has no status endpoint; the bank alone was asked", r.OrderID, service.Env)
-		case r.NoEndpoint && !c.offline:
-			c.app.note("order %s: %s has no status endpoint; this is what the ledger knew %s", r.OrderID, service.Env, render.Ago(c.app.Now(), r.Payment.KnownAt))
+		case r.Payment.State != order.Paid:
+			unpaid++
 		}
 	}
 	switch {
@@ -126,21 +122,68 @@ func (c *orderStatus) verdict(service *payment.Service, reports []payment.Report
 	case missing > 0 && len(reports) > 1:
 		return &failure{Code: "no_payment", Message: fmt.Sprintf("%d of %d orders have no payment", missing, len(reports)), ExitCode: exitRejected}
 	case missing > 0:
-		return noPayment(reports[0].OrderID, service.Env)
-	case !c.exitStatus:
-		return nil
-	}
-	for _, r := range reports {
-		if r.Payment.State != order.Paid {
-			return exitWith(exitNotPaid)
-		}
+		return c.app.noPayment(ctx, reports[0].OrderID)
+	case c.exitStatus && unpaid > 0 && len(reports) > 1:
+		return &failure{Code: "not_paid", Message: fmt.Sprintf("%d of %d orders are not paid", unpaid, len(reports)), Retryable: true, ExitCode: exitNotPaid, quiet: true}
+	case c.exitStatus && unpaid > 0:
+		return exitStatus(reports[0].Payment)
 	}
 	return nil
 }
 
-// unanswered is how a question that failed ends. What is said of a payment order
+// exitStatus is how --exit-status ends for an order that is not paid.
+func exitStatus(p order.Payment) error {
+	f := *explainKind(notPaid(p))
+	f.Code, f.ExitCode = "not_paid", exitNotPaid
+	return &f
+}
+
+// remark says what the result does not show. several says that the result is a
+// list, which shows less.
+func (c *orderStatus) remark(ctx context.Context, service *payment.Service, r payment.Report, several bool) {
+	about, p := "order "+r.OrderID, r.Payment
+	if r.Others > 0 {
+		c.app.note("%s has %d more recorded: see `villapay order show %s`", about, r.Others, r.OrderID)
+	}
+	for _, other := range r.Open {
+		c.app.warn("%s is paid, but its %s code (%s) may still be paid: let nobody scan it", about, other.Source, cmp.Or(other.BankOrderID, other.Key))
+	}
+	if several && (p.State == order.Unknown || p.State == order.Expired) {
+		c.app.note("%s: %s: %s", about, render.StateWord(p.State), render.Meaning(c.app.screen(), p))
+	}
+	if r.BankErr != nil {
+		c.app.warn("%s: the bank could not be asked: %s", about, r.BankErr)
+	}
+	known := "this is what the ledger knew " + render.Ago(c.app.Now(), p.KnownAt)
+	switch {
+	case r.Err != nil && r.Found:
+		c.app.warn("%s: the API could not be asked: %s; %s", about, r.Err, known)
+	case r.Err != nil && several:
+		c.app.warn("%s: the API could not be asked: %s", about, r.Err)
+	case r.NoOrder && r.Found:
+		c.app.warn("%s: the API does not know it; %s", about, known)
+	case !r.Found && r.Word != "":
+		c.app.warn("%s: the API says only %q, which does not show that there is a payment", about, r.Word)
+	}
+	if !r.Found && r.Err == nil && several {
+		missing := fmt.Sprintf("no payment of %s is known in %s", about, service.Env)
+		if known := c.app.whatIs(ctx, r.OrderID); known != "" {
+			missing += "; " + known
+		}
+		c.app.warn("%s", missing)
+	}
+	if r.NoEndpoint && !c.offline && service.Bank == nil && !c.noted {
+		c.noted = true
+		if several || !r.Found {
+			known = "only the ledger was asked"
+		}
+		c.app.note("%s has no status endpoint; %s", service.Env, known)
+	}
+}
+
+// statusError is how a question that failed ends. What is said of a payment order
 // that failed, that nothing was made, would answer a question nobody asked.
-func unanswered(err error) error {
+func statusError(err error) error {
 	f := explainKind(err)
 	if f.ExitCode == exitUnavailable {
 		f.Hint = "try again later"

@@ -30,8 +30,8 @@ rule on the day of the payment. If the order was paid more than once, --charge
 says which payment to give back. It needs the bank's key.
 
 Running it again is safe: a void whose answer was lost is finished first, and
-nothing else is done then. In a live environment it asks first; without a terminal
-it needs --yes.
+nothing else is done then. In a live environment it asks first; without a
+terminal it needs --yes.
 
 Later than that, a QR payment is refunded in the bank's merchant portal. A refund
 is reported here when the bank says so.`,

@@ -3,7 +3,9 @@ package cmd
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
+	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -12,13 +14,22 @@ import (
 	"github.com/villapay/villapay/internal/config"
 	"github.com/villapay/villapay/internal/order"
 	"github.com/villapay/villapay/internal/render"
+	"github.com/villapay/villapay/internal/secret"
 )
+
+// output is a command's results on stdout.
+type output struct {
+	*deps
+	query     *render.Query // --jq, compiled before anything is sent
+	streaming bool          // one JSON object a line, at a terminal too
+	writeErr  error         // the first write to stdout that failed
+}
 
 // format returns the output format that a command writes: what the flag says,
 // else what the configuration says. has[0] is the command's default. A format
 // that the command lacks is a usage error if a flag asks for it; one that is
 // inherited (VILLAPAY_OUTPUT, the config file) falls back to the default.
-func (a *app) format(has ...config.Format) (config.Format, error) {
+func (a *output) format(has ...config.Format) (config.Format, error) {
 	asked := a.flags.output
 	switch {
 	case a.flags.jq != "":
@@ -38,8 +49,17 @@ func (a *app) format(has ...config.Format) (config.Format, error) {
 	return has[0], nil
 }
 
+// flagFormat is format for commands that write JSON and YAML only if the command
+// line asks for it. It reads no configuration.
+func (a *output) flagFormat() (config.Format, error) {
+	if a.flags.output == "" && a.flags.jq == "" {
+		return config.FormatTable, nil
+	}
+	return a.format(config.FormatTable, config.FormatJSON, config.FormatYAML)
+}
+
 // compileQuery compiles --jq for a command that has these formats.
-func (a *app) compileQuery(has []config.Format) error {
+func (a *output) compileQuery(has []config.Format) error {
 	if asked := a.flags.output; asked != "" && asked != config.FormatJSON {
 		return usageError("omit -o", "--jq works on JSON, not on %s", asked)
 	}
@@ -62,8 +82,8 @@ func formatNames(formats []config.Format) string {
 	return strings.Join(names, ", ")
 }
 
-// formatAnyway is format for commands that work with a broken configuration too.
-func (a *app) formatAnyway(has ...config.Format) (config.Format, error) {
+// formatOrDefault is format for commands that work with a broken configuration too.
+func (a *output) formatOrDefault(has ...config.Format) (config.Format, error) {
 	format, err := a.format(has...)
 	if _, ok := errors.AsType[*config.Error](err); ok {
 		return has[0], nil
@@ -73,21 +93,21 @@ func (a *app) formatAnyway(has ...config.Format) (config.Format, error) {
 
 // showPayment writes one payment in a format, and its code to a file where that
 // was asked for. withCode also draws the code at a terminal, under the table.
-func (a *app) showPayment(ctx context.Context, format config.Format, p order.Payment, code codeFlags, withCode bool) error {
+func (a *output) showPayment(ctx context.Context, format config.Format, p order.Payment, code codeFlags, withCode bool) error {
 	for _, w := range p.Warnings {
 		a.warn("%s", w.Message)
 	}
-	var unwritten error
+	var writeErr error
 	if code.file != "" { // before the code, which a note below could push off the screen
-		unwritten = a.writeCodeFile(p, code)
+		writeErr = a.writeCodeFile(p, code)
 	}
 	if err := a.showAs(ctx, format, p, code, withCode); err != nil {
 		return err
 	}
-	return unwritten
+	return writeErr
 }
 
-func (a *app) showAs(ctx context.Context, format config.Format, p order.Payment, code codeFlags, withCode bool) error {
+func (a *output) showAs(ctx context.Context, format config.Format, p order.Payment, code codeFlags, withCode bool) error {
 	switch format {
 	case config.FormatJSON, config.FormatYAML:
 		raw, err := render.PaymentJSON(a.view(p))
@@ -112,15 +132,15 @@ func (a *app) showAs(ctx context.Context, format config.Format, p order.Payment,
 	return err
 }
 
-// dryRequest is the text of the request that would make an order. It needs no
-// sign-in and opens no connection.
-func (a *app) dryRequest(ctx context.Context, orderID string, source order.Source, key string) ([]byte, error) {
+// previewRequest is the request that would make an order, the token redacted. It needs
+// no sign-in and opens no connection.
+func (a *output) previewRequest(ctx context.Context, orderID string, source order.Source, key string) (*http.Request, error) {
 	settings, err := a.settings()
 	if err != nil {
 		return nil, err
 	}
 	profile := settings.Profile
-	client := &api.Client{BaseURL: profile.BaseURL, IdempotencyHeader: profile.IdempotencyHeader, UserAgent: a.userAgent()}
+	client := &api.Client{BaseURL: profile.BaseURL, OrderPath: profile.OrderPath, IdempotencyHeader: profile.IdempotencyHeader, UserAgent: a.userAgent()}
 	if profile.Sandbox {
 		client.BaseURL = sandboxURL
 	}
@@ -128,18 +148,33 @@ func (a *app) dryRequest(ctx context.Context, orderID string, source order.Sourc
 		key = newKey()
 	}
 	req, err := client.OrderRequest(ctx, orderID, source, key)
-	if err != nil {
-		return nil, err
+	if err == nil && !profile.Sandbox {
+		req.Header.Set("Authorization", secret.Redacted)
 	}
-	if !profile.Sandbox {
-		req.Header.Set("Authorization", "hidden by its name")
-	}
-	return requestText(req)
+	return req, err
 }
 
-func requestText(req *http.Request) ([]byte, error) {
-	var text bytes.Buffer
-	d := &debugTransport{bodies: true}
-	err := d.writeRequest(&text, req)
-	return text.Bytes(), err
+// showRequest writes a request that is not sent, as text or as an object.
+func (a *output) showRequest(ctx context.Context, format config.Format, req *http.Request) error {
+	if format == config.FormatTable {
+		var text bytes.Buffer
+		if err := (&debugTransport{bodies: true}).writeRequest(&text, req); err != nil {
+			return err
+		}
+		return a.write(text.Bytes())
+	}
+	body, err := io.ReadAll(req.Body)
+	if err != nil {
+		return err
+	}
+	headers := map[string]string{}
+	for name := range req.Header {
+		headers[name] = req.Header.Get(name)
+	}
+	return a.writeValue(ctx, format, struct {
+		Method  string            `json:"method"`
+		URL     string            `json:"url"`
+		Headers map[string]string `json:"headers"`
+		Body    json.RawMessage   `json:"body"`
+	}{req.Method, req.URL.String(), headers, body})
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -19,7 +20,7 @@ type payQR struct {
 	source string
 	key    string
 	fresh  bool
-	watch  bool
+	watch  watchFlags
 	dryRun bool
 	code   codeFlags
 }
@@ -36,13 +37,14 @@ Running it again is safe: an order that is still open is shown again instead of
 being made twice, and after a lost answer (exit 6) the same request is repeated
 with the same key. The order that is made is awaiting payment; it is not paid.
 
-In a live environment it asks first; without a terminal it needs --yes.`,
+In a live environment it asks before it makes an order; without a terminal it
+needs --yes.`,
 		Example: `  villapay pay qr 492500004632 --env sandbox
   villapay pay qr 492500004632 --env sandbox --source wechat -o json
   villapay pay qr 492500004632 --env sandbox -o qr
   villapay pay qr 492500004632 --env sandbox --qr-file code.png
   villapay pay qr 492500004632 --env sandbox --dry-run`,
-		Args:              exactArgs("an order ID"),
+		Args:              oneOrder,
 		ValidArgsFunction: a.completeNothing,
 		RunE:              a.run(c.run),
 	}
@@ -50,7 +52,7 @@ In a live environment it asks first; without a terminal it needs --yes.`,
 	f.Var(&choiceFlag{&c.source, order.Sources()}, "source", "how the payer pays (default: as the environment says)")
 	f.Var(&keyFlag{&c.key}, "idempotency-key", "send `KEY` instead of a fresh one; the same key never makes two orders")
 	f.BoolVar(&c.fresh, "new", false, "make another order though one is still open")
-	f.BoolVar(&c.watch, "watch", false, "stay until the order is paid, failed or expired")
+	c.watch.register(cmd)
 	f.BoolVar(&c.dryRun, "dry-run", false, "write the request of a new order; send and record nothing")
 	c.code.register(cmd)
 	complete(cmd, "source", order.Sources()...)
@@ -59,10 +61,14 @@ In a live environment it asks first; without a terminal it needs --yes.`,
 
 func (c *payQR) run(ctx context.Context, args []string) error {
 	orderID := args[0]
-	if err := errors.Join(order.CheckID(orderID), c.code.check()); err != nil {
+	if err := c.code.check(); err != nil {
 		return usageError("run `villapay pay qr --help`", "%s", err)
 	}
-	format, err := c.app.format("table", "json", "yaml", "qr")
+	formats := []config.Format{config.FormatTable, config.FormatJSON, config.FormatYAML, config.FormatQR}
+	if c.dryRun {
+		formats = formats[:3]
+	}
+	format, err := c.app.format(formats...)
 	if err != nil {
 		return err
 	}
@@ -75,21 +81,35 @@ func (c *payQR) run(ctx context.Context, args []string) error {
 		source = order.Source(c.source)
 	}
 	if c.dryRun {
-		return c.printRequest(ctx, orderID, source)
+		request, err := c.app.previewRequest(ctx, orderID, source, c.key)
+		if err != nil {
+			return err
+		}
+		return c.app.showRequest(ctx, format, request)
 	}
-	if err := c.mayPay(ctx, settings, orderID, source); err != nil {
-		return err
+	if settings.Profile.Live && settings.Ledger.Reveal() == "none" && c.key == "" {
+		return usageError("add --idempotency-key KEY, or use a ledger", "in the live environment %s without a ledger, a key is needed", settings.Profile.Name)
 	}
 	service, err := c.app.payments(ctx, 1)
 	if err != nil {
 		return err
 	}
-	paying, cancel := context.WithTimeout(ctx, settings.Profile.Timeout)
-	defer cancel()
-	p, err := service.Make(paying, payment.Request{OrderID: orderID, Source: source, Key: c.key, New: c.fresh})
+	c.app.warnInCI(service)
+	started := c.app.Now()
+	request := payment.Request{OrderID: orderID, Source: source, Key: c.key, New: c.fresh}
+	if service.Live && !c.app.flags.yes {
+		request.Confirm = func(ctx context.Context) error {
+			asked := c.app.Now()
+			defer func() { started = started.Add(c.app.Now().Sub(asked)) }() // what a person takes is not the limit's
+			return c.mayPay(ctx, service, request)
+		}
+	}
+	p, err := service.Make(ctx, request)
 	if err != nil {
 		return c.explain(settings, p, err)
 	}
+	paying, cancel := context.WithTimeout(ctx, service.Timeout-c.app.Now().Sub(started))
+	defer cancel()
 	p, noCode := c.app.fetchCode(paying, service, p)
 	return c.show(ctx, service, format, p, noCode)
 }
@@ -104,32 +124,33 @@ func (c *payQR) show(ctx context.Context, service *payment.Service, format confi
 	if noCode != nil {
 		c.code.file = ""
 	}
-	if c.watch && p.Payable(c.app.Now()) == nil && c.app.hasView(service, format) {
+	if c.watch.on() && p.Payable(c.app.Now()) == nil && c.app.hasView(format) {
 		if c.code.file != "" {
 			if err := c.app.writeCodeFile(p, c.code); err != nil {
 				return err
 			}
 		}
-		return c.app.watchLive(ctx, service, p.OrderID, p)
+		return c.app.watchOrders(ctx, service, format, c.watch, []string{p.OrderID}, p)
 	}
-	if err := c.app.showPayment(ctx, format, p, c.code, true); err != nil {
+	c.app.streaming = c.watch.on()
+	if err := c.app.showPayment(ctx, format, p, c.code, noCode == nil); err != nil {
 		return err
 	}
-	if err := c.unpayable(p); err != nil {
+	if err := unpayable(p, c.app.Now(), c.key != ""); err != nil {
 		return err
 	}
 	if noCode != nil && file != "" {
 		return noCode
 	}
-	if c.watch {
-		return c.app.watchOrder(ctx, service, format, p.OrderID, p)
+	if !c.watch.on() {
+		return nil
 	}
-	return nil
+	return c.app.watchOrders(ctx, service, format, c.watch, []string{p.OrderID}, p)
 }
 
-// unpayable is how the command ends if the order it shows can be paid no more, and
-// is not paid. It stands in the way of another one until --new.
-func (c *payQR) unpayable(p order.Payment) error {
+// unpayable is how the making of a payment ends whose order can be paid no more, and
+// is not paid; nil for any other. It stands in the way of another one until --new.
+func unpayable(p order.Payment, now time.Time, keyGiven bool) error {
 	again := "make another order: villapay pay qr " + p.OrderID + " --new"
 	f := &failure{Code: string(p.State), RequestID: p.RequestID, Hint: again, ExitCode: exitRejected}
 	switch p.State {
@@ -142,11 +163,11 @@ func (c *payQR) unpayable(p order.Payment) error {
 		f.Message = "order " + p.OrderID + " was " + render.StateWord(p.State) + ": its payment was taken back"
 	case order.Expired:
 		f.Message = "order " + p.OrderID + " has expired"
-		if now := c.app.Now(); !p.Lapsed(now) {
+		if !p.Lapsed(now) {
 			f.Message += ", and may still be paid until " + render.FormatTime(p.MayBePaidUntil(now))
 			f.Hint = "run it again then, or " + again
 		}
-		if c.key != "" {
+		if keyGiven {
 			f.Hint = "use another key, or none, to make another order"
 		}
 	case order.Sending, order.Awaiting, order.Paid, order.Rejected, order.Unknown:
@@ -159,31 +180,21 @@ func (c *payQR) unpayable(p order.Payment) error {
 // key to repeat with.
 func (c *payQR) explain(settings *config.Config, p order.Payment, err error) error {
 	f := explainKind(err)
-	if f.ExitCode == exitUnknown && settings.Ledger.Reveal() == "none" {
-		f.Hint = "the order may have been made; run it again with --idempotency-key " + p.Key
+	if f.ExitCode != exitUnknown || settings.Ledger.Reveal() != "none" {
+		return err
 	}
+	f.Hint = "the order may have been made; run it again with --idempotency-key " + p.Key
 	return f
 }
 
-// mayPay asks before live money moves, and refuses where nobody can be asked.
-func (c *payQR) mayPay(ctx context.Context, settings *config.Config, orderID string, source order.Source) error {
-	if !settings.Profile.Live {
-		return nil
+// mayPay asks before live money moves, once somebody is signed in.
+func (c *payQR) mayPay(ctx context.Context, service *payment.Service, request payment.Request) error {
+	if tokens := service.API.Tokens; tokens != nil {
+		if _, err := tokens.Token(ctx); err != nil {
+			return err
+		}
 	}
-	if settings.Ledger.Reveal() == "none" && c.key == "" {
-		return usageError("add --idempotency-key KEY, or use a ledger", "in the live environment %s without a ledger, a key is needed", settings.Profile.Name)
-	}
-	question := fmt.Sprintf("Make a LIVE payment order for %s (%s) in %s?", orderID, source, settings.Profile.Name)
-	return c.app.confirmLive(ctx, question)
-}
-
-// printRequest shows what would be sent, the token hidden.
-func (c *payQR) printRequest(ctx context.Context, orderID string, source order.Source) error {
-	request, err := c.app.dryRequest(ctx, orderID, source, c.key)
-	if err != nil {
-		return err
-	}
-	return c.app.write(request)
+	return c.app.confirmLive(ctx, fmt.Sprintf("Make a LIVE payment order for %s (%s) in %s?", request.OrderID, request.Source, service.Env))
 }
 
 // keyFlag is an idempotency key that can stand in a header. An empty one is a

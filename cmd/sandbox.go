@@ -117,7 +117,7 @@ func (a *app) serve(ctx context.Context, listener net.Listener, handler http.Han
 	return nil
 }
 
-func (a *app) sandboxDir() (string, error) {
+func (a *deps) sandboxDir() (string, error) {
 	dir, err := a.stateDir()
 	return filepath.Join(dir, "sandbox"), err
 }
@@ -136,7 +136,7 @@ func newSandboxPay(a *app) *cobra.Command {
 		Example: `  villapay pay qr 492500004632 --env sandbox
   villapay sandbox pay 492500004632
   villapay order status 492500004632 --env sandbox`,
-		Args: exactArgs("an order ID"), ValidArgsFunction: a.completeSandboxOrder, RunE: a.run(c.run),
+		Args: oneOrder, ValidArgsFunction: a.completeSandboxOrder, RunE: a.run(c.run),
 	}
 	cmd.Flags().StringVar(&c.state, "state", "Authorized", "the charge's transaction `STATE`, such as Settled, Declined or Voided")
 	complete(cmd, "state", sandbox.States()...)
@@ -144,7 +144,7 @@ func newSandboxPay(a *app) *cobra.Command {
 }
 
 func (c *sandboxPay) run(ctx context.Context, args []string) error {
-	format, err := c.app.formatAnyway("table", "json", "yaml")
+	format, err := c.app.formatOrDefault("table", "json", "yaml")
 	if err != nil {
 		return err
 	}
@@ -179,7 +179,11 @@ func newSandboxReset(a *app) *cobra.Command {
 		Use: "reset", Short: "Forget every order the sandbox made", Example: "  villapay sandbox reset",
 		Long: `Forgets every order the sandbox made. What the ledger recorded about sandbox
 payments stays; it is history.`,
-		Args: exactArgs(), RunE: a.plain(c.run),
+		Args: exactArgs(), RunE: a.change(c.run, func(context.Context, []string) (any, error) {
+			return struct {
+				Orders int `json:"orders"`
+			}{0}, nil
+		}),
 	}
 }
 

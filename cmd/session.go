@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/villapay/villapay/internal/api"
@@ -20,7 +21,7 @@ func errNoSignIn() error {
 
 // session is the selected environment's sign-in. Nothing is read or asked until a
 // token is needed.
-func (a *app) session() (api.Tokens, error) {
+func (a *deps) session() (api.Tokens, error) {
 	session, err := a.currentSession()
 	if err != nil {
 		return nil, err // not a nil *auth.Session, which would be an api.Tokens
@@ -30,7 +31,7 @@ func (a *app) session() (api.Tokens, error) {
 
 // currentSession is the session of VILLAPAY_TOKEN or of an earlier sign-in. A
 // token that is set and empty is an error.
-func (a *app) currentSession() (*auth.Session, error) {
+func (a *deps) currentSession() (*auth.Session, error) {
 	settings, err := a.settings()
 	if err != nil {
 		return nil, err
@@ -49,7 +50,7 @@ func (a *app) currentSession() (*auth.Session, error) {
 	return auth.NewSession(client, nil, token), nil // which needs no state directory
 }
 
-func (a *app) openSession() (*auth.Session, error) {
+func (a *deps) openSession() (*auth.Session, error) {
 	settings, err := a.settings()
 	if err != nil {
 		return nil, err
@@ -76,7 +77,7 @@ func (a *app) openSession() (*auth.Session, error) {
 
 // tokenStore is the file of sessions and bank keys. It is one for a run, so that
 // the keyring is asked once.
-func (a *app) tokenStore() (*auth.Store, error) {
+func (a *deps) tokenStore() (*auth.Store, error) {
 	if a.store == nil {
 		dir, err := a.stateDir()
 		if err != nil {
@@ -93,7 +94,7 @@ const kbankVariable = "VILLAPAY_KBANK_SECRET"
 // environment. It is empty if there is none, or if the bank is not asked there.
 // store is "environment" (VILLAPAY_KBANK_SECRET), "keyring" or "file"; it is known
 // also if the key cannot be used.
-func (a *app) bankKey(ctx context.Context) (key secret.String, store string, err error) {
+func (a *deps) bankKey(ctx context.Context) (key secret.String, store string, err error) {
 	settings, err := a.settings()
 	if err != nil || settings.Profile.KBank.APIURL == "" {
 		return secret.String{}, "", err
@@ -132,7 +133,7 @@ func bankAPI(profile config.Profile) (string, error) {
 }
 
 // warnText shows a warning of the sign-in, which may have several lines.
-func (a *app) warnText(text string) {
+func (a *deps) warnText(text string) {
 	first, rest, _ := strings.Cut(strings.TrimSpace(text), "\n")
 	a.warn("%s", first)
 	for line := range strings.Lines(rest) {
@@ -141,7 +142,7 @@ func (a *app) warnText(text string) {
 }
 
 // signIn makes the client of the selected environment's user pool.
-func (a *app) signIn(settings *config.Config, prompt auth.Prompter) (*auth.Client, error) {
+func (a *deps) signIn(settings *config.Config, prompt auth.Prompter) (*auth.Client, error) {
 	transport, err := a.signInTransport()
 	if err != nil {
 		return nil, err
@@ -167,27 +168,41 @@ func (a *app) prompter() (auth.Prompter, error) {
 	return terminal, nil
 }
 
-// needsPool returns an error if the environment has no user pool, with the
-// commands that set it.
-func needsPool(profile config.Profile) error {
-	var missing, lines string
-	for _, key := range []struct{ name, value, example string }{
-		{"auth.user_pool_id", profile.Auth.UserPoolID, profile.Auth.Region + "_XXXXXXXXX"},
-		{"auth.client_id", profile.Auth.ClientID, "CLIENT_ID"},
-	} {
-		if key.value != "" {
-			continue
-		}
-		if missing != "" {
-			missing, lines = missing+" and ", lines+"; "
-		}
-		missing += key.name
-		lines += "villapay env set " + key.name + " " + key.example + " --env " + profile.Name
+// poolKey is a setting without which there is nowhere to sign in.
+type poolKey struct{ name, value, label, example string }
+
+// missingPool returns those that an environment does not have. They come from Villa.
+func missingPool(profile config.Profile) []poolKey {
+	return slices.DeleteFunc([]poolKey{
+		{"auth.user_pool_id", profile.Auth.UserPoolID, "User pool ID, such as " + profile.Auth.Region + "_XXXXXXXXX", profile.Auth.Region + "_XXXXXXXXX"},
+		{"auth.client_id", profile.Auth.ClientID, "App client ID", "CLIENT_ID"},
+	}, func(k poolKey) bool { return k.value != "" })
+}
+
+// trySandbox is what can be done before Villa has given anything.
+const trySandbox = "to try villapay without them: villapay pay qr 492500004632 --env sandbox"
+
+// noPool is the error of an environment without a user pool.
+func noPool(profile config.Profile, missing []poolKey) error {
+	var names, commands []string
+	for _, k := range missing {
+		names = append(names, k.name)
+		commands = append(commands, "villapay env set "+k.name+" "+k.example+" --env "+profile.Name)
 	}
-	if missing == "" {
-		return nil
+	return &localError{
+		err:  fmt.Errorf("environment %s has no user pool to sign in to: ask Villa for its IDs and set %s", profile.Name, strings.Join(names, " and ")),
+		hint: strings.Join(commands, "; ") + "; " + trySandbox,
 	}
-	return &localError{err: errors.New("environment " + profile.Name + " has no user pool: set " + missing), hint: lines}
+}
+
+// signInHint is what to do about an error of the sign-in. On a fresh install there is
+// nowhere to sign in yet.
+func (a *app) signInHint(err error, hint string) string {
+	e, ok := errors.AsType[*auth.Error](err)
+	if !ok || e.Kind != auth.NotSignedIn || a.config == nil || a.Getenv("VILLAPAY_TOKEN") != "" || len(missingPool(a.config.Profile)) == 0 {
+		return hint
+	}
+	return "ask Villa for the user pool ID and the app client ID of " + a.config.Profile.Name + ", then " + hint + "; " + trySandbox
 }
 
 // readSecretLine reads a secret from stdin, without its line break. It is never
@@ -196,7 +211,7 @@ func (a *app) readSecretLine(ctx context.Context, flag string) (secret.String, e
 	if a.InTTY {
 		return secret.String{}, usageError("pipe it: villapay login "+flag+" < file", "%s reads from stdin, and stdin is a terminal", flag)
 	}
-	line, err := readLimited(obedient(ctx, a.In))
+	line, err := readLimited(ctxReader(ctx, a.In))
 	switch {
 	case ctx.Err() != nil:
 		return secret.String{}, ctx.Err()

@@ -3,6 +3,7 @@
 package cmd
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -40,28 +41,28 @@ func TestCodesAtTerminals(t *testing.T) {
 		light      bool   // the theme on which it scans
 		told       string // why there is none
 	}{
-		"usual":                     {cols: 80, rows: 24},
-		"large":                     {cols: 120, rows: 50},
-		"room for M and its white":  {cols: 41, rows: 22},
-		"a column less":             {cols: 40, rows: 22},
-		"room for L and its white":  {cols: 37, rows: 20},
-		"a row less":                {cols: 37, rows: 19},
-		"the smallest":              {cols: 33, rows: 18},
-		"a column too few":          {cols: 32, rows: 18, told: "needs 33x18, have 32x18; try --qr-file"},
-		"a row too few":             {cols: 33, rows: 17, told: "needs 33x18, have 33x17; try --qr-file"},
-		"full":                      {cols: 100, rows: 60, args: "--qr-style full"},
-		"full, the smallest":        {cols: 66, rows: 34, args: "--qr-style full"},
-		"full, too few rows":        {cols: 80, rows: 24, args: "--qr-style full", told: "needs 66x34, have 80x24"},
-		"no UTF-8":                  {cols: 80, rows: 45, env: "LANG=C"},
-		"no UTF-8, too few rows":    {cols: 80, rows: 24, env: "LANG=C", told: "needs 66x34, have 80x24"},
-		"LC_ALL beats LANG":         {cols: 80, rows: 24, env: "LC_ALL=C", told: "needs 66x34"},
-		"no colours":                {cols: 80, rows: 24, env: "NO_COLOR=1"},
-		"no colours, by flag":       {cols: 80, rows: 24, args: "--color never"},
-		"plain":                     {cols: 80, rows: 24, args: "--qr-style plain"},
-		"plain-invert":              {cols: 80, rows: 24, args: "--qr-style plain-invert", light: true},
-		"colours in spite of all":   {cols: 80, rows: 24, env: "NO_COLOR=1", args: "--color always", light: true},
-		"neither colours nor UTF-8": {cols: 80, rows: 45, env: "LANG=C NO_COLOR=1", told: "without colors it needs a UTF-8 locale"},
-		"dumb":                      {cols: 80, rows: 24, env: "TERM=dumb", told: "a TERM=dumb terminal shows none that scans"},
+		"usual":                    {cols: 80, rows: 24},
+		"large":                    {cols: 120, rows: 50},
+		"room for M and its white": {cols: 41, rows: 22},
+		"a column less":            {cols: 40, rows: 22},
+		"room for L and its white": {cols: 37, rows: 20},
+		"a row less":               {cols: 37, rows: 19},
+		"the smallest":             {cols: 33, rows: 18},
+		"a column too few":         {cols: 32, rows: 18, told: "needs 33x18, have 32x18; try --qr-file"},
+		"a row too few":            {cols: 33, rows: 17, told: "needs 33x18, have 33x17; try --qr-file"},
+		"full":                     {cols: 100, rows: 60, args: "--qr-style full"},
+		"full, the smallest":       {cols: 66, rows: 34, args: "--qr-style full"},
+		"full, too few rows":       {cols: 80, rows: 24, args: "--qr-style full", told: "needs 66x34, have 80x24"},
+		"no UTF-8":                 {cols: 80, rows: 45, env: "LANG=C"},
+		"no UTF-8, too few rows":   {cols: 80, rows: 24, env: "LANG=C", told: "needs 66x34, have 80x24"},
+		"LC_ALL beats LANG":        {cols: 80, rows: 24, env: "LC_ALL=C", told: "needs 66x34"},
+		"no colors":                {cols: 80, rows: 24, env: "NO_COLOR=1"},
+		"no colors, by flag":       {cols: 80, rows: 24, args: "--color never"},
+		"plain":                    {cols: 80, rows: 24, args: "--qr-style plain"},
+		"plain-invert":             {cols: 80, rows: 24, args: "--qr-style plain-invert", light: true},
+		"colors in spite of all":   {cols: 80, rows: 24, env: "NO_COLOR=1", args: "--color always", light: true},
+		"neither colors nor UTF-8": {cols: 80, rows: 45, env: "LANG=C NO_COLOR=1", told: "without colors it needs a UTF-8 locale"},
+		"dumb":                     {cols: 80, rows: 24, env: "TERM=dumb", told: "a TERM=dumb terminal shows none that scans"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -99,16 +100,16 @@ func TestDoctorLooksAtTheTerminal(t *testing.T) {
 		cols, rows int
 		env, want  string
 	}{
-		"usual":      {80, 24, "", "80x24, colours; a code will scan"},
-		"small":      {32, 18, "", "enlarge it, or use --qr-file FILE.png"},
-		"dumb":       {80, 24, "TERM=dumb", "no code is drawn: a TERM=dumb terminal"},
-		"no UTF-8":   {80, 24, "LANG=C", "80x24, not UTF-8: a code needs 66x34 then"},
-		"large":      {80, 40, "LANG=C", "80x40, colours, no UTF-8; a code will scan"},
-		"no colours": {80, 24, "NO_COLOR=1", "a code will scan on a dark theme alone"},
+		"usual":     {80, 24, "", "80x24, colors; a code will scan"},
+		"small":     {32, 18, "", "enlarge it, or add --qr-file FILE.png"},
+		"dumb":      {80, 24, "TERM=dumb", "no code is drawn: a TERM=dumb terminal"},
+		"no UTF-8":  {80, 24, "LANG=C", "80x24, not UTF-8: a code needs 66x34 then"},
+		"large":     {80, 40, "LANG=C", "80x40, colors, no UTF-8; a code will scan"},
+		"no colors": {80, 24, "NO_COLOR=1", "a code will scan on a dark theme alone"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			x := sandboxed(t, c.env).at(t, c.cols, c.rows, "doctor")
+			x := referenced(t, c.env).at(t, c.cols, c.rows, "doctor")
 			code := x.exit()
 			shown := strings.NewReplacer("│", "", "|", "", " ", "", "\n", "").Replace(x.text()) // wherever it is wrapped
 			if code != 0 || !strings.Contains(shown, strings.ReplaceAll(c.want, " ", "")) {
@@ -197,7 +198,7 @@ func TestWaitingIsTold(t *testing.T) {
 			t.Parallel()
 			x := m.at(t, 100, 70, append([]string{"pay", "qr"}, strings.Fields(args)...)...)
 			code := x.exit()
-			if got := strings.Contains(x.text(), "villapay: waiting for the API"); code != 0 || got != told {
+			if got := strings.Contains(x.raw.String(), "villapay: waiting for the API"); code != 0 || got != told || strings.Contains(x.text(), "waiting for the API") {
 				t.Errorf("exit %d, told %t\n%s", code, got, x.text())
 			}
 		})
@@ -222,6 +223,26 @@ func TestWaitingIsTold(t *testing.T) {
 	})
 }
 
+// However often it asks again, that is one line, which gives way to the result. A
+// terminal that cannot rewrite a line gets several.
+func TestAskingAgainIsOneLine(t *testing.T) {
+	t.Parallel()
+	m := sandboxed(t)
+	x := m.at(t, 100, 50, "pay", "qr", "unavailable")
+	x.see("asking again in ")
+	if code := x.exit(); code != 0 || strings.Contains(x.text(), "asking again") || strings.Count(x.raw.String(), "asking again") != 3 {
+		t.Errorf("exit %d\n%s", code, x.text())
+	}
+	x = m.with("TERM=dumb").at(t, 100, 50, "pay", "qr", "unavailable.2")
+	if code := x.exit(); code != 0 || strings.Count(x.text(), "asking again") != 3 {
+		t.Errorf("dumb: exit %d\n%s", code, x.text())
+	}
+	x = m.at(t, 20, 50, "pay", "qr", "throttled-always", "--timeout", "1s")
+	if code := x.exit(); code != 7 || !strings.Contains(x.raw.String(), eraseLine) || strings.Contains(x.text(), "…") {
+		t.Errorf("narrow: exit %d\n%s", code, x.text())
+	}
+}
+
 // Colours are for people who want them; JSON has none and is indented for them.
 func TestColoursAtATerminal(t *testing.T) {
 	t.Parallel()
@@ -230,7 +251,7 @@ func TestColoursAtATerminal(t *testing.T) {
 	m.run(t, "order", "status", "paid")
 	for name, c := range map[string]struct {
 		env, args string
-		coloured  bool
+		colored   bool
 	}{
 		"auto": {"", "", true}, "NO_COLOR": {"NO_COLOR=1", "", false}, "dumb": {"TERM=dumb", "", false}, "never": {"", "--color never", false},
 		"always": {"NO_COLOR=1", "--color always", true}, "json": {"", "-o json --color always", false}, "jq": {"", "--jq .villapay --color always", false},
@@ -239,12 +260,52 @@ func TestColoursAtATerminal(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			x := m.with(c.env).at(t, 100, 60, append([]string{"order", "status", "paid", "--offline"}, strings.Fields(c.args)...)...)
-			if code := x.exit(); code != 0 || strings.Contains(x.raw.String(), "\x1b") != c.coloured {
+			if code := x.exit(); code != 0 || strings.Contains(x.raw.String(), "\x1b") != c.colored {
 				t.Errorf("exit %d, %q", code, x.raw.String())
 			}
 			if strings.HasPrefix(name, "j") && !strings.Contains(x.text(), "\n  \"") {
 				t.Errorf("not indented:\n%s", x.text())
 			}
 		})
+	}
+}
+
+// Live money is asked about at a terminal, and a no leaves nothing behind.
+func TestLiveMoneyIsConfirmed(t *testing.T) {
+	t.Parallel()
+	stand := serveSandbox(t, sandbox.Options{}, nil)
+	m := sandboxed(t, "VILLAPAY_ENV=shop")
+	if r := m.with("VILLAPAY_ENV="+unset).run(t, "env", "add", "shop", "--base-url", stand.url, "--live"); r.code != 0 {
+		t.Fatal(r.stderr)
+	}
+	const question = "Make a LIVE payment order for 4925 (qr) in shop? [y/N]"
+	for _, test := range []struct {
+		keys          string
+		code          int
+		says          string
+		posts, listed int
+	}{
+		{"n\r", 2, "not confirmed", 0, 0},
+		{"\r", 2, "not confirmed", 0, 0},
+		{"\x03", 130, "interrupted", 0, 0},
+		{"y\r", 0, "awaiting payment", 1, 1},
+	} {
+		x := m.at(t, 100, 40, "pay", "qr", "4925")
+		x.see(question)
+		x.press(test.keys)
+		if code := x.exit(); code != test.code || !strings.Contains(x.text(), test.says) {
+			t.Errorf("%q: exit %d\n%s", test.keys, code, x.text())
+		}
+		if strings.Count(x.text(), "interrupted") > 1 {
+			t.Errorf("interrupted is said twice:\n%s", x.text())
+		}
+		stand.counts(t, "4925", test.posts, test.posts)
+		if r := m.run(t, "order", "list", "--jq", "length"); strings.TrimSpace(r.stdout) != fmt.Sprint(test.listed) {
+			t.Errorf("%q: %s payments are recorded", test.keys, r.stdout)
+		}
+	}
+	x := m.at(t, 100, 40, "pay", "qr", "4925")
+	if code := x.exit(); code != 0 || strings.Contains(x.text(), question) {
+		t.Errorf("the open order again: exit %d\n%s", code, x.text())
 	}
 }

@@ -19,20 +19,22 @@ func newVersion(a *app) *cobra.Command {
 		Short:   "Show which villapay this is",
 		Example: "  villapay version\n  villapay version -o json",
 		Args:    exactArgs(),
-		RunE:    a.atOnce(c.run),
+		RunE:    a.runWithoutSignals(c.run),
 	}
 }
 
 func (c *versionCommand) run(ctx context.Context, _ []string) error {
-	format := config.FormatTable
-	if c.app.flags.output != "" || c.app.flags.jq != "" {
-		var err error
-		if format, err = c.app.format("table", "json", "yaml"); err != nil {
-			return err
-		}
+	format, err := c.app.flagFormat()
+	if err != nil {
+		return err
+	}
+	inherited := config.Format(c.app.Getenv("VILLAPAY_OUTPUT"))
+	asked := c.app.flags.output != "" || c.app.flags.jq != ""
+	if !asked && (inherited == config.FormatJSON || inherited == config.FormatYAML) {
+		format = inherited
 	}
 	b := c.app.Build
-	if format != "table" {
+	if format != config.FormatTable {
 		return c.app.writeValue(ctx, format, b)
 	}
 	return c.app.write(fmt.Appendf(nil, "villapay %s (%s/%s)\n", b.Version, b.OS, b.Arch))

@@ -13,6 +13,7 @@ import (
 // vt is a terminal's screen: what a person sees after the bytes it was fed. It
 // knows just the sequences that villapay may write; any other one is a fault.
 type vt struct {
+	bells      int // how often it rang
 	cols, rows int
 	cells      [][]vtCell // of the screen that is shown
 	normal     [][]vtCell // of the normal screen, while the other one is shown
@@ -102,6 +103,9 @@ func (v *vt) one(data []byte) int {
 		return 1
 	case '\b':
 		v.x = max(0, v.x-1)
+		return 1
+	case '\a':
+		v.bells++
 		return 1
 	case 0x1b:
 		return v.escape(data)

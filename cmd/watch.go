@@ -2,9 +2,16 @@ package cmd
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"sync"
+	"syscall"
 	"time"
 
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/villapay/villapay/internal/backoff"
 	"github.com/villapay/villapay/internal/config"
 	"github.com/villapay/villapay/internal/order"
 	"github.com/villapay/villapay/internal/payment"
@@ -12,59 +19,216 @@ import (
 	"github.com/villapay/villapay/internal/sanitize"
 )
 
-// watchOrder follows one order until it is settled: at a terminal as a live
-// view, piped as a line for each change. own is the payment that has been shown
-// already, which is then the one to follow; the zero Payment where none has.
-func (a *app) watchOrder(ctx context.Context, service *payment.Service, format config.Format, orderID string, own order.Payment) error {
-	if a.hasView(service, format) {
-		return a.watchLive(ctx, service, orderID, own)
+// watchFlags ask to stay until orders are settled.
+type watchFlags struct {
+	watch bool
+	limit time.Duration // 0 = none
+}
+
+func (f *watchFlags) register(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&f.watch, "watch", false, "stay until the order is paid, failed or expired")
+	cmd.Flags().Var(&timeFlag{value: &f.limit}, "watch-for", "like --watch, for so long at most, such as 10m; then exit 8")
+}
+
+func (f *watchFlags) on() bool { return f.watch || f.limit > 0 }
+
+// errWatchLimit ends a watch at its limit.
+var errWatchLimit = errors.New("the time of --watch-for is over") //nolint:gochecknoglobals // an error
+
+// begin returns the context of a watch: it ends with --watch-for, and when nobody
+// reads what is written.
+func (f *watchFlags) begin(ctx context.Context, a *app) (context.Context, context.CancelFunc) {
+	ctx, stop := context.WithCancelCause(ctx)
+	limit := func() {}
+	if f.limit > 0 {
+		ctx, limit = context.WithTimeoutCause(ctx, f.limit, errWatchLimit)
 	}
+	a.endWithReader(ctx, stop)
+	return ctx, func() {
+		limit()
+		stop(nil)
+	}
+}
+
+// readerCheckInterval is how often a command that waits looks whether stdout still has a reader.
+const readerCheckInterval = 500 * time.Millisecond
+
+// endWithReader calls stop when nobody reads what is written any more. It looks
+// until ctx ends.
+func (a *app) endWithReader(ctx context.Context, stop context.CancelCauseFunc) {
+	if a.OutGone == nil {
+		return
+	}
+	go func() {
+		for backoff.Sleep(ctx, readerCheckInterval) == nil {
+			if a.OutGone() {
+				stop(&outputError{syscall.EPIPE})
+			}
+		}
+	}()
+}
+
+// watchOrders follows orders until all are settled: one at a terminal as a live
+// view, else with a line for each change. own is the payment that has been shown
+// already, which is then the one to follow; the zero Payment if none has.
+func (a *app) watchOrders(ctx context.Context, service *payment.Service, format config.Format, flags watchFlags, orderIDs []string, own order.Payment) error {
+	watching, stop := flags.begin(ctx, a)
+	defer stop()
+	reports := make([]payment.Report, len(orderIDs))
+	var err error
+	if len(orderIDs) == 1 && a.hasView(format) {
+		reports[0], err = a.watchLive(watching, service, orderIDs[0], own)
+	} else {
+		err = a.watchLines(watching, service, format, orderIDs, own, reports)
+	}
+	cause := context.Cause(watching)
+	if gone, ok := errors.AsType[*outputError](cause); ok {
+		return gone
+	}
+	over := err != nil && errors.Is(cause, errWatchLimit)
+	if err != nil && !over {
+		return err
+	}
+	var worst *failure
+	for i, r := range reports {
+		f := a.endOf(ctx, r)
+		if over && !r.Payment.State.Final() {
+			f = &failure{Code: "not_paid", Message: fmt.Sprintf("order %s is not paid after %s", orderIDs[i], flags.limit), Retryable: true, ExitCode: exitNotPaid}
+		}
+		if f != nil && len(reports) > 1 && !f.quiet {
+			a.warn("%s", f)
+			f.quiet = true
+		}
+		if f != nil && (worst == nil || rank(f) < rank(worst)) {
+			worst = f
+		}
+	}
+	if worst == nil {
+		return nil // which a nil *failure is not
+	}
+	return worst
+}
+
+// rank orders the ends of several watches: a question without an answer outranks
+// 5, and that outranks 8.
+func rank(f *failure) int {
+	switch f.ExitCode {
+	case exitRejected:
+		return 1
+	case exitNotPaid:
+		return 2
+	}
+	return 0
+}
+
+// watchLines writes a line, or an object, for each change of each order.
+func (a *app) watchLines(ctx context.Context, service *payment.Service, format config.Format, orderIDs []string, own order.Payment, reports []payment.Report) error {
 	write, err := a.changes(ctx, format)
 	if err != nil {
 		return err
 	}
-	shown, toldSource := own, false
-	report, err := service.Watch(ctx, orderID, own, func(r payment.Report) error {
-		switch {
-		case r.Err != nil:
-			a.warn("order %s: cannot ask the API, trying again: %s", orderID, r.Err)
-		case r.NoEndpoint && !toldSource:
-			toldSource = true
-			a.note("%s", whoTells(service))
-		}
-		if sameLine(shown, r.Payment) {
-			return nil
-		}
-		shown = r.Payment
-		return write(r.Payment)
-	})
-	if err != nil {
-		return err
+	var mu sync.Mutex
+	notedSource := false
+	group, ctx := errgroup.WithContext(ctx)
+	for i, orderID := range orderIDs {
+		group.Go(func() (err error) {
+			shown, trouble := own, ""
+			reports[i], err = service.Watch(ctx, orderID, own, func(r payment.Report) error {
+				mu.Lock()
+				defer mu.Unlock()
+				if now := unasked(r); now != trouble {
+					if trouble = now; now != "" {
+						a.warn("order %s: %s", orderID, now)
+					}
+				}
+				if r.NoEndpoint && !notedSource {
+					notedSource = true
+					a.note("%s", updateSource(service))
+				}
+				if sameLine(shown, r.Payment) && (format != config.FormatJSON || sameObject(shown, r.Payment)) {
+					return nil
+				}
+				shown = r.Payment
+				return write(r.Payment)
+			})
+			mu.Lock()
+			defer mu.Unlock()
+			if err == nil {
+				a.ring(reports[i])
+			}
+			return err
+		})
 	}
-	return a.watched(service, report)
+	return group.Wait()
 }
 
-// sameLine tells whether there is nothing to write of what became of a payment.
+// unasked says who cannot be asked about an order, "" if nobody.
+func unasked(r payment.Report) string {
+	switch {
+	case r.Err != nil:
+		return fmt.Sprintf("cannot ask the API, trying again: %s", r.Err)
+	case r.BankErr != nil:
+		return fmt.Sprintf("cannot ask the bank, trying again: %s", r.BankErr)
+	}
+	return ""
+}
+
+// sameLine reports whether there is nothing to write about a payment in one line.
 func sameLine(before, now order.Payment) bool {
-	return before.State == now.State && before.BankState == now.BankState && before.Key == now.Key
+	return before.State == now.State && before.BankState == now.BankState && before.Key == now.Key && before.ReplacedBy == now.ReplacedBy
 }
 
-// whoTells says whence news can come where the API has no status endpoint.
-func whoTells(service *payment.Service) string {
-	if service.Ledger.Kind() == "none" {
+// sameObject reports whether the payment object says nothing new beside what is in
+// a line: the code to scan and the warnings.
+func sameObject(before, now order.Payment) bool {
+	code := func(p order.Payment) order.Held {
+		if p.Held == nil {
+			return order.Held{}
+		}
+		return *p.Held
+	}
+	return code(before).ID == code(now).ID && len(before.Warnings) == len(now.Warnings)
+}
+
+// ring rings the terminal's bell if an order is paid.
+func (a *output) ring(r payment.Report) {
+	const bell = "\a"
+	switch {
+	case !r.Found || r.Payment.State != order.Paid || a.flags.quiet:
+	case a.OutTTY:
+		_ = a.write([]byte(bell))
+	case a.ErrTTY:
+		_, _ = a.Err.Write([]byte(bell))
+	}
+}
+
+// updateSource says where news can come from if the API has no status endpoint.
+func updateSource(service *payment.Service) string {
+	switch {
+	case service.Bank != nil:
+		return "the API has no status endpoint: the bank is asked"
+	case service.Ledger.Kind() == "none":
 		return "the API has no status endpoint, and there is no ledger for notifications: nothing here will tell of a payment"
 	}
 	return "the API has no status endpoint: a notification will tell"
 }
 
-// hasView tells whether watching takes the whole terminal. It does not where
-// --debug writes to the same one.
-func (a *app) hasView(service *payment.Service, format config.Format) bool {
-	return format == "table" && a.OutTTY && a.Getenv("TERM") != "dumb" && (!a.debugging() || !a.ErrTTY)
+// hasView reports whether watching takes the whole terminal. It does not if --debug
+// writes to the same one.
+func (a *app) hasView(format config.Format) bool {
+	return format == config.FormatTable && a.OutTTY && a.Getenv("TERM") != "dumb" && (!a.debugging() || !a.ErrTTY)
 }
 
-// watched is how watching ends: 0 paid, 8 expired or replaced, 5 failed.
-func (a *app) watched(service *payment.Service, report payment.Report) error {
+// endOf is how watching one order ends, nil if it is paid.
+func (a *app) endOf(ctx context.Context, report payment.Report) *failure {
+	if err := a.watched(ctx, report); err != nil {
+		return explainKind(err)
+	}
+	return nil
+}
+
+// watched is how watching one order ends: 0 paid, 8 expired or replaced, 5 failed.
+func (a *app) watched(ctx context.Context, report payment.Report) error {
 	p := report.Payment
 	switch {
 	case report.Found && p.ReplacedBy != "" && !p.State.Final():
@@ -75,27 +239,27 @@ func (a *app) watched(service *payment.Service, report payment.Report) error {
 	case report.Found:
 		return notPaid(p)
 	case report.Err != nil:
-		return unanswered(report.Err)
+		return statusError(report.Err)
 	}
-	return noPayment(report.OrderID, service.Env)
+	return a.noPayment(ctx, report.OrderID)
 }
 
 // changes makes what writes one line, or document, for each change.
-func (a *app) changes(ctx context.Context, format config.Format) (func(order.Payment) error, error) {
+func (a *output) changes(ctx context.Context, format config.Format) (func(order.Payment) error, error) {
 	switch format {
-	case "csv":
+	case config.FormatCSV:
 		table, err := render.NewCSV(a.writer(), render.List{})
 		if err != nil {
 			return nil, err
 		}
 		return table.Row, nil
-	case "json", "yaml":
+	case config.FormatJSON, config.FormatYAML:
 		return func(p order.Payment) error {
 			raw, err := render.PaymentJSON(a.view(p))
 			if err != nil {
 				return err
 			}
-			if format == "yaml" {
+			if format == config.FormatYAML {
 				if err := a.write([]byte("---\n")); err != nil {
 					return err
 				}
@@ -109,7 +273,7 @@ func (a *app) changes(ctx context.Context, format config.Format) (func(order.Pay
 func changeLine(now time.Time, p order.Payment) string {
 	line := fmt.Sprintf("%s  %s  %s  %s", render.FormatTime(now), p.OrderID, render.StateWord(p.State), render.Money(p.Amount, p.Currency))
 	if p.BankState != "" {
-		line += "  " + p.BankState
+		line += "  " + render.BankState(p)
 	}
 	return sanitize.Text(line)
 }

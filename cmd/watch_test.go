@@ -30,11 +30,22 @@ func (x *terminal) orderly() {
 	}
 }
 
+// referenced is a sandboxed machine whose bank draws no codes: they are the
+// references of orders, as without the bank's key.
+func referenced(t *testing.T, env ...string) *machine {
+	t.Helper()
+	m := sandboxed(t, env...)
+	if r := m.run(t, "env", "set", "kbank.sof_qr", ""); r.code != 0 {
+		t.Fatal(r.stderr)
+	}
+	return m
+}
+
 // Watching at a terminal: the code, the amount and a countdown that counts, and
 // at the end the paid order as a table on the normal screen.
 func TestWatchUntilPaid(t *testing.T) {
 	t.Parallel()
-	m := sandboxed(t)
+	m := referenced(t)
 	x := m.at(t, 80, 24, "pay", "qr", "4925", "--watch")
 	countdown := func(v *vt) string {
 		_, rest, _ := strings.Cut(v.text(), "order expires in ")
@@ -59,23 +70,99 @@ func TestWatchUntilPaid(t *testing.T) {
 	if pens := x.screen.pensOf("PAID"); len(pens) != 1 || pens[0] != "1;38;5;28" {
 		t.Errorf("PAID is drawn in %q", pens)
 	}
+	if x.screen.bells != 1 {
+		t.Errorf("the bell rang %d times", x.screen.bells)
+	}
 	x.orderly()
+}
+
+// A declined attempt leaves the code where it is, and says what the customer can
+// do. --watch-for gives the terminal back.
+func TestWatchDeclined(t *testing.T) {
+	t.Parallel()
+	m := referenced(t)
+	x := m.at(t, 80, 24, "pay", "qr", "4925", "--watch")
+	x.see("order expires in")
+	if r := m.run(t, "sandbox", "pay", "4925", "--state", "Declined"); r.code != 0 {
+		t.Fatal(r.stderr)
+	}
+	x.see("Declined: the customer can try again")
+	if got, want := x.code(), m.bankID(t, "4925"); got != want {
+		t.Errorf("the code says %q, want %q", got, want)
+	}
+	x.press("\x03")
+	if code := x.exit(); code != 130 || x.screen.bells != 0 || strings.Count(x.text(), "interrupted") != 1 {
+		t.Errorf("exit %d, %d bells\n%s", code, x.screen.bells, x.text())
+	}
+	x = m.at(t, 80, 24, "order", "status", "4925", "--watch-for", "100ms")
+	if code := x.exit(); code != 8 || !strings.Contains(x.text(), "order 4925 is not paid after 100ms") {
+		t.Errorf("exit %d\n%s", code, x.text())
+	}
+	x.orderly()
+}
+
+// Several orders are watched in lines; each rings once when it is paid. JSON is one
+// object a line at a terminal too.
+func TestWatchSeveral(t *testing.T) {
+	t.Parallel()
+	m := sandboxed(t)
+	for _, id := range []string{"1", "2"} {
+		m.run(t, "pay", "qr", id)
+	}
+	x := m.at(t, 100, 40, "order", "status", "1", "2", "--watch")
+	x.see("  1  awaiting payment")
+	x.see("  2  awaiting payment")
+	for _, id := range []string{"1", "2"} {
+		m.run(t, "sandbox", "pay", id)
+	}
+	if code := x.exit(); code != 0 || x.screen.bells != 2 || strings.Count(x.text(), "PAID") != 2 || strings.Contains(x.raw.String(), enterView) {
+		t.Errorf("exit %d, %d bells\n%s", code, x.screen.bells, x.text())
+	}
+	x = m.at(t, 5000, 40, "order", "status", "1", "--watch", "-o", "json")
+	if code := x.exit(); code != 0 || !strings.HasPrefix(x.text(), `{"id":"order_test_`) || strings.Count(strings.TrimSpace(x.text()), "\n") != 0 {
+		t.Errorf("exit %d\n%s", code, x.text())
+	}
+}
+
+// A watch whose output nobody reads ends, though there is nothing to write.
+func TestWatchWithoutAReader(t *testing.T) {
+	t.Parallel()
+	m := sandboxed(t)
+	m.run(t, "pay", "qr", "4925")
+	c := m.command(t, "order", "status", "4925", "--watch", "-o", "json")
+	var stderr strings.Builder
+	c.Stderr = &stderr
+	stdout, err := c.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := bufio.NewReader(stdout).ReadString('\n'); err != nil {
+		t.Fatal(err)
+	}
+	_ = stdout.Close()
+	_ = c.Wait()
+	if code := c.ProcessState.ExitCode(); code != 1 || stderr.String() != "" {
+		t.Errorf("exit %d, %s", code, &stderr)
+	}
 }
 
 // The view fits the window at once when that changes: a code that does not fit
 // any more is told with the size it needs.
 func TestWatchResized(t *testing.T) {
 	t.Parallel()
-	m := sandboxed(t)
+	m := referenced(t)
 	m.run(t, "pay", "qr", "4925")
 	id := m.bankID(t, "4925")
-	x := m.at(t, 33, 22, "order", "status", "4925", "--watch")
+	x := m.at(t, 33, 23, "order", "status", "4925", "--watch")
 	x.until("the code in the smallest window", func(v *vt) bool { return !v.drawing && v.scan(t, false) == id })
 	for _, size := range []struct {
 		cols, rows int
 		told       string // "" where the code fits
 	}{
-		{33, 21, "it needs 33x22, have 33x21; try --qr-file"}, {100, 50, ""}, {40, 15, "it needs 33x21, have 40x15; try --qr-file"}, {80, 24, ""}, {41, 40, ""}, {10, 5, "Order"}, {60, 20, ""},
+		{33, 22, "it needs 33x23, have 33x22; try --qr-file"}, {100, 50, ""}, {40, 15, "have 40x15; try --qr-file"}, {80, 24, ""}, {41, 40, ""}, {10, 5, "Order"}, {60, 21, ""},
 	} {
 		x.resize(size.cols, size.rows)
 		x.until(fmt.Sprintf("the code or why not at %dx%d", size.cols, size.rows), func(v *vt) bool {
@@ -152,7 +239,7 @@ func TestWatchTells(t *testing.T) {
 	})
 	t.Run("a payload that is wrong", func(t *testing.T) {
 		t.Parallel()
-		m := sandboxed(t)
+		m := referenced(t)
 		m.run(t, "env", "set", "qr_content", "{{.qr_payload}}", "--env", "sandbox")
 		x := m.at(t, 120, 40, "pay", "qr", "emvco-bad-crc", "--watch")
 		x.see("payload is wrong")

@@ -2,11 +2,11 @@ package cmd
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"os"
 
 	"github.com/spf13/cobra"
 
@@ -28,10 +28,10 @@ func (s *secretFlag) register(cmd *cobra.Command) {
 }
 
 // key is the secret key that notifications are signed with.
-func (s *secretFlag) key(a *app) (secret.String, error) {
+func (s *secretFlag) key(ctx context.Context, a *app) (secret.String, error) {
 	text, from := "", s.file
 	if s.file != "" {
-		file, err := os.Open(s.file)
+		file, err := a.openInput(ctx, s.file)
 		if err != nil {
 			return secret.String{}, &localError{err: fmt.Errorf("read the secret key: %w", err)}
 		}
@@ -61,16 +61,12 @@ func (s *secretFlag) key(a *app) (secret.String, error) {
 
 // readNotification reads a notification from a file or, for "-", stdin.
 func (a *app) readNotification(ctx context.Context, name string, limit int64) ([]byte, error) {
-	source := a.In
-	if name != "-" {
-		file, err := os.Open(name)
-		if err != nil {
-			return nil, usageError("", "%s", err)
-		}
-		defer file.Close()
-		source = file
+	source, err := a.openInput(ctx, name)
+	if err != nil {
+		return nil, cmp.Or(ctx.Err(), usageError("", "%s", err))
 	}
-	body, err := io.ReadAll(io.LimitReader(obedient(ctx, source), limit+1))
+	defer source.Close()
+	body, err := io.ReadAll(io.LimitReader(source, limit+1))
 	switch {
 	case ctx.Err() != nil:
 		return nil, ctx.Err()

@@ -62,7 +62,7 @@ func (c *webhookListen) run(ctx context.Context, _ []string) error {
 	if err != nil {
 		return err
 	}
-	key, err := c.secret.key(c.app)
+	key, err := c.secret.key(ctx, c.app)
 	if err != nil {
 		return err
 	}
@@ -84,6 +84,7 @@ func (c *webhookListen) run(ctx context.Context, _ []string) error {
 	c.announce(listener.Addr(), settings.Profile.Name)
 	serving, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
+	c.app.endWithReader(serving, stop)
 	handler := &webhook.Listener{
 		Ledger: opened, Scope: settings.Profile.Scope(), Key: key, Path: c.path, Now: c.app.Now,
 		Log: c.app.log().With("env", settings.Profile.Name),
@@ -94,8 +95,8 @@ func (c *webhookListen) run(ctx context.Context, _ []string) error {
 			}
 			return err
 		},
-		Refused: func(summary string) { c.app.warn("%s", summary) },
-		Ready:   opened.Writable,
+		Rejected: func(summary string) { c.app.warn("%s", summary) },
+		Ready:    opened.Writable,
 	}
 	bank, err := c.app.bankClient(ctx, maxInquiries)
 	if err != nil {
@@ -123,7 +124,7 @@ func (c *webhookListen) announce(addr net.Addr, env string) {
 }
 
 // writeEvent writes one event to stdout.
-func (a *app) writeEvent(ctx context.Context, format config.Format, e webhook.Event) error {
+func (a *output) writeEvent(ctx context.Context, format config.Format, e webhook.Event) error {
 	if format == "json" {
 		raw, err := json.Marshal(e)
 		if err != nil {

@@ -36,7 +36,7 @@ func (c *webhookVerify) run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	key, err := c.secret.key(c.app)
+	key, err := c.secret.key(ctx, c.app)
 	if err != nil {
 		return err
 	}

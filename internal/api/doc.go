@@ -2,6 +2,6 @@
 //
 // It promises to send exactly what the API's guide shows and to read whatever
 // comes back: one request a call, to the configured host and no other, bounded
-// in size and time, and every failure told apart by what it may have done
+// in size and time, and every failure classified by what it may have done
 // ([Kind]). Amounts keep their digits, `created` is Bangkok time.
 package api

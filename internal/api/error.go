@@ -17,7 +17,7 @@ import (
 // code.
 type Kind int
 
-// The kinds of failure, from harmless to worst.
+// The kinds of failure, the worst last.
 const (
 	Rejected    Kind = iota + 1 // the API said no; nothing was made
 	Denied                      // not signed in, or not allowed; nothing was made
@@ -45,11 +45,11 @@ func (k Kind) String() string {
 type Error struct {
 	Kind       Kind
 	Again      bool          // asking again with the same key may help
-	Status     int           // HTTP status; 0 where none arrived
+	Status     int           // HTTP status; 0 if none arrived
 	Code       string        // the API's own code, or one of ours such as http_502
 	Message    string        // for people; server text, so not to be shown unsanitized
 	RequestID  string        // x-amzn-RequestId
-	RetryAfter time.Duration // what the server asked to wait; 0 where it did not
+	RetryAfter time.Duration // what the server asked to wait; 0 if it did not
 	Err        error         // the transport's error, if any
 	Server     string        // Client.Name
 
@@ -68,9 +68,12 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.Err }
 
-// Retryable tells whether running the command again can make the order:
+// Retryable reports whether running the command again can make the order:
 // nothing stands against it, and it is safe.
 func (e *Error) Retryable() bool { return e.Kind == Unavailable || e.Kind == Unknown }
+
+// ErrFreshToken says that the API rejected a token that had just been renewed.
+var ErrFreshToken = errors.New("the API rejected a token that had just been renewed")
 
 // ErrNoRoute says that the API has no such path, as API Gateway puts it.
 var ErrNoRoute = errors.New("the API has no such route")
@@ -140,7 +143,7 @@ func statusError(status int, header http.Header, body []byte) *Error {
 	}
 	e.Code, e.Message = DecodeError(body)
 	switch {
-	case noRoute(status, e.Code, e.Message, body):
+	case noRoute(status, header.Get("X-Amzn-Errortype"), e.Code, e.Message, body):
 		e.Code, e.Message, e.Err = "no_such_route", "the API has no such route", ErrNoRoute
 	case e.Message == "" && status >= 200 && status < 300:
 		e.Message = "the server's answer is not an order"
@@ -155,12 +158,15 @@ func statusError(status int, header http.Header, body []byte) *Error {
 	return e
 }
 
-// noRoute recognizes API Gateway's answers for a path it does not have: 403 "Missing Authentication Token", despite its words, and a
-// 404 that is not the vendor's own.
-func noRoute(status int, code, message string, body []byte) bool {
+// noRoute recognizes API Gateway's answers for a path it does not have: a 403 about
+// the Authorization header, which it takes for an AWS signature, and a 404 that is
+// not the vendor's own. Each 403 was seen with its type and without.
+func noRoute(status int, kind, code, message string, body []byte) bool {
 	switch status {
 	case http.StatusForbidden:
-		return message == "Missing Authentication Token"
+		return strings.HasPrefix(kind, "MissingAuthenticationTokenException") || strings.HasPrefix(kind, "IncompleteSignatureException") ||
+			message == "Missing Authentication Token" || strings.Contains(message, "key=value pair (missing equal-sign) in Authorization header") ||
+			strings.HasPrefix(message, "Authorization header requires 'Credential' parameter")
 	case http.StatusNotFound:
 		return code == "" && (message == "Not Found" || !json.Valid(body))
 	}

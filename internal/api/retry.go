@@ -71,6 +71,9 @@ func (c *Client) asking(ctx context.Context, ask func(context.Context) error, ag
 				denied.Err = err
 				return made, made.settle(&denied)
 			}
+		case failure.Status == 401 && refreshed:
+			failure.Err = ErrFreshToken
+			return made, made.settle(failure)
 		case !again || !failure.Again || made.Sent >= maxAttempts || !c.pause(ctx, made.Sent, failure):
 			return made, made.settle(failure)
 		}
@@ -101,7 +104,7 @@ func (a Attempts) settle(err error) error {
 	return settled
 }
 
-// pause waits before the next attempt. It returns false where the time left
+// pause waits before the next attempt. It returns false if the time left
 // does not allow it.
 func (c *Client) pause(ctx context.Context, attempt int, failure *Error) bool {
 	wait := max(c.delay(attempt), failure.RetryAfter)

@@ -1,6 +1,8 @@
 package api
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -12,6 +14,8 @@ import (
 	"net/url"
 	"os"
 	"runtime"
+	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 )
@@ -24,9 +28,13 @@ func NewTransport(idle int) (*http.Transport, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := checkProxy(cmp.Or(os.Getenv("HTTPS_PROXY"), os.Getenv("https_proxy"))); err != nil {
+		return nil, err
+	}
 	dialer := &net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}
 	return &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,
+		OnProxyConnectResponse: proxyAnswer,
 		DialContext:            dialer.DialContext,
 		ForceAttemptHTTP2:      true,
 		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots},
@@ -38,15 +46,60 @@ func NewTransport(idle int) (*http.Transport, error) {
 	}, nil
 }
 
-// extraRoots honours SSL_CERT_FILE where Go itself does not (macOS, Windows).
-// nil means the system's own roots.
+// checkProxy returns an error for a proxy that net/http cannot use: it would go
+// around the proxy without a word. The error does not repeat the text, which may
+// hold a password.
+func checkProxy(text string) error {
+	if text == "" {
+		return nil
+	}
+	if !strings.Contains(text, "://") {
+		text = "http://" + text
+	}
+	proxy, err := url.Parse(text)
+	if err != nil || proxy.Hostname() == "" || !slices.Contains([]string{"http", "https", "socks5", "socks5h"}, proxy.Scheme) {
+		return errors.New("HTTPS_PROXY is not the URL of a proxy, such as http://proxy.example:3128")
+	}
+	return nil
+}
+
+// ProxyError says that the proxy of HTTPS_PROXY does not let us through.
+type ProxyError struct {
+	Proxy  string // host and port
+	Answer string // such as 407 Proxy Authentication Required; "" if it cannot be reached
+	Err    error  // why it cannot be reached
+}
+
+func (e *ProxyError) Error() string {
+	if e.Err != nil {
+		return "the proxy cannot be reached: " + reason(e.Err)
+	}
+	return "the proxy " + e.Proxy + " answered " + e.Answer
+}
+
+func proxyAnswer(_ context.Context, proxy *url.URL, _ *http.Request, answer *http.Response) error {
+	if answer.StatusCode == http.StatusOK {
+		return nil
+	}
+	return &ProxyError{Proxy: proxy.Host, Answer: describe(answer.StatusCode)}
+}
+
+// extraRoots honors SSL_CERT_FILE where Go itself does not (macOS, Windows), and
+// finds out whether it can be read: Go goes on without it. nil means the system's
+// own roots.
 func extraRoots(system, file string) (*x509.CertPool, error) {
-	if file == "" || system != "darwin" && system != "windows" {
+	if file == "" {
 		return nil, nil //nolint:nilnil // nil is tls.Config's own word for the system's roots
 	}
 	pem, err := os.ReadFile(file) //nolint:gosec // the user names the file
 	if err != nil {
 		return nil, fmt.Errorf("read SSL_CERT_FILE: %w", err)
+	}
+	if !bytes.Contains(pem, []byte("-----BEGIN CERTIFICATE-----")) {
+		return nil, fmt.Errorf("SSL_CERT_FILE %s holds no certificate", file)
+	}
+	if system != "darwin" && system != "windows" {
+		return nil, nil //nolint:nilnil // as above
 	}
 	roots, err := x509.SystemCertPool()
 	if err != nil {
@@ -75,10 +128,19 @@ func (p *progress) failure(req *http.Request, err error) *Error {
 	}
 	e := &Error{Kind: Unknown, Again: true, Code: "connection_lost", Err: err}
 	e.Message = "lost the connection to " + req.URL.Host + " before its answer was complete: " + reason(err)
+	var proxy *ProxyError
+	var dial *net.OpError
+	if errors.As(err, &dial) && dial.Op == "proxyconnect" {
+		proxy = &ProxyError{Err: dial.Err}
+		e.Err = proxy
+	}
 	switch {
 	case !p.connected.Load():
 		e.Kind, e.Code = Unavailable, "unreachable"
 		e.Message = "cannot reach " + req.URL.Host + ": " + reason(err)
+		if proxy != nil || errors.As(err, &proxy) {
+			e.Code, e.Again, e.Message = "proxy", proxy.Err != nil, "cannot reach "+req.URL.Host+": "+proxy.Error()
+		}
 	case errors.Is(err, context.DeadlineExceeded):
 		e.Code, e.Message = "timeout", req.URL.Host+" did not answer in time"
 	case errors.Is(err, context.Canceled):

@@ -42,7 +42,7 @@ func (c *Client) Browser(ctx context.Context, open func(url string) error, paste
 	if paste != nil {
 		f := c.flow(c.pool.CallbackPorts[0])
 		tokens, err := f.byPaste(ctx, paste)
-		return tokens, f.unanswered(ctx, err)
+		return tokens, f.explain(ctx, err)
 	}
 	listener, port, err := c.listen(ctx)
 	if err != nil {
@@ -50,7 +50,7 @@ func (c *Client) Browser(ctx context.Context, open func(url string) error, paste
 	}
 	f := c.flow(port)
 	tokens, err := f.byListener(ctx, listener, open)
-	return tokens, f.unanswered(ctx, err)
+	return tokens, f.explain(ctx, err)
 }
 
 func (c *Client) webReady() error {
@@ -273,9 +273,9 @@ func (f *flow) oauthError(code, words string) *Error {
 	return authErr
 }
 
-// unanswered explains a failure that is no [Error] yet, mostly a browser that never
+// explain explains a failure that is no [Error] yet, mostly a browser that never
 // came back.
-func (f *flow) unanswered(ctx context.Context, err error) error {
+func (f *flow) explain(ctx context.Context, err error) error {
 	var authErr *Error
 	switch {
 	case err == nil, errors.As(err, &authErr):

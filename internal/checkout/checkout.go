@@ -30,7 +30,7 @@ type Page struct {
 	ShopName string // may be empty
 
 	// The bank's widget: the address of kpayment.min.js and the merchant's
-	// public key (kbank.md).
+	// public key.
 	ScriptURL, PublicKey string
 
 	// Draw makes an SVG picture of a code's text. A page whose payment has a code of
@@ -42,7 +42,7 @@ type Page struct {
 	Pay func(ctx context.Context) error
 
 	Now func() time.Time
-	Log *slog.Logger // told what was refused, and why
+	Log *slog.Logger // gets what was rejected, and why
 }
 
 // Server serves one page at an address that nobody can guess. It is safe for
@@ -62,7 +62,7 @@ type Server struct {
 }
 
 // New makes the server of one page, to be reached under the given hosts
-// (host:port, the best one first; see [Hosts]). It fails where the payment has
+// (host:port, the best one first; see [Hosts]). It fails if the payment has
 // no order to pay, or the widget's settings cannot be used.
 func New(page Page, hosts []string) (*Server, error) {
 	s := &Server{page: page, hosts: hosts, path: "/" + rand.Text() + "/", form: rand.Text(), last: page.Payment}
@@ -159,7 +159,7 @@ func ownAddresses() ([]net.IP, error) {
 // URL is the page's address under its best host.
 func (s *Server) URL() string { return "http://" + s.hosts[0] + s.path }
 
-// Show tells every open page what is known of the order now. Where p is another
+// Show gives every open page what is known of the order now. If p is another
 // payment of the order than the page's, it counts if it is paid, or if it is of
 // the same source: then a newer one stands in this one's place, and the page
 // must not be paid any more. Of another source, both can be paid.
@@ -180,7 +180,7 @@ func (s *Server) known() (order.Payment, state) {
 	if p.BankOrderID != s.page.Payment.BankOrderID && p.State != order.Paid || p.ReplacedBy != "" && p.State == order.Awaiting {
 		return p, replaced
 	}
-	// The ledger tells of an expiry when it is next read; the page must not
+	// The ledger shows an expiry when it is next read; the page must not
 	// wait for that.
 	if p.State == order.Awaiting && !p.ExpiresAt.IsZero() && !s.page.Now().Before(p.ExpiresAt) {
 		return p, state(order.Expired)
@@ -192,13 +192,13 @@ func (s *Server) known() (order.Payment, state) {
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.protect(w.Header())
 	if !slices.Contains(s.hosts, withPort(r.Host)) {
-		s.refuse(w, r, http.StatusMisdirectedRequest)
+		s.reject(w, r, http.StatusMisdirectedRequest)
 		return
 	}
 	rest, ok := s.under(r.URL.Path)
 	handler := s.routes()[rest]
 	if !ok || handler == nil {
-		s.refuse(w, r, http.StatusNotFound)
+		s.reject(w, r, http.StatusNotFound)
 		return
 	}
 	handler(w, r)
@@ -231,7 +231,7 @@ func (s *Server) protect(header http.Header) {
 	header.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
 }
 
-func (s *Server) refuse(w http.ResponseWriter, r *http.Request, status int) {
-	s.page.Log.Warn("checkout refused", "status", status, "method", r.Method, "host", r.Host, "from", r.RemoteAddr)
+func (s *Server) reject(w http.ResponseWriter, r *http.Request, status int) {
+	s.page.Log.Warn("checkout request rejected", "status", status, "method", r.Method, "host", r.Host, "from", r.RemoteAddr)
 	http.Error(w, http.StatusText(status), status)
 }

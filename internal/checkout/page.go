@@ -30,7 +30,7 @@ const maxForm = 16 << 10
 func (s *Server) routes() map[string]http.HandlerFunc {
 	routes := map[string]http.HandlerFunc{
 		"":       s.only(s.show, http.MethodGet, http.MethodHead),
-		"state":  s.only(s.tell, http.MethodGet),
+		"state":  s.only(s.serveState, http.MethodGet),
 		"return": s.only(s.back, http.MethodGet, http.MethodPost),
 	}
 	if s.page.Pay != nil {
@@ -43,7 +43,7 @@ func (s *Server) only(handler http.HandlerFunc, methods ...string) http.HandlerF
 	return func(w http.ResponseWriter, r *http.Request) {
 		if !slices.Contains(methods, r.Method) {
 			w.Header().Set("Allow", strings.Join(methods, ", "))
-			s.refuse(w, r, http.StatusMethodNotAllowed)
+			s.reject(w, r, http.StatusMethodNotAllowed)
 			return
 		}
 		r.Body = http.MaxBytesReader(w, r.Body, maxForm)
@@ -59,7 +59,7 @@ type view struct {
 	Amount, Currency           string // Amount with thousands' separators
 	Plain                      string // the amount as the widget takes it
 	Method                     string
-	State                      told
+	State                      pageState
 	Now, ExpiresAt             string // for the script; "" = never
 	Expires                    string // on Bangkok's clock, for those who run none
 	Script, PublicKey          string // of the bank's widget
@@ -74,7 +74,7 @@ func (s *Server) show(w http.ResponseWriter, r *http.Request) {
 	v := view{
 		Nonce: rand.Text(), Form: s.form, Shop: s.page.ShopName, OrderID: p.OrderID, BankOrderID: p.BankOrderID,
 		Amount: grouped(s.amount), Currency: p.Currency, Plain: s.amount, Method: string(p.Source),
-		State: s.told(), Script: s.page.ScriptURL, PublicKey: s.page.PublicKey, Sandbox: s.page.Pay != nil,
+		State: s.pageState(), Script: s.page.ScriptURL, PublicKey: s.page.PublicKey, Sandbox: s.page.Pay != nil,
 	}
 	v.Codes = s.codes
 	if code := s.code(); code != nil {
@@ -125,15 +125,15 @@ func (s *Server) policy(nonce string) string {
 		nonce, s.bank)
 }
 
-// tell answers what an open page asks every second.
-func (s *Server) tell(w http.ResponseWriter, _ *http.Request) {
+// serveState answers what an open page asks every second.
+func (s *Server) serveState(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(s.told())
+	_ = json.NewEncoder(w).Encode(s.pageState())
 }
 
-// told is what a page is told of the order's state; clocks are the server's, so
+// pageState is the order's state for a page; clocks are the server's, so
 // that a phone's own may be wrong.
-type told struct {
+type pageState struct {
 	State     state      `json:"state"`
 	Thai      string     `json:"th"`
 	English   string     `json:"en"`
@@ -144,10 +144,10 @@ type told struct {
 	Code      string     `json:"code"` // the id of the code to show, "" for none
 }
 
-func (s *Server) told() told {
+func (s *Server) pageState() pageState {
 	p, now := s.known()
 	words := now.words()
-	t := told{State: now, Thai: words.thai, English: words.english, Final: words.final, Now: s.page.Now()}
+	t := pageState{State: now, Thai: words.thai, English: words.english, Final: words.final, Now: s.page.Now()}
 	if expires := s.page.Payment.ExpiresAt; !expires.IsZero() {
 		t.ExpiresAt = &expires
 	}
@@ -169,7 +169,7 @@ func (s *Server) code() *order.Held {
 	return p.LivingCode(s.page.Now())
 }
 
-// back is where the bank's widget sends the browser when the payer is done. It
+// back is the address to which the bank's widget sends the browser when the payer is done. It
 // proves nothing, so nothing of it is read.
 func (s *Server) back(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, s.path, http.StatusSeeOther)
@@ -181,7 +181,7 @@ const payWithin = 10 * time.Second
 // pay is the sandbox's pay button.
 func (s *Server) pay(w http.ResponseWriter, r *http.Request) {
 	if subtle.ConstantTimeCompare([]byte(r.PostFormValue("form")), []byte(s.form)) != 1 {
-		s.refuse(w, r, http.StatusForbidden)
+		s.reject(w, r, http.StatusForbidden)
 		return
 	}
 	if _, now := s.known(); now != state(order.Awaiting) {
@@ -211,7 +211,7 @@ func grouped(amount string) string {
 	return sign + whole + "." + fraction
 }
 
-// english tells whether the reader prefers English to Thai: the address's lang
+// english reports whether the reader prefers English to Thai: the address's lang
 // first, then the browser's languages (RFC 9110, 12.5.4).
 func english(r *http.Request) bool {
 	if lang := r.URL.Query().Get("lang"); lang != "" {

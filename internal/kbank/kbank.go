@@ -3,7 +3,7 @@
 //
 // It promises what package api promises, whose client carries its calls: one
 // request a call, to the configured host and no other, bounded in size and time,
-// the secret key in no error, and every failure told apart by what it may have
+// the secret key in no error, and every failure classified by what it may have
 // done. The bank's error envelope is a failure whatever its HTTP status, and an
 // answer about something else than what was asked is none. Amounts go out with the
 // digits they came with.
@@ -82,6 +82,16 @@ func (c *Client) Code(ctx context.Context, p *order.Payment) (code Code, _ error
 		return Code{}, &WrongCodeError{err}
 	}
 	return code, nil
+}
+
+// OtherMerchant reports whether the key is another merchant's than a bank order. Both
+// begin with the merchant's digits, if they are as the bank makes them; an order's
+// are followed by 32 hex digits.
+func (c *Client) OtherMerchant(bankOrderID string) bool {
+	_, id, _ := strings.Cut(strings.TrimPrefix(bankOrderID, "order_"), "_")
+	_, key, _ := strings.Cut(strings.TrimPrefix(c.HTTP.Key.Reveal(), "skey_"), "_")
+	merchant := id[:max(0, len(id)-32)]
+	return merchant != "" && key != "" && strings.Trim(merchant, "0123456789") == "" && !strings.HasPrefix(key, merchant)
 }
 
 // ErrNoCharge says that the bank knows no charge with an id, or of an order.

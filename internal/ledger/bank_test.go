@@ -303,20 +303,39 @@ func TestChangesAreClaimed(t *testing.T) {
 		one, two := s.till(t), s.till(t)
 		p := one.open(order4925, "order_test_1", 3600)
 		one.code(p, "qr_1", time.Minute)
+		living := func(want bool) {
+			t.Helper()
+			if p := two.payment(p); (p.LivingCode(s.now()) != nil) != want || !p.HoldsCode(s.now()) {
+				t.Errorf("drawn: %t, want %t", !want, want)
+			}
+		}
 		for _, kind := range []ledger.ChangeKind{ledger.Cancel, ledger.Void} {
 			target := map[ledger.ChangeKind]string{ledger.Cancel: "qr_1", ledger.Void: "chrg_1"}[kind]
 			change := one.change(p, kind, target, ledger.Claimed)
 			two.change(p, kind, target, ledger.Busy)
 			one.change(p, kind, target, ledger.Busy)
 			one.must(one.RenewChange(t.Context(), change))
+			if kind == ledger.Cancel { // nobody is shown a code that is being canceled, also if it comes again
+				living(false)
+				if _, recorded := one.code(p, "qr_1", time.Minute); recorded {
+					t.Error("a code that is being canceled is recorded")
+				}
+				living(false)
+			}
 			// Rejected: it may be asked for again.
 			one.answer(change, ledger.ChangeOutcome{Note: "no"})
+			if kind == ledger.Cancel {
+				living(true)
+			}
 			second := two.change(p, kind, target, ledger.Claimed)
 			if change.Resumed || second.Resumed {
 				t.Error("a rejected change counts as unanswered")
 			}
 			// Unanswered: it has to be finished.
 			two.answer(second, ledger.ChangeOutcome{Unanswered: true, Note: "lost"})
+			if kind == ledger.Cancel {
+				living(false)
+			}
 			third := one.change(p, kind, target, ledger.Claimed)
 			if !third.Resumed {
 				t.Error("nobody knows that it is unanswered")
@@ -338,7 +357,7 @@ func TestChangesAreClaimed(t *testing.T) {
 		if now := one.payment(p); !now.Held.Canceled || now.State != order.Awaiting {
 			t.Errorf("then: %+v", now)
 		}
-		if kinds := one.kinds(p, "cancel"); !slices.Equal(kinds, []string{"cancel", "cancel", "cancel", "cancel", "cancel", "cancel", "void", "void", "void", "void", "void", "void"}) {
+		if kinds := one.kinds(p, "cancel"); !slices.Equal(kinds, []string{"cancel", "late code", "cancel", "cancel", "cancel", "cancel", "cancel", "void", "void", "void", "void", "void", "void"}) {
 			t.Errorf("events %v", kinds)
 		}
 	})
@@ -473,6 +492,18 @@ func TestKnownCharges(t *testing.T) {
 		l.report(order.Report{ChargeID: "by_villa_order", OrderID: "4925", TransactionState: "Declined", From: order.FromAPI})
 		l.report(order.Report{ChargeID: "of_another", BankOrderID: "order_test_2", TransactionState: "Declined", From: order.FromWebhook})
 		l.report(order.Report{ChargeID: "of_nobody", BankOrderID: "order_test_3", Reference: "ref-3", TransactionState: "Declined", From: order.FromWebhook})
+		// Words that say nothing of a charge make one event for each origin, however
+		// often they are heard.
+		for range 3 {
+			for _, from := range []order.Origin{order.FromBank, order.FromAPI} {
+				l.must(l.RecordAnswer(t.Context(), scope, ledger.Asked{OrderID: "4925", From: from, Status: order.Status{Word: "of the " + string(from)}}))
+			}
+		}
+		all, err := l.Payments(t.Context(), scope, "4925")
+		l.must(err)
+		if kinds := l.kinds(all[0], "inquiry"); !slices.Equal(kinds, []string{"inquiry", "status"}) {
+			t.Errorf("events %v", kinds)
+		}
 		ids, err := l.Charges(t.Context(), scope, "4925")
 		slices.Sort(ids)
 		if want := []string{"by_order", "by_reference", "by_reference_as_order", "by_villa_order"}; err != nil || !slices.Equal(ids, want) {

@@ -15,17 +15,19 @@ type ClaimRequest struct {
 	KeyGiven            bool   // it is the user's
 	New                 bool   // make another payment though one is open
 	Asked               bool   // what became of earlier payments was asked just now
+	Unconfirmed         bool   // claim nothing yet: say Confirm instead
 }
 
 // Verdict says what may be done.
 type Verdict int
 
-// The verdicts.
+// The results of a claim.
 const (
 	Claimed  Verdict = iota + 1 // send, with Payment.Key, and record what comes
 	Replay                      // send nothing: Payment is the answer
 	Busy                        // somebody else is sending: wait, and claim again
 	AskFirst                    // ask what became of the earlier payments, and claim again with Asked
+	Confirm                     // something would be sent: nothing was claimed
 )
 
 // Claim is the ledger's decision about a request.
@@ -213,6 +215,10 @@ func (c *claiming) send(holder *row, why event) error {
 		c.result = Claim{Verdict: AskFirst, Payment: earlier.At(c.t.now)}
 		return nil
 	}
+	if c.req.Unconfirmed {
+		c.result = Claim{Verdict: Confirm}
+		return nil
+	}
 	if holder != nil {
 		replacedBy := ""
 		if why.kind == "replaced" {
@@ -240,6 +246,10 @@ func (c *claiming) send(holder *row, why event) error {
 // takeOver claims a payment whose claim has ended without an order. Whoever
 // held it may have sent the request.
 func (c *claiming) takeOver(r *row) error {
+	if c.req.Unconfirmed {
+		c.result = Claim{Verdict: Confirm}
+		return nil
+	}
 	note := "after an unknown outcome"
 	if r.State == order.Sending {
 		note = "from " + r.holder + ", which stopped renewing its claim"

@@ -22,7 +22,7 @@ type Code struct {
 func (l *Ledger) RecordCode(ctx context.Context, p order.Payment, c Code) (_ order.Payment, recorded bool, _ error) {
 	p, recorded, err := l.hold(ctx, p, func(t *txn, r *row) (*order.Held, event) {
 		switch {
-		case r.Payable(t.now) == nil && r.HoldsCode(t.now) && r.Held.ID == c.ID:
+		case r.Payable(t.now) == nil && r.HoldsCode(t.now) && r.Held.ID == c.ID && !r.Held.Canceling:
 			return r.Held, event{} // the bank gave it twice, or this very call's commit went unconfirmed
 		case r.Payable(t.now) != nil || r.HoldsCode(t.now):
 			return nil, event{kind: "late code", requestID: c.RequestID, note: c.ID + " came too late: shown to nobody"}
@@ -147,6 +147,9 @@ func (l *Ledger) ClaimChange(ctx context.Context, p order.Payment, kind ChangeKi
 		} else {
 			err = t.exec(`UPDATE villapay_change SET state = ?, claim = ?, owner = ?, holder = ?, lease = ? WHERE id = ?`, sent, c.number, owner, l.actor, lease, c.id)
 		}
+		if err == nil && kind == Cancel {
+			err = t.setCanceled(p.ID, target, codeIsCanceling)
+		}
 		if err != nil {
 			return err
 		}
@@ -198,14 +201,30 @@ func (l *Ledger) RecordChange(ctx context.Context, c Change, out ChangeOutcome) 
 			}
 			err = l.note(t, r.ID, event{kind: string(c.Kind), requestID: out.RequestID, note: note})
 		}
-		if err == nil && out.Done && c.Kind == Cancel && r.Held != nil && r.Held.ID == c.Target {
-			r.Held.Canceled = true
-			err = t.exec(`UPDATE villapay_payment SET code_canceled = 1 WHERE id = ?`, r.ID)
+		if err == nil && changed > 0 && c.Kind == Cancel && !out.Unanswered {
+			if err = t.setCanceled(r.ID, c.Target, map[bool]int64{true: codeIsCanceled, false: codeIsOpen}[out.Done]); err == nil {
+				r, err = t.byID(r.ID)
+			}
 		}
-		p = r.At(t.now)
+		if err == nil {
+			p = r.At(t.now)
+		}
 		return err
 	})
 	return p, l.wrap(err, "record the bank's answer about %s", c.Target)
+}
+
+// What is known of a code's cancellation, as it is stored.
+const (
+	codeIsOpen int64 = iota
+	codeIsCanceled
+	codeIsCanceling // asked for, and not answered yet
+)
+
+// setCanceled notes what is known of the cancellation of a payment's code, if that
+// is still its code.
+func (t *txn) setCanceled(paymentID int64, codeID string, canceled int64) error {
+	return t.exec(`UPDATE villapay_payment SET code_canceled = ? WHERE id = ? AND code_id = ?`, canceled, paymentID, codeID)
 }
 
 // PastVoid is a void that was asked for, of a charge of a payment.

@@ -14,6 +14,6 @@
 // ledger's own clock: the machine's for SQLite, the server's for PostgreSQL.
 //
 // Errors. [*Error] says that the ledger itself failed: nothing was recorded by
-// that call, except where it says that the outcome of a commit is not known.
+// that call, except if it says that the outcome of a commit is not known.
 // [*KeyUsedError], [ErrClaimLost] and [ErrRebound] are answers, not failures.
 package ledger

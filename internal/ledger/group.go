@@ -46,7 +46,7 @@ func (q *queue) add(j *job) {
 	q.waiting = append(q.waiting, j)
 }
 
-// remove takes a job back. It returns false where a leader already has it.
+// remove takes a job back. It returns false if a leader already has it.
 func (q *queue) remove(j *job) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()

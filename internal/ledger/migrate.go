@@ -14,20 +14,45 @@ var migrations embed.FS
 // of files in migrations, named 0001.sql and up.
 const schemaVersion = 3
 
-// dialect is what a database writes its own way in a migration.
+// dialect is what a database writes its own way.
 type dialect struct {
 	id        string // what an automatic id is declared as
 	bytes     string // the collation that sorts by bytes
 	dot       string // where the dot is in an amount; 0 = nowhere
 	reference string // the reference_order in an order's JSON
+	index     string // the statements that make an index of [ids], if it has one
+
+	contains func(expression string) string // the condition that a text matches a LIKE pattern of small letters
+	by       func(index string) string      // reads a table through an index, where the database would take a worse one
+	sorted   string                         // a summand that keeps them from being read one by one, newest first
 }
 
+// ids are the texts of a payment that are searched, as one.
+const ids = `orderid || ' ' || idem_key || ' ' || bank_id || ' ' || reference || ' ' || charge_id`
+
+// sqliteDialect has an index that is searched from its end to its beginning, and
+// takes the place of one of the time alone. It grows at its end, which costs a
+// payment little.
 func sqliteDialect() dialect {
-	return dialect{"INTEGER PRIMARY KEY", "", "instr(c.amount, '.')", "json_extract(order_json, '$.reference_order')"}
+	return dialect{
+		id: "INTEGER PRIMARY KEY", dot: "instr(c.amount, '.')", reference: "json_extract(order_json, '$.reference_order')",
+		index: "DROP INDEX villapay_payment_recent_all;\nCREATE INDEX villapay_payment_find ON villapay_payment (recorded_at, id, scope, amount, " + ids + ")",
+
+		contains: func(expression string) string { return "(" + expression + `) LIKE ? ESCAPE '\'` }, // in any case
+		by:       func(index string) string { return " INDEXED BY " + index },
+	}
 }
 
+// postgresDialect has no index of ids: every change of a payment would write to
+// it. PostgreSQL reads all payments with several processes.
 func postgresDialect() dialect {
-	return dialect{"BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY", `COLLATE "C"`, "strpos(c.amount, '.')", postgresReference}
+	return dialect{
+		id: "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY", bytes: `COLLATE "C"`, dot: "strpos(c.amount, '.')", reference: postgresReference,
+
+		contains: func(expression string) string { return "lower((" + expression + `) COLLATE "C") LIKE ? ESCAPE '\'` },
+		by:       func(string) string { return "" },
+		sorted:   " + 0",
+	}
 }
 
 // postgresReference leaves out the escapes (NUL, halves of a pair) that PostgreSQL
@@ -40,7 +65,7 @@ func migration(version int, d dialect) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return strings.NewReplacer("{{id}}", d.id, "{{bytes}}", d.bytes, "{{dot}}", d.dot, "{{reference}}", d.reference).Replace(string(text)), nil
+	return strings.NewReplacer("{{id}}", d.id, "{{bytes}}", d.bytes, "{{dot}}", d.dot, "{{reference}}", d.reference, "{{index}}", d.index).Replace(string(text)), nil
 }
 
 // migrate runs the migrations after version, inside the caller's transaction.

@@ -32,6 +32,7 @@ type store interface {
 	// reader returns what runs queries, nil if nothing was ever written. ahead are
 	// those that will be asked first.
 	reader(ctx context.Context, ahead ...statement) (queryFunc, error)
+	dialect() dialect
 	clock() time.Time // the ledger's clock, valid after the first reader or write
 	// probe changes nothing, and fails where payments would.
 	probe(t *txn) error

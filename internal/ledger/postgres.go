@@ -268,7 +268,7 @@ func lost(err error) bool {
 		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 }
 
-// code is the server's error code, "" where it is not the server that failed.
+// code is the server's error code, "" if it is not the server that failed.
 func code(err error) string {
 	if failure, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return failure.Code
@@ -277,7 +277,7 @@ func code(err error) string {
 }
 
 // probe needs what a payment needs, as the role's permissions are asked for also
-// where there is no row to write.
+// if there is no row to write.
 func (*postgresStore) probe(t *txn) error {
 	for _, table := range []string{"payment", "report", "event", "change"} {
 		if err := t.exec("INSERT INTO villapay_" + table + " OVERRIDING SYSTEM VALUE SELECT * FROM villapay_" + table + " WHERE false"); err != nil {
@@ -288,6 +288,7 @@ func (*postgresStore) probe(t *txn) error {
 	return errors.Join(err, checkVersion(version), t.exec("UPDATE villapay_payment SET state = state WHERE false"))
 }
 
+func (*postgresStore) dialect() dialect           { return postgresDialect() }
 func (*postgresStore) kind() string               { return "postgres" }
 func (s *postgresStore) where() string            { return s.url }
 func (s *postgresStore) explain(err error) string { return secret.Redact(explain(err), s.secrets...) }

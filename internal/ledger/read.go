@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"iter"
-	"strings"
 	"time"
 
 	"github.com/villapay/villapay/internal/order"
@@ -17,21 +16,20 @@ import (
 func (l *Ledger) Payments(ctx context.Context, scope, orderID string) (all []order.Payment, _ error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, l.rowWithin, errSilent(l.rowWithin))
 	defer cancel()
-	payments := statement{`SELECT ` + columns + ` FROM villapay_payment WHERE scope = ? AND orderid = ? ORDER BY id DESC`, []any{scope, orderID}}
-	t, err := l.reading(ctx, payments, heard(scope, orderID))
-	if err != nil {
-		return nil, l.wrap(silent(ctx, err), "read order %s", orderID)
+	recorded := statement{shown + `WHERE scope = ? AND orderid = ? ORDER BY id DESC`, []any{scope, orderID}}
+	t, err := l.reading(ctx, recorded, heard(scope, orderID))
+	if err == nil {
+		err = l.each(t, recorded, func(p order.Payment) bool {
+			all = append(all, p)
+			return true
+		})
 	}
-	recorded, err := scanned(t.ask(payments))
 	var elsewhere *order.Payment
 	if err == nil {
 		elsewhere, err = l.elsewhere(t, scope, orderID)
 	}
 	if err != nil {
 		return nil, l.wrap(silent(ctx, err), "read order %s", orderID)
-	}
-	for _, r := range recorded {
-		all = append(all, r.At(l.store.clock()))
 	}
 	if elsewhere != nil && (len(all) == 0 || elsewhere.State == order.Paid) {
 		all = append([]order.Payment{*elsewhere}, all...)
@@ -56,73 +54,6 @@ func (l *Ledger) PaidCharges(ctx context.Context, scope, orderID string) ([]orde
 	return order.PaidCharges(known), l.wrap(err, "read order %s", orderID)
 }
 
-// Filter chooses payments; zero fields choose all.
-type Filter struct {
-	Scope  string
-	States []order.State // as shown: Awaiting leaves expired ones out
-	Source order.Source
-	Since  time.Time // recorded at or after
-	Limit  int
-}
-
-// List streams the payments that a filter chooses, newest first. The sequence
-// ends after its first error, an *Error.
-func (l *Ledger) List(ctx context.Context, f Filter) iter.Seq2[order.Payment, error] {
-	return func(yield func(order.Payment, error) bool) {
-		if _, err := l.reading(ctx); err != nil { // the clock is known then
-			yield(order.Payment{}, l.wrap(err, "list payments"))
-			return
-		}
-		where, args := f.where(l.store.clock())
-		for p, err := range l.payments(ctx, where, args...) {
-			if !yield(p, l.wrap(err, "list payments")) {
-				return
-			}
-		}
-	}
-}
-
-// where is a filter as SQL.
-func (f *Filter) where(now time.Time) (string, []any) {
-	var terms []string
-	var args []any
-	and := func(term string, values ...any) {
-		terms, args = append(terms, term), append(args, values...)
-	}
-	if f.Scope != "" {
-		and("scope = ?", f.Scope)
-	}
-	if f.Source != "" {
-		and("source = ?", string(f.Source))
-	}
-	if !f.Since.IsZero() {
-		and("recorded_at >= ?", toMillis(f.Since))
-	}
-	if len(f.States) > 0 {
-		var any []string
-		for _, state := range f.States {
-			switch state {
-			case order.Expired:
-				any, args = append(any, "(state = 'awaiting' AND expires_at <> 0 AND expires_at <= ?)"), append(args, toMillis(now))
-			case order.Awaiting:
-				any, args = append(any, "(state = 'awaiting' AND (expires_at = 0 OR expires_at > ?))"), append(args, toMillis(now))
-			default:
-				any, args = append(any, "state = ?"), append(args, string(state))
-			}
-		}
-		terms = append(terms, "("+strings.Join(any, " OR ")+")")
-	}
-	where := ""
-	if len(terms) > 0 {
-		where = "WHERE " + strings.Join(terms, " AND ")
-	}
-	where += " ORDER BY recorded_at DESC, id DESC"
-	if f.Limit > 0 {
-		where, args = where+" LIMIT ?", append(args, int64(f.Limit))
-	}
-	return where, args
-}
-
 // rowWithin is how long the ledger may take for its next row: a server can hang.
 const rowWithin = 30 * time.Second
 
@@ -139,6 +70,12 @@ func silent(ctx context.Context, err error) error {
 	return err
 }
 
+// shown selects payments as they are shown: with the bank order through which the
+// Villa order of one without is paid, "" if there is none. Payments with a bank order
+// carry the warning since it was paid.
+const shown = `SELECT ` + columns + `, CASE WHEN bank_id = '' THEN coalesce((SELECT max(q.bank_id) FROM villapay_payment q
+	WHERE q.scope = villapay_payment.scope AND q.orderid = villapay_payment.orderid AND q.state = 'paid'), '') ELSE '' END FROM villapay_payment `
+
 // payments streams payments as they stand now. Only the ledger's own time counts
 // against its limit, not what is done with each payment.
 func (l *Ledger) payments(ctx context.Context, where string, args ...any) iter.Seq2[order.Payment, error] {
@@ -147,31 +84,41 @@ func (l *Ledger) payments(ctx context.Context, where string, args ...any) iter.S
 		defer cancel(nil)
 		limit := time.AfterFunc(l.rowWithin, func() { cancel(errSilent(l.rowWithin)) })
 		defer limit.Stop()
-		fail := func(err error) { yield(order.Payment{}, silent(ctx, err)) }
-		rows, err := l.read(ctx, `SELECT `+columns+` FROM villapay_payment `+where, args...)
-		if err != nil {
-			fail(err)
-			return
-		}
-		defer func() { _ = rows.Close() }()
-		for rows.Next() {
-			r := &row{}
-			if err = r.scan(rows); err != nil {
-				break
-			}
-			limit.Stop()
-			if !yield(r.At(l.store.clock()), nil) {
-				return
-			}
-			limit.Reset(l.rowWithin)
-		}
+		t, err := l.reading(ctx)
 		if err == nil {
-			err = rows.Err()
+			err = l.each(t, statement{shown + where, args}, func(p order.Payment) bool {
+				limit.Stop()
+				defer limit.Reset(l.rowWithin)
+				return yield(p, nil)
+			})
 		}
 		if err != nil {
-			fail(err)
+			yield(order.Payment{}, silent(ctx, err))
 		}
 	}
+}
+
+// each calls a function with each payment that a query of shown returns, until that
+// returns false.
+func (l *Ledger) each(t *txn, s statement, do func(order.Payment) bool) error {
+	rows, err := t.ask(s)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = rows.Close() }()
+	for rows.Next() {
+		r, through := &row{}, ""
+		if err := r.scan(rows, &through); err != nil {
+			return err
+		}
+		if through != "" {
+			r.Warnings = append(r.Warnings, order.Warning{Code: order.WarnPaidElsewhere, Message: "order " + r.OrderID + " is paid through bank order " + through})
+		}
+		if !do(r.At(l.store.clock())) {
+			return nil
+		}
+	}
+	return rows.Err()
 }
 
 // read runs a query outside of write transactions.

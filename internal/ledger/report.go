@@ -113,13 +113,17 @@ func (l *Ledger) noteAnswer(t *txn, scope string, a Asked, said bool) error {
 }
 
 // noteStatus appends an answer's words to a payment's history; equal ones in a
-// row make one event.
+// row make one event. The bank's are inquiries.
 func (l *Ledger) noteStatus(t *txn, r *row, a Asked) error {
-	notes, err := texts(t.query(`SELECT note FROM villapay_event WHERE payment = ? AND kind = 'status' ORDER BY id DESC LIMIT 1`, r.ID))
+	kind := "status"
+	if a.From == order.FromBank {
+		kind = "inquiry"
+	}
+	notes, err := texts(t.query(`SELECT note FROM villapay_event WHERE payment = ? AND kind = ? ORDER BY id DESC LIMIT 1`, r.ID, kind))
 	if err != nil || len(notes) > 0 && notes[0] == a.Status.Word {
 		return err
 	}
-	return l.note(t, r.ID, event{kind: "status", requestID: a.RequestID, note: a.Status.Word, data: a.Status.Raw})
+	return l.note(t, r.ID, event{kind: kind, requestID: a.RequestID, note: a.Status.Word, data: a.Status.Raw})
 }
 
 // source says where new knowledge comes from; the zero value means from what was
@@ -271,7 +275,7 @@ func livemode(r *order.Report) int64 {
 	return number(*r.Livemode)
 }
 
-// fingerprint tells reports apart by every field that the rules read.
+// fingerprint distinguishes reports by every field that the rules read.
 func fingerprint(r *order.Report) string {
 	sum := sha256.Sum256([]byte(strings.Join([]string{
 		r.OrderID, r.BankOrderID, r.Reference, r.ChargeID, r.Amount.String(), r.Currency, r.Status, r.TransactionState,

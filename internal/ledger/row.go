@@ -28,14 +28,17 @@ const columns = `id, scope, env, orderid, source, idem_key, state, attempts, ord
 	created_at, expires_at, recorded_at, known_at, known_from, request_id, bank_state, charge_id, paid_at, paid_at_from, paid_by,
 	reference, held_until, code_id, code_kind, code_text, code_shown_until, code_held_until, code_canceled, canceled, replaced_by, warnings, error, slot, claim, owner, holder, lease, ambiguous`
 
-func (r *row) scan(rows cursor) error {
+// scan reads columns, and more behind them.
+func (r *row) scan(rows cursor, more ...any) error {
 	var answer sql.NullString
 	var amount, warnings, failure string
 	var created, expires, recorded, known, paid, held, slot, ambiguous, codeShown, codeHeld, codeCanceled, canceled int64
 	var code order.Held
-	err := rows.Scan(&r.ID, &r.Scope, &r.Env, &r.OrderID, &r.Source, &r.Key, &r.State, &r.Attempts, &answer, &r.BankOrderID, &amount, &r.Currency,
+	err := rows.Scan(append([]any{
+		&r.ID, &r.Scope, &r.Env, &r.OrderID, &r.Source, &r.Key, &r.State, &r.Attempts, &answer, &r.BankOrderID, &amount, &r.Currency,
 		&created, &expires, &recorded, &known, &r.KnownFrom, &r.RequestID, &r.BankState, &r.ChargeID, &paid, &r.PaidAtFrom, &r.PaidBy,
-		&r.Reference, &held, &code.ID, &code.Kind, &code.Text, &codeShown, &codeHeld, &codeCanceled, &canceled, &r.ReplacedBy, &warnings, &failure, &slot, &r.claim, &r.owner, &r.holder, &r.lease, &ambiguous)
+		&r.Reference, &held, &code.ID, &code.Kind, &code.Text, &codeShown, &codeHeld, &codeCanceled, &canceled, &r.ReplacedBy, &warnings, &failure, &slot, &r.claim, &r.owner, &r.holder, &r.lease, &ambiguous,
+	}, more...)...)
 	if err != nil {
 		return err
 	}
@@ -43,7 +46,8 @@ func (r *row) scan(rows cursor) error {
 	r.KnownAt, r.PaidAt, r.HeldUntil = fromMillis(known), fromMillis(paid), fromMillis(held)
 	r.slot, r.ambiguous, r.Canceled = slot == 1, ambiguous == 1, canceled == 1
 	if code.Kind != "" {
-		code.ShownUntil, code.HeldUntil, code.Canceled = fromMillis(codeShown), fromMillis(codeHeld), codeCanceled == 1
+		code.ShownUntil, code.HeldUntil = fromMillis(codeShown), fromMillis(codeHeld)
+		code.Canceled, code.Canceling = codeCanceled == codeIsCanceled, codeCanceled == codeIsCanceling
 		r.Held = &code
 	}
 	if answer.Valid {
@@ -172,7 +176,7 @@ func storable(text string) string {
 // rewritten.
 type Event struct {
 	At        time.Time       `json:"at"`
-	Kind      string          `json:"kind"` // claimed, taken over, order, failed, rejected, unknown, late answer, charge, status, warning, replaced, lapsed
+	Kind      string          `json:"kind"` // claimed, taken over, order, failed, rejected, unknown, late answer, charge, status, inquiry, warning, replaced, lapsed, code, late code, page, cancel, canceled, void
 	Actor     string          `json:"actor"`
 	RequestID string          `json:"request_id,omitempty"`
 	Note      string          `json:"note,omitempty"`

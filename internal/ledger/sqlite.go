@@ -306,6 +306,7 @@ func (s *sqliteStore) openReader(ctx context.Context) (*sql.DB, error) {
 // readers is how many reads of one process run at once.
 const readers = 4
 
+func (*sqliteStore) dialect() dialect { return sqliteDialect() }
 func (s *sqliteStore) kind() string {
 	if s.memory != "" {
 		return "none"

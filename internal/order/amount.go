@@ -27,12 +27,12 @@ func isAmount(text string) bool {
 	if !isDigits(whole) || len(whole) > 18 || len(whole) > 1 && whole[0] == '0' {
 		return false
 	}
-	return !dot || isDigits(fraction) && len(fraction) <= 12
+	return !dot || isDigits(fraction) && len(fraction) <= maxDecimals
 }
 
 func isDigits(text string) bool { return text != "" && strings.Trim(text, "0123456789") == "" }
 
-// String returns the digits as they came, "" where no amount is known.
+// String returns the digits as they came, "" if no amount is known.
 func (a Amount) String() string { return a.text }
 
 // Known reports whether there is an amount.
@@ -49,7 +49,7 @@ func (a Amount) Less(b Amount) bool {
 }
 
 // Fixed writes the amount with exactly n decimals, from its digits and never
-// through a float. It fails where that would drop a digit other than zero.
+// through a float. It fails if that would drop a digit other than zero.
 func (a Amount) Fixed(n int) (string, error) {
 	if !a.Known() {
 		return "", fmt.Errorf("no amount")
@@ -86,7 +86,7 @@ func (a *Amount) UnmarshalJSON(data []byte) error {
 	return err
 }
 
-// MarshalJSON writes the digits as a JSON number, null where none is known.
+// MarshalJSON writes the digits as a JSON number, null if none is known.
 func (a Amount) MarshalJSON() ([]byte, error) {
 	if !a.Known() {
 		return []byte("null"), nil

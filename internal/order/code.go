@@ -15,6 +15,9 @@ type Held struct {
 	Text     string // what the code holds; "" for a page
 	Life            // zero times: as long as its order
 	Canceled bool   // the bank confirmed it
+	// Canceling says that the bank was asked to cancel it and has not answered yet:
+	// somebody may still pay with it, and nobody is shown it.
+	Canceling bool
 }
 
 // holds reports whether somebody may still pay with it.
@@ -26,7 +29,7 @@ func (h *Held) holds(now time.Time) bool {
 // time; else nil.
 func (p *Payment) LivingCode(now time.Time) *Held {
 	h := p.Held
-	if h == nil || h.Text == "" || !h.holds(now) || !h.ShownUntil.IsZero() && !now.Before(h.ShownUntil) || p.Payable(now) != nil {
+	if h == nil || h.Text == "" || h.Canceling || !h.holds(now) || !h.ShownUntil.IsZero() && !now.Before(h.ShownUntil) || p.Payable(now) != nil {
 		return nil
 	}
 	return h

@@ -78,6 +78,8 @@ func TestHeldCodes(t *testing.T) {
 	}
 	canceled := code(time.Minute, 2*time.Minute)
 	canceled.Canceled = true
+	canceling := code(time.Minute, 2*time.Minute)
+	canceling.Canceling = true
 	page := &Held{Kind: Page, Life: Life{received.Add(time.Hour), received.Add(61 * time.Minute)}}
 	for _, test := range []struct {
 		name                  string
@@ -91,6 +93,7 @@ func TestHeldCodes(t *testing.T) {
 		{name: "between its bounds", held: code(time.Minute, 2*time.Minute), after: time.Minute, holds: true},
 		{name: "past both", held: code(time.Minute, 2*time.Minute), after: 2 * time.Minute},
 		{name: "canceled", held: canceled},
+		{name: "nobody knows whether it is canceled", held: canceling, holds: true},
 		{name: "a page", held: page, holds: true},
 		{name: "the order has lapsed", after: 61 * time.Minute, lapsed: true},
 		{name: "the order has lapsed, its code has not", held: code(time.Hour, 2*time.Hour), after: 61 * time.Minute, holds: true},
@@ -207,4 +210,15 @@ func FuzzDecodeBankCode(f *testing.F) {
 			}
 		}
 	})
+}
+
+// A payment's history says which words are the bank's.
+func TestSummaryNamesTheBank(t *testing.T) {
+	t.Parallel()
+	for from, want := range map[Origin]bool{FromBank: true, FromAPI: false, FromWebhook: false} {
+		r := Report{ChargeID: "chrg_1", TransactionState: "Authorized", From: from}
+		if text := r.Summary(); strings.HasSuffix(text, ", says the bank") != want {
+			t.Errorf("%s: %s", from, text)
+		}
+	}
 }

@@ -105,7 +105,7 @@ func crc16(text string) uint16 {
 // field is one tag-length-value of an EMVCo payload.
 type field struct{ tag, value string }
 
-// nested tells whether a tag's value holds fields itself: merchant accounts
+// nested reports whether a tag's value holds fields itself: merchant accounts
 // (26-51), additional data (62), the other language (64).
 func nested(tag string) bool {
 	return (tag >= "26" && tag <= "51") || tag == "62" || tag == "64"
@@ -134,7 +134,7 @@ func parseTLV(text string) ([]field, error) {
 	return fields, nil
 }
 
-// cut is the byte offset after n characters of text, -1 where it has fewer.
+// cut is the byte offset after n characters of text, -1 if it has fewer.
 func cut(text string, n int) int {
 	for i := range text {
 		if n == 0 {

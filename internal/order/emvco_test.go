@@ -95,6 +95,7 @@ func TestCheckPayload(t *testing.T) {
 		{"checksum not last", sealed(good), "stands twice"},
 		{"more after the checksum", good + "5802TH", "stands twice"},
 		{"another tag after the checksum", good + "9101x", "does not end with a checksum"},
+		{"a checksum under another tag", fmt.Sprintf("%s9104%04X", unsealed, crc16(unsealed+"9104")), "does not end with a checksum"},
 		{"cut short", good[:len(good)-2], "does not have its 4 characters"},
 		{"empty", "", "no field"},
 		{"its start alone", "000201", "checksum"},

@@ -13,15 +13,13 @@ import (
 // Field is one member of a JSON object.
 type Field struct {
 	Name  string
+	Key   []byte // the name as it stood, quotes included
 	Value json.RawMessage
 }
 
-// Fields takes a JSON object apart, in its own order. Names match exactly and
-// may stand once only: encoding/json would read {"id":"a","ID":"b"} as b.
+// Fields takes a JSON object apart, in its own order, without touching its bytes.
+// Repeated names are kept: [ParseObject] rejects them.
 func Fields(body []byte) ([]Field, error) {
-	if !utf8.Valid(body) {
-		return nil, errors.New("is not UTF-8")
-	}
 	if !json.Valid(body) {
 		return nil, errors.New("is not JSON")
 	}
@@ -30,20 +28,16 @@ func Fields(body []byte) ([]Field, error) {
 		return nil, errors.New("is not a JSON object")
 	}
 	var fields []Field
-	seen := map[string]bool{}
 	for in.More() {
+		start := in.InputOffset()
 		token, err := in.Token()
 		if err != nil {
 			return nil, err
 		}
-		f := Field{Name: token.(string)} // the keys of valid JSON are strings
+		f := Field{Name: token.(string), Key: bytes.TrimLeft(body[start:in.InputOffset()], ", \t\r\n")} // the keys of valid JSON are strings
 		if err := in.Decode(&f.Value); err != nil {
 			return nil, err
 		}
-		if seen[f.Name] {
-			return nil, fmt.Errorf("has the field %q twice", f.Name)
-		}
-		seen[f.Name] = true
 		fields = append(fields, f)
 	}
 	return fields, nil
@@ -53,14 +47,21 @@ func Fields(body []byte) ([]Field, error) {
 // wild.
 type Object map[string]json.RawMessage
 
-// ParseObject reads a JSON object by the rules of [Fields].
+// ParseObject reads a JSON object. Names match exactly and may stand once only:
+// encoding/json would read {"id":"a","ID":"b"} as b.
 func ParseObject(body []byte) (Object, error) {
+	if !utf8.Valid(body) {
+		return nil, errors.New("is not UTF-8")
+	}
 	fields, err := Fields(body)
 	if err != nil {
 		return nil, err
 	}
 	o := make(Object, len(fields))
 	for _, f := range fields {
+		if _, repeated := o[f.Name]; repeated {
+			return nil, fmt.Errorf("has the field %q twice", f.Name)
+		}
 		o[f.Name] = f.Value
 	}
 	return o, nil

@@ -70,7 +70,7 @@ type Payment struct {
 	HeldUntil   time.Time // Life.HeldUntil; zero = never
 
 	RecordedAt time.Time // when the intent was committed
-	KnownAt    time.Time // when the state was last learned
+	KnownAt    time.Time // when the state was last heard
 	KnownFrom  Origin
 	RequestID  string // of the answer the state rests on
 

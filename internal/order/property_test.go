@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
@@ -28,6 +29,8 @@ func histories(t *rapid.T) history {
 		if rapid.IntRange(0, 9).Draw(t, "kind") == 0 {
 			failedOrder(&p)
 		}
+		p.Canceled = rapid.IntRange(0, 9).Draw(t, "canceled") == 0
+		p.RecordedAt = start.Add(time.Duration(rapid.IntRange(-1, 1).Draw(t, "begun")) * time.Hour)
 		h.payments = append(h.payments, p)
 	}
 	h.reports = rapid.SliceOfN(rapid.Custom(anyReport), 0, 8).Draw(t, "reports")
@@ -46,6 +49,7 @@ func anyReport(t *rapid.T) Report {
 		Amount:           amountOf(rapid.SampledFrom([]string{"", "300", "300", "300.00", "5300", "100"}).Draw(t, "amount")),
 		Currency:         rapid.SampledFrom([]string{"THB", "THB", "THB", "", "USD"}).Draw(t, "currency"),
 		Doubt:            rapid.SampledFrom([]string{"", "", "", "", "", "", "amount", "order_id"}).Draw(t, "doubt"),
+		Received:         start.Add(time.Duration(rapid.IntRange(-3, 3).Draw(t, "received")) * 30 * time.Minute),
 	}
 	if from == FromWebhook {
 		if r.ChargeID == "" {
@@ -275,7 +279,8 @@ func borders(h history) bool {
 	return false
 }
 
-// TestArrivalDecidesNothing records the same reports in two orders. What the
+// TestArrivalDecidesNothing records the same reports, each with the time at which
+// it was received, in two orders. What the
 // payments are is the same, except where arrival decides: which of two
 // notifications says whose a charge is, and which of two charges a border belongs
 // to. Those histories keep the order of their notifications.
@@ -283,9 +288,6 @@ func TestArrivalDecidesNothing(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		h := histories(t)
-		for i := range h.reports {
-			h.reports[i].Received = start // when it became known is not what is compared
-		}
 		shuffled := history{h.payments, rapid.Permutation(h.reports).Draw(t, "shuffled")}
 		notified := func(r Report) bool { return r.From == FromWebhook }
 		in := 0
@@ -319,7 +321,6 @@ func TestArrivalOfOneOrdersNotifications(t *testing.T) {
 		h := history{payments: []Payment{pay("1", "o1", "300.0"), pay("2", "o2", "300.0")}}
 		for range rapid.IntRange(1, 8).Draw(t, "reports") {
 			r := anyReport(t)
-			r.Received = start
 			if r.From == FromWebhook {
 				r.ChargeID, r.BankOrderID, r.Reference = fmt.Sprint("c", len(r.ChargeID)), "o1", ""
 			}
@@ -384,9 +385,6 @@ func TestNothingElseBears(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		h := histories(t)
-		for i := range h.reports {
-			h.reports[i].Received = start
-		}
 		own, elsewhere := h.both(t)
 		for i, villa := range []string{"1", "2"} {
 			part := h.bearing(villa)

@@ -119,13 +119,17 @@ func (r *Report) Border() string {
 	return r.ChargeID + amount
 }
 
-// Summary is the report in one line.
+// Summary is the report in one line, which names the bank if that said it.
 func (r *Report) Summary() string {
 	name, state := cmp.Or(r.ChargeID, "a charge"), cmp.Or(r.TransactionState, "no transaction_state")
 	if on := cmp.Or(r.BankOrderID, r.Reference); on != "" {
 		name += " on " + on
 	}
-	return strings.TrimSpace(fmt.Sprintf("%s: %s, %s, %s %s", name, state, cmp.Or(r.Status, "no status"), r.Amount, r.Currency))
+	text := strings.TrimSpace(fmt.Sprintf("%s: %s, %s, %s %s", name, state, cmp.Or(r.Status, "no status"), r.Amount, r.Currency))
+	if r.From == FromBank {
+		text += ", says the bank"
+	}
+	return text
 }
 
 func (r *Report) name() string {

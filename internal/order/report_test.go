@@ -41,6 +41,23 @@ func TestTransaction(t *testing.T) {
 	}
 }
 
+func TestAboutCharge(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		report Report
+		want   bool
+	}{
+		"an order was made":    {Report{BankOrderID: "o1", Status: "success", PaidBy: ByTransactionState}, false},
+		"a charge's state":     {Report{TransactionState: "Initialize"}, true},
+		"a word":               {Report{Status: "success", PaidBy: ByStatusPaid}, true},
+		"what is not readable": {Report{Doubt: "transaction_state"}, true},
+	} {
+		if got := c.report.AboutCharge(); got != c.want {
+			t.Errorf("%s: %t", name, got)
+		}
+	}
+}
+
 func TestBorder(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ id, amount, want string }{

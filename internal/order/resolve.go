@@ -300,7 +300,7 @@ func (v *resolution) assign() {
 			}
 		}
 		if c.heard != nil {
-			v.weigh(c)
+			v.update(c)
 			v.charges = append(v.charges, c)
 		}
 	}
@@ -384,20 +384,16 @@ func (v *resolution) mostFitting(reports []*Report, except func(*Payment) bool) 
 // shared reports whether another Villa order got a payment's bank order first.
 func (v *resolution) shared(p *Payment) bool { return v.byBank[p.BankOrderID].OrderID != p.OrderID }
 
-// weigh finds how far a charge has come: what applies of what was heard.
-func (v *resolution) weigh(c *charge) {
+// update finds how far a charge has come: what applies of what was heard.
+func (v *resolution) update(c *charge) {
 	if c.bank == "" {
 		c.order = v.newestFitting(c.heard)
 	}
 	c.best, c.proofs, c.warnings = nil, nil, nil
 	for _, r := range c.heard {
 		ok, warning := applies(r, c.order)
-		if c.order == nil && r.rank() == RefundedInFull {
-			for _, paid := range c.heard {
-				if paid.rank().paid() && r.Amount.Less(paid.Amount) {
-					ok, warning = false, partialRefund(r, paid.Amount, paid.Currency)
-				}
-			}
+		if whole := c.larger(r); c.order == nil && r.rank() == RefundedInFull && whole != nil {
+			ok, warning = false, partialRefund(r, whole.Amount, whole.Currency)
 		}
 		if warning != nil {
 			c.warnings = append(c.warnings, *warning)
@@ -412,6 +408,16 @@ func (v *resolution) weigh(c *charge) {
 			c.proofs = append(c.proofs, r)
 		}
 	}
+}
+
+// larger is what says that more was paid than a report is over; nil if nothing does.
+func (c *charge) larger(than *Report) (best *Report) {
+	for _, r := range c.heard {
+		if r.rank().paid() && than.Amount.Less(r.Amount) && (best == nil || compareReports(r, best) > 0) {
+			best = r
+		}
+	}
+	return best
 }
 
 // compareReports orders reports by how far they have come, so that of equals
@@ -437,8 +443,13 @@ func mismatch(r *Report, p *Payment) *Warning {
 	if (r.Amount.Known() || !r.trusted()) && !r.Amount.Equal(p.Amount) {
 		return doubt(r, warnAmount, "it is over %s, the order over %s", cmp.Or(r.Amount.String(), "nothing"), cmp.Or(p.Amount.String(), "nothing"))
 	}
-	if live := p.livemode(); r.Livemode != nil && live != nil && *r.Livemode != *live {
+	live := p.livemode()
+	switch {
+	case live == nil:
+	case r.Livemode != nil && *r.Livemode != *live:
 		return doubt(r, warnLivemode, "its livemode is %t, the order's %t", *r.Livemode, *live)
+	case r.Livemode == nil && *live && r.From == FromWebhook: // the checksum does not cover it
+		return doubt(r, warnLivemode, "it has no livemode, and the order is live")
 	}
 	return nil
 }
@@ -527,8 +538,9 @@ func (v *resolution) assignUnnamed(banked bool) {
 		}
 		about.heard = append(about.heard, r)
 	}
+	slices.SortFunc(v.charges, func(a, b *charge) int { return cmp.Or(strings.Compare(a.id, b.id), strings.Compare(a.bank, b.bank)) })
 	for _, c := range v.charges {
-		v.weigh(c)
+		v.update(c)
 	}
 }
 
@@ -539,7 +551,7 @@ func (c *charge) mayBe(r *Report, bank string) bool {
 	if bank != "" {
 		return c.bank == bank || c.order != nil && c.order.BankOrderID == bank
 	}
-	return c.order == nil || !r.predates(c.order) && (c.bank == "" || !r.rank().paid() || fits(r, c.order))
+	return c.order == nil || !r.predates(c.order) && (!r.rank().paid() || fits(r, c.order))
 }
 
 // on returns the charges on a payment's bank order; p is nil for those on orders

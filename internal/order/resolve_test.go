@@ -61,6 +61,7 @@ func status(status string) func(*Report)    { return func(r *Report) { r.Status 
 func live(yes bool) func(*Report)           { return func(r *Report) { r.Livemode = &yes } }
 func doubts(field string) func(*Report)     { return func(r *Report) { r.Doubt = field } }
 func created(d time.Duration) func(*Report) { return func(r *Report) { r.Created = start.Add(d) } }
+func heard(d time.Duration) func(*Report)   { return func(r *Report) { r.Received = start.Add(d) } }
 func fromBank(r *Report)                    { r.From = FromBank }
 func byWord(r *Report)                      { r.PaidBy, r.TransactionState = ByStatusPaid, "" }
 
@@ -152,6 +153,12 @@ func TestResolve(t *testing.T) {
 	sums := []Payment{pay("1", "o1", "300.0"), pay("1", "o2", "100")}
 	villas := []Payment{pay("1", "o1", "300.0"), pay("2", "o2", "300.0")}
 	shared := []Payment{pay("1", "same", "300.0"), pay("2", "same", "300.0")}
+	later := []Payment{one[0], pay("1", "o2", "300", func(p *Payment) { p.RecordedAt = start.Add(time.Hour) })}
+	before, after := heard(-time.Hour), heard(2*time.Hour)
+	lives := []Payment{pay("1", "o1", "300", func(p *Payment) {
+		p.Order = []byte(strings.Replace(string(p.Order), `"livemode":false`, `"livemode":true`, 1))
+	})}
+	canceled := []Payment{pay("1", "o1", "300.0", func(p *Payment) { p.Canceled = true })}
 	for _, c := range []struct {
 		name     string
 		payments []Payment
@@ -243,6 +250,9 @@ func TestResolve(t *testing.T) {
 		{name: "a notification without an amount", payments: one, reports: []Report{notice("c1", "o1", "Settled", "")}, want: "o1 awaiting (charge_amount)"},
 		{name: "a notification without a currency", payments: one, reports: []Report{notice("c1", "o1", "Settled", "300", in(""))}, want: "o1 awaiting (charge_currency)"},
 		{name: "live on a test order", payments: one, reports: []Report{api("1", "c1", "Settled", live(true))}, want: "o1 awaiting (charge_livemode)"},
+		{name: "live on a live order", payments: lives, reports: []Report{notice("c1", "o1", "Settled", "300", live(true))}, want: "o1 paid by c1"},
+		{name: "no livemode on a live order", payments: lives, reports: []Report{notice("c1", "o1", "Settled", "300")}, want: "o1 awaiting (charge_livemode)"},
+		{name: "the API's word on a live order", payments: lives, reports: []Report{api("1", "c1", "Settled")}, want: "o1 paid by c1"},
 		{name: "livemode that fits", payments: one, reports: []Report{api("1", "c1", "Settled", live(false))}, want: "o1 paid by c1"},
 		{
 			name: "livemode on an order that does not say", payments: []Payment{pay("1", "o1", "300", func(p *Payment) {
@@ -367,6 +377,11 @@ func TestResolve(t *testing.T) {
 		{name: "a failed order, paid by an anonymous charge that ends", payments: []Payment{pay("1", "o1", "300", failedOrder), two[1]}, reports: []Report{api("1", "", "Authorized", on("o1")), api("1", "c1", "Authorized", on("o2"))}, want: "o1 failed (paid_elsewhere), o2 paid by c1"},
 		{name: "not about a charge on an order that it does not fit", payments: sums, reports: []Report{api("1", "", "Settled", over("100")), api("1", "c1", "Initialize", on("o1"))}, want: "o1 awaiting by c1 (paid_elsewhere), o2 paid by one"},
 		{name: "not about another Villa order", payments: villas, reports: []Report{api("1", "", "Settled")}, want: "o1 paid by one", want2: "o2 awaiting"},
+		{
+			name: "not about a charge on an order that it does not fit, though nobody named that", payments: one,
+			reports: []Report{api("1", "", "Initialize", on("o9")), api("1", "", "Authorized", in("USD")), api("1", "c1", "Declined")},
+			want:    "o1 awaiting by c1 (paid_elsewhere), elsewhere o9 paid by one (not_recorded)",
+		},
 
 		// status_paid.
 		{name: "a word that means paid", payments: one, reports: []Report{api("1", "", "", byWord)}, want: "o1 paid by one"},
@@ -388,6 +403,22 @@ func TestResolve(t *testing.T) {
 		{name: "one bank order twice for one Villa order", payments: []Payment{pay("1", "o1", "300"), pay("1", "o1", "300")}, reports: []Report{notice("c1", "o1", "Settled", "300")}, want: "o1 paid by c1, o1 paid by c1"},
 		{name: "the same, and no order named", payments: []Payment{pay("1", "o1", "300"), pay("1", "o1", "300")}, reports: []Report{api("1", "c1", "Settled")}, want: "o1 paid by c1, o1 paid by c1"},
 
+		// What was heard before a payment was begun is not about its order, unless nothing else can be meant.
+		{name: "reversed before it was begun", payments: one, reports: []Report{api("1", "c1", "Reversed", before)}, want: "o1 awaiting, elsewhere failed by c1 (not_recorded)"},
+		{name: "reversed before it was begun, no charge named", payments: one, reports: []Report{api("1", "", "Reversed", before)}, want: "o1 awaiting, elsewhere failed by one (not_recorded)"},
+		{name: "reversed before it was begun, on its order", payments: one, reports: []Report{api("1", "c1", "Reversed", on("o1"), before)}, want: "o1 failed by c1"},
+		{name: "paid before the only one was begun", payments: one, reports: []Report{api("1", "c1", "Settled", before)}, want: "o1 paid by c1"},
+		{name: "paid before the newest was begun", payments: later, reports: []Report{api("1", "c1", "Settled")}, want: "o1 paid by c1, o2 awaiting (paid_elsewhere)"},
+		{name: "paid before the newest was begun, and told again", payments: later, reports: []Report{api("1", "c1", "Authorized"), api("1", "c1", "Settled", after)}, want: "o1 paid by c1, o2 awaiting (paid_elsewhere)"},
+		{name: "reversed before the newest was begun, then another paid", payments: later, reports: []Report{api("1", "c1", "Reversed"), api("1", "c2", "Settled", after)}, want: "o1 failed by c1 (paid_elsewhere), o2 paid by c2"},
+		{name: "the same, no charge named", payments: later, reports: []Report{api("1", "", "Reversed"), api("1", "", "Settled", after)}, want: "o1 failed by one (paid_elsewhere), o2 paid by one"},
+		{name: "a charge of the newest explains nothing from before", payments: later, reports: []Report{api("1", "", "Declined"), api("1", "c2", "Reversed", on("o2"), after)}, want: "o1 awaiting by one, o2 failed by c2"},
+
+		// Codes that were canceled.
+		{name: "canceled", payments: canceled, want: "o1 cancelled"},
+		{name: "canceled, then declined", payments: canceled, reports: []Report{api("1", "c1", "Declined")}, want: "o1 cancelled by c1"},
+		{name: "canceled, and paid all the same", payments: canceled, reports: []Report{api("1", "c1", "Settled")}, want: "o1 paid by c1"},
+
 		// Payments without an order, and those of others.
 		{name: "a payment in flight", payments: []Payment{{OrderID: "1", State: Sending}, one[0], {OrderID: "1", State: Unknown}}, reports: []Report{api("1", "c1", "Settled")}, want: "o1 paid by c1"},
 	} {
@@ -406,7 +437,6 @@ func TestResolve(t *testing.T) {
 func TestPaidAt(t *testing.T) {
 	t.Parallel()
 	one := []Payment{pay("1", "o1", "300.0")}
-	received := func(d time.Duration) func(*Report) { return func(r *Report) { r.Received = start.Add(d) } }
 	for _, c := range []struct {
 		name    string
 		reports []Report
@@ -416,21 +446,21 @@ func TestPaidAt(t *testing.T) {
 	}{
 		{"not paid", []Report{api("1", "c1", "Declined", created(1))}, 0, "", ""},
 		{"never known to be paid", []Report{api("1", "c1", "Refunded", created(1))}, 0, "", ""},
-		{"as the charge states", []Report{api("1", "c1", "Settled", created(time.Minute), received(time.Hour))}, time.Minute, AtBank, ByTransactionState},
-		{"as it became known", []Report{api("1", "c1", "Settled", received(time.Hour))}, time.Hour, AtKnown, ByTransactionState},
-		{"known first", []Report{api("1", "c1", "Settled", received(2*time.Hour)), api("1", "c1", "Authorized", received(time.Hour))}, time.Hour, AtKnown, ByTransactionState},
-		{"stated before known", []Report{api("1", "c1", "Settled", received(time.Hour)), api("1", "c1", "Authorized", created(2*time.Hour), received(3*time.Hour))}, 2 * time.Hour, AtBank, ByTransactionState},
+		{"as the charge states", []Report{api("1", "c1", "Settled", created(time.Minute), heard(time.Hour))}, time.Minute, AtBank, ByTransactionState},
+		{"as it became known", []Report{api("1", "c1", "Settled", heard(time.Hour))}, time.Hour, AtKnown, ByTransactionState},
+		{"known first", []Report{api("1", "c1", "Settled", heard(2*time.Hour)), api("1", "c1", "Authorized", heard(time.Hour))}, time.Hour, AtKnown, ByTransactionState},
+		{"stated before known", []Report{api("1", "c1", "Settled", heard(time.Hour)), api("1", "c1", "Authorized", created(2*time.Hour), heard(3*time.Hour))}, 2 * time.Hour, AtBank, ByTransactionState},
 		{"stated twice", []Report{api("1", "c1", "Settled", created(2*time.Hour)), api("1", "c1", "Authorized", created(time.Hour))}, time.Hour, AtBank, ByTransactionState},
 		{"not when it was declined", []Report{api("1", "c1", "Declined", created(time.Minute)), api("1", "c1", "Settled", created(time.Hour))}, time.Hour, AtBank, ByTransactionState},
-		{"nor when it was refunded", []Report{api("1", "c1", "Settled", received(time.Hour)), api("1", "c1", "Refunded", created(time.Minute))}, time.Hour, AtKnown, ByTransactionState},
+		{"nor when it was refunded", []Report{api("1", "c1", "Settled", heard(time.Hour)), api("1", "c1", "Refunded", created(time.Minute))}, time.Hour, AtKnown, ByTransactionState},
 		{"nor what does not apply", []Report{notice("c1", "o1", "Settled", "1", created(time.Minute)), notice("c1", "o1", "Settled", "300", created(time.Hour))}, time.Hour, AtBank, ByTransactionState},
 		{"the API's word before a notification's", []Report{notice("c1", "o1", "Settled", "300", created(-time.Hour)), api("1", "c1", "Settled", created(time.Hour))}, time.Hour, AtBank, ByTransactionState},
 		{"a notification's before when it became known", []Report{notice("c1", "o1", "Settled", "300", created(time.Minute)), api("1", "c1", "Settled")}, time.Minute, AtBank, ByTransactionState},
 		{"of the charge that was paid first", []Report{api("1", "c1", "Settled", created(time.Hour)), api("1", "c2", "Settled", created(time.Minute))}, time.Minute, AtBank, ByTransactionState},
 		{"of the charge that is still paid", []Report{api("1", "c1", "Settled", created(time.Hour)), api("1", "c2", "Settled", created(time.Minute)), api("1", "c2", "Voided")}, time.Hour, AtBank, ByTransactionState},
-		{"a word", []Report{api("1", "", "", byWord, received(time.Hour))}, time.Hour, AtKnown, ByStatusPaid},
-		{"a word and a state", []Report{api("1", "", "", byWord, received(time.Hour)), api("1", "", "Settled", received(2*time.Hour))}, time.Hour, AtKnown, ByTransactionState},
-		{"a word about the only charge", []Report{api("1", "", "", byWord, received(time.Hour)), api("1", "c1", "Initialize")}, time.Hour, AtKnown, ByStatusPaid},
+		{"a word", []Report{api("1", "", "", byWord, heard(time.Hour))}, time.Hour, AtKnown, ByStatusPaid},
+		{"a word and a state", []Report{api("1", "", "", byWord, heard(time.Hour)), api("1", "", "Settled", heard(2*time.Hour))}, time.Hour, AtKnown, ByTransactionState},
+		{"a word about the only charge", []Report{api("1", "", "", byWord, heard(time.Hour)), api("1", "c1", "Initialize")}, time.Hour, AtKnown, ByStatusPaid},
 	} {
 		own, _ := resolve(t, "1", one, c.reports)
 		want := start.Add(c.at)
@@ -501,17 +531,19 @@ func TestResolveFields(t *testing.T) {
 // Of reports that say the same in other words, always the same one is the best.
 func TestOfEqualReports(t *testing.T) {
 	t.Parallel()
+	partly := api("1", "c1", "Refunded", over("1"))
 	for name, reports := range map[string][2]Report{
 		"two spellings":              {api("1", "c1", "Authorized"), api("1", "c1", "Auhtorized")},
 		"two states nobody explains": {api("1", "c1", "Pondering"), api("1", "c1", "Wondering")},
 		"two amounts":                {api("1", "c1", "Settled", over("300")), api("1", "c1", "Settled", over("300.0"))},
 		"two currencies":             {api("1", "c1", "Settled", in("THB")), api("1", "c1", "Settled", in("USD"))},
+		"orders of two other tools":  {api("1", "", "Settled", on("o8")), api("1", "", "Settled", on("o9"))},
 		"the API and the bank":       {api("1", "c1", "Settled"), api("1", "c1", "Settled", fromBank)},
 	} {
 		for _, payments := range [][]Payment{nil, {pay("1", "o1", "300.0")}} {
 			reports[0].Received, reports[1].Received = start, start
-			own, elsewhere := resolve(t, "1", payments, reports[:])
-			ownTurned, elsewhereTurned := resolve(t, "1", payments, []Report{reports[1], reports[0]})
+			own, elsewhere := resolve(t, "1", payments, append(reports[:], partly))
+			ownTurned, elsewhereTurned := resolve(t, "1", payments, []Report{reports[1], reports[0], partly})
 			if diff := cmp.Diff(own, ownTurned, sameDigits) + cmp.Diff(elsewhere, elsewhereTurned, sameDigits); diff != "" {
 				t.Errorf("%s: %s", name, diff)
 			}
@@ -597,5 +629,20 @@ func TestResolvedAndPayable(t *testing.T) {
 		if got := strings.Join(payable, " "); got != c.payable {
 			t.Errorf("%s: payable %q", name, got)
 		}
+	}
+}
+
+func TestPaidCharges(t *testing.T) {
+	t.Parallel()
+	payments := []Payment{pay("1", "o1", "300.0"), pay("1", "o2", "300.0")}
+	reports := []Report{
+		api("1", "c3", "Settled", on("o1")), notice("c2", "o2", "Authorized", "300"), api("1", "c1", "Declined"), api("1", "c4", "Settled", on("o9")),
+		api("1", "c5", "Settled", on("o1")), api("1", "c5", "Voided"), notice("c6", "o1", "Settled", "3"), api("2", "c7", "Settled"),
+	}
+	if diff := cmp.Diff([]PaidCharge{{"c2", "o2"}, {"c3", "o1"}}, PaidCharges(Case{"1", payments, reports})); diff != "" {
+		t.Error(diff)
+	}
+	if got := PaidCharges(Case{"1", payments, []Report{api("1", "", "Settled")}}); got != nil {
+		t.Errorf("an anonymous charge has no id to void: %+v", got)
 	}
 }

@@ -1,6 +1,7 @@
 package payment
 
 import (
+	"cmp"
 	"context"
 	"sync"
 	"time"
@@ -17,6 +18,9 @@ type Batch struct {
 	Concurrency int     // orders that the API is asked for at once, at most
 	Rate        float64 // orders sent a second; 0 = no limit
 
+	// Confirm is each order's Request.Confirm.
+	Confirm func(context.Context) error
+
 	// Done is called for each order as it completes, from one goroutine at a time.
 	// Its error stops the batch.
 	Done func(Line, order.Payment, error) error
@@ -29,9 +33,9 @@ type Batch struct {
 const grace = 10 * time.Second
 
 // Run makes every payment of the input. It returns the error that stopped it,
-// ctx's where it was interrupted, nil where it went through, whatever became of
+// ctx's if it was interrupted, nil if it went through, whatever became of
 // the single orders. However it ends, orders that were begun are finished, or
-// given up after ten seconds, and Done is told of each.
+// given up after ten seconds, and Done is called for each.
 func (b *Batch) Run(ctx context.Context, in *Input) error {
 	starting, stop := context.WithCancelCause(ctx) // ends: no new orders
 	defer stop(nil)
@@ -64,7 +68,7 @@ func (b *Batch) Run(ctx context.Context, in *Input) error {
 					}
 					leave()
 				}
-				req := Request{OrderID: line.OrderID, Source: line.Source, answered: answered}
+				req := Request{OrderID: line.OrderID, Source: line.Source, Confirm: b.Confirm, answered: answered}
 				if b.await(starting, pace, req) != nil {
 					leave()
 					continue // stopped: the order is left as it was
@@ -97,6 +101,16 @@ func (b *Batch) Run(ctx context.Context, in *Input) error {
 	return err
 }
 
+// Sends reports whether any order of the input would be sent. The ledger answers
+// the others alone.
+func (b *Batch) Sends(ctx context.Context, in *Input) (sends bool, _ error) {
+	err := in.each(func(line Line) bool {
+		sends = !b.Service.replays(ctx, Request{OrderID: line.OrderID, Source: line.Source})
+		return !sends && ctx.Err() == nil
+	})
+	return sends, cmp.Or(err, ctx.Err())
+}
+
 // await waits until an order may be sent. One that the ledger answers alone
 // costs the API nothing, so that going on after a batch was stopped is quick.
 func (b *Batch) await(ctx context.Context, pace *rate.Limiter, req Request) error {
@@ -113,12 +127,19 @@ func (s *Service) replays(ctx context.Context, req Request) bool {
 	if err != nil {
 		return false // the claim will fail too, and say so
 	}
+	_, yes := replayed(known, req.Source)
+	return yes
+}
+
+// replayed picks the payment that is returned in place of another one; false if
+// none is.
+func replayed(known []order.Payment, source order.Source) (order.Payment, bool) {
 	for _, p := range known {
-		if p.State == order.Paid || p.State == order.Awaiting && p.Source == req.Source && p.ReplacedBy == "" {
-			return true
+		if p.State == order.Paid || p.State == order.Awaiting && p.Source == source && p.ReplacedBy == "" {
+			return p, true
 		}
 	}
-	return false
+	return order.Payment{}, false
 }
 
 // graced is a context that outlives its parent by the grace that orders in

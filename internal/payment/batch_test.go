@@ -17,12 +17,13 @@ import (
 	"github.com/villapay/villapay/internal/order"
 	"github.com/villapay/villapay/internal/sandbox"
 	"github.com/villapay/villapay/internal/secret"
+	"github.com/villapay/villapay/internal/table"
 )
 
 // input is a checked list of orders, a line each.
 func input(t *testing.T, lines ...string) *Input {
 	t.Helper()
-	in, err := ReadInput(strings.NewReader(strings.Join(lines, "\n")), order.QR, t.TempDir(), func(b BadLine) { t.Error(b) })
+	in, err := ReadInput(strings.NewReader(strings.Join(lines, "\n")), order.QR, t.TempDir(), func(bad *table.Error) { t.Error(bad) })
 	if err != nil {
 		t.Fatal(err)
 	}

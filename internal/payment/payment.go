@@ -44,6 +44,10 @@ type Request struct {
 	Key     string // the user's own idempotency key; "" = a fresh one
 	New     bool   // another order though one is still open
 
+	// Confirm is called before anything is sent, if anything will be. If it fails,
+	// nothing is sent or recorded. The time it takes does not count. May be nil.
+	Confirm func(context.Context) error
+
 	// answered gets what the API said, nil for an order, before that is recorded; it
 	// may be nil.
 	answered func(error)
@@ -81,20 +85,50 @@ const recordWithin = 10 * time.Second
 // was recorded. Errors of the ledger before anything was sent are returned as they
 // are.
 func (s *Service) Make(ctx context.Context, req Request) (order.Payment, error) {
-	ctx, cancel := context.WithTimeout(ctx, s.Timeout)
-	defer cancel()
 	request := ledger.ClaimRequest{
 		Scope: s.Scope, Env: s.Env, OrderID: req.OrderID, Source: req.Source,
-		Key: req.Key, KeyGiven: req.Key != "", New: req.New,
+		Key: req.Key, KeyGiven: req.Key != "", New: req.New, Unconfirmed: req.Confirm != nil,
 	}
 	if !request.KeyGiven {
 		request.Key = s.NewKey()
 	}
-	p, err := s.make(ctx, request, req.answered)
+	p, err := s.makeInTime(ctx, request, req.answered)
+	if !errors.Is(err, errUnconfirmed) {
+		return p, err
+	}
+	if err := req.Confirm(ctx); err != nil {
+		return order.Payment{}, err
+	}
+	request.Unconfirmed = false
+	return s.makeInTime(ctx, request, req.answered)
+}
+
+// errUnconfirmed says that something would be sent, and nobody has confirmed it.
+var errUnconfirmed = errors.New("not confirmed")
+
+// makeInTime makes the payment within the service's time limit.
+func (s *Service) makeInTime(ctx context.Context, request ledger.ClaimRequest, answered func(error)) (order.Payment, error) {
+	ctx, cancel, err := s.limit(ctx)
+	if err != nil {
+		return order.Payment{}, err
+	}
+	defer cancel()
+	p, err := s.make(ctx, request, answered)
 	for errors.Is(err, ledger.ErrClaimLost) {
 		p, err = s.resolveHolder(ctx, request, p)
 	}
 	return p, err
+}
+
+// limit bounds ctx by the service's time limit. It fails if that leaves no time at
+// all: whoever is asked then would seem to be at fault.
+func (s *Service) limit(ctx context.Context) (context.Context, context.CancelFunc, error) {
+	limited, cancel := context.WithTimeout(ctx, s.Timeout)
+	if ctx.Err() == nil && limited.Err() != nil {
+		cancel()
+		return nil, nil, fmt.Errorf("the time limit of %s ended before anybody was asked: %w", s.Timeout, limited.Err())
+	}
+	return limited, cancel, nil
 }
 
 // make claims the order and sends, if there is something to send. It returns
@@ -169,6 +203,8 @@ func (s *Service) claim(ctx context.Context, request ledger.ClaimRequest) (ledge
 			return busy, &BusyError{request.OrderID}
 		case err != nil:
 			return claim, err
+		case claim.Verdict == ledger.Confirm, claim.Verdict == ledger.AskFirst && request.Unconfirmed && s.cancelsFirst(claim.Payment):
+			return claim, errUnconfirmed
 		case claim.Verdict == ledger.AskFirst:
 			if err := s.askEarlier(ctx, claim.Payment); err != nil {
 				return claim, err
@@ -236,7 +272,7 @@ func (s *Service) send(ctx context.Context, claim ledger.Claim, answered func(er
 }
 
 // keepLease renews the claim until the returned function is called. The context
-// it returns ends where the claim was taken over: an answer would count for
+// it returns ends if the claim was taken over: an answer would count for
 // nothing then, and asking on could make another order.
 func (s *Service) keepLease(ctx context.Context, renew func(context.Context) error) (asking context.Context, release func()) {
 	asking, cancel := context.WithCancel(ctx)

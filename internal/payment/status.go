@@ -19,9 +19,10 @@ import (
 // Report is what is known of one Villa order.
 type Report struct {
 	OrderID string
-	Payment order.Payment // the one that answers for the order; Watch may follow another
-	Found   bool          // whether there is any payment at all
-	Others  int           // further payments of the order
+	Payment order.Payment   // the one that answers for the order; Watch may follow another
+	Found   bool            // whether there is any payment at all
+	Others  int             // further payments of the order
+	Open    []order.Payment // of a paid order: further payments that may still be paid
 	Asked
 }
 
@@ -66,12 +67,21 @@ func (s *Service) Status(ctx context.Context, orderID string, ask bool) (Report,
 	known, err := s.payments(ctx, orderID)
 	report.Payment, report.Found = order.Answering(known)
 	report.Others = max(0, len(known)-1)
+	for _, p := range known {
+		open := p.State == order.Awaiting || p.State == order.Expired
+		if report.Payment.State == order.Paid && open && !p.Lapsed(s.Now()) {
+			report.Open = append(report.Open, p)
+		}
+	}
 	return report, err
 }
 
 // payments are what the ledger knows of an order, newest first.
 func (s *Service) payments(ctx context.Context, orderID string) ([]order.Payment, error) {
-	ctx, cancel := context.WithTimeout(ctx, s.Timeout)
+	ctx, cancel, err := s.limit(ctx)
+	if err != nil {
+		return nil, err
+	}
 	defer cancel()
 	return s.Ledger.Payments(ctx, s.Scope, orderID)
 }
@@ -122,6 +132,12 @@ func (s *Service) ask(ctx context.Context, orderID string, within time.Duration)
 
 // askBefore bounds the question before another order is made for a Villa order.
 const askBefore = 3 * time.Second
+
+// cancelsFirst reports whether an earlier payment has a code that is canceled before
+// another order is made.
+func (s *Service) cancelsFirst(earlier order.Payment) bool {
+	return s.Bank != nil && earlier.HoldsCode(s.Now()) && earlier.Held.Text != ""
+}
 
 // askEarlier asks what became of a Villa order's earlier payments, before another
 // is made. The code of the one that it is to replace is canceled first, if it can be.

@@ -144,5 +144,5 @@ func codeID(p order.Payment) string {
 func changed(before, after Report) bool {
 	a, b := before.Payment, after.Payment
 	return a.State != b.State || a.BankState != b.BankState || a.Key != b.Key || a.ReplacedBy != b.ReplacedBy || codeID(a) != codeID(b) || !slices.Equal(a.Warnings, b.Warnings) ||
-		(before.Err == nil) != (after.Err == nil) || before.NoEndpoint != after.NoEndpoint
+		(before.Err == nil) != (after.Err == nil) || (before.BankErr == nil) != (after.BankErr == nil) || before.NoEndpoint != after.NoEndpoint
 }

@@ -8,7 +8,6 @@ import (
 
 	"github.com/villapay/villapay/internal/ledger"
 	"github.com/villapay/villapay/internal/order"
-	"github.com/villapay/villapay/internal/rawjson"
 	"github.com/villapay/villapay/internal/sanitize"
 )
 
@@ -35,7 +34,7 @@ const ownKey = "villapay"
 type ownFields struct {
 	OrderID        string          `json:"orderid"`
 	Env            string          `json:"env"`
-	Source         string          `json:"source"`
+	Source         *string         `json:"source"`
 	State          order.State     `json:"state"`
 	CreatedAt      *string         `json:"created_at"`
 	ExpiresAt      *string         `json:"expires_at"`
@@ -84,7 +83,7 @@ func PaymentJSON(v View) ([]byte, error) {
 	if err := writeFields(&out, v.Payment.Order); err != nil {
 		return nil, fmt.Errorf("show payment of order %s: its recorded answer: %w", sanitize.Text(v.Payment.OrderID), err)
 	}
-	own, err := rawjson.Marshal(own(v))
+	own, err := marshal(own(v))
 	if err != nil {
 		return nil, fmt.Errorf("show payment of order %s: %w", sanitize.Text(v.Payment.OrderID), err)
 	}
@@ -96,11 +95,11 @@ func PaymentJSON(v View) ([]byte, error) {
 
 // writeFields writes an order's fields, a comma behind each, but for one that
 // has our own name.
-func writeFields(out *bytes.Buffer, order json.RawMessage) error {
-	if len(bytes.TrimSpace(order)) == 0 {
+func writeFields(out *bytes.Buffer, raw json.RawMessage) error {
+	if len(bytes.TrimSpace(raw)) == 0 {
 		return nil
 	}
-	fields, err := rawjson.Fields(order)
+	fields, err := order.Fields(raw)
 	if err != nil {
 		return err
 	}
@@ -121,7 +120,7 @@ func writeFields(out *bytes.Buffer, order json.RawMessage) error {
 func own(v View) ownFields {
 	p := v.Payment
 	own := ownFields{
-		OrderID: p.OrderID, Env: p.Env, Source: string(p.Source), State: p.State,
+		OrderID: p.OrderID, Env: p.Env, Source: textOrNull(string(p.Source)), State: p.State,
 		CreatedAt: timeOrNull(p.CreatedAt), ExpiresAt: timeOrNull(p.ExpiresAt), ExpiresIn: expiresIn(v),
 		IdempotencyKey: textOrNull(p.Key), Replayed: p.Replayed, Attempts: p.Attempts,
 		RequestID: textOrNull(p.RequestID), KnownAt: timeOrNull(p.KnownAt), KnownFrom: textOrNull(string(p.KnownFrom)),
@@ -178,9 +177,20 @@ func jsonOrText(data []byte) json.RawMessage {
 	if len(data) == 0 {
 		return nil // null
 	}
-	text, err := rawjson.Marshal(string(data))
+	text, err := marshal(string(data))
 	if err != nil {
 		return nil
 	}
 	return text
+}
+
+// marshal is json.Marshal without HTML escapes.
+func marshal(value any) ([]byte, error) {
+	var out bytes.Buffer
+	encoder := json.NewEncoder(&out)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(value); err != nil {
+		return nil, err
+	}
+	return bytes.TrimSuffix(out.Bytes(), []byte("\n")), nil
 }

@@ -11,7 +11,6 @@ import (
 
 	"github.com/villapay/villapay/internal/ledger"
 	"github.com/villapay/villapay/internal/order"
-	"github.com/villapay/villapay/internal/rawjson"
 )
 
 // StateWord says a state in words for people. An order that was made reads
@@ -52,8 +51,8 @@ func StateColored(s Screen, state order.State) string {
 	return s.color(st, s.Text(word))
 }
 
-// meaning is what a state asks of the person who reads it.
-func meaning(p order.Payment) string {
+// Meaning is what a state asks of the person who reads it.
+func Meaning(s Screen, p order.Payment) string {
 	again := fmt.Sprintf("`villapay pay qr %s --source %s -e %s`", p.OrderID, p.Source, p.Env)
 	switch p.State {
 	case order.Sending:
@@ -75,10 +74,13 @@ func meaning(p order.Payment) string {
 			return "replaced by a newer order, do not use this one's code"
 		}
 	case order.Expired:
-		if p.ReplacedBy == "" {
-			return "run " + again + " for a new code"
+		switch {
+		case p.ReplacedBy != "":
+			return "replaced by a newer order"
+		case !s.Now.IsZero() && !p.Lapsed(s.Now) && !p.HeldUntil.IsZero():
+			return "it may still be paid until " + FormatTime(p.MayBePaidUntil(s.Now))
 		}
-		return "replaced by a newer order"
+		return "run " + again + " for a new code"
 	case order.Paid, order.Cancelled, order.Refunded:
 	}
 	return ""
@@ -129,14 +131,14 @@ func sheet(w io.Writer, s Screen, rows sheetRows) error {
 func paymentRows(s Screen, p order.Payment, live bool) sheetRows {
 	var rows sheetRows
 	state, color := stateWord(p.State)
-	if more := meaning(p); more != "" {
+	if more := Meaning(s, p); more != "" {
 		state += ": " + more
 	}
 	made := orderOf(p)
 	rows.addStyled("Order", s.Text(p.OrderID), bold)
 	rows.addStyled("State", s.Text(state), color)
 	if p.State == order.Awaiting {
-		rows.add("Bank state", s.Text(bankState(p)))
+		rows.add("Bank state", s.Text(BankState(p)))
 	}
 	rows.addStyled("Amount", s.Text(TableMoney(p.Amount, p.Currency)), bold)
 	rows.add("Source", s.Text(string(p.Source)))
@@ -167,9 +169,10 @@ func paymentRows(s Screen, p order.Payment, live bool) sheetRows {
 	return rows
 }
 
-// bankState is what the bank said of an attempt to pay.
-func bankState(p order.Payment) string {
-	if strings.EqualFold(p.BankState, "declined") {
+// BankState is what the bank said of the last attempt to pay, unsanitized. A
+// declined one leaves the order payable.
+func BankState(p order.Payment) string {
+	if order.Transaction(p.BankState) == order.Declined {
 		return p.BankState + ": the customer can try again"
 	}
 	return p.BankState
@@ -234,7 +237,7 @@ func orderFields(raw json.RawMessage) iter.Seq2[string, string] {
 		"failure_code": true, "failure_message": true,
 	}
 	return func(yield func(string, string) bool) {
-		fields, _ := rawjson.Fields(raw) // what cannot be read has no fields to show
+		fields, _ := order.Fields(raw) // what cannot be read has no fields to show
 		for _, f := range fields {
 			var text bytes.Buffer
 			if shown[f.Name] || json.Compact(&text, f.Value) != nil {

@@ -330,10 +330,10 @@ func TestWhatGoesFirstInANarrowList(t *testing.T) {
 
 func TestUnknownColumn(t *testing.T) {
 	t.Parallel()
-	list := List{Columns: []string{"orderid", "colour"}}
+	list := List{Columns: []string{"orderid", "color"}}
 	_, err := NewCSV(io.Discard, list)
 	for _, err := range []error{err, Payments(io.Discard, Screen{}, list, all([]order.Payment{}))} {
-		if err == nil || !strings.Contains(err.Error(), `"colour"`) || !strings.Contains(err.Error(), "orderid, source, state") {
+		if err == nil || !strings.Contains(err.Error(), `"color"`) || !strings.Contains(err.Error(), "orderid, source, state") {
 			t.Error(err)
 		}
 	}

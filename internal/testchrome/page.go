@@ -111,7 +111,7 @@ func (p *Page) Requests() []string {
 }
 
 // Problems are the errors in the tab's console so far: exceptions, failed
-// requests, and what a Content-Security-Policy refused.
+// requests, and what a Content-Security-Policy blocked.
 func (p *Page) Problems() []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -155,7 +155,7 @@ func (p *Page) until(what, condition string) {
 }
 
 // element is an expression for the first visible element that a selector finds,
-// null where there is none.
+// null if there is none.
 func element(selector string) string {
 	return `[...document.querySelectorAll(` + quote(selector) + `)].find(e => e.checkVisibility()) ?? null`
 }
@@ -173,7 +173,7 @@ func quote(text string) string {
 	return string(raw)
 }
 
-// Visible tells whether a selector finds something that can be seen.
+// Visible reports whether a selector finds something that can be seen.
 func (p *Page) Visible(selector string) bool {
 	p.browser.t.Helper()
 	return p.Eval(`(`+element(selector)+`) !== null`) == "true"

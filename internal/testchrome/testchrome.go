@@ -114,7 +114,7 @@ func (b *Browser) listen(out *os.File) {
 	}
 }
 
-// call sends one command and decodes its result, where one is wanted.
+// call sends one command and decodes its result, if one is wanted.
 func (b *Browser) call(session, method string, params, result any) error {
 	raw, err := json.Marshal(params)
 	if err != nil {

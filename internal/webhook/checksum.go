@@ -29,7 +29,7 @@ func (e *MismatchError) Error() string {
 	return fmt.Sprintf("the checksum of charge %q does not match its content", e.ChargeID)
 }
 
-// Checksum computes a notification's checksum (kbank.md): SHA-256 in lower-case
+// Checksum computes a notification's checksum: SHA-256 in lower-case
 // hex of id, amount with 4 decimals, currency, status, transaction_state and
 // the merchant's secret key, one after the other. It covers neither order_id
 // nor livemode.
@@ -52,8 +52,8 @@ func digest(parts ...string) string {
 	return hex.EncodeToString(hash.Sum(nil))
 }
 
-// Verify tells whether the bank, or whoever else has the key, signed the
-// notification. It fails with a *MismatchError where not, and takes the same
+// Verify checks that the bank, or whoever else has the key, signed the
+// notification. It fails with a *MismatchError if not, and takes the same
 // time wherever the difference stands.
 func Verify(n Notification, key secret.String) error {
 	want, err := Checksum(n, key)

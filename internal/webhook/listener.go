@@ -19,7 +19,7 @@ import (
 
 // recordWithin bounds the recording of one event. It ends before a stopping
 // server cuts connections (package serve), so that no event is recorded whose
-// sender could not have been told.
+// sender could not have been answered.
 const recordWithin = 5 * time.Second
 
 // probeEvery is how often /healthz tries the ledger at most, so that nobody can
@@ -35,11 +35,11 @@ type Ledger interface {
 // fields are set once; it is then safe for concurrent use.
 //
 // A sender learns only whether to send again: 200 the ledger has it, 400 and
-// 413 never again, 503 later. Why one was refused goes to Log.
+// 413 never again, 503 later. Why one was rejected goes to Log.
 type Listener struct {
 	Ledger Ledger
 	Scope  string        // whose orders the notifications are about
-	Key    secret.String // the merchant's; without one everything is refused
+	Key    secret.String // the merchant's; without one everything is rejected
 	Path   string        // the only path that takes notifications, such as /
 	Now    func() time.Time
 	Log    *slog.Logger
@@ -51,15 +51,15 @@ type Listener struct {
 	// Inquire asks the bank about a charge that is said to be paid, before that is
 	// recorded; nil without the bank's key.
 	Inquire func(ctx context.Context, chargeID string) ([]order.Report, error)
-	// Refused gets a summary of what was refused, once a minute at most. May be nil.
-	Refused func(summary string)
+	// Rejected gets a summary of what was rejected, once a minute at most. May be nil.
+	Rejected func(summary string)
 	// Ready checks that the ledger can be written, for /healthz. May be nil.
 	Ready func(ctx context.Context) error
 
-	each   sync.Mutex
-	ended  bool // Each has failed
-	refuse refusals
-	probe  struct {
+	each    sync.Mutex
+	ended   bool // Each has failed
+	rejects rejections
+	probe   struct {
 		sync.Mutex
 		at  time.Time
 		err error
@@ -79,7 +79,7 @@ func (e Event) MarshalJSON() ([]byte, error) {
 	payment := e.Recorded.Payment
 	known := struct {
 		ReceivedAt string          `json:"received_at"`
-		OrderID    *string         `json:"orderid"` // the Villa order; null where no order is recorded yet
+		OrderID    *string         `json:"orderid"` // the Villa order; null if no order is recorded yet
 		State      *order.State    `json:"state"`   // of its payment, with this event
 		Changed    bool            `json:"changed"` // the state is another than before
 		Repeat     bool            `json:"repeat"`  // received before
@@ -116,7 +116,7 @@ func (l *Listener) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// receive takes one notification: read, believe, record, tell, answer.
+// receive takes one notification: read, verify, record, hand on, answer.
 func (l *Listener) receive(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, MaxBody))
 	if err != nil {
@@ -210,37 +210,37 @@ func (l *Listener) reject(w http.ResponseWriter, r *http.Request, status int, wh
 	if status >= http.StatusInternalServerError {
 		w.Header().Set("Retry-After", "5")
 		l.Log.Error("notification not taken", "status", status, "path", brief(r.URL.Path), "from", r.RemoteAddr, "error", reason)
-	} else if summary := l.refuse.add(l.Now(), fmt.Sprintf("%d %s from %s %s", status, brief(r.URL.Path), r.RemoteAddr, reason)); summary != "" {
+	} else if summary := l.rejects.add(l.Now(), fmt.Sprintf("%d %s from %s %s", status, brief(r.URL.Path), r.RemoteAddr, reason)); summary != "" {
 		l.Log.Warn(summary)
-		if l.Refused != nil {
-			l.Refused(summary)
+		if l.Rejected != nil {
+			l.Rejected(summary)
 		}
 	}
 	http.Error(w, http.StatusText(status), status)
 }
 
-// sumUpEvery is how often refusals are summed up at most, so that a stranger fills
+// sumUpEvery is how often rejections are summed up at most, so that a stranger fills
 // neither the log nor the terminal.
 const sumUpEvery = time.Minute
 
-// refusals counts what was refused since the last summary.
-type refusals struct {
+// rejections counts what was rejected since the last summary.
+type rejections struct {
 	mu    sync.Mutex
 	count int
 	last  time.Time // of the last summary
 }
 
-// add counts a refusal, and returns a summary if one is due.
-func (r *refusals) add(now time.Time, what string) string {
+// add counts a rejection, and returns a summary if one is due.
+func (r *rejections) add(now time.Time, what string) string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.count++
 	if !r.last.IsZero() && now.Sub(r.last) < sumUpEvery {
 		return ""
 	}
-	summary := "refused a request: " + what
+	summary := "rejected a request: " + what
 	if r.count > 1 {
-		summary = fmt.Sprintf("refused %d requests, the last one: %s", r.count, what)
+		summary = fmt.Sprintf("rejected %d requests, the last one: %s", r.count, what)
 	}
 	r.count, r.last = 0, now
 	return strings.TrimSpace(summary)

@@ -97,7 +97,7 @@ func TestTheListenerAnswers(t *testing.T) {
 
 // What strangers send is summed up, once a minute at most, and takes little of the
 // log, which would roll away what matters otherwise.
-func TestRefusalsAreSummedUp(t *testing.T) {
+func TestRejectionsAreSummedUp(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer
 	var summaries []string
@@ -105,7 +105,7 @@ func TestRefusalsAreSummedUp(t *testing.T) {
 	l := listening(nil)
 	l.Log = slog.New(slog.NewJSONHandler(&log, nil))
 	l.Now = func() time.Time { return now }
-	l.Refused = func(summary string) { summaries = append(summaries, summary) }
+	l.Rejected = func(summary string) { summaries = append(summaries, summary) }
 	name := strings.Repeat("ก", 10_000)
 	for minute := range 3 {
 		for range 100 {
@@ -119,7 +119,7 @@ func TestRefusalsAreSummedUp(t *testing.T) {
 		}
 		now = now.Add(sumUpEvery)
 	}
-	for i, want := range []string{"refused a request: 400 /notify from ", "refused 101 requests, the last one: 400 /notify from ", "refused 101 requests, the last one: "} {
+	for i, want := range []string{"rejected a request: 400 /notify from ", "rejected 101 requests, the last one: 400 /notify from ", "rejected 101 requests, the last one: "} {
 		if i >= len(summaries) || !strings.HasPrefix(summaries[i], want) {
 			t.Errorf("summaries %.200q", summaries)
 		}
@@ -328,6 +328,8 @@ func TestSendReturnsTheAnswerAndFollowsNothing(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		switch {
+		case r.URL.Path == "/silent":
+			panic(http.ErrAbortHandler)
 		case r.URL.Path == "/moved":
 			http.Redirect(w, r, "/", http.StatusTemporaryRedirect)
 		case string(body) != example || r.Header.Get("Content-Type") != "application/json":
@@ -340,9 +342,12 @@ func TestSendReturnsTheAnswerAndFollowsNothing(t *testing.T) {
 			t.Errorf("%s: %d, %v", path, status, err)
 		}
 	}
+	if _, err := Send(t.Context(), server.Client(), server.URL+"/silent", []byte(example)); !errors.Is(err, ErrNoAnswer) {
+		t.Errorf("a silent listener: %v", err)
+	}
 	server.Close()
-	if status, err := Send(t.Context(), server.Client(), server.URL, []byte(example)); err == nil {
-		t.Errorf("nobody answered %d", status)
+	if status, err := Send(t.Context(), server.Client(), server.URL, []byte(example)); err == nil || errors.Is(err, ErrNoAnswer) {
+		t.Errorf("nobody listens: %d, %v", status, err)
 	}
 	if _, err := Send(t.Context(), server.Client(), "http://[", nil); err == nil {
 		t.Error("sent to no URL")

@@ -16,7 +16,7 @@ import (
 // ones are about one kilobyte.
 const MaxBody = 64 << 10
 
-// Notification is what the bank says about a charge (kbank.md). Only id,
+// Notification is what the bank says about a charge. Only id,
 // amount, currency, status and transaction_state are covered by the checksum.
 type Notification struct {
 	ID               string // of the charge, chrg_…
@@ -25,8 +25,8 @@ type Notification struct {
 	Amount           order.Amount
 	Currency         string
 	Status           string
-	TransactionState string    // decides (kbank.md)
-	Livemode         *bool     // nil where it does not say
+	TransactionState string    // decides
+	Livemode         *bool     // nil if it does not say
 	Created          time.Time // the charge's own time; zero if it does not say
 	Checksum         string
 	doubt            string // an unsigned field that is there and cannot be read
@@ -60,7 +60,7 @@ func (e *MalformedError) Error() string {
 	return "not a notification: " + strings.Join(said, "; ")
 }
 
-// Decode reads a notification. It is tolerant where the bank is known to vary:
+// Decode reads a notification. It is tolerant of what the bank is known to vary:
 // the amount and the reference may be a number or a string, livemode a boolean or
 // a string, and fields it does not know are kept in Raw. It fails with a
 // *MalformedError for what two readers could understand in two ways: bytes that

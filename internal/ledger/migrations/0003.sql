@@ -6,7 +6,8 @@ ALTER TABLE villapay_payment ADD COLUMN paid_at_from TEXT NOT NULL DEFAULT '';
 ALTER TABLE villapay_payment ADD COLUMN reference TEXT NOT NULL DEFAULT '';
 
 -- The last code of the bank's, or page with its widget, that the payment may be
--- paid with: code_kind is '' if there was none. canceled is 1 if its codes were
+-- paid with: code_kind is '' if there was none. code_canceled is 1 if the bank
+-- confirmed that, 2 while its cancellation has no answer. canceled is 1 if its codes were
 -- canceled for good.
 ALTER TABLE villapay_payment ADD COLUMN code_id TEXT NOT NULL DEFAULT '';
 ALTER TABLE villapay_payment ADD COLUMN code_kind TEXT NOT NULL DEFAULT '';
@@ -96,3 +97,10 @@ CREATE INDEX villapay_report_bank ON villapay_report (scope, bank_id) WHERE bank
 CREATE INDEX villapay_report_reference ON villapay_report (scope, reference) WHERE reference <> '';
 CREATE INDEX villapay_report_charge ON villapay_report (scope, charge_id) WHERE charge_id <> '';
 CREATE INDEX villapay_report_border ON villapay_report (scope, border) WHERE border <> '';
+
+-- What came in, by the time of payment, with all that a total needs; and the few
+-- payments of Villa orders that were paid more than once.
+CREATE INDEX villapay_payment_paid ON villapay_payment (paid_at, scope, source, env, state, currency, amount) WHERE paid_at <> 0;
+CREATE INDEX villapay_payment_twice ON villapay_payment (scope, orderid) WHERE warnings LIKE '%"code":"paid_twice"%';
+
+{{index}};

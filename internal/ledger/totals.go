@@ -1,0 +1,299 @@
+package ledger
+
+import (
+	"cmp"
+	"context"
+	"iter"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/villapay/villapay/internal/order"
+)
+
+// Period chooses what came in by the time of payment; zero fields choose all.
+type Period struct {
+	Scope        string
+	Source       order.Source
+	Since, Until time.Time // at or after, and before
+}
+
+func (p *Period) holds(r order.Receipt) bool {
+	return (p.Scope == "" || r.Scope == p.Scope) && (p.Source == "" || r.Source == p.Source) &&
+		!r.PaidAt.Before(p.Since) && (p.Until.IsZero() || r.PaidAt.Before(p.Until))
+}
+
+// condition is the period in SQL, with the condition of its index.
+func (p *Period) condition() *condition {
+	c := &condition{}
+	c.and("paid_at <> 0 AND paid_at >= ?", toMillis(p.Since))
+	if !p.Until.IsZero() {
+		c.and("paid_at < ?", toMillis(p.Until))
+	}
+	if p.Scope != "" {
+		c.and("scope = ?", p.Scope)
+	}
+	if p.Source != "" {
+		c.and("source = ?", string(p.Source))
+	}
+	return c
+}
+
+// Total is what came in with one scope, environment, state and currency.
+type Total struct {
+	Scope    string
+	Env      string
+	State    order.State // Paid, Refunded or Cancelled
+	Currency string
+	Payments int // charges, if an order was paid more than once
+	Amount   order.Amount
+}
+
+// Totals adds up what came in: payments that are paid, and those that were given
+// back since. extra is what is among it because a Villa order was paid more than
+// once, sorted by order ID.
+func (l *Ledger) Totals(ctx context.Context, p Period) (totals []Total, extra []order.Receipt, _ error) {
+	sums := map[Total]*order.Sum{} // by what a total is about
+	counts := map[Total]int{}
+	var about, last Total
+	var sum *order.Sum // of last: most payments are like the one before
+	add := func(r order.Receipt) {
+		about.Scope, about.Env, about.State, about.Currency = r.Scope, r.Env, r.State, r.Currency
+		if about != last || sum == nil {
+			if last, sum = about, sums[about]; sum == nil {
+				sum = &order.Sum{}
+				sums[about] = sum
+			}
+		}
+		sum.Add(r.Amount)
+		counts[about]++
+	}
+	err := l.receipts(ctx, p, add, func(charge order.Receipt) {
+		add(charge)
+		if charge.Extra {
+			extra = append(extra, charge)
+		}
+	})
+	if err != nil {
+		return nil, nil, l.wrap(err, "add payments up")
+	}
+	for about, sum := range sums {
+		about.Payments, about.Amount = counts[about], sum.Amount()
+		totals = append(totals, about)
+	}
+	slices.SortFunc(totals, func(a, b Total) int {
+		return cmp.Or(strings.Compare(a.Env, b.Env), strings.Compare(a.Scope, b.Scope), cmp.Compare(stateNumber(a.State), stateNumber(b.State)), strings.Compare(a.Currency, b.Currency))
+	})
+	return totals, extra, nil
+}
+
+// stateNumber is where a state stands among all.
+func stateNumber(s order.State) int { return slices.Index(order.States(), s) }
+
+// receipts passes on the payments of a period, with scope, environment, state,
+// currency and amount alone, which stand in the index; and charge by charge what came in
+// for Villa orders that were paid more than once.
+func (l *Ledger) receipts(ctx context.Context, p Period, payment, charge func(order.Receipt)) error {
+	charges, known, err := l.paidTwice(ctx, p.Scope)
+	if err != nil {
+		return err
+	}
+	for _, r := range charges {
+		if p.holds(r) {
+			charge(r)
+		}
+	}
+	c := p.condition()
+	c.and("state IN ('paid', 'refunded', 'cancelled')")
+	rows, err := l.read(ctx, `SELECT id, scope, env, state, currency, amount FROM villapay_payment`+l.store.dialect().by("villapay_payment_paid")+c.where(), c.args...)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = rows.Close() }()
+	for rows.Next() {
+		var id int64
+		var scope, env, state, currency, amount string // plain types are read without reflection
+		if err := rows.Scan(&id, &scope, &env, &state, &currency, &amount); err != nil {
+			return err
+		}
+		r := order.Receipt{Scope: scope, Env: env, State: order.State(state), Currency: currency}
+		if amount != "" {
+			if r.Amount, err = order.ParseAmount(amount); err != nil {
+				return err
+			}
+		}
+		if !known[id] {
+			payment(r)
+		}
+	}
+	return rows.Err()
+}
+
+// paidTwice returns what came in for the Villa orders of a scope, "" for all, that
+// were paid more than once, sorted by order ID, and the numbers of the payments
+// that are paid by it.
+func (l *Ledger) paidTwice(ctx context.Context, scope string) (charges []order.Receipt, payments map[int64]bool, _ error) {
+	t, err := l.reading(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	orders, err := ordersPaidTwice(t, scope)
+	if err != nil {
+		return nil, nil, err
+	}
+	payments = map[int64]bool{}
+	for _, o := range orders {
+		known, rows, err := t.load(o.Scope, o.OrderID)
+		if err != nil {
+			return nil, nil, err
+		}
+		charges = append(charges, order.Receipts(known)...)
+		for _, r := range rows {
+			if r.State == order.Paid {
+				payments[r.ID] = true
+			}
+		}
+	}
+	return charges, payments, nil
+}
+
+// paidTwice is the condition of the index of payments of Villa orders that were
+// paid more than once, and alone finds it.
+const paidTwice = `warnings LIKE '%"code":"paid_twice"%'`
+
+// ordersPaidTwice are scopes and order IDs.
+func ordersPaidTwice(t *txn, scope string) (all []order.Receipt, _ error) {
+	rows, err := t.query(`SELECT DISTINCT scope, orderid FROM villapay_payment WHERE ` + paidTwice)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = rows.Close() }()
+	for rows.Next() {
+		var r order.Receipt
+		if err := rows.Scan(&r.Scope, &r.OrderID); err != nil {
+			return nil, err
+		}
+		if scope == "" || r.Scope == scope {
+			all = append(all, r)
+		}
+	}
+	slices.SortFunc(all, func(a, b order.Receipt) int {
+		return cmp.Or(strings.Compare(a.OrderID, b.OrderID), strings.Compare(a.Scope, b.Scope))
+	})
+	return all, rows.Err()
+}
+
+// Receipts streams what came in and was not given back: first, charge by charge,
+// for Villa orders that were paid more than once, then in the order in which it
+// was paid. The sequence ends after its first error, an *Error.
+func (l *Ledger) Receipts(ctx context.Context, p Period) iter.Seq2[order.Receipt, error] {
+	return func(yield func(order.Receipt, error) bool) {
+		charges, known, err := l.paidTwice(ctx, p.Scope)
+		if err != nil {
+			yield(order.Receipt{}, l.wrap(err, "read payments"))
+			return
+		}
+		for _, r := range charges {
+			if p.holds(r) && !yield(r, nil) {
+				return
+			}
+		}
+		c := p.condition()
+		c.and("state = 'paid'")
+		for p, err := range l.payments(ctx, l.store.dialect().by("villapay_payment_paid")+c.where()+` ORDER BY paid_at, id`, c.args...) {
+			if known[p.ID] {
+				continue
+			}
+			r := order.Receipt{
+				Scope: p.Scope, Env: p.Env, OrderID: p.OrderID, BankOrderID: p.BankOrderID, Reference: p.Reference, ChargeID: p.ChargeID,
+				Source: p.Source, State: p.State, Amount: p.Amount, Currency: p.Currency, PaidAt: p.PaidAt,
+			}
+			if !yield(r, l.wrap(err, "read payments")) {
+				return
+			}
+		}
+	}
+}
+
+// Lookup returns what is known, newest first as [Ledger.Payments] has it, of each
+// of some ids: of Villa orders, bank orders, reference_orders or charges. An id of
+// which nothing is known is not in it.
+func (l *Ledger) Lookup(ctx context.Context, scope string, ids []string) (map[string][]order.Payment, error) {
+	found, err := l.lookup(ctx, scope, ids)
+	return found, l.wrap(err, "look payments up")
+}
+
+func (l *Ledger) lookup(ctx context.Context, scope string, ids []string) (map[string][]order.Payment, error) {
+	t, err := l.reading(ctx)
+	if err != nil || len(ids) == 0 {
+		return nil, err
+	}
+	either := anyOf{scope: scope}
+	either.in("charge_id", ids...)
+	reports, err := t.reports(either)
+	if err != nil {
+		return nil, err
+	}
+	asked, wanted := slices.Clone(reports), set{}
+	for _, id := range ids {
+		wanted.add(id)
+		asked = append(asked, order.Report{BankOrderID: id})
+	}
+	rows, err := t.named(scope, asked)
+	if err != nil {
+		return nil, err
+	}
+	found := map[string][]order.Payment{}
+	now := l.store.clock()
+	for _, r := range slices.Backward(rows) {
+		names := set{}
+		names.add(r.OrderID, r.BankOrderID, r.Reference)
+		for i := range reports {
+			if isAbout(&reports[i], r) {
+				names.add(reports[i].ChargeID)
+			}
+		}
+		for id := range names {
+			if wanted[id] {
+				found[id] = append(found[id], r.At(now))
+			}
+		}
+	}
+	return found, l.lookupElsewhere(t, scope, ids, found)
+}
+
+// isAbout reports whether a report names a payment.
+func isAbout(r *order.Report, p *row) bool {
+	if r.BankOrderID == "" && r.Reference == "" {
+		return r.OrderID == p.OrderID
+	}
+	return p.BankOrderID == r.BankOrderID && p.BankOrderID != "" || p.Reference != "" && (p.Reference == r.BankOrderID || p.Reference == r.Reference)
+}
+
+// lookupElsewhere adds what other tools' charges make of Villa orders.
+func (l *Ledger) lookupElsewhere(t *txn, scope string, ids []string, found map[string][]order.Payment) error {
+	either := anyOf{scope: scope}
+	for _, id := range ids {
+		if answer, _ := order.Answering(found[id]); answer.State != order.Paid {
+			either.in("orderid", id)
+		}
+	}
+	where, args := either.where()
+	if where == "" {
+		return nil
+	}
+	heard, err := texts(t.query(`SELECT DISTINCT orderid FROM villapay_report WHERE `+where, args...))
+	if err != nil {
+		return err
+	}
+	for _, id := range heard {
+		elsewhere, err := l.elsewhere(t, scope, id)
+		if err != nil {
+			return err
+		}
+		if elsewhere != nil && (len(found[id]) == 0 || elsewhere.State == order.Paid) {
+			found[id] = append([]order.Payment{*elsewhere}, found[id]...)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,89 @@
+package order
+
+import (
+	"fmt"
+	"math/big"
+	"strconv"
+	"strings"
+)
+
+// ParseGrouped reads an amount as people and spreadsheets write it: as
+// [ParseAmount] does, or with thousands separators (1,234.50).
+func ParseGrouped(text string) (Amount, error) {
+	whole, fraction, dot := strings.Cut(text, ".")
+	groups := strings.Split(strings.TrimPrefix(whole, "-"), ",")
+	grouped := groups[0] != "" && len(groups[0]) <= 3
+	for _, group := range groups[1:] {
+		grouped = grouped && len(group) == 3
+	}
+	if grouped {
+		whole = strings.ReplaceAll(whole, ",", "")
+	}
+	if dot {
+		whole += "." + fraction
+	}
+	amount, err := ParseAmount(whole)
+	if err != nil {
+		return amount, fmt.Errorf("%q is not an amount; examples: 300, 300.00, 1,234.50", text)
+	}
+	return amount, nil
+}
+
+// Spellings are all texts of amounts with this value.
+func (a Amount) Spellings() []string {
+	if !a.Known() {
+		return nil
+	}
+	whole, fraction, _ := strings.Cut(a.text, ".")
+	fraction = strings.TrimRight(fraction, "0")
+	var all []string
+	if fraction == "" {
+		all = append(all, whole)
+	}
+	for n := max(1, len(fraction)); n <= maxDecimals; n++ {
+		all = append(all, whole+"."+fraction+strings.Repeat("0", n-len(fraction)))
+	}
+	return all
+}
+
+// maxDecimals is how many digits an amount has behind its dot, at most.
+const maxDecimals = 12
+
+// Sum adds amounts, exactly. The zero value is an empty sum.
+type Sum struct {
+	parts    [maxDecimals + 1]big.Int // by decimals, in units of the last one
+	decimals int                      // the most that an amount had
+}
+
+// Add adds an amount; an unknown one adds nothing.
+func (s *Sum) Add(a Amount) {
+	whole, fraction, _ := strings.Cut(a.text, ".")
+	var n big.Int
+	if small, err := strconv.ParseInt(whole+fraction, 10, 64); err == nil { // in a fraction of the time
+		n.SetInt64(small)
+	} else if _, ok := n.SetString(whole+fraction, 10); !ok {
+		return
+	}
+	part := &s.parts[len(fraction)]
+	part.Add(part, &n)
+	s.decimals = max(s.decimals, len(fraction))
+}
+
+// Amount is the sum, with as many decimals as the amount that had the most.
+func (s *Sum) Amount() Amount {
+	var total big.Int
+	ten := big.NewInt(10)
+	for decimals := range s.decimals + 1 {
+		total.Mul(&total, ten).Add(&total, &s.parts[decimals])
+	}
+	digits := strings.TrimPrefix(total.String(), "-")
+	sign := total.String()[:len(total.String())-len(digits)]
+	if missing := s.decimals + 1 - len(digits); missing > 0 {
+		digits = strings.Repeat("0", missing) + digits
+	}
+	whole, fraction := digits[:len(digits)-s.decimals], digits[len(digits)-s.decimals:]
+	if fraction != "" {
+		fraction = "." + fraction
+	}
+	return Amount{sign + whole + fraction}
+}
