@@ -24,6 +24,7 @@ type dialect struct {
 
 	contains func(expression string) string // the condition that a text matches a LIKE pattern of small letters
 	by       func(index string) string      // reads a table through an index, where the database would take a worse one
+	byID     string                         // and through none but that of the numbers
 	sorted   string                         // a summand that keeps them from being read one by one, newest first
 }
 
@@ -40,6 +41,7 @@ func sqliteDialect() dialect {
 
 		contains: func(expression string) string { return "(" + expression + `) LIKE ? ESCAPE '\'` }, // in any case
 		by:       func(index string) string { return " INDEXED BY " + index },
+		byID:     " NOT INDEXED",
 	}
 }
 
