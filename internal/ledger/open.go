@@ -41,6 +41,7 @@ type store interface {
 	verify(context.Context) (string, error) // "ok", or what is wrong
 	kind() string
 	where() string
+	warning() string // as Ledger.Warning
 	close() error
 }
 
@@ -155,12 +156,7 @@ func (l *Ledger) Kind() string { return l.store.kind() }
 func (l *Ledger) Where() string { return l.store.where() }
 
 // Warning is what is to be said about the way to the ledger; "" if nothing is.
-func (l *Ledger) Warning() string {
-	if s, ok := l.store.(*postgresStore); ok {
-		return s.warning
-	}
-	return ""
-}
+func (l *Ledger) Warning() string { return l.store.warning() }
 
 // Health is how a ledger does.
 type Health struct {

@@ -30,7 +30,7 @@ import (
 type postgresStore struct {
 	db      *sql.DB
 	url     string // to show: user, host, port and database only
-	warning string
+	warns   string
 	secrets []secret.String
 
 	now func() time.Time // this machine's clock
@@ -74,7 +74,7 @@ func openPostgres(ctx context.Context, dsn secret.String, now func() time.Time) 
 		config.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
 	}
 	s := &postgresStore{
-		url: shown.String(), now: now, warning: protect(config, dsn.Reveal()),
+		url: shown.String(), now: now, warns: protect(config, dsn.Reveal()),
 		secrets: []secret.String{dsn, secret.New(config.Password), secret.New(url.QueryEscape(config.Password))},
 	}
 	s.db = stdlib.OpenDB(*config, stdlib.OptionShouldPing(func(_ context.Context, p stdlib.ShouldPingParams) bool {
@@ -291,6 +291,7 @@ func (*postgresStore) probe(t *txn) error {
 func (*postgresStore) dialect() dialect           { return postgresDialect() }
 func (*postgresStore) kind() string               { return "postgres" }
 func (s *postgresStore) where() string            { return s.url }
+func (s *postgresStore) warning() string          { return s.warns }
 func (s *postgresStore) explain(err error) string { return secret.Redact(explain(err), s.secrets...) }
 func (s *postgresStore) close() error             { return s.db.Close() }
 

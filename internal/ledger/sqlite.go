@@ -19,6 +19,7 @@ import (
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
 
+	"github.com/villapay/villapay/internal/atomicfile"
 	"github.com/villapay/villapay/internal/backoff"
 )
 
@@ -27,6 +28,7 @@ import (
 type sqliteStore struct {
 	path   string // "" for a memory
 	memory string // its name
+	warns  string
 	now    func() time.Time
 	queue
 
@@ -48,23 +50,32 @@ func openSQLite(path string, now func() time.Time) (*sqliteStore, error) {
 }
 
 // fixPermissions takes others' permissions off the files, which older tools or a
-// restored backup may have left.
+// restored backup may have left, and fails if one is not a regular file. A link to
+// one, and a file of another user, are used as they are.
 func (s *sqliteStore) fixPermissions() error {
-	if runtime.GOOS == "windows" {
-		return nil
-	}
 	for _, suffix := range []string{"", "-wal", "-shm"} {
-		info, err := os.Stat(s.path + suffix)
+		path := s.path + suffix
+		info, err := os.Stat(path)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
 		if err != nil {
 			return err
 		}
-		if info.Mode().Perm()&0o077 != 0 {
-			if err := os.Chmod(s.path+suffix, 0o600); err != nil && !errors.Is(err, fs.ErrPermission) { // another user's may still be read
-				return err
-			}
+		loose := info.Mode().Perm()&0o077 != 0 && runtime.GOOS != "windows"
+		if info.Mode().IsRegular() && !loose {
+			continue // unopened: closing it would drop the locks that this process may have on it
+		}
+		file, err := atomicfile.Open(path, os.O_RDONLY)
+		if err == nil {
+			_, err = atomicfile.FixPermissions(file)
+			err = errors.Join(err, file.Close())
+		}
+		if err != nil && !info.Mode().IsRegular() {
+			return err
+		}
+		if err != nil {
+			s.warns = "others may be able to read the ledger: " + err.Error()
 		}
 	}
 	return nil
@@ -315,6 +326,7 @@ func (s *sqliteStore) kind() string {
 }
 
 func (s *sqliteStore) where() string          { return cmp.Or(s.path, "none") }
+func (s *sqliteStore) warning() string        { return s.warns }
 func (s *sqliteStore) clock() time.Time       { return s.now() }
 func (*sqliteStore) explain(err error) string { return explain(err) }
 
