@@ -245,10 +245,24 @@ func TestAFileThatWasMovedAway(t *testing.T) {
 
 func TestSettingsThatNameNoLedger(t *testing.T) {
 	t.Parallel()
-	for _, dsn := range []string{"", "memory", "mysql://root:hunter2hunter2@db", "postgres://u:hunter2hunter2@h:port/db", "postgres://u:hunter2%zz@h/db", "postgres://u:hunter2hunter2@h/db?sslmode=perhaps"} {
+	none := filepath.Join(t.TempDir(), "none")
+	for dsn, want := range map[string]string{
+		"":                                     "must be sqlite or a postgres:// URL",
+		"memory":                               "must be sqlite or a postgres:// URL",
+		"mysql://root:hunter2hunter2@db":       "must be sqlite or a postgres:// URL",
+		"postgres://u:hunter2hunter2@h:port/d": "port is not a number",
+		"postgres://u:hunter2%zz@h/d":          "percent-encoded",
+		"postgres://u:hunter2@h/d?sslmode=perhaps":                         "sslmode is not one of",
+		"postgres://u:hunter2@h/d?sslmode=verify-full&sslrootcert=" + none: "unable to read CA file: open " + none,
+		"postgres://u:hunter2@h/d?sslcert=" + none + "&sslkey=" + none:     "unable to read sslkey: open " + none,
+		"postgres://u:hunter2@h/d?service=tills&servicefile=" + none:       "failed to read service file: " + none,
+		"postgres://u:hunter2@h/d?connect_timeout=soon":                    "connect_timeout",
+		"postgres://u:hunter2@h/d?target_session_attrs=hunter":             "target_session_attrs",
+		"postgres://u:hunter2@h/d?channel_binding=perhaps":                 "channel_binding",
+	} {
 		_, err := Open(t.Context(), secret.New(dsn), t.TempDir(), "", time.Now)
-		if _, ok := errors.AsType[*Error](err); !ok {
-			t.Errorf("%q: %v", dsn, err)
+		if _, ok := errors.AsType[*Error](err); !ok || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, want %s", dsn, err, want)
 		}
 		if err != nil && strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("a password shows: %v", err)

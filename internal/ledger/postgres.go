@@ -90,12 +90,10 @@ func openPostgres(ctx context.Context, dsn secret.String, now func() time.Time) 
 	return s, nil
 }
 
-// explainConfig is why pgx cannot use a URL, without the URL.
+// explainConfig is why pgx cannot use a URL, without the URL, which holds no blank.
 func explainConfig(err error) string {
-	if inner := errors.Unwrap(err); inner != nil {
-		return inner.Error()
-	}
-	return "pgx cannot read it"
+	_, why, _ := strings.Cut(err.Error(), "`: ")
+	return why
 }
 
 // protect keeps passwords from servers that are not proven to be the right ones.
