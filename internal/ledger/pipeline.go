@@ -7,9 +7,9 @@ import (
 	"fmt"
 	"hash/fnv"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -25,13 +25,12 @@ import (
 
 // pipeline is a connection that one caller has for itself.
 type pipeline struct {
+	txn
 	store *postgresStore
 	ctx   context.Context //nolint:containedctx // the caller's, who has the connection no longer
 	conn  *pgconn.PgConn
-	types *pgtype.Map
-	queue []statement // not sent yet
-	ahead map[string]*result
-	now   func(time.Time) // takes the server's clock
+	queue []statement        // not sent yet
+	ahead map[string]*result // what was read ahead, by statement.key
 }
 
 // use runs fn on a connection, and leaves no transaction open.
@@ -42,7 +41,23 @@ func (s *postgresStore) use(ctx context.Context, fn func(*pipeline) error) error
 	}
 	defer func() { _ = conn.Close() }()
 	return conn.Raw(func(driver any) error {
-		p := &pipeline{store: s, ctx: ctx, conn: driver.(*stdlib.Conn).Conn().PgConn(), types: pgtype.NewMap(), now: func(time.Time) {}}
+		p := &pipeline{store: s, ctx: ctx, conn: driver.(*stdlib.Conn).Conn().PgConn()}
+		p.exec = func(query string, args ...any) error {
+			p.queue = append(p.queue, statement{query, args})
+			return nil
+		}
+		p.lock = func(keys ...lockKey) { p.queue = append(p.queue, statement{query: "SELECT " + lockSQL(keys)}) }
+		p.query = func(query string, args ...any) (cursor, error) {
+			s := statement{query, args}
+			if r := take(p.ahead, s); r != nil {
+				return r, nil
+			}
+			results, err := p.send(s)
+			if err != nil {
+				return nil, err
+			}
+			return results[0], nil
+		}
 		err := fn(p)
 		if p.conn.TxStatus() != 'I' && !p.conn.IsClosed() {
 			p.ctx, p.queue = context.WithoutCancel(ctx), nil
@@ -61,8 +76,7 @@ const clockSQL = `(extract(epoch FROM clock_timestamp()) * 1000)::bigint`
 // send sends what is queued and more statements in one round trip, and returns the
 // results of the latter, beside an error those that there are.
 func (p *pipeline) send(more ...statement) (results []*result, _ error) {
-	all := append(p.queue, more...)
-	first := len(p.queue)
+	all, first := slices.Concat(p.queue, more), len(p.queue)
 	p.queue = nil
 	batch := &pgconn.Batch{}
 	for _, s := range all {
@@ -75,11 +89,11 @@ func (p *pipeline) send(more ...statement) (results []*result, _ error) {
 			return results, err
 		case strings.HasSuffix(all[i].query, clockSQL):
 			ms, _ := strconv.ParseInt(string(r.Rows[0][len(r.FieldDescriptions)-1]), 10, 64)
-			p.store.setClock(time.UnixMilli(ms))
-			p.now(fromMillis(ms))
+			p.now = fromMillis(ms)
+			p.store.setClock(p.now)
 		}
 		if i >= first {
-			results = append(results, &result{Result: r, types: p.types})
+			results = append(results, &result{Result: r, types: pgtype.NewMap()})
 		}
 	}
 	return results, err
@@ -161,12 +175,11 @@ func lockID(key lockKey) string {
 const begin = "begin isolation level read committed"
 
 func (p *pipeline) transact(o opening, fn func(*txn) error) error {
-	t := p.txn()
 	p.queue = []statement{{query: begin}}
 	if err := p.open(o.locks, o.reads); err != nil {
 		return err
 	}
-	if err := fn(t); err != nil {
+	if err := fn(&p.txn); err != nil {
 		return err
 	}
 	if o.why == claimTx && len(p.queue) > 0 {
@@ -191,29 +204,6 @@ func (p *pipeline) commit() error {
 	return fmt.Errorf("%w: %w", errCommitUnsure, err)
 }
 
-func (p *pipeline) txn() *txn {
-	t := &txn{
-		exec: func(query string, args ...any) error {
-			p.queue = append(p.queue, statement{query, args})
-			return nil
-		},
-		query: func(query string, args ...any) (cursor, error) {
-			s := statement{query, args}
-			if r := take(p.ahead, s); r != nil {
-				return r, nil
-			}
-			results, err := p.send(s)
-			if err != nil {
-				return nil, err
-			}
-			return results[0], nil
-		},
-		lock: func(keys ...lockKey) { p.queue = append(p.queue, statement{query: "SELECT " + lockSQL(keys)}) },
-	}
-	p.now = func(now time.Time) { t.now = now }
-	return t
-}
-
 // take takes what was read ahead, nil if it was not.
 func take(ahead map[string]*result, s statement) *result {
 	r := ahead[s.key()]
@@ -223,7 +213,7 @@ func take(ahead map[string]*result, s statement) *result {
 
 // migrate makes the schema, or brings it up to date.
 func (p *pipeline) migrate() error {
-	t := p.txn()
+	t := &p.txn
 	encoding, err := scalar[string](t.query("SELECT current_setting('server_encoding')"))
 	if err != nil || encoding != "UTF8" {
 		return cmp.Or(err, errEncoding)
