@@ -69,7 +69,7 @@ const topicExitCodes = `  0    done
        that is safe, it asks again with the same key
   7    the API or the sign-in cannot be reached; nothing was made
   8    not paid (with --watch, --watch-for or --exit-status)
-  9    a batch finished and some orders failed (6 outranks it)
+  9    finished, with failures or differences (6 outranks it)
   130  interrupted by Ctrl-C or SIGTERM (webhook listen, sandbox serve: 0)
 
 A script needs one rule beside success and failure: repeat on 6. Without a
