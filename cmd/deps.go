@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net/http"
 	"os"
+	"os/user"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -127,20 +129,18 @@ func (a *deps) requireLedger(ctx context.Context) (*ledger.Ledger, error) {
 	return a.openLedger(ctx)
 }
 
-// actor names this process in the ledger's events.
+// actor names this process in the ledger's events. The user is the operating
+// system's: anybody can set USER.
 func (a *deps) actor() string {
 	host, err := os.Hostname()
 	if err != nil {
 		host = "unknown host"
 	}
-	user := a.Getenv("USER")
-	if user == "" {
-		user = a.Getenv("USERNAME")
+	name := fmt.Sprintf("uid %d", os.Getuid())
+	if current, err := user.Current(); err == nil {
+		name = current.Username
 	}
-	if user == "" {
-		user = "uid " + fmt.Sprint(os.Getuid())
-	}
-	return fmt.Sprintf("%s@%s pid %d", user, host, os.Getpid())
+	return fmt.Sprintf("%s@%s pid %d", name, host, os.Getpid())
 }
 
 // client makes the API client of the selected environment. idle is how many
@@ -310,6 +310,17 @@ func (a *deps) payments(ctx context.Context, idle int) (*payment.Service, error)
 		Now: a.Now, NewKey: newKey, Note: func(text string) { a.note("%s", text) },
 		Warn: func(text string) { a.warn("%s", text) },
 	}, nil
+}
+
+// warnInCI warns of a ledger that a CI job makes on its own disk: the next job does
+// not know what this one made.
+func (a *app) warnInCI(service *payment.Service) {
+	if service.Ledger.Kind() != "sqlite" || service.Env == config.Sandbox || !isSet(a.Getenv("CI")) {
+		return
+	}
+	if _, err := os.Stat(service.Ledger.Where()); errors.Is(err, fs.ErrNotExist) {
+		a.warn("in CI a local ledger is lost with the machine: set VILLAPAY_LEDGER to a PostgreSQL URL")
+	}
 }
 
 // write puts a result on stdout. A failed write is an error of its own.

@@ -317,7 +317,7 @@ var docLongPatterns = []docPattern{
 	{regexp.MustCompile(`20\d\d-\d\d-\d\d \d\d:\d\d:\d\d \+07`), "TIME"},
 	{regexp.MustCompile(`20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+07:00`), "RFC3339"},
 	{regexp.MustCompile(` \(20\d\d-\d\d-\d\d [^)]* here\)`), ""}, // the machine's own zone
-	{regexp.MustCompile(`@\S+ pid \d+`), "@HOST pid PID"},
+	{regexp.MustCompile(`[\w-]+@\S+ pid \d+`), "USER@HOST pid PID"},
 	{regexp.MustCompile(`(postgres://\S+|/\S+/ledger\.db): writable, intact, payments: \d+, [\d.]+ MB`), "LEDGER: writable"},
 }
 

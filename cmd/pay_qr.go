@@ -94,6 +94,7 @@ func (c *payQR) run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
+	c.app.warnInCI(service)
 	started := c.app.Now()
 	request := payment.Request{OrderID: orderID, Source: source, Key: c.key, New: c.fresh}
 	if service.Live && !c.app.flags.yes {
@@ -132,7 +133,7 @@ func (c *payQR) show(ctx context.Context, service *payment.Service, format confi
 		return c.app.watchOrders(ctx, service, format, c.watch, []string{p.OrderID}, p)
 	}
 	c.app.streaming = c.watch.on()
-	if err := c.app.showPayment(ctx, format, p, c.code, true); err != nil {
+	if err := c.app.showPayment(ctx, format, p, c.code, noCode == nil); err != nil {
 		return err
 	}
 	if err := unpayable(p, c.app.Now(), c.key != ""); err != nil {

@@ -293,3 +293,27 @@ func TestNamesInTokensAreOneLine(t *testing.T) {
 func unsignedToken(claims string) string {
 	return "eyJhbGciOiJSUzI1NiJ9." + base64.RawURLEncoding.EncodeToString([]byte(claims)) + ".c2ln"
 }
+
+// Line ends around a secret, as a mounted file or a CI service leaves them, are no
+// part of it.
+func TestVariablesLoseLineEnds(t *testing.T) {
+	t.Parallel()
+	m, _ := signInMachine(t, cognito.ClientID)
+	for _, end := range []string{"\n", "\r\n"} {
+		signedIn := m.with("VILLAPAY_USERNAME= ann"+end, "VILLAPAY_PASSWORD="+password+end)
+		if r := signedIn.run(t, "login", "--store", "file"); r.code != 0 {
+			t.Fatalf("%q: exit %d, %s", end, r.code, r.stderr)
+		}
+		token := m.run(t, "token").stdout
+		stand := serveSandbox(t, sandbox.Options{}, nil)
+		for _, ledger := range []string{"sqlite", "none"} {
+			paying := m.with("VILLAPAY_ENV=dev"+end, "VILLAPAY_TOKEN="+token+end, "VILLAPAY_BASE_URL="+stand.url+end, "VILLAPAY_LEDGER="+ledger+end)
+			if r := paying.run(t, "pay", "qr", "4925", "-o", "json"); r.code != 0 || r.object(t).Villapay.State != "awaiting" {
+				t.Errorf("%q, %s: exit %d, %s", end, ledger, r.code, r.stderr)
+			}
+		}
+	}
+	if r := m.with("VILLAPAY_USERNAME=ann", "VILLAPAY_PASSWORD= "+password).run(t, "login"); r.code != 4 {
+		t.Errorf("a blank before a password is a part of it: exit %d, %s", r.code, r.stderr)
+	}
+}

@@ -43,23 +43,30 @@ func (f *watchFlags) begin(ctx context.Context, a *app) (context.Context, contex
 	if f.limit > 0 {
 		ctx, limit = context.WithTimeoutCause(ctx, f.limit, errWatchedLongEnough)
 	}
-	if a.OutGone != nil {
-		go func() {
-			for backoff.Sleep(ctx, lookEvery) == nil {
-				if a.OutGone() {
-					stop(&outputError{syscall.EPIPE})
-				}
-			}
-		}()
-	}
+	a.endWithReader(ctx, stop)
 	return ctx, func() {
 		limit()
 		stop(nil)
 	}
 }
 
-// lookEvery is how often a watch looks whether stdout still has a reader.
+// lookEvery is how often a command that waits looks whether stdout still has a reader.
 const lookEvery = 500 * time.Millisecond
+
+// endWithReader calls stop when nobody reads what is written any more. It looks
+// until ctx ends.
+func (a *app) endWithReader(ctx context.Context, stop context.CancelCauseFunc) {
+	if a.OutGone == nil {
+		return
+	}
+	go func() {
+		for backoff.Sleep(ctx, lookEvery) == nil {
+			if a.OutGone() {
+				stop(&outputError{syscall.EPIPE})
+			}
+		}
+	}()
+}
 
 // watchOrders follows orders until all are settled: one at a terminal as a live
 // view, else with a line for each change. own is the payment that has been shown

@@ -464,3 +464,27 @@ func TestNoCharge(t *testing.T) {
 		}
 	}
 }
+
+// The key's merchant is told from the digits that it and the order begin with.
+func TestOtherMerchant(t *testing.T) {
+	t.Parallel()
+	hex := strings.Repeat("0a", 16)
+	for _, test := range []struct {
+		key, order string
+		want       bool
+	}{
+		{"skey_test_22211abc", "order_test_22211" + hex, false},
+		{"skey_test_222114567", "order_test_22211" + hex, false}, // digits go on after the merchant's
+		{"skey_test_33311abc", "order_test_22211" + hex, true},
+		{"skey_prod_2221", "order_prod_22211" + hex, true},
+		{"skey_test_33311abc", "order_test_" + hex, false},
+		{"skey_test_33311abc", "order_test_1", false},
+		{"a key of another form", "order_test_22211" + hex, false},
+		{"", "order_test_22211" + hex, false},
+	} {
+		c := &Client{HTTP: &api.Client{Key: secret.New(test.key)}}
+		if got := c.OtherMerchant(test.order); got != test.want {
+			t.Errorf("%q and %s: %t", test.key, test.order, got)
+		}
+	}
+}
