@@ -201,6 +201,14 @@ func (o *batchOutput) progress() {
 	o.app.note("%d of %d done, %d failed, %.1f a second, %s left", n.done(), o.total, n.failed+n.unknown, perSecond, left)
 }
 
+// finishing answers Ctrl-C at once.
+func (o *batchOutput) finishing() {
+	if o.bar != nil {
+		_ = o.bar.Clear()
+	}
+	o.app.note("no other order is started; those under way are finished, within 10 s. Ctrl-C again ends at once")
+}
+
 // finish writes what failed and the summary: the result of the table format, a
 // note beside the others.
 func (o *batchOutput) finish(invalid int) error {

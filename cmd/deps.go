@@ -158,7 +158,7 @@ func (a *deps) client(idle int) (*api.Client, error) {
 		IdempotencyHeader: profile.IdempotencyHeader,
 		UserAgent:         a.userAgent(),
 		Log:               a.log().With("env", profile.Name),
-		OnRetry:           a.tellWait,
+		OnRetry:           a.onRetry,
 	}
 	if profile.Sandbox {
 		stand, err := a.openSandbox()
@@ -188,7 +188,7 @@ func (a *deps) bankClient(ctx context.Context, idle int) (*kbank.Client, error) 
 		return nil, err
 	}
 	profile := settings.Profile
-	c := &api.Client{Name: "the bank", BaseURL: profile.KBank.APIURL, UserAgent: a.userAgent(), Log: a.log().With("env", profile.Name, "server", "bank"), OnRetry: a.tellWait}
+	c := &api.Client{Name: "the bank", BaseURL: profile.KBank.APIURL, UserAgent: a.userAgent(), Log: a.log().With("env", profile.Name, "server", "bank"), OnRetry: a.onRetry}
 	if profile.Sandbox {
 		stand, err := a.openSandbox()
 		if err != nil {
@@ -267,11 +267,9 @@ func (a *deps) userAgent() string {
 
 func (a *streams) debugging() bool { return a.flags.debug || isSet(a.Getenv("VILLAPAY_DEBUG")) }
 
-// tellWait tells a person at a terminal what is being waited for.
-func (a *streams) tellWait(w api.Wait) {
-	if a.ErrTTY && !a.showsProgress() {
-		a.note("%s; asking again in %.1f s (attempt %d failed)", w.Err.Message, w.For.Seconds(), w.Attempt)
-	}
+// onRetry reports at a terminal what is being waited for.
+func (a *streams) onRetry(w api.Wait) {
+	a.status("%s; asking again in %.1f s (attempt %d failed)", w.Err.Message, w.For.Seconds(), w.Attempt)
 }
 
 // newKey makes an idempotency key. Those of one batch sort by the time they were
@@ -336,6 +334,9 @@ func (a *output) writer() io.Writer { return resultWriter{a} }
 type resultWriter struct{ *output }
 
 func (w resultWriter) Write(data []byte) (int, error) {
+	if w.OutTTY {
+		w.endStatus()
+	}
 	n, err := w.Out.Write(data)
 	if err != nil {
 		w.unwritten = &outputError{err}

@@ -157,7 +157,9 @@ func (c *payBatch) pay(ctx context.Context, format config.Format, profile config
 		return out.add(finishing, profile, line, p, err)
 	}
 	stopTelling := out.follow()
+	stopAnswering := context.AfterFunc(ctx, out.finishing)
 	stopped := batch.Run(ctx, in)
+	stopAnswering()
 	stopTelling()
 	if err := out.finish(c.invalid); err != nil && stopped == nil {
 		return err

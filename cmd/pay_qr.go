@@ -44,7 +44,7 @@ needs --yes.`,
   villapay pay qr 492500004632 --env sandbox -o qr
   villapay pay qr 492500004632 --env sandbox --qr-file code.png
   villapay pay qr 492500004632 --env sandbox --dry-run`,
-		Args:              exactArgs("an order ID"),
+		Args:              oneOrder,
 		ValidArgsFunction: a.completeNothing,
 		RunE:              a.run(c.run),
 	}
@@ -61,7 +61,7 @@ needs --yes.`,
 
 func (c *payQR) run(ctx context.Context, args []string) error {
 	orderID := args[0]
-	if err := errors.Join(order.CheckID(orderID), c.code.check()); err != nil {
+	if err := c.code.check(); err != nil {
 		return usageError("run `villapay pay qr --help`", "%s", err)
 	}
 	formats := []config.Format{config.FormatTable, config.FormatJSON, config.FormatYAML, config.FormatQR}
@@ -180,9 +180,10 @@ func unpayable(p order.Payment, now time.Time, keyGiven bool) error {
 // key to repeat with.
 func (c *payQR) explain(settings *config.Config, p order.Payment, err error) error {
 	f := explainKind(err)
-	if f.ExitCode == exitUnknown && settings.Ledger.Reveal() == "none" {
-		f.Hint = "the order may have been made; run it again with --idempotency-key " + p.Key
+	if f.ExitCode != exitUnknown || settings.Ledger.Reveal() != "none" {
+		return err
 	}
+	f.Hint = "the order may have been made; run it again with --idempotency-key " + p.Key
 	return f
 }
 

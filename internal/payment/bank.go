@@ -235,7 +235,7 @@ func (s *Service) busyError(code, format string, args ...any) error {
 
 // cancelEarlier cancels the code of a payment in whose place another is to be made.
 func (s *Service) cancelEarlier(ctx context.Context, p order.Payment) (order.Payment, error) {
-	if s.Bank == nil || !p.HoldsCode(s.Now()) || p.Held.Text == "" {
+	if !s.cancelsFirst(p) {
 		return p, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, askBefore)
