@@ -68,9 +68,9 @@ const topicExitCodes = `  0    done
   4    not signed in, or not allowed
   5    rejected by the API or the bank; no such payment; nothing that can be
        shown, canceled or voided
-  6    outcome unknown, or done but not complete (the order stands, its code could
-       not be fetched). Run the same command again: that is safe, it asks again
-       with the same key
+  6    outcome unknown, or done but not complete (the order stands, its code
+       could not be fetched). Run the same command again: that is safe, it asks
+       again with the same key
   7    the API or the sign-in cannot be reached; nothing was made
   8    not paid (with --watch, --watch-for or --exit-status)
   9    finished, with failures or differences (6 outranks it)
@@ -112,8 +112,8 @@ villapay knows besides under "villapay":
   known_at, known_from      how fresh the knowledge is, and who said it: api,
                             bank, webhook or ledger
   bank_state, charge_id, paid_by, replaced_by
-  paid_at, paid_at_from     the time that the charge states ("bank"), else when it
-                            became known ("known")
+  paid_at, paid_at_from     the time that the charge states ("bank"), else when
+                            it became known ("known")
   qr                        {kind, content, expires_at} of the code that may be
                             shown now, else null; kind is thai_qr, wechat, page
                             (of the shop) or reference (no bank app pays it)
