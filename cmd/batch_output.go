@@ -50,7 +50,7 @@ func (t tally) done() int { return t.made + t.replayed + t.failed + t.unknown }
 // all bounded, however long the batch.
 const (
 	drawEvery      = 200 * time.Millisecond
-	tellEvery      = 10 * time.Second
+	noteEvery      = 10 * time.Second
 	listedFailures = 1000
 
 	barWidth  = 20
@@ -87,7 +87,7 @@ func (a *app) newBatchOutput(format config.Format, total int) (*batchOutput, err
 // follow tells how far the batch is until the returned function is called: with
 // a bar at a terminal, else with a line every ten seconds.
 func (o *batchOutput) follow() (stop func()) {
-	every := tellEvery
+	every := noteEvery
 	if o.bar != nil {
 		every = drawEvery
 	}

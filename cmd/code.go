@@ -129,14 +129,14 @@ func (a *output) drawCode(p order.Payment, flags codeFlags, caption io.Writer) e
 	if err != nil {
 		return err
 	}
-	drawn, undrawn := a.draw(code, render.QRStyle(flags.style))
+	drawn, drawErr := a.draw(code, render.QRStyle(flags.style))
 	if len(drawn) > 0 {
 		fmt.Fprintln(caption, a.screen().Text(code.Caption))
 		if err := a.write(drawn); err != nil {
 			return err
 		}
 	}
-	return noCode(undrawn)
+	return noCode(drawErr)
 }
 
 // noCode explains a code that does not fit the terminal or any code at all.

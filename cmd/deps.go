@@ -165,7 +165,7 @@ func (a *deps) client(idle int) (*api.Client, error) {
 		if err != nil {
 			return nil, err
 		}
-		c.BaseURL, c.Transport = sandboxURL, a.shown(stand.Transport(), "the API")
+		c.BaseURL, c.Transport = sandboxURL, a.wrapTransport(stand.Transport(), "the API")
 	} else {
 		if c.Transport, err = a.transport(idle, "the API"); err != nil {
 			return nil, err
@@ -194,7 +194,7 @@ func (a *deps) bankClient(ctx context.Context, idle int) (*kbank.Client, error) 
 		if err != nil {
 			return nil, err
 		}
-		c.BaseURL, c.Transport = sandboxURL+sandbox.BankPath, a.shown(stand.Transport(), "the bank")
+		c.BaseURL, c.Transport = sandboxURL+sandbox.BankPath, a.wrapTransport(stand.Transport(), "the bank")
 	} else {
 		if c.Key, _, err = a.bankKey(ctx); err != nil || c.Key.Empty() {
 			return nil, err
@@ -212,12 +212,12 @@ func (a *deps) transport(idle int, server string) (http.RoundTripper, error) {
 	if err != nil {
 		return nil, &localError{err: err}
 	}
-	return a.shown(transport, server), nil
+	return a.wrapTransport(transport, server), nil
 }
 
-// shown shows a conversation with --debug, and says whom an answer is awaited
+// wrapTransport shows a conversation with --debug, and says whom an answer is awaited
 // from.
-func (a *deps) shown(transport http.RoundTripper, server string) http.RoundTripper {
+func (a *deps) wrapTransport(transport http.RoundTripper, server string) http.RoundTripper {
 	if a.debugging() {
 		transport = &debugTransport{next: transport, to: a.Err, bodies: true}
 	}
@@ -236,11 +236,11 @@ func (a *deps) signInTransport() (http.RoundTripper, error) {
 	if err != nil {
 		return nil, &localError{err: err}
 	}
-	noticed := &waitNoticeTransport{next: transport, streams: a.streams, server: "the sign-in"}
+	notice := &waitNoticeTransport{next: transport, streams: a.streams, server: "the sign-in"}
 	if a.debugging() {
-		noticed.next = &debugTransport{next: transport, to: a.Err}
+		notice.next = &debugTransport{next: transport, to: a.Err}
 	}
-	return noticed, nil
+	return notice, nil
 }
 
 // sandboxURL stands for the embedded sandbox; no name under .invalid ever
@@ -339,8 +339,8 @@ func (w resultWriter) Write(data []byte) (int, error) {
 	}
 	n, err := w.Out.Write(data)
 	if err != nil {
-		w.unwritten = &outputError{err}
-		return n, w.unwritten
+		w.writeErr = &outputError{err}
+		return n, w.writeErr
 	}
 	return n, nil
 }

@@ -65,7 +65,7 @@ func failed(name string, err error) check {
 }
 
 func (c *doctor) run(ctx context.Context, _ []string) error {
-	format, err := c.app.formatAnyway("table", "json", "yaml")
+	format, err := c.app.formatOrDefault("table", "json", "yaml")
 	if err != nil {
 		return err
 	}
@@ -465,9 +465,9 @@ func sameMerchant(a, b string) bool {
 	return common >= min(len(a), len(b), shortestMerchant)
 }
 
-// largestSkew is how far this machine's clock may be off before it matters to
+// maxSkew is how far this machine's clock may be off before it matters to
 // tokens and countdowns.
-const largestSkew = 2 * time.Minute
+const maxSkew = 2 * time.Minute
 
 func clock(now time.Time, date string) check {
 	server, err := http.ParseTime(date)
@@ -475,7 +475,7 @@ func clock(now time.Time, date string) check {
 		return warning("clock", "", "the API states no time")
 	}
 	skew := now.Sub(server).Round(time.Second)
-	if skew.Abs() > largestSkew {
+	if skew.Abs() > maxSkew {
 		return warning("clock", "set this machine's clock: sign-in and expiry depend on it", "%s off from the API's", skew)
 	}
 	return ok("clock", "within %d s of the API's", int(skew.Abs().Seconds())+1)
@@ -483,8 +483,8 @@ func clock(now time.Time, date string) check {
 
 // What codes hold: the id of a bank's order, and a payment code of the bank.
 const (
-	usualCode    = "order_test_0000000000000000000000000000000000000"
-	usualPayment = 120 // characters
+	sampleBankOrderID   = "order_test_0000000000000000000000000000000000000"
+	samplePayloadLength = 120 // characters
 )
 
 func (c *doctor) terminal(bankDraws bool) check {
@@ -493,20 +493,20 @@ func (c *doctor) terminal(bankDraws bool) check {
 	if !screen.TTY {
 		return ok(name, "none: output is piped, codes are drawn with -o qr alone")
 	}
-	text := usualCode
+	text := sampleBankOrderID
 	if bankDraws {
-		text = strings.Repeat("0", usualPayment)
+		text = strings.Repeat("0", samplePayloadLength)
 	}
 	size := fmt.Sprintf("%dx%d", screen.Columns, screen.Rows)
-	var undrawn *render.NotDrawn
+	var notDrawn *render.NotDrawn
 	err := render.QR(io.Discard, screen, render.Code{Text: text}, "")
 	switch {
-	case errors.As(err, &undrawn) && undrawn.Reason != "":
-		return warning(name, "add --qr-file FILE.png to `villapay pay qr`", "%s, no code is drawn: %s", size, undrawn.Reason)
-	case errors.As(err, &undrawn) && !screen.UTF8:
-		return warning(name, "use a UTF-8 locale, enlarge it, or add --qr-file FILE.png to `villapay pay qr`", "%s, not UTF-8: a code needs %dx%d then", size, undrawn.NeedCols, undrawn.NeedRows)
-	case errors.As(err, &undrawn):
-		return warning(name, "enlarge it, or add --qr-file FILE.png to `villapay pay qr`", "%s: a code needs %dx%d", size, undrawn.NeedCols, undrawn.NeedRows)
+	case errors.As(err, &notDrawn) && notDrawn.Reason != "":
+		return warning(name, "add --qr-file FILE.png to `villapay pay qr`", "%s, no code is drawn: %s", size, notDrawn.Reason)
+	case errors.As(err, &notDrawn) && !screen.UTF8:
+		return warning(name, "use a UTF-8 locale, enlarge it, or add --qr-file FILE.png to `villapay pay qr`", "%s, not UTF-8: a code needs %dx%d then", size, notDrawn.NeedCols, notDrawn.NeedRows)
+	case errors.As(err, &notDrawn):
+		return warning(name, "enlarge it, or add --qr-file FILE.png to `villapay pay qr`", "%s: a code needs %dx%d", size, notDrawn.NeedCols, notDrawn.NeedRows)
 	case !screen.Color:
 		return warning(name, "allow colors; on a light theme add --qr-style plain-invert", "%s, without colors: a code will scan on a dark theme alone", size)
 	case !screen.UTF8:

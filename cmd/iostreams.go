@@ -180,7 +180,7 @@ func (p *Program) openInput(ctx context.Context, name string) (io.ReadCloser, er
 
 // openBrowser shows url in the user's browser.
 func openBrowser(ctx context.Context, url string) error {
-	spareChildren()
+	restoreSignals()
 	return auth.OpenBrowser(ctx, url)
 }
 

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/villapay/villapay/internal/config"
-	"github.com/villapay/villapay/internal/order"
 	"github.com/villapay/villapay/internal/render"
 )
 
@@ -27,17 +26,17 @@ func (a *output) writeJSON(ctx context.Context, format config.Format, raw []byte
 	return render.JSON(a.writer(), a.screen(), raw)
 }
 
-// queryWithin bounds a --jq expression that does not end.
-const queryWithin = 10 * time.Second
+// queryTimeout bounds a --jq expression that does not end.
+const queryTimeout = 10 * time.Second
 
 // runQuery filters a value with --jq. A filter that fails on this value is bad
 // input, but by now something may have been made: it is not a usage error.
 func (a *output) runQuery(ctx context.Context, raw []byte) error {
-	ctx, cancel := context.WithTimeout(ctx, queryWithin)
+	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
 	defer cancel()
 	err := a.query.Run(ctx, a.writer(), a.screen(), raw)
-	var unwritten *outputError
-	if err != nil && !errors.As(err, &unwritten) {
+	var writeErr *outputError
+	if err != nil && !errors.As(err, &writeErr) {
 		err = &failure{Code: "jq", Message: "--" + err.Error(), ExitCode: exitInternal}
 	}
 	return err
@@ -52,20 +51,8 @@ func (a *output) writeValue(ctx context.Context, format config.Format, value any
 	return a.writeJSON(ctx, format, raw)
 }
 
-// writeJSONList writes payments as one array, streamed unless --jq needs it
-// whole.
-func (a *output) writeJSONList(ctx context.Context, format config.Format, payments iter.Seq2[order.Payment, error]) error {
-	objects := func(yield func([]byte, error) bool) {
-		for p, err := range payments {
-			var raw []byte
-			if err == nil {
-				raw, err = render.PaymentJSON(a.view(p))
-			}
-			if !yield(raw, err) {
-				return
-			}
-		}
-	}
+// writeJSONList writes values as one array, streamed unless --jq needs it whole.
+func (a *output) writeJSONList(ctx context.Context, format config.Format, objects iter.Seq2[[]byte, error]) error {
 	switch {
 	case format == config.FormatYAML:
 		return render.YAMLList(a.writer(), a.screen(), objects)
@@ -77,4 +64,19 @@ func (a *output) writeJSONList(ctx context.Context, format config.Format, paymen
 		return err
 	}
 	return a.runQuery(ctx, whole.Bytes())
+}
+
+// mapped is a sequence with each value turned into another.
+func mapped[T, U any](all iter.Seq2[T, error], turn func(T) (U, error)) iter.Seq2[U, error] {
+	return func(yield func(U, error) bool) {
+		for value, err := range all {
+			var turned U
+			if err == nil {
+				turned, err = turn(value)
+			}
+			if !yield(turned, err) {
+				return
+			}
+		}
+	}
 }

@@ -278,16 +278,16 @@ func (c *login) browse(ctx context.Context, client *auth.Client, prompt auth.Pro
 	}, nil)
 }
 
-// longestSecret bounds what is read as one secret, in bytes.
-const longestSecret = 64 << 10
+// maxSecret bounds what is read as one secret, in bytes.
+const maxSecret = 64 << 10
 
 // readLimited reads one line, without its break.
 func readLimited(r io.Reader) (string, error) {
-	data, err := io.ReadAll(io.LimitReader(r, longestSecret+1))
+	data, err := io.ReadAll(io.LimitReader(r, maxSecret+1))
 	switch {
 	case err != nil:
 		return "", err
-	case len(data) > longestSecret:
+	case len(data) > maxSecret:
 		return "", errors.New("it is larger than 64 KiB")
 	}
 	return strings.TrimRight(string(data), "\r\n"), nil

@@ -89,7 +89,7 @@ func (c *orderCheckout) run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	return c.app.watched(service, report)
+	return c.app.watched(ctx, report)
 }
 
 // prepare gets what the payer pays with: the bank's code, or else its widget, which
@@ -102,7 +102,7 @@ func (c *orderCheckout) prepare(ctx context.Context, settings *config.Config, se
 	case open.LivingCode(c.app.Now()) != nil:
 		return open, nil
 	}
-	if err := needsWidget(settings.Profile); err != nil {
+	if err := requireWidget(settings.Profile); err != nil {
 		return open, err
 	}
 	opened, err := c.app.requireLedger(ctx)
@@ -116,8 +116,8 @@ func (c *orderCheckout) prepare(ctx context.Context, settings *config.Config, se
 	return now, err
 }
 
-// needsWidget fails if the bank's widget cannot work.
-func needsWidget(profile config.Profile) error {
+// requireWidget fails if the bank's widget cannot work.
+func requireWidget(profile config.Profile) error {
 	if profile.Sandbox || profile.KBank.PublicKey != "" {
 		return nil
 	}
@@ -138,7 +138,7 @@ func (c *orderCheckout) open(ctx context.Context, settings *config.Config, order
 		return order.Payment{}, err
 	}
 	if len(payments) == 0 {
-		return order.Payment{}, noPayment(orderID, settings.Profile.Name)
+		return order.Payment{}, c.app.noPayment(ctx, orderID)
 	}
 	open, err := c.app.pickOpen(payments, c.source)
 	if err != nil {

@@ -81,7 +81,7 @@ func (c *payQR) run(ctx context.Context, args []string) error {
 		source = order.Source(c.source)
 	}
 	if c.dryRun {
-		request, err := c.app.dryRequest(ctx, orderID, source, c.key)
+		request, err := c.app.previewRequest(ctx, orderID, source, c.key)
 		if err != nil {
 			return err
 		}

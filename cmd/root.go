@@ -62,7 +62,7 @@ func Run(ctx context.Context, p *Program, args []string) int {
 		err = asUsage(err)
 	}
 	if err == nil {
-		err = a.unwritten
+		err = a.writeErr
 	}
 	if err != nil {
 		a.logFailure(command.CommandPath(), explain(ctx, err))
@@ -172,7 +172,7 @@ func (a *app) globalFlags(root *cobra.Command) {
 // run adapts a command's run method to cobra. From here on errors are not about
 // the command line any more, unless they say so.
 func (a *app) run(run func(ctx context.Context, args []string) error) func(*cobra.Command, []string) error {
-	return a.atOnce(func(ctx context.Context, args []string) error {
+	return a.runWithoutSignals(func(ctx context.Context, args []string) error {
 		if a.NotifySignals != nil {
 			a.NotifySignals()
 		}
@@ -180,11 +180,11 @@ func (a *app) run(run func(ctx context.Context, args []string) error) func(*cobr
 	})
 }
 
-// atOnce adapts the run method of a command that does nothing which Ctrl-C would
+// runWithoutSignals adapts the run method of a command that does nothing which Ctrl-C would
 // have to end in an orderly way: it starts sooner.
-func (a *app) atOnce(run func(ctx context.Context, args []string) error) func(*cobra.Command, []string) error {
+func (a *app) runWithoutSignals(run func(ctx context.Context, args []string) error) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, args []string) error {
-		if err := nothingEmpty(cmd.Flags()); err != nil {
+		if err := checkNotEmpty(cmd.Flags()); err != nil {
 			return err
 		}
 		a.parsed = true
@@ -210,7 +210,7 @@ func (a *app) plain(run func(ctx context.Context, args []string) error) func(*co
 // it, written if -o or --jq asks for it.
 func (a *app) change(run func(ctx context.Context, args []string) error, state func(ctx context.Context, args []string) (any, error)) func(*cobra.Command, []string) error {
 	return a.run(func(ctx context.Context, args []string) error {
-		format, err := a.askedFormat()
+		format, err := a.flagFormat()
 		if err != nil {
 			return err
 		}

@@ -144,7 +144,7 @@ func newSandboxPay(a *app) *cobra.Command {
 }
 
 func (c *sandboxPay) run(ctx context.Context, args []string) error {
-	format, err := c.app.formatAnyway("table", "json", "yaml")
+	format, err := c.app.formatOrDefault("table", "json", "yaml")
 	if err != nil {
 		return err
 	}

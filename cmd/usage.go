@@ -15,8 +15,8 @@ import (
 
 // Help is as wide as the terminal, within reason.
 const (
-	helpWidth  = 80
-	widestHelp = 100
+	helpWidth    = 80
+	maxHelpWidth = 100
 )
 
 // usage writes what follows a command's description in its help: how it is
@@ -47,8 +47,8 @@ func (a *app) usage(c *cobra.Command) error {
 	if width == 0 {
 		width = helpWidth
 	}
-	flags(&text, "Flags:", c.LocalFlags(), min(width, widestHelp))
-	flags(&text, "Global flags:", c.InheritedFlags(), min(width, widestHelp))
+	flags(&text, "Flags:", c.LocalFlags(), min(width, maxHelpWidth))
+	flags(&text, "Global flags:", c.InheritedFlags(), min(width, maxHelpWidth))
 	if c.HasAvailableSubCommands() {
 		fmt.Fprintf(&text, "\n`%s COMMAND --help` says more about a command.\n", c.CommandPath())
 	}
@@ -96,15 +96,15 @@ func flagError(c *cobra.Command, err error) error {
 		return usageError(hint, "%s", err)
 	case errors.As(err, &invalid):
 		if flag, ok := invalid.GetFlag().Value.(interface{ words() []string }); ok {
-			hint = suggest(invalid.GetValue(), flag.words(), hint)
+			hint = suggestHint(invalid.GetValue(), flag.words(), hint)
 		}
 		return usageError(hint, "--%s %q: %s", invalid.GetFlag().Name, invalid.GetValue(), errors.Unwrap(invalid))
 	}
 	return usageError(hint, "%s", err)
 }
 
-// suggest is the hint for a misspelled word: the nearest one, or else another hint.
-func suggest(word string, words []string, or string) string {
+// suggestHint is the hint for a misspelled word: the nearest one, or else another hint.
+func suggestHint(word string, words []string, or string) string {
 	if near := config.Suggest(word, words); near != "" {
 		return "did you mean " + near + "?"
 	}
@@ -117,5 +117,5 @@ func oneOf(flag, word string, words []string) (string, error) {
 		return word, nil
 	}
 	choices := "choose one of " + strings.Join(words, ", ")
-	return "", usageError(suggest(word, words, choices), "--%s: %q is not known", flag, word)
+	return "", usageError(suggestHint(word, words, choices), "--%s: %q is not known", flag, word)
 }

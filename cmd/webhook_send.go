@@ -81,7 +81,7 @@ func (c *webhookSend) run(ctx context.Context, args []string) error {
 	}
 	chosen, found := order.Answering(payments)
 	if !found {
-		return noPayment(args[0], settings.Profile.Name)
+		return c.app.noPayment(ctx, args[0])
 	}
 	body, err := webhook.Compose(chosen, c.state, c.fault, key, c.app.Now())
 	if err != nil {

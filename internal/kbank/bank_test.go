@@ -55,7 +55,7 @@ func paymentOver(t *testing.T, amount string) *order.Payment {
 	return p
 }
 
-// bank answers every request as it is told, and keeps what it was asked.
+// bank answers every request as its test says, and keeps what it was asked.
 type bank struct {
 	*Client
 	log bytes.Buffer
@@ -465,7 +465,7 @@ func TestNoCharge(t *testing.T) {
 	}
 }
 
-// The key's merchant is told from the digits that it and the order begin with.
+// The key's merchant is known by the digits that it and the order begin with.
 func TestOtherMerchant(t *testing.T) {
 	t.Parallel()
 	hex := strings.Repeat("0a", 16)
