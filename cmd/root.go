@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -40,11 +41,15 @@ type globalFlags struct {
 
 // Run carries out one command line and returns its exit code.
 func Run(ctx context.Context, p *Program, args []string) int {
+	if p.ErrTTY && p.Getenv("TERM") != "dumb" {
+		p.Err = &statusWriter{to: p.Err}
+	}
 	a := newApp(p, args)
+	defer a.endStatus()
 	if slices.Equal(args, []string{"--version"}) {
 		args = []string{"version"} // as other tools have it
 	}
-	root := a.rootOf(needed(args))
+	root := a.root()
 	if completing(args) {
 		completeFiles(root)
 	}
@@ -57,7 +62,7 @@ func Run(ctx context.Context, p *Program, args []string) int {
 		err = asUsage(err)
 	}
 	if err == nil {
-		err = a.unwritten
+		err = a.writeErr
 	}
 	if err != nil {
 		a.logFailure(command.CommandPath(), explain(ctx, err))
@@ -72,6 +77,7 @@ func Run(ctx context.Context, p *Program, args []string) int {
 	if f.Hint == hintSignIn && a.config != nil {
 		f.Hint = "run `villapay login -e " + a.config.Profile.Name + "`"
 	}
+	f.Hint = a.signInHint(err, f.Hint)
 	a.fail(f)
 	return f.ExitCode
 }
@@ -102,47 +108,8 @@ func asUsage(err error) error {
 	return usageError(hint, "%s", message)
 }
 
-// entry is a command of the first level.
-type entry struct {
-	group, name string
-	make        func(*app) *cobra.Command
-}
-
-// entries are all of them.
-func entries() []entry {
-	return []entry{
-		{"money", "pay", newPay},
-		{"money", "order", newOrder},
-		{"setup", "login", newLogin},
-		{"setup", "logout", newLogout},
-		{"setup", "whoami", newWhoami},
-		{"setup", "token", newToken},
-		{"setup", "env", newEnv},
-		{"tools", "sandbox", newSandbox},
-		{"tools", "api", newAPI},
-		{"tools", "doctor", newDoctor},
-		{"tools", "webhook", newWebhook},
-		{"tools", "version", newVersion},
-		{"tools", "completion", newCompletion},
-	}
-}
-
-// needed are the commands that a command line can be about: the one that it
-// begins with, or all: making all of them is felt at every start.
-func needed(args []string) []entry {
-	all := entries()
-	for i, e := range all {
-		if len(args) > 0 && args[0] == e.name {
-			return all[i : i+1]
-		}
-	}
-	return all
-}
-
 // root is the whole command line.
-func (a *app) root() *cobra.Command { return a.rootOf(entries()) }
-
-func (a *app) rootOf(some []entry) *cobra.Command {
+func (a *app) root() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "villapay",
 		Short: "Make KBank QR and WeChat payment orders for Villa orders",
@@ -170,11 +137,15 @@ again instead of being made twice.`,
 		&cobra.Group{ID: "setup", Title: "Sign-in and environments:"},
 		&cobra.Group{ID: "tools", Title: "Tools:"},
 	)
-	for _, e := range some {
-		c := e.make(a)
-		c.GroupID = e.group
-		root.AddCommand(c)
+	add := func(group string, commands ...*cobra.Command) {
+		for _, c := range commands {
+			c.GroupID = group
+		}
+		root.AddCommand(commands...)
 	}
+	add("money", newPay(a), newOrder(a))
+	add("setup", newLogin(a), newLogout(a), newWhoami(a), newToken(a), newEnv(a))
+	add("tools", newSandbox(a), newAPI(a), newDoctor(a), newWebhook(a), newVersion(a), newCompletion(a))
 	addTopics(root)
 	return root
 }
@@ -201,7 +172,7 @@ func (a *app) globalFlags(root *cobra.Command) {
 // run adapts a command's run method to cobra. From here on errors are not about
 // the command line any more, unless they say so.
 func (a *app) run(run func(ctx context.Context, args []string) error) func(*cobra.Command, []string) error {
-	return a.atOnce(func(ctx context.Context, args []string) error {
+	return a.runWithoutSignals(func(ctx context.Context, args []string) error {
 		if a.NotifySignals != nil {
 			a.NotifySignals()
 		}
@@ -209,11 +180,11 @@ func (a *app) run(run func(ctx context.Context, args []string) error) func(*cobr
 	})
 }
 
-// atOnce adapts the run method of a command that does nothing which Ctrl-C would
+// runWithoutSignals adapts the run method of a command that does nothing which Ctrl-C would
 // have to end in an orderly way: it starts sooner.
-func (a *app) atOnce(run func(ctx context.Context, args []string) error) func(*cobra.Command, []string) error {
+func (a *app) runWithoutSignals(run func(ctx context.Context, args []string) error) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, args []string) error {
-		if err := nothingEmpty(cmd.Flags()); err != nil {
+		if err := checkNotEmpty(cmd.Flags()); err != nil {
 			return err
 		}
 		a.parsed = true
@@ -239,7 +210,7 @@ func (a *app) plain(run func(ctx context.Context, args []string) error) func(*co
 // it, written if -o or --jq asks for it.
 func (a *app) change(run func(ctx context.Context, args []string) error, state func(ctx context.Context, args []string) (any, error)) func(*cobra.Command, []string) error {
 	return a.run(func(ctx context.Context, args []string) error {
-		format, err := a.askedFormat()
+		format, err := a.flagFormat()
 		if err != nil {
 			return err
 		}
@@ -263,24 +234,58 @@ func group(use, short, example string, commands ...*cobra.Command) *cobra.Comman
 
 func showHelp(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 
-// noSubcommand refuses what is not one of a group's commands, and names the
-// nearest ones.
+// noSubcommand rejects what is not one of a group's commands, and names the ones
+// that may be the right ones.
 func noSubcommand(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
 	}
 	hint := fmt.Sprintf("run `%s --help`", cmd.CommandPath())
-	if near := suggestions(cmd, args[0]); len(near) > 0 {
+	if near := suggestions(cmd, args); len(near) > 0 {
 		hint = "did you mean " + strings.Join(near, " or ") + "?"
 	}
 	return usageError(hint, "%s has no command %q", cmd.CommandPath(), args[0])
 }
 
-func suggestions(cmd *cobra.Command, typed string) []string {
+// suggestions are the commands that somebody may want who asks cmd for one that it
+// does not have: one that other tools call so, one for an order ID, one of another
+// group, one that is spelled almost so.
+func suggestions(cmd *cobra.Command, args []string) (near []string) {
+	typed := args[0]
+	suggest := func(path string, rest []string) {
+		near = append(near, "`"+strings.Join(append([]string{path}, rest...), " ")+"`")
+	}
+	name := cmp.Or(map[string]string{
+		"ls": "list", "rm": "remove", "del": "remove", "delete": "remove", "get": "show", "select": "use", "switch": "use",
+	}[typed], typed)
+	for _, c := range cmd.Commands() {
+		if c.Name() == name {
+			suggest(c.CommandPath(), args[1:])
+		}
+	}
+	if forOrders := map[string]string{
+		"villapay": "villapay pay qr", "villapay pay": "villapay pay qr", "villapay order": "villapay order status",
+	}[cmd.CommandPath()]; forOrders != "" && typed != "" && typed[0] >= '0' && typed[0] <= '9' {
+		suggest(forOrders, args)
+	}
+	if near != nil {
+		return near
+	}
+	for _, section := range cmd.Root().Groups() { // payments first
+		for _, group := range cmd.Root().Commands() {
+			for _, c := range group.Commands() {
+				if group.GroupID == section.ID && c.Name() == name {
+					suggest(c.CommandPath(), args[1:])
+				}
+			}
+		}
+	}
+	if near != nil {
+		return near
+	}
 	cmd.SuggestionsMinimumDistance = 2
-	near := cmd.SuggestionsFor(typed)
-	for i, name := range near {
-		near[i] = "`" + cmd.CommandPath() + " " + name + "`"
+	for _, name := range cmd.SuggestionsFor(typed) {
+		suggest(cmd.CommandPath()+" "+name, nil)
 	}
 	return near
 }

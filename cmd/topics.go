@@ -64,11 +64,11 @@ const topicExitCodes = `  0    done
   2    usage: a bad flag or argument; nothing was sent
   3    configuration, ledger or local disk; nothing was sent
   4    not signed in, or not allowed
-  5    refused by the API or the bank; no such payment; no code to draw
+  5    rejected by the API or the bank; no such payment; no code to draw
   6    outcome unknown: the order may have been made. Run the same command again:
        that is safe, it asks again with the same key
   7    the API or the sign-in cannot be reached; nothing was made
-  8    not paid (with --watch or --exit-status)
+  8    not paid (with --watch, --watch-for or --exit-status)
   9    finished, with failures or differences (6 outranks it)
   130  interrupted by Ctrl-C or SIGTERM (webhook listen, sandbox serve: 0)
 

@@ -84,6 +84,7 @@ func (c *webhookListen) run(ctx context.Context, _ []string) error {
 	c.announce(listener.Addr(), settings.Profile.Name)
 	serving, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
+	c.app.endWithReader(serving, stop)
 	handler := &webhook.Listener{
 		Ledger: opened, Scope: settings.Profile.Scope(), Key: key, Path: c.path, Now: c.app.Now,
 		Log: c.app.log().With("env", settings.Profile.Name),

@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -104,10 +105,14 @@ func (c *webhookSend) send(ctx context.Context, body []byte) error {
 	}
 	status, err := webhook.Send(ctx, &http.Client{Transport: transport}, c.to, body)
 	if err != nil {
-		if wrapped, ok := errors.AsType[*url.Error](err); ok {
-			err = wrapped.Err
+		f := &failure{Code: "unreachable", Message: "cannot reach " + c.to, Hint: "start it: villapay webhook listen", Retryable: true, ExitCode: exitUnavailable}
+		if errors.Is(err, webhook.ErrNoAnswer) {
+			f.Code, f.Message, f.Hint, f.ExitCode = "unknown", c.to+" did not answer", "sending it again is safe", exitUnknown
 		}
-		return &failure{Code: "unreachable", Message: fmt.Sprintf("cannot reach %s: %s", c.to, err), Hint: "start it: villapay webhook listen", Retryable: true, ExitCode: exitUnavailable}
+		if wrapped, ok := errors.AsType[*url.Error](err); ok {
+			f.Message += ": " + wrapped.Err.Error()
+		}
+		return cmp.Or[error](ctx.Err(), f)
 	}
 	if err := c.app.write(fmt.Appendf(nil, "%d %s\n", status, strings.ToLower(http.StatusText(status)))); err != nil {
 		return err
