@@ -217,14 +217,14 @@ func (c *Client) change(ctx context.Context, id, verb string) (*api.Response, or
 // call sends one request to /qr/v2/qr or below, and returns its answer. A whole
 // answer comes beside the error that it stands for.
 func (c *Client) call(ctx context.Context, method string, body []byte, below ...string) (*api.Response, error) {
-	path := "/qr/v2/qr"
+	parts := []string{"/qr/v2/qr"}
 	for _, name := range below {
 		if strings.Trim(name, ".") == "" { // it would lead elsewhere
 			return nil, fmt.Errorf("%q is no id of the bank's", name)
 		}
-		path += "/" + url.PathEscape(name)
+		parts = append(parts, url.PathEscape(name))
 	}
-	req, err := c.HTTP.Request(ctx, method, path, bytes.NewReader(body))
+	req, err := c.HTTP.Request(ctx, method, strings.Join(parts, "/"), bytes.NewReader(body))
 	if err != nil {
 		return nil, err
 	}
