@@ -127,7 +127,7 @@ func (a *output) showAs(ctx context.Context, format config.Format, p order.Payme
 	err := a.drawCode(p, code, a.Out)
 	if _, ok := errors.AsType[*failure](err); ok {
 		a.warn("%s", err) // the table has been shown: a code that does not fit is no failure
-		return nil        //nolint:nilerr // it was shown as a warning
+		return nil
 	}
 	return err
 }
