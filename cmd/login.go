@@ -38,8 +38,10 @@ VILLAPAY_PASSWORD, or pipes an ID token to --with-token, or needs no login at al
 with VILLAPAY_TOKEN.
 
 --kbank-secret keeps the merchant's secret key for the bank's API instead, asked
-for at a terminal or read from stdin. It needs no sign-in, and is used for the
-kbank.api_url that it was entered for alone. VILLAPAY_KBANK_SECRET beats it.
+for at a terminal or read from stdin. With it, pay qr shows a code that bank apps
+pay, order status asks the bank, and order cancel and order void work. It needs
+no sign-in, and goes to the kbank.api_url that it was entered for alone.
+VILLAPAY_KBANK_SECRET beats it.
 
 Tokens and keys are encrypted in one file, whose key is in the system's keyring.
 Without a keyring it is a plain file that only you can read, after a warning.`,

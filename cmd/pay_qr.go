@@ -31,7 +31,9 @@ func newPayQR(a *app) *cobra.Command {
 		Use:   "qr ORDERID",
 		Short: "Make a payment order and show it with a code to scan",
 		Long: `Makes the payment order for a Villa order, records it, and shows it: at a
-terminal with a code to scan under it.
+terminal with a code to scan under it. With the bank's key (see villapay login
+--help) that is a code which bank apps pay; without it, a reference to the order
+for a counter or page that takes it over.
 
 Running it again is safe: an order that is still open is shown again instead of
 being made twice, and after a lost answer (exit 6) the same request is repeated

@@ -114,7 +114,7 @@ func (a *app) root() *cobra.Command {
 		Use:   "villapay",
 		Short: "Make KBank QR and WeChat payment orders for Villa orders",
 		Long: `Makes KBank QR and WeChat payment orders for Villa orders, shows each as a table,
-JSON or a code to scan, and tells what became of it.
+JSON or a code to scan, and reports what became of it.
 
 Running a payment again is always safe: an order that is still open is shown
 again instead of being made twice.`,
