@@ -96,11 +96,9 @@ func (a *deps) openLedger(ctx context.Context) (*ledger.Ledger, error) {
 	if err := settings.Require("ledger"); err != nil {
 		return nil, err
 	}
-	dir := ""
-	if settings.Ledger.Reveal() != "none" {
-		if dir, err = a.stateDir(); err != nil {
-			return nil, err
-		}
+	dir, err := a.stateDir()
+	if err != nil && settings.Ledger.Reveal() == "sqlite" {
+		return nil, err
 	}
 	defer a.waiting("the ledger")()
 	ctx, cancel := context.WithTimeout(ctx, settings.Profile.Timeout)
@@ -293,12 +291,9 @@ func (a *deps) payments(ctx context.Context, idle int) (*payment.Service, error)
 	if a.bank, err = a.bankClient(ctx, idle); err != nil {
 		return nil, err
 	}
-	if opened.Kind() == "none" {
-		a.warn("there is no ledger: nothing is remembered, and two runs can make two orders")
-		if a.bank != nil {
-			a.bank = nil // a code that nobody remembers could not be canceled
-			a.warn("without a ledger the bank is not asked, and no code of the bank's is shown")
-		}
+	if opened.Kind() == "none" && a.bank != nil {
+		a.bank = nil // a code that nobody remembers could not be canceled
+		a.warn("without a ledger the bank is not asked, and no code of the bank's is shown")
 	}
 	profile := settings.Profile
 	return &payment.Service{
@@ -310,14 +305,17 @@ func (a *deps) payments(ctx context.Context, idle int) (*payment.Service, error)
 	}, nil
 }
 
-// warnInCI warns of a ledger that a CI job makes on its own disk: the next job does
-// not know what this one made.
-func (a *app) warnInCI(service *payment.Service) {
-	if service.Ledger.Kind() != "sqlite" || service.Env == config.Sandbox || !isSet(a.Getenv("CI")) {
-		return
-	}
-	if _, err := os.Stat(service.Ledger.Where()); errors.Is(err, fs.ErrNotExist) {
-		a.warn("in CI a local ledger is lost with the machine: set VILLAPAY_LEDGER to a PostgreSQL URL")
+// warnForgetful warns of a ledger that will not remember what is made: none, or one
+// that a CI job makes on its own disk.
+func (a *deps) warnForgetful(service *payment.Service) {
+	switch service.Ledger.Kind() {
+	case "none":
+		a.warn("there is no ledger: nothing is remembered, and two runs can make two orders")
+	case "sqlite":
+		_, err := os.Stat(service.Ledger.Where())
+		if errors.Is(err, fs.ErrNotExist) && isSet(a.Getenv("CI")) && service.Env != config.Sandbox {
+			a.warn("in CI a local ledger is lost with the machine: set VILLAPAY_LEDGER to a PostgreSQL URL")
+		}
 	}
 }
 

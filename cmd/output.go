@@ -121,7 +121,7 @@ func (a *output) showAs(ctx context.Context, format config.Format, p order.Payme
 	if err := render.Payment(a.writer(), a.screen(), p, a.live()); err != nil {
 		return err
 	}
-	if !withCode || !a.OutTTY || p.Payable(a.Now()) != nil {
+	if payable := p.Payable(a.Now()) == nil; !withCode || !a.OutTTY || !payable {
 		return nil
 	}
 	err := a.drawCode(p, code, a.Out)

@@ -96,7 +96,7 @@ func (c *payQR) run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	c.app.warnInCI(service)
+	c.app.warnForgetful(service)
 	started := c.app.Now()
 	request := payment.Request{OrderID: orderID, Source: source, Key: c.key, New: c.fresh}
 	if service.Live && !c.app.flags.yes {
