@@ -105,8 +105,10 @@ villapay knows besides under "villapay":
   created_at, expires_at    Bangkok time, RFC 3339
   expires_in                whole seconds left, null if nothing expires
   idempotency_key, attempts, replayed, request_id
-  known_at, known_from      how fresh the knowledge is: api, webhook or ledger
-  bank_state, charge_id, paid_at, paid_by, replaced_by
+  known_at, known_from      how fresh it is: from api, bank, webhook or ledger
+  bank_state, charge_id     of the charge that decides
+  paid_at, paid_at_from     bank: its own time; known: when that became known
+  paid_by, replaced_by
   qr                        {kind, content, expires_at} of the code that may be
                             shown now, else null; kind is thai_qr, wechat, page
                             or reference
@@ -114,6 +116,8 @@ villapay knows besides under "villapay":
   events                    its history, with ` + "`order show`" + ` alone
   error                     null, or
                             {code, message, status, request_id, retryable}
+
+What is not known is null. docs/schema in the repository has JSON Schemas.
 
 The order's own status "success" means that it was made, not that it was paid:
 ask villapay.state.
