@@ -73,7 +73,7 @@ func (c *rawCall) run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	if !reads(method) && settings.Profile.Live {
+	if !isSafe(method) && settings.Profile.Live {
 		if err := c.app.confirmLive(ctx, fmt.Sprintf("Send %s %s to the LIVE environment %s?", method, path, settings.Profile.Name)); err != nil {
 			return err
 		}
@@ -115,7 +115,7 @@ func (c *rawCall) call(ctx context.Context, client *api.Client, method, path str
 		}
 		return answer.Failure()
 	}
-	if reads(method) {
+	if isSafe(method) {
 		_, err = client.Retry(ctx, once)
 		var failed *api.Error
 		if errors.As(err, &failed) && failed.Kind == api.Unknown {
@@ -133,8 +133,8 @@ func (c *rawCall) call(ctx context.Context, client *api.Client, method, path str
 	return answer, err
 }
 
-// reads tells whether a method changes nothing: it may be sent again.
-func reads(method string) bool { return method == http.MethodGet || method == http.MethodHead }
+// isSafe tells whether a method changes nothing: it may be sent again.
+func isSafe(method string) bool { return method == http.MethodGet || method == http.MethodHead }
 
 func (c *rawCall) verb() (string, error) {
 	if c.input != "" && len(c.fields) > 0 {
@@ -174,7 +174,7 @@ func (c *rawCall) path(profile config.Profile, method, arg string) (string, erro
 	if slices.Contains(strings.Split(asked.Path, "/"), "..") {
 		return "", usageError("", "%q leaves the base URL", arg)
 	}
-	if !reads(method) || len(c.fields) == 0 {
+	if !isSafe(method) || len(c.fields) == 0 {
 		return arg, nil
 	}
 	fields, err := c.pairs()
@@ -203,14 +203,14 @@ func (c *rawCall) pairs() (map[string]string, error) {
 	return pairs, nil
 }
 
-// largestInput bounds --input, in bytes.
-const largestInput = 10 << 20
+// maxInput bounds --input, in bytes.
+const maxInput = 10 << 20
 
 func (c *rawCall) body(ctx context.Context, method string) ([]byte, error) {
 	switch {
 	case c.input != "":
 		return c.readInput(ctx)
-	case len(c.fields) > 0 && !reads(method):
+	case len(c.fields) > 0 && !isSafe(method):
 		pairs, err := c.pairs()
 		if err != nil {
 			return nil, err
@@ -226,13 +226,13 @@ func (c *rawCall) readInput(ctx context.Context) ([]byte, error) {
 		return nil, cmp.Or(ctx.Err(), usageError("", "--input: %s", err))
 	}
 	defer from.Close()
-	data, err := io.ReadAll(io.LimitReader(from, largestInput+1))
+	data, err := io.ReadAll(io.LimitReader(from, maxInput+1))
 	switch {
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
 	case err != nil:
 		return nil, usageError("", "--input: %s", err)
-	case len(data) > largestInput:
+	case len(data) > maxInput:
 		return nil, usageError("", "--input: larger than 10 MiB")
 	}
 	return data, nil

@@ -50,7 +50,7 @@ func (t tally) done() int { return t.made + t.replayed + t.failed + t.unknown }
 // all bounded, however long the batch.
 const (
 	drawEvery      = 200 * time.Millisecond
-	tellEvery      = 10 * time.Second
+	noteEvery      = 10 * time.Second
 	listedFailures = 1000
 
 	barWidth  = 20
@@ -87,7 +87,7 @@ func (a *app) newBatchOutput(format config.Format, total int) (*batchOutput, err
 // follow tells how far the batch is until the returned function is called: with
 // a bar at a terminal, else with a line every ten seconds.
 func (o *batchOutput) follow() (stop func()) {
-	every := tellEvery
+	every := noteEvery
 	if o.bar != nil {
 		every = drawEvery
 	}
@@ -199,6 +199,14 @@ func (o *batchOutput) progress() {
 		left = time.Duration(float64(o.total-n.done()) / perSecond * float64(time.Second)).Round(time.Second).String()
 	}
 	o.app.note("%d of %d done, %d failed, %.1f a second, %s left", n.done(), o.total, n.failed+n.unknown, perSecond, left)
+}
+
+// finishing answers Ctrl-C at once.
+func (o *batchOutput) finishing() {
+	if o.bar != nil {
+		_ = o.bar.Clear()
+	}
+	o.app.note("no other order is started; those under way are finished, within 10 s. Ctrl-C again ends at once")
 }
 
 // finish writes what failed and the summary: the result of the table format, a

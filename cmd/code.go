@@ -39,17 +39,39 @@ func (c *codeFlags) check() error {
 	return render.CheckQRFile(c.file)
 }
 
-// fetchCode gets the bank's code for a payment, where the bank draws the codes. A
-// code that could not be had is a failure beside the payment, which then carries
-// it as a warning: the order stands.
+// fetchCode gets the bank's code for a payment, where the bank draws the codes, and
+// records any other one that can be paid. A code that could not be had is a failure
+// beside the payment, which then carries it as a warning: the order stands.
 func (a *output) fetchCode(ctx context.Context, service *payment.Service, p order.Payment) (order.Payment, *failure) {
 	p, err := service.Code(ctx, p)
+	if err == nil {
+		p, err = a.recordPage(ctx, service, p)
+	}
 	if err == nil {
 		return p, nil
 	}
 	f := codeFailure(p.OrderID, err)
 	p.Warnings = append(p.Warnings, order.Warning{Code: "bank_code", Message: f.Message})
 	return p, f
+}
+
+// recordPage records that a payment's code is drawn which the bank did not give and
+// with which the payer pays: nobody can cancel that one.
+func (a *output) recordPage(ctx context.Context, service *payment.Service, p order.Payment) (order.Payment, error) {
+	settings, err := a.settings()
+	now := a.Now()
+	if err != nil || p.Payable(now) != nil || p.LivingCode(now) != nil || p.Held != nil && p.Held.Kind == order.Page && p.HoldsCode(now) {
+		return p, err
+	}
+	code, _, why := a.content(settings.Profile, p)
+	if why != nil || code.Kind == order.Reference {
+		return p, nil //nolint:nilerr // whoever draws it says why it cannot
+	}
+	recorded, _, err := service.Ledger.RecordPage(ctx, p.ID)
+	if err != nil {
+		return p, &payment.NotRecordedError{Key: p.Key, Err: err}
+	}
+	return recorded, nil
 }
 
 // codeFailure is how a command ends that was to draw a code which the bank did
@@ -107,14 +129,14 @@ func (a *output) drawCode(p order.Payment, flags codeFlags, caption io.Writer) e
 	if err != nil {
 		return err
 	}
-	drawn, undrawn := a.draw(code, render.QRStyle(flags.style))
+	drawn, drawErr := a.draw(code, render.QRStyle(flags.style))
 	if len(drawn) > 0 {
 		fmt.Fprintln(caption, a.screen().Text(code.Caption))
 		if err := a.write(drawn); err != nil {
 			return err
 		}
 	}
-	return noCode(undrawn)
+	return noCode(drawErr)
 }
 
 // noCode explains a code that does not fit the terminal or any code at all.

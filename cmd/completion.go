@@ -245,16 +245,16 @@ func (a *app) values() map[string]string {
 	return now
 }
 
-// completionLimit is how long somebody who pressed TAB waits for the ledger.
-const completionLimit = time.Second
+// completionTimeout is how long somebody who pressed TAB waits for the ledger.
+const completionTimeout = time.Second
 
-// offered is how many orders completion shows at most; it looks at searched
+// maxCompletions is how many orders completion shows at most; it looks at searched
 // payments for the newest ones.
-const offered, searched = 50, 500
+const maxCompletions, maxScanned = 50, 500
 
 // completeOrderIDs offers the ledger's orders that are not given yet.
 func (a *app) completeOrderIDs(cmd *cobra.Command, given []string, typed string) ([]string, cobra.ShellCompDirective) {
-	ctx, cancel := context.WithTimeout(cmd.Context(), completionLimit)
+	ctx, cancel := context.WithTimeout(cmd.Context(), completionTimeout)
 	defer cancel()
 	const directive = cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveKeepOrder
 	settings, err := a.settings()
@@ -265,15 +265,15 @@ func (a *app) completeOrderIDs(cmd *cobra.Command, given []string, typed string)
 	if err != nil {
 		return nil, directive
 	}
-	return offer(ctx, opened, settings.Profile.Scope(), given, typed), directive
+	return orderCompletions(ctx, opened, settings.Profile.Scope(), given, typed), directive
 }
 
-// offer lists the newest orders and their states, then others that begin with
+// orderCompletions lists the newest orders and their states, then others that begin with
 // what is typed.
-func offer(ctx context.Context, l *ledger.Ledger, scope string, given []string, typed string) []string {
+func orderCompletions(ctx context.Context, l *ledger.Ledger, scope string, given []string, typed string) []string {
 	newest := map[string]order.Payment{}
 	var ids []string
-	for p, err := range l.List(ctx, ledger.Filter{Scope: scope, Limit: searched}) {
+	for p, err := range l.List(ctx, ledger.Filter{Scope: scope, Limit: maxScanned}) {
 		if err != nil {
 			break
 		}
@@ -284,10 +284,10 @@ func offer(ctx context.Context, l *ledger.Ledger, scope string, given []string, 
 			newest[p.OrderID] = p
 		}
 	}
-	older, _ := l.OrderIDs(ctx, scope, typed, offered)
+	older, _ := l.OrderIDs(ctx, scope, typed, maxCompletions)
 	var list []string
 	for _, id := range append(ids, older...) {
-		if len(list) == offered || slices.Contains(given, id) || !strings.HasPrefix(id, typed) {
+		if len(list) == maxCompletions || slices.Contains(given, id) || !strings.HasPrefix(id, typed) {
 			continue
 		}
 		given = append(given, id)

@@ -25,13 +25,13 @@ func forbidCoreDumps() {
 	}
 }
 
-// failWritesPlainly makes errors of what would kill the process while it writes,
+// ignoreWriteSignals makes errors of what would kill the process while it writes,
 // in the middle of an order: a closed pipe, a limit on the size of files.
-func failWritesPlainly() { signal.Ignore(syscall.SIGPIPE, syscall.SIGXFSZ) }
+func ignoreWriteSignals() { signal.Ignore(syscall.SIGPIPE, syscall.SIGXFSZ) }
 
-// spareChildren keeps programs that are started from inheriting what
-// failWritesPlainly did. It takes longer, so it waits until there is one.
-func spareChildren() {
+// restoreSignals keeps programs that are started from inheriting what
+// ignoreWriteSignals did. It takes longer, so it waits until there is one.
+func restoreSignals() {
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE, syscall.SIGXFSZ)
 }
 

@@ -22,11 +22,11 @@ func enableColor(files ...*os.File) {
 // forbidCoreDumps does nothing: Windows keeps none by itself.
 func forbidCoreDumps() {}
 
-// failWritesPlainly does nothing: no signal kills a process that writes.
-func failWritesPlainly() {}
+// ignoreWriteSignals does nothing: no signal kills a process that writes.
+func ignoreWriteSignals() {}
 
-// spareChildren does nothing either.
-func spareChildren() {}
+// restoreSignals does nothing either.
+func restoreSignals() {}
 
 // closedPipe tells whether a write failed because its reader had seen enough.
 func closedPipe(err error) bool {

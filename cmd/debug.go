@@ -84,17 +84,17 @@ func (p *waitNoticeTransport) RoundTrip(req *http.Request) (*http.Response, erro
 		stop()
 		return nil, err
 	}
-	resp.Body = &awaited{resp.Body, stop}
+	resp.Body = &noticeBody{resp.Body, stop}
 	return resp, nil
 }
 
-// awaited is a body whose end ends the waiting.
-type awaited struct {
+// noticeBody is a body whose end ends the waiting.
+type noticeBody struct {
 	io.ReadCloser
 	stop func()
 }
 
-func (a *awaited) Close() error {
+func (a *noticeBody) Close() error {
 	a.stop()
 	return a.ReadCloser.Close()
 }

@@ -156,14 +156,14 @@ func (a *deps) client(idle int) (*api.Client, error) {
 		IdempotencyHeader: profile.IdempotencyHeader,
 		UserAgent:         a.userAgent(),
 		Log:               a.log().With("env", profile.Name),
-		OnRetry:           a.tellWait,
+		OnRetry:           a.onRetry,
 	}
 	if profile.Sandbox {
 		stand, err := a.openSandbox()
 		if err != nil {
 			return nil, err
 		}
-		c.BaseURL, c.Transport = sandboxURL, a.shown(stand.Transport(), "the API")
+		c.BaseURL, c.Transport = sandboxURL, a.wrapTransport(stand.Transport(), "the API")
 	} else {
 		if c.Transport, err = a.transport(idle, "the API"); err != nil {
 			return nil, err
@@ -186,13 +186,13 @@ func (a *deps) bankClient(ctx context.Context, idle int) (*kbank.Client, error) 
 		return nil, err
 	}
 	profile := settings.Profile
-	c := &api.Client{Name: "the bank", BaseURL: profile.KBank.APIURL, UserAgent: a.userAgent(), Log: a.log().With("env", profile.Name, "server", "bank"), OnRetry: a.tellWait}
+	c := &api.Client{Name: "the bank", BaseURL: profile.KBank.APIURL, UserAgent: a.userAgent(), Log: a.log().With("env", profile.Name, "server", "bank"), OnRetry: a.onRetry}
 	if profile.Sandbox {
 		stand, err := a.openSandbox()
 		if err != nil {
 			return nil, err
 		}
-		c.BaseURL, c.Transport = sandboxURL+sandbox.BankPath, a.shown(stand.Transport(), "the bank")
+		c.BaseURL, c.Transport = sandboxURL+sandbox.BankPath, a.wrapTransport(stand.Transport(), "the bank")
 	} else {
 		if c.Key, _, err = a.bankKey(ctx); err != nil || c.Key.Empty() {
 			return nil, err
@@ -210,12 +210,12 @@ func (a *deps) transport(idle int, server string) (http.RoundTripper, error) {
 	if err != nil {
 		return nil, &localError{err: err}
 	}
-	return a.shown(transport, server), nil
+	return a.wrapTransport(transport, server), nil
 }
 
-// shown shows a conversation with --debug, and says whom an answer is awaited
+// wrapTransport shows a conversation with --debug, and says whom an answer is awaited
 // from.
-func (a *deps) shown(transport http.RoundTripper, server string) http.RoundTripper {
+func (a *deps) wrapTransport(transport http.RoundTripper, server string) http.RoundTripper {
 	if a.debugging() {
 		transport = &debugTransport{next: transport, to: a.Err, bodies: true}
 	}
@@ -234,11 +234,11 @@ func (a *deps) signInTransport() (http.RoundTripper, error) {
 	if err != nil {
 		return nil, &localError{err: err}
 	}
-	noticed := &waitNoticeTransport{next: transport, streams: a.streams, server: "the sign-in"}
+	notice := &waitNoticeTransport{next: transport, streams: a.streams, server: "the sign-in"}
 	if a.debugging() {
-		noticed.next = &debugTransport{next: transport, to: a.Err}
+		notice.next = &debugTransport{next: transport, to: a.Err}
 	}
-	return noticed, nil
+	return notice, nil
 }
 
 // sandboxURL stands for the embedded sandbox; no name under .invalid ever
@@ -265,11 +265,9 @@ func (a *deps) userAgent() string {
 
 func (a *streams) debugging() bool { return a.flags.debug || isSet(a.Getenv("VILLAPAY_DEBUG")) }
 
-// tellWait tells a person at a terminal what is being waited for.
-func (a *streams) tellWait(w api.Wait) {
-	if a.ErrTTY && !a.showsProgress() {
-		a.note("%s; asking again in %.1f s (attempt %d failed)", w.Err.Message, w.For.Seconds(), w.Attempt)
-	}
+// onRetry reports at a terminal what is being waited for.
+func (a *streams) onRetry(w api.Wait) {
+	a.status("%s; asking again in %.1f s (attempt %d failed)", w.Err.Message, w.For.Seconds(), w.Attempt)
 }
 
 // newKey makes an idempotency key. Those of one batch sort by the time they were
@@ -334,10 +332,13 @@ func (a *output) writer() io.Writer { return resultWriter{a} }
 type resultWriter struct{ *output }
 
 func (w resultWriter) Write(data []byte) (int, error) {
+	if w.OutTTY {
+		w.endStatus()
+	}
 	n, err := w.Out.Write(data)
 	if err != nil {
-		w.unwritten = &outputError{err}
-		return n, w.unwritten
+		w.writeErr = &outputError{err}
+		return n, w.writeErr
 	}
 	return n, nil
 }

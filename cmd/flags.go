@@ -53,7 +53,7 @@ func (f *choiceFlag) words() []string { return f.choices }
 // timeFlag is a duration above zero.
 type timeFlag struct {
 	value *time.Duration
-	most  time.Duration // 0 = no limit
+	max   time.Duration // 0 = no limit
 }
 
 func (f *timeFlag) String() string {
@@ -67,10 +67,10 @@ func (f *timeFlag) Type() string { return "TIME" }
 
 func (f *timeFlag) Set(text string) error {
 	d, err := time.ParseDuration(text)
-	if err != nil || d <= 0 || f.most > 0 && d > f.most {
+	if err != nil || d <= 0 || f.max > 0 && d > f.max {
 		text := "a time such as 30s is needed"
-		if f.most > 0 {
-			text += ", at most " + strings.TrimSuffix(f.most.String(), "0s")
+		if f.max > 0 {
+			text += ", at most " + strings.TrimSuffix(f.max.String(), "0s")
 		}
 		return errors.New(text)
 	}
@@ -95,9 +95,9 @@ func (f *countFlag) Set(text string) error {
 	return nil
 }
 
-// nothingEmpty refuses a flag that was given without a value: most likely a
+// checkNotEmpty refuses a flag that was given without a value: most likely a
 // script's variable is unset, and the default is not what it meant.
-func nothingEmpty(flags *pflag.FlagSet) (err error) {
+func checkNotEmpty(flags *pflag.FlagSet) (err error) {
 	flags.Visit(func(f *pflag.Flag) {
 		if text := f.Value.String(); text == "" || text == "[]" {
 			err = usageError("omit the flag or give it a value; is a variable unset?", "--%s is empty", f.Name)

@@ -8,6 +8,7 @@ import (
 	"os"
 	"runtime"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -179,7 +180,7 @@ func (p *Program) openInput(ctx context.Context, name string) (io.ReadCloser, er
 
 // openBrowser shows url in the user's browser.
 func openBrowser(ctx context.Context, url string) error {
-	spareChildren()
+	restoreSignals()
 	return auth.OpenBrowser(ctx, url)
 }
 
@@ -218,18 +219,74 @@ func (a *streams) sanitize(text string) string { return a.screenOf(a.ErrTTY).Tex
 // waitNotice is how long a request takes before a person reads which server it waits for.
 const waitNotice = time.Second
 
-// waiting tells a person at a terminal what villapay waits for, if that takes
-// longer than a moment. The returned function ends the wait.
+// waiting reports at a terminal which server we are waiting for, if that takes longer
+// than a moment. The returned function ends the wait.
 func (a *streams) waiting(what string) (stop func()) {
 	if !a.ErrTTY {
 		return func() {}
 	}
-	timer := time.AfterFunc(waitNotice, func() {
-		if !a.showsProgress() {
-			a.note("waiting for %s", what)
+	timer := time.AfterFunc(waitNotice, func() { a.status("waiting for %s", what) })
+	return func() {
+		if !timer.Stop() {
+			a.endStatus()
 		}
-	})
-	return func() { timer.Stop() }
+	}
+}
+
+// status reports at a terminal what is going on, in one line that the next status or
+// any other text replaces.
+func (a *streams) status(format string, args ...any) {
+	if !a.ErrTTY || a.flags.quiet || a.showsProgress() {
+		return
+	}
+	line, ok := a.Err.(*statusWriter)
+	if !ok {
+		a.note(format, args...)
+		return
+	}
+	screen := a.screenOf(true)
+	screen.Columns = max(1, screen.Columns-1)
+	line.status(render.Truncate(screen, "villapay: "+fmt.Sprintf(format, args...)))
+}
+
+// endStatus removes the status line before something else is written.
+func (a *streams) endStatus() {
+	if line, ok := a.Err.(*statusWriter); ok {
+		line.mu.Lock()
+		defer line.mu.Unlock()
+		line.erase()
+	}
+}
+
+// statusWriter is stderr at a terminal that can rewrite a line.
+type statusWriter struct {
+	to    io.Writer
+	mu    sync.Mutex
+	shown bool // a status line stands where the cursor is
+}
+
+// eraseLine returns to the line's start and erases it (ECMA-48).
+const eraseLine = "\r\x1b[K"
+
+func (w *statusWriter) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.erase()
+	return w.to.Write(p)
+}
+
+func (w *statusWriter) erase() {
+	if w.shown {
+		w.shown = false
+		_, _ = io.WriteString(w.to, eraseLine)
+	}
+}
+
+func (w *statusWriter) status(line string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.shown = true
+	_, _ = io.WriteString(w.to, eraseLine+line)
 }
 
 // showsProgress tells whether something on the terminal moves already.

@@ -26,17 +26,17 @@ func (a *output) writeJSON(ctx context.Context, format config.Format, raw []byte
 	return render.JSON(a.writer(), a.screen(), raw)
 }
 
-// queryWithin bounds a --jq expression that does not end.
-const queryWithin = 10 * time.Second
+// queryTimeout bounds a --jq expression that does not end.
+const queryTimeout = 10 * time.Second
 
 // runQuery filters a value with --jq. A filter that fails on this value is bad
 // input, but by now something may have been made: it is not a usage error.
 func (a *output) runQuery(ctx context.Context, raw []byte) error {
-	ctx, cancel := context.WithTimeout(ctx, queryWithin)
+	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
 	defer cancel()
 	err := a.query.Run(ctx, a.writer(), a.screen(), raw)
-	var unwritten *outputError
-	if err != nil && !errors.As(err, &unwritten) {
+	var writeErr *outputError
+	if err != nil && !errors.As(err, &writeErr) {
 		err = &failure{Code: "jq", Message: "--" + err.Error(), ExitCode: exitInternal}
 	}
 	return err

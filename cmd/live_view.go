@@ -20,7 +20,7 @@ import (
 // behind when it ends. own is the payment to follow; the zero Payment is none.
 func (a *app) watchLive(ctx context.Context, service *payment.Service, orderID string, own order.Payment) (payment.Report, error) {
 	service.Note = nil // the view itself says what is going on
-	view := &liveView{app: a, tells: whoTells(service)}
+	view := &liveView{app: a, source: updateSource(service)}
 	report, err := service.Watch(ctx, orderID, own, func(r payment.Report) error {
 		view.show(r)
 		return nil
@@ -51,11 +51,11 @@ const (
 // liveView redraws one order every second, and when something changes: the
 // order, or the window's size.
 type liveView struct {
-	app   *app
-	tells string // whoTells
-	mu    sync.Mutex
-	now   payment.Report
-	stop  func() // nil until the first report
+	app    *app
+	source string // updateSource
+	mu     sync.Mutex
+	now    payment.Report
+	stop   func() // nil until the first report
 }
 
 // show draws a report. The first one takes the terminal over.
@@ -233,7 +233,7 @@ func (v *liveView) facts(screen render.Screen) []string {
 func (v *liveView) rest(screen render.Screen) []string {
 	var lines []string
 	if v.now.NoEndpoint {
-		lines = append(lines, render.Truncate(screen, v.tells))
+		lines = append(lines, render.Truncate(screen, v.source))
 	}
 	return append(lines, render.Truncate(screen, "Ctrl-C stops watching; the order stays as it is"))
 }

@@ -38,8 +38,10 @@ VILLAPAY_PASSWORD, or pipes an ID token to --with-token, or needs no login at al
 with VILLAPAY_TOKEN.
 
 --kbank-secret keeps the merchant's secret key for the bank's API instead, asked
-for at a terminal or read from stdin. It needs no sign-in, and is used for the
-kbank.api_url that it was entered for alone. VILLAPAY_KBANK_SECRET beats it.
+for at a terminal or read from stdin. With it, pay qr shows a code that bank apps
+pay, order status asks the bank, and order cancel and order void work. It needs
+no sign-in, and goes to the kbank.api_url that it was entered for alone.
+VILLAPAY_KBANK_SECRET beats it.
 
 Tokens and keys are encrypted in one file, whose key is in the system's keyring.
 Without a keyring it is a plain file that only you can read, after a warning.`,
@@ -78,7 +80,7 @@ func (c *login) run(ctx context.Context, _ []string) error {
 	if err := settings.Require("auth"); err != nil {
 		return err
 	}
-	if err := needsPool(settings.Profile); err != nil {
+	if settings, err = c.completePool(ctx, settings); err != nil {
 		return err
 	}
 	session, err := c.app.openSession()
@@ -115,6 +117,45 @@ func (c *login) check() error {
 		return usageError("", "--no-browser goes with --web")
 	}
 	return nil
+}
+
+// completePool asks for the IDs of the user pool if the environment has none yet, and
+// saves them.
+func (c *login) completePool(ctx context.Context, settings *config.Config) (*config.Config, error) {
+	profile := settings.Profile
+	missing := missingPool(profile)
+	if len(missing) == 0 {
+		return settings, nil
+	}
+	prompt, err := c.app.prompter()
+	if err != nil {
+		return nil, err
+	}
+	if prompt == nil {
+		return nil, noPool(profile, missing)
+	}
+	prompt.Note("Environment " + profile.Name + " has no user pool to sign in to yet. Its IDs come from Villa;\n" + trySandbox)
+	for _, k := range missing {
+		value, err := prompt.Line(ctx, k.label+": ")
+		if err != nil {
+			return nil, err
+		}
+		value = strings.TrimSpace(value)
+		if value == "" {
+			return nil, usageError("ask Villa for it; "+trySandbox, "%s is empty", k.name)
+		}
+		if err := config.Set(ctx, c.app.LookupEnv, profile.Name, k.name, value); err != nil {
+			return nil, err
+		}
+		if region, _, ok := strings.Cut(value, "_"); ok && k.name == "auth.user_pool_id" && region != profile.Auth.Region && profile.Auth.Endpoint == "" {
+			if err := config.Set(ctx, c.app.LookupEnv, profile.Name, "auth.region", region); err != nil {
+				return nil, err
+			}
+		}
+	}
+	c.app.note("saved in %s", settings.File)
+	c.app.config = nil
+	return c.app.settings()
 }
 
 // saveBankKey keeps the key for the bank's API.
@@ -239,16 +280,16 @@ func (c *login) browse(ctx context.Context, client *auth.Client, prompt auth.Pro
 	}, nil)
 }
 
-// longestSecret bounds what is read as one secret, in bytes.
-const longestSecret = 64 << 10
+// maxSecret bounds what is read as one secret, in bytes.
+const maxSecret = 64 << 10
 
 // readLimited reads one line, without its break.
 func readLimited(r io.Reader) (string, error) {
-	data, err := io.ReadAll(io.LimitReader(r, longestSecret+1))
+	data, err := io.ReadAll(io.LimitReader(r, maxSecret+1))
 	switch {
 	case err != nil:
 		return "", err
-	case len(data) > longestSecret:
+	case len(data) > maxSecret:
 		return "", errors.New("it is larger than 64 KiB")
 	}
 	return strings.TrimRight(string(data), "\r\n"), nil

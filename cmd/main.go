@@ -43,7 +43,7 @@ func Main() int {
 	}
 	program.NotifySignals = func() { notifySignals(program, cancel) }
 	abortOnFatalErrors()
-	failWritesPlainly()
+	ignoreWriteSignals()
 	log.SetOutput(io.Discard) // net/http's own remarks, such as on an unsolicited response
 	enableColor(os.Stdout, os.Stderr)
 	defer func() {

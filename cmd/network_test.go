@@ -65,7 +65,7 @@ func TestRejectedFreshToken(t *testing.T) {
 // wrong, or there is no status endpoint.
 func TestNoSuchRouteIsTheSettings(t *testing.T) {
 	t.Parallel()
-	m := sandboxed(t)
+	m := newMachine(t, "VILLAPAY_ENV=sandbox")
 	if r := m.run(t, "pay", "qr", "no-route"); r.code != 4 || !strings.Contains(r.stderr, "no_such_route") || !strings.Contains(r.stderr, "hint: check base_url") {
 		t.Errorf("exit %d, %s", r.code, r.stderr)
 	}

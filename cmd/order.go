@@ -5,6 +5,8 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
+	"unicode"
 
 	"github.com/spf13/cobra"
 
@@ -19,18 +21,31 @@ func newOrder(a *app) *cobra.Command {
 		newOrderCancel(a), newOrderVoid(a), newOrderCheckout(a))
 }
 
-// oneOrMore asks for at least one order ID and checks each.
+// oneOrMore asks for at least one order ID. It trims what a paste leaves at their
+// ends, in place, and checks each.
 func oneOrMore(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return usageError("usage: "+cmd.UseLine(), "%s needs an order ID", cmd.CommandPath())
 	}
-	for _, id := range args {
-		if err := order.CheckID(id); err != nil {
+	for i, id := range args {
+		id = strings.TrimFunc(id, isBlank)
+		args[i] = id
+		err := order.CheckID(id)
+		switch {
+		case id == "help":
+			return usageError("run `"+cmd.CommandPath()+" --help`", "%q is not an order ID", id)
+		case strings.ContainsFunc(id, isBlank):
+			return usageError("remove it, or separate the IDs", "%q is not an order ID: there is a blank in it", id)
+		case err != nil:
 			return usageError("usage: "+cmd.UseLine(), "%s", err)
 		}
 	}
 	return nil
 }
+
+// isBlank reports whether a character shows nothing: white space, a zero-width
+// character, a byte order mark.
+func isBlank(r rune) bool { return unicode.IsSpace(r) || unicode.Is(unicode.Cf, r) }
 
 // oneOrder asks for exactly one order ID.
 func oneOrder(cmd *cobra.Command, args []string) error {

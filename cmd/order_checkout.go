@@ -102,7 +102,7 @@ func (c *orderCheckout) prepare(ctx context.Context, settings *config.Config, se
 	case open.LivingCode(c.app.Now()) != nil:
 		return open, nil
 	}
-	if err := needsWidget(settings.Profile); err != nil {
+	if err := requireWidget(settings.Profile); err != nil {
 		return open, err
 	}
 	opened, err := c.app.requireLedger(ctx)
@@ -116,8 +116,8 @@ func (c *orderCheckout) prepare(ctx context.Context, settings *config.Config, se
 	return now, err
 }
 
-// needsWidget fails if the bank's widget cannot work.
-func needsWidget(profile config.Profile) error {
+// requireWidget fails if the bank's widget cannot work.
+func requireWidget(profile config.Profile) error {
 	if profile.Sandbox || profile.KBank.PublicKey != "" {
 		return nil
 	}

@@ -22,7 +22,7 @@ type output struct {
 	*deps
 	query     *render.Query // --jq, compiled before anything is sent
 	streaming bool          // one JSON object a line, at a terminal too
-	unwritten error         // the first write to stdout that failed
+	writeErr  error         // the first write to stdout that failed
 }
 
 // format returns the output format that a command writes: what the flag says,
@@ -49,9 +49,9 @@ func (a *output) format(has ...config.Format) (config.Format, error) {
 	return has[0], nil
 }
 
-// askedFormat is format for commands that write JSON and YAML only if the command
+// flagFormat is format for commands that write JSON and YAML only if the command
 // line asks for it. It reads no configuration.
-func (a *output) askedFormat() (config.Format, error) {
+func (a *output) flagFormat() (config.Format, error) {
 	if a.flags.output == "" && a.flags.jq == "" {
 		return config.FormatTable, nil
 	}
@@ -82,8 +82,8 @@ func formatNames(formats []config.Format) string {
 	return strings.Join(names, ", ")
 }
 
-// formatAnyway is format for commands that work with a broken configuration too.
-func (a *output) formatAnyway(has ...config.Format) (config.Format, error) {
+// formatOrDefault is format for commands that work with a broken configuration too.
+func (a *output) formatOrDefault(has ...config.Format) (config.Format, error) {
 	format, err := a.format(has...)
 	if _, ok := errors.AsType[*config.Error](err); ok {
 		return has[0], nil
@@ -97,14 +97,14 @@ func (a *output) showPayment(ctx context.Context, format config.Format, p order.
 	for _, w := range p.Warnings {
 		a.warn("%s", w.Message)
 	}
-	var unwritten error
+	var writeErr error
 	if code.file != "" { // before the code, which a note below could push off the screen
-		unwritten = a.writeCodeFile(p, code)
+		writeErr = a.writeCodeFile(p, code)
 	}
 	if err := a.showAs(ctx, format, p, code, withCode); err != nil {
 		return err
 	}
-	return unwritten
+	return writeErr
 }
 
 func (a *output) showAs(ctx context.Context, format config.Format, p order.Payment, code codeFlags, withCode bool) error {
@@ -121,7 +121,7 @@ func (a *output) showAs(ctx context.Context, format config.Format, p order.Payme
 	if err := render.Payment(a.writer(), a.screen(), p, a.live()); err != nil {
 		return err
 	}
-	if !withCode || !a.OutTTY || p.Payable(a.Now()) != nil {
+	if payable := p.Payable(a.Now()) == nil; !withCode || !a.OutTTY || !payable {
 		return nil
 	}
 	err := a.drawCode(p, code, a.Out)
@@ -132,9 +132,9 @@ func (a *output) showAs(ctx context.Context, format config.Format, p order.Payme
 	return err
 }
 
-// dryRequest is the request that would make an order, the token redacted. It needs
+// previewRequest is the request that would make an order, the token redacted. It needs
 // no sign-in and opens no connection.
-func (a *output) dryRequest(ctx context.Context, orderID string, source order.Source, key string) (*http.Request, error) {
+func (a *output) previewRequest(ctx context.Context, orderID string, source order.Source, key string) (*http.Request, error) {
 	settings, err := a.settings()
 	if err != nil {
 		return nil, err

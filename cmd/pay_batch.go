@@ -65,12 +65,12 @@ already; with -o json or yaml each order and the state that it has already.`,
 	return cmd
 }
 
-// mostAtOnce bounds --concurrency.
-const mostAtOnce = 256
+// maxConcurrency bounds --concurrency.
+const maxConcurrency = 256
 
 func (c *payBatch) run(ctx context.Context, args []string) error {
-	if c.concurrency < 1 || c.concurrency > mostAtOnce {
-		return usageError("", "--concurrency: from 1 to %d", mostAtOnce)
+	if c.concurrency < 1 || c.concurrency > maxConcurrency {
+		return usageError("", "--concurrency: from 1 to %d", maxConcurrency)
 	}
 	formats := []config.Format{"table", "json", "csv"}
 	if c.dryRun {
@@ -232,13 +232,15 @@ func (c *payBatch) pay(ctx context.Context, format config.Format, profile config
 	// A batch lives on short-lived memory: collecting it less often is a tenth
 	// of the work.
 	defer debug.SetGCPercent(debug.SetGCPercent(gcPercent))
-	finishing := context.WithoutCancel(ctx) // orders in flight are shown after Ctrl-C too
+	uncanceled := context.WithoutCancel(ctx) // orders in flight are shown after Ctrl-C too
 	batch.Done = func(line payment.Line, p order.Payment, err error) error {
-		return out.add(finishing, profile, line, p, err)
+		return out.add(uncanceled, profile, line, p, err)
 	}
-	stopTelling := out.follow()
+	stopProgress := out.follow()
+	stopNotice := context.AfterFunc(ctx, out.finishing)
 	stopped := batch.Run(ctx, in)
-	stopTelling()
+	stopNotice()
+	stopProgress()
 	if err := out.finish(c.invalid); err != nil && stopped == nil {
 		return err
 	}

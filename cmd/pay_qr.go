@@ -31,7 +31,9 @@ func newPayQR(a *app) *cobra.Command {
 		Use:   "qr ORDERID",
 		Short: "Make a payment order and show it with a code to scan",
 		Long: `Makes the payment order for a Villa order, records it, and shows it: at a
-terminal with a code to scan under it.
+terminal with a code to scan under it. With the bank's key (see villapay login
+--help) that is a code which bank apps pay; without it, a reference to the order
+for a counter or page that takes it over.
 
 Running it again is safe: an order that is still open is shown again instead of
 being made twice, and after a lost answer (exit 6) the same request is repeated
@@ -44,7 +46,7 @@ needs --yes.`,
   villapay pay qr 492500004632 --env sandbox -o qr
   villapay pay qr 492500004632 --env sandbox --qr-file code.png
   villapay pay qr 492500004632 --env sandbox --dry-run`,
-		Args:              exactArgs("an order ID"),
+		Args:              oneOrder,
 		ValidArgsFunction: a.completeNothing,
 		RunE:              a.run(c.run),
 	}
@@ -61,7 +63,7 @@ needs --yes.`,
 
 func (c *payQR) run(ctx context.Context, args []string) error {
 	orderID := args[0]
-	if err := errors.Join(order.CheckID(orderID), c.code.check()); err != nil {
+	if err := c.code.check(); err != nil {
 		return usageError("run `villapay pay qr --help`", "%s", err)
 	}
 	formats := []config.Format{config.FormatTable, config.FormatJSON, config.FormatYAML, config.FormatQR}
@@ -81,7 +83,7 @@ func (c *payQR) run(ctx context.Context, args []string) error {
 		source = order.Source(c.source)
 	}
 	if c.dryRun {
-		request, err := c.app.dryRequest(ctx, orderID, source, c.key)
+		request, err := c.app.previewRequest(ctx, orderID, source, c.key)
 		if err != nil {
 			return err
 		}
@@ -133,7 +135,7 @@ func (c *payQR) show(ctx context.Context, service *payment.Service, format confi
 		return c.app.watchOrders(ctx, service, format, c.watch, []string{p.OrderID}, p)
 	}
 	c.app.streaming = c.watch.on()
-	if err := c.app.showPayment(ctx, format, p, c.code, true); err != nil {
+	if err := c.app.showPayment(ctx, format, p, c.code, noCode == nil); err != nil {
 		return err
 	}
 	if err := unpayable(p, c.app.Now(), c.key != ""); err != nil {
@@ -180,9 +182,10 @@ func unpayable(p order.Payment, now time.Time, keyGiven bool) error {
 // key to repeat with.
 func (c *payQR) explain(settings *config.Config, p order.Payment, err error) error {
 	f := explainKind(err)
-	if f.ExitCode == exitUnknown && settings.Ledger.Reveal() == "none" {
-		f.Hint = "the order may have been made; run it again with --idempotency-key " + p.Key
+	if f.ExitCode != exitUnknown || settings.Ledger.Reveal() != "none" {
+		return err
 	}
+	f.Hint = "the order may have been made; run it again with --idempotency-key " + p.Key
 	return f
 }
 

@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -40,7 +41,11 @@ type globalFlags struct {
 
 // Run carries out one command line and returns its exit code.
 func Run(ctx context.Context, p *Program, args []string) int {
+	if p.ErrTTY && p.Getenv("TERM") != "dumb" {
+		p.Err = &statusWriter{to: p.Err}
+	}
 	a := newApp(p, args)
+	defer a.endStatus()
 	if slices.Equal(args, []string{"--version"}) {
 		args = []string{"version"} // as other tools have it
 	}
@@ -57,7 +62,7 @@ func Run(ctx context.Context, p *Program, args []string) int {
 		err = asUsage(err)
 	}
 	if err == nil {
-		err = a.unwritten
+		err = a.writeErr
 	}
 	if err != nil {
 		a.logFailure(command.CommandPath(), explain(ctx, err))
@@ -72,6 +77,7 @@ func Run(ctx context.Context, p *Program, args []string) int {
 	if f.Hint == hintSignIn && a.config != nil {
 		f.Hint = "run `villapay login -e " + a.config.Profile.Name + "`"
 	}
+	f.Hint = a.signInHint(err, f.Hint)
 	a.fail(f)
 	return f.ExitCode
 }
@@ -108,7 +114,7 @@ func (a *app) root() *cobra.Command {
 		Use:   "villapay",
 		Short: "Make KBank QR and WeChat payment orders for Villa orders",
 		Long: `Makes KBank QR and WeChat payment orders for Villa orders, shows each as a table,
-JSON or a code to scan, and tells what became of it.
+JSON or a code to scan, and reports what became of it.
 
 Running a payment again is always safe: an order that is still open is shown
 again instead of being made twice.`,
@@ -166,7 +172,7 @@ func (a *app) globalFlags(root *cobra.Command) {
 // run adapts a command's run method to cobra. From here on errors are not about
 // the command line any more, unless they say so.
 func (a *app) run(run func(ctx context.Context, args []string) error) func(*cobra.Command, []string) error {
-	return a.atOnce(func(ctx context.Context, args []string) error {
+	return a.runWithoutSignals(func(ctx context.Context, args []string) error {
 		if a.NotifySignals != nil {
 			a.NotifySignals()
 		}
@@ -174,11 +180,11 @@ func (a *app) run(run func(ctx context.Context, args []string) error) func(*cobr
 	})
 }
 
-// atOnce adapts the run method of a command that does nothing which Ctrl-C would
+// runWithoutSignals adapts the run method of a command that does nothing which Ctrl-C would
 // have to end in an orderly way: it starts sooner.
-func (a *app) atOnce(run func(ctx context.Context, args []string) error) func(*cobra.Command, []string) error {
+func (a *app) runWithoutSignals(run func(ctx context.Context, args []string) error) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, args []string) error {
-		if err := nothingEmpty(cmd.Flags()); err != nil {
+		if err := checkNotEmpty(cmd.Flags()); err != nil {
 			return err
 		}
 		a.parsed = true
@@ -204,7 +210,7 @@ func (a *app) plain(run func(ctx context.Context, args []string) error) func(*co
 // it, written if -o or --jq asks for it.
 func (a *app) change(run func(ctx context.Context, args []string) error, state func(ctx context.Context, args []string) (any, error)) func(*cobra.Command, []string) error {
 	return a.run(func(ctx context.Context, args []string) error {
-		format, err := a.askedFormat()
+		format, err := a.flagFormat()
 		if err != nil {
 			return err
 		}
@@ -228,24 +234,58 @@ func group(use, short, example string, commands ...*cobra.Command) *cobra.Comman
 
 func showHelp(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 
-// noSubcommand refuses what is not one of a group's commands, and names the
-// nearest ones.
+// noSubcommand rejects what is not one of a group's commands, and names the ones
+// that may be the right ones.
 func noSubcommand(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
 	}
 	hint := fmt.Sprintf("run `%s --help`", cmd.CommandPath())
-	if near := suggestions(cmd, args[0]); len(near) > 0 {
+	if near := suggestions(cmd, args); len(near) > 0 {
 		hint = "did you mean " + strings.Join(near, " or ") + "?"
 	}
 	return usageError(hint, "%s has no command %q", cmd.CommandPath(), args[0])
 }
 
-func suggestions(cmd *cobra.Command, typed string) []string {
+// suggestions are the commands that somebody may want who asks cmd for one that it
+// does not have: one that other tools call so, one for an order ID, one of another
+// group, one that is spelled almost so.
+func suggestions(cmd *cobra.Command, args []string) (near []string) {
+	typed := args[0]
+	suggest := func(path string, rest []string) {
+		near = append(near, "`"+strings.Join(append([]string{path}, rest...), " ")+"`")
+	}
+	name := cmp.Or(map[string]string{
+		"ls": "list", "rm": "remove", "del": "remove", "delete": "remove", "get": "show", "select": "use", "switch": "use",
+	}[typed], typed)
+	for _, c := range cmd.Commands() {
+		if c.Name() == name {
+			suggest(c.CommandPath(), args[1:])
+		}
+	}
+	if forOrders := map[string]string{
+		"villapay": "villapay pay qr", "villapay pay": "villapay pay qr", "villapay order": "villapay order status",
+	}[cmd.CommandPath()]; forOrders != "" && typed != "" && typed[0] >= '0' && typed[0] <= '9' {
+		suggest(forOrders, args)
+	}
+	if near != nil {
+		return near
+	}
+	for _, section := range cmd.Root().Groups() { // payments first
+		for _, group := range cmd.Root().Commands() {
+			for _, c := range group.Commands() {
+				if group.GroupID == section.ID && c.Name() == name {
+					suggest(c.CommandPath(), args[1:])
+				}
+			}
+		}
+	}
+	if near != nil {
+		return near
+	}
 	cmd.SuggestionsMinimumDistance = 2
-	near := cmd.SuggestionsFor(typed)
-	for i, name := range near {
-		near[i] = "`" + cmd.CommandPath() + " " + name + "`"
+	for _, name := range cmd.SuggestionsFor(typed) {
+		suggest(cmd.CommandPath()+" "+name, nil)
 	}
 	return near
 }

@@ -77,6 +77,7 @@ func scriptEnv(env *testscript.Env) error {
 	for _, name := range []string{"CI", "NO_COLOR", "HTTPS_PROXY", "HTTP_PROXY", "https_proxy", "http_proxy"} {
 		env.Setenv(name, "")
 	}
+	env.Setenv("VILLAPAY_TEST_POSTGRES", unset)
 	return nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/villapay/villapay/internal/api"
@@ -167,27 +168,41 @@ func (a *app) prompter() (auth.Prompter, error) {
 	return terminal, nil
 }
 
-// needsPool returns an error if the environment has no user pool, with the
-// commands that set it.
-func needsPool(profile config.Profile) error {
-	var missing, lines string
-	for _, key := range []struct{ name, value, example string }{
-		{"auth.user_pool_id", profile.Auth.UserPoolID, profile.Auth.Region + "_XXXXXXXXX"},
-		{"auth.client_id", profile.Auth.ClientID, "CLIENT_ID"},
-	} {
-		if key.value != "" {
-			continue
-		}
-		if missing != "" {
-			missing, lines = missing+" and ", lines+"; "
-		}
-		missing += key.name
-		lines += "villapay env set " + key.name + " " + key.example + " --env " + profile.Name
+// poolKey is a setting without which there is nowhere to sign in.
+type poolKey struct{ name, value, label, example string }
+
+// missingPool returns those that an environment does not have. They come from Villa.
+func missingPool(profile config.Profile) []poolKey {
+	return slices.DeleteFunc([]poolKey{
+		{"auth.user_pool_id", profile.Auth.UserPoolID, "User pool ID, such as " + profile.Auth.Region + "_XXXXXXXXX", profile.Auth.Region + "_XXXXXXXXX"},
+		{"auth.client_id", profile.Auth.ClientID, "App client ID", "CLIENT_ID"},
+	}, func(k poolKey) bool { return k.value != "" })
+}
+
+// trySandbox is what can be done before Villa has given anything.
+const trySandbox = "to try villapay without them: villapay pay qr 492500004632 --env sandbox"
+
+// noPool is the error of an environment without a user pool.
+func noPool(profile config.Profile, missing []poolKey) error {
+	var names, commands []string
+	for _, k := range missing {
+		names = append(names, k.name)
+		commands = append(commands, "villapay env set "+k.name+" "+k.example+" --env "+profile.Name)
 	}
-	if missing == "" {
-		return nil
+	return &localError{
+		err:  fmt.Errorf("environment %s has no user pool to sign in to: ask Villa for its IDs and set %s", profile.Name, strings.Join(names, " and ")),
+		hint: strings.Join(commands, "; ") + "; " + trySandbox,
 	}
-	return &localError{err: errors.New("environment " + profile.Name + " has no user pool: set " + missing), hint: lines}
+}
+
+// signInHint is what to do about an error of the sign-in. On a fresh install there is
+// nowhere to sign in yet.
+func (a *app) signInHint(err error, hint string) string {
+	e, ok := errors.AsType[*auth.Error](err)
+	if !ok || e.Kind != auth.NotSignedIn || a.config == nil || a.Getenv("VILLAPAY_TOKEN") != "" || len(missingPool(a.config.Profile)) == 0 {
+		return hint
+	}
+	return "ask Villa for the user pool ID and the app client ID of " + a.config.Profile.Name + ", then " + hint + "; " + trySandbox
 }
 
 // readSecretLine reads a secret from stdin, without its line break. It is never

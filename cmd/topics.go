@@ -31,8 +31,11 @@ built-in default, everywhere. Blanks and line ends around a value do not count.
   VILLAPAY_USERNAME        user name for login
   VILLAPAY_PASSWORD        password for login
   VILLAPAY_CLIENT_SECRET   secret of a confidential app client, for login
-  VILLAPAY_KBANK_SECRET    the merchant's secret key for the bank's API
-  VILLAPAY_WEBHOOK_SECRET  secret key that notifications are signed with
+  VILLAPAY_KBANK_SECRET    the merchant's secret key for the bank's API. With it,
+                           pay qr shows a code that bank apps pay, order status
+                           asks the bank, and order cancel and order void work
+  VILLAPAY_WEBHOOK_SECRET  secret key that notifications are signed with: the
+                           same one, for webhook commands alone
   VILLAPAY_NO_INPUT        never ask anything (CI does the same)
   VILLAPAY_DEBUG           show the conversation with the API, secrets hidden
   VILLAPAY_CONFIG_DIR      where config.yaml is
@@ -48,11 +51,10 @@ For the selected environment, so that a container needs no file:
   VILLAPAY_AUTH_REGION         its region
 
 An empty variable counts as not set, except VILLAPAY_ENV, _BASE_URL, _LEDGER,
-_TOKEN, _KBANK_SECRET and _AUTH_*. These are an error where their value would be
-used: so a missing CI secret never becomes the default.
+_TOKEN, _KBANK_SECRET and _AUTH_*. These are an error if their value would be
+used, so that a missing CI secret never becomes the default.
 
-NO_COLOR, TERM=dumb, HTTPS_PROXY, NO_PROXY and SSL_CERT_FILE mean what they mean
-everywhere.
+NO_COLOR, TERM=dumb, HTTPS_PROXY, NO_PROXY and SSL_CERT_FILE work as everywhere.
 
 Files: config.yaml in the config directory (` + "`villapay env show`" + ` says where each
 value comes from); ledger.db, tokens and log/ in the state directory, readable by
@@ -64,12 +66,14 @@ const topicExitCodes = `  0    done
   2    usage: a bad flag or argument; nothing was sent
   3    configuration, ledger or local disk; nothing was sent
   4    not signed in, or not allowed
-  5    refused by the API or the bank; no such payment; no code to draw
-  6    outcome unknown: the order may have been made. Run the same command again:
-       that is safe, it asks again with the same key
+  5    rejected by the API or the bank; no such payment; nothing that can be
+       shown, canceled or voided
+  6    outcome unknown, or done but not complete (the order stands, its code
+       could not be fetched). Run the same command again: that is safe, it asks
+       again with the same key
   7    the API or the sign-in cannot be reached; nothing was made
-  8    not paid (with --watch or --exit-status)
-  9    a batch finished and some orders failed (6 outranks it)
+  8    not paid (with --watch, --watch-for or --exit-status)
+  9    finished, with failures or differences (6 outranks it)
   130  interrupted by Ctrl-C or SIGTERM (webhook listen, sandbox serve: 0)
 
 A script needs one rule beside success and failure: repeat on 6. Without a
@@ -105,13 +109,14 @@ villapay knows besides under "villapay":
   created_at, expires_at    Bangkok time, RFC 3339
   expires_in                whole seconds left, null if nothing expires
   idempotency_key, attempts, replayed, request_id
-  known_at, known_from      how fresh it is: from api, bank, webhook or ledger
-  bank_state, charge_id     of the charge that decides
-  paid_at, paid_at_from     bank: its own time; known: when that became known
-  paid_by, replaced_by
+  known_at, known_from      how fresh the knowledge is, and who said it: api,
+                            bank, webhook or ledger
+  bank_state, charge_id, paid_by, replaced_by
+  paid_at, paid_at_from     the time that the charge states ("bank"), else when
+                            it became known ("known")
   qr                        {kind, content, expires_at} of the code that may be
                             shown now, else null; kind is thai_qr, wechat, page
-                            or reference
+                            (of the shop) or reference (no bank app pays it)
   warnings                  [{code, message}]
   events                    its history, with ` + "`order show`" + ` alone
   error                     null, or

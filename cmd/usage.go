@@ -15,8 +15,8 @@ import (
 
 // Help is as wide as the terminal, within reason.
 const (
-	helpWidth  = 80
-	widestHelp = 100
+	helpWidth    = 80
+	maxHelpWidth = 100
 )
 
 // usage writes what follows a command's description in its help: how it is
@@ -47,8 +47,8 @@ func (a *app) usage(c *cobra.Command) error {
 	if width == 0 {
 		width = helpWidth
 	}
-	flags(&text, "Flags:", c.LocalFlags(), min(width, widestHelp))
-	flags(&text, "Global flags:", c.InheritedFlags(), min(width, widestHelp))
+	flags(&text, "Flags:", c.LocalFlags(), min(width, maxHelpWidth))
+	flags(&text, "Global flags:", c.InheritedFlags(), min(width, maxHelpWidth))
 	if c.HasAvailableSubCommands() {
 		fmt.Fprintf(&text, "\n`%s COMMAND --help` says more about a command.\n", c.CommandPath())
 	}
@@ -81,7 +81,7 @@ func flags(text *bytes.Buffer, title string, set *pflag.FlagSet, width int) {
 	}
 }
 
-// flagError explains what is wrong with a flag, and what may have been meant.
+// flagError explains what is wrong with a flag, and names the nearest one.
 func flagError(c *cobra.Command, err error) error {
 	hint := fmt.Sprintf("run `%s --help`", c.CommandPath())
 	var unknown *pflag.NotExistError
@@ -89,20 +89,22 @@ func flagError(c *cobra.Command, err error) error {
 	switch {
 	case errors.As(err, &unknown) && unknown.GetSpecifiedShortnames() == "":
 		var names []string
-		c.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, "--"+f.Name) })
-		return usageError(meant("--"+unknown.GetSpecifiedName(), names, hint), "%s", err)
+		c.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
+		if near := config.Suggest(unknown.GetSpecifiedName(), names); near != "" {
+			hint = "did you mean --" + near + "?"
+		}
+		return usageError(hint, "%s", err)
 	case errors.As(err, &invalid):
 		if flag, ok := invalid.GetFlag().Value.(interface{ words() []string }); ok {
-			hint = meant(invalid.GetValue(), flag.words(), hint)
+			hint = suggestHint(invalid.GetValue(), flag.words(), hint)
 		}
 		return usageError(hint, "--%s %q: %s", invalid.GetFlag().Name, invalid.GetValue(), errors.Unwrap(invalid))
 	}
 	return usageError(hint, "%s", err)
 }
 
-// meant is the hint for a slip of the pen: the nearest word, or else another
-// hint.
-func meant(word string, words []string, or string) string {
+// suggestHint is the hint for a misspelled word: the nearest one, or else another hint.
+func suggestHint(word string, words []string, or string) string {
 	if near := config.Suggest(word, words); near != "" {
 		return "did you mean " + near + "?"
 	}
@@ -115,5 +117,5 @@ func oneOf(flag, word string, words []string) (string, error) {
 		return word, nil
 	}
 	choices := "choose one of " + strings.Join(words, ", ")
-	return "", usageError(meant(word, words, choices), "--%s: %q is not known", flag, word)
+	return "", usageError(suggestHint(word, words, choices), "--%s: %q is not known", flag, word)
 }

@@ -19,12 +19,12 @@ func newVersion(a *app) *cobra.Command {
 		Short:   "Show which villapay this is",
 		Example: "  villapay version\n  villapay version -o json",
 		Args:    exactArgs(),
-		RunE:    a.atOnce(c.run),
+		RunE:    a.runWithoutSignals(c.run),
 	}
 }
 
 func (c *versionCommand) run(ctx context.Context, _ []string) error {
-	format, err := c.app.askedFormat()
+	format, err := c.app.flagFormat()
 	if err != nil {
 		return err
 	}

@@ -32,8 +32,8 @@ func (f *watchFlags) register(cmd *cobra.Command) {
 
 func (f *watchFlags) on() bool { return f.watch || f.limit > 0 }
 
-// errWatchedLongEnough ends a watch at its limit.
-var errWatchedLongEnough = errors.New("the time of --watch-for is over") //nolint:gochecknoglobals // an error
+// errWatchLimit ends a watch at its limit.
+var errWatchLimit = errors.New("the time of --watch-for is over")
 
 // begin returns the context of a watch: it ends with --watch-for, and when nobody
 // reads what is written.
@@ -41,7 +41,7 @@ func (f *watchFlags) begin(ctx context.Context, a *app) (context.Context, contex
 	ctx, stop := context.WithCancelCause(ctx)
 	limit := func() {}
 	if f.limit > 0 {
-		ctx, limit = context.WithTimeoutCause(ctx, f.limit, errWatchedLongEnough)
+		ctx, limit = context.WithTimeoutCause(ctx, f.limit, errWatchLimit)
 	}
 	a.endWithReader(ctx, stop)
 	return ctx, func() {
@@ -50,8 +50,8 @@ func (f *watchFlags) begin(ctx context.Context, a *app) (context.Context, contex
 	}
 }
 
-// lookEvery is how often a command that waits looks whether stdout still has a reader.
-const lookEvery = 500 * time.Millisecond
+// readerCheckInterval is how often a command that waits looks whether stdout still has a reader.
+const readerCheckInterval = 500 * time.Millisecond
 
 // endWithReader calls stop when nobody reads what is written any more. It looks
 // until ctx ends.
@@ -60,7 +60,7 @@ func (a *app) endWithReader(ctx context.Context, stop context.CancelCauseFunc) {
 		return
 	}
 	go func() {
-		for backoff.Sleep(ctx, lookEvery) == nil {
+		for backoff.Sleep(ctx, readerCheckInterval) == nil {
 			if a.OutGone() {
 				stop(&outputError{syscall.EPIPE})
 			}
@@ -85,7 +85,7 @@ func (a *app) watchOrders(ctx context.Context, service *payment.Service, format 
 	if gone, ok := errors.AsType[*outputError](cause); ok {
 		return gone
 	}
-	over := err != nil && errors.Is(cause, errWatchedLongEnough)
+	over := err != nil && errors.Is(cause, errWatchLimit)
 	if err != nil && !over {
 		return err
 	}
@@ -93,7 +93,7 @@ func (a *app) watchOrders(ctx context.Context, service *payment.Service, format 
 	for i, r := range reports {
 		f := a.endOf(ctx, r)
 		if over && !r.Payment.State.Final() {
-			f = &failure{Code: "not_paid", Message: fmt.Sprintf("order %s is not paid after %s", orderIDs[i], flags.limit), Retryable: true, ExitCode: exitNotPaid}
+			f = &failure{Code: "not_paid", Message: fmt.Sprintf("order %s is not paid after %s", orderIDs[i], flags.limit), Retryable: true, ExitCode: exitNotPaid} //nolint:gosec // one report for each order
 		}
 		if f != nil && len(reports) > 1 && !f.quiet {
 			a.warn("%s", f)
@@ -128,7 +128,7 @@ func (a *app) watchLines(ctx context.Context, service *payment.Service, format c
 		return err
 	}
 	var mu sync.Mutex
-	toldSource := false
+	notedSource := false
 	group, ctx := errgroup.WithContext(ctx)
 	for i, orderID := range orderIDs {
 		group.Go(func() (err error) {
@@ -141,9 +141,9 @@ func (a *app) watchLines(ctx context.Context, service *payment.Service, format c
 						a.warn("order %s: %s", orderID, now)
 					}
 				}
-				if r.NoEndpoint && !toldSource {
-					toldSource = true
-					a.note("%s", whoTells(service))
+				if r.NoEndpoint && !notedSource {
+					notedSource = true
+					a.note("%s", updateSource(service))
 				}
 				if sameLine(shown, r.Payment) && (format != config.FormatJSON || sameObject(shown, r.Payment)) {
 					return nil
@@ -202,8 +202,8 @@ func (a *output) ring(r payment.Report) {
 	}
 }
 
-// whoTells says where news can come from if the API has no status endpoint.
-func whoTells(service *payment.Service) string {
+// updateSource says where news can come from if the API has no status endpoint.
+func updateSource(service *payment.Service) string {
 	switch {
 	case service.Bank != nil:
 		return "the API has no status endpoint: the bank is asked"

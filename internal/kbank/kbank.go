@@ -84,6 +84,29 @@ func (c *Client) Code(ctx context.Context, p *order.Payment) (code Code, _ error
 	return code, nil
 }
 
+// OtherMerchant reports whether the key is another merchant's than a bank order.
+func (c *Client) OtherMerchant(bankOrderID string) bool {
+	return OtherMerchant(c.HTTP.Key.Reveal(), bankOrderID)
+}
+
+// OtherMerchant reports whether a secret or public key is another merchant's than a
+// bank order. Both begin with the merchant's digits, if they are as the bank makes
+// them; an order's are followed by 32 hex digits.
+func OtherMerchant(key, bankOrderID string) bool {
+	id, key := unprefixed(bankOrderID), unprefixed(key)
+	merchant := id[:max(0, len(id)-32)]
+	return merchant != "" && key != "" && strings.Trim(merchant, "0123456789") == "" && !strings.HasPrefix(key, merchant)
+}
+
+// unprefixed is a key or id without its two leading words, such as skey_test_.
+func unprefixed(text string) string {
+	parts := strings.SplitN(text, "_", 3)
+	if len(parts) < 3 {
+		return ""
+	}
+	return parts[2]
+}
+
 // ErrNoCharge says that the bank knows no charge with an id, or of an order.
 var ErrNoCharge = errors.New("the bank knows no charge of it")
 
@@ -207,14 +230,14 @@ func (c *Client) change(ctx context.Context, id, verb string) (*api.Response, or
 // call sends one request to /qr/v2/qr or below, and returns its answer. A whole
 // answer comes beside the error that it stands for.
 func (c *Client) call(ctx context.Context, method string, body []byte, below ...string) (*api.Response, error) {
-	path := "/qr/v2/qr"
+	parts := []string{"/qr/v2/qr"}
 	for _, name := range below {
 		if strings.Trim(name, ".") == "" { // it would lead elsewhere
 			return nil, fmt.Errorf("%q is no id of the bank's", name)
 		}
-		path += "/" + url.PathEscape(name)
+		parts = append(parts, url.PathEscape(name))
 	}
-	req, err := c.HTTP.Request(ctx, method, path, bytes.NewReader(body))
+	req, err := c.HTTP.Request(ctx, method, strings.Join(parts, "/"), bytes.NewReader(body))
 	if err != nil {
 		return nil, err
 	}
