@@ -122,6 +122,8 @@ villapay knows besides under "villapay":
   error                     null, or
                             {code, message, status, request_id, retryable}
 
+What is not known is null. docs/schema in the repository has JSON Schemas.
+
 The order's own status "success" means that it was made, not that it was paid:
 ask villapay.state.
 
