@@ -30,7 +30,7 @@ func TestBankKeyWithoutASignIn(t *testing.T) {
 		t.Fatalf("login: exit %d, %q, %s", r.code, r.stdout, r.stderr)
 	}
 	noSecrets(t, m, testBankKey)
-	if r := m.run(t, "whoami"); r.code != 4 || !strings.Contains(r.stderr, "secret key for https://dev-kpaymentgateway-services.kasikornbank.com is there (file)") {
+	if r := m.run(t, "whoami"); r.code != 4 || !strings.Contains(r.stderr, "bank key for https://dev-kpaymentgateway-services.kasikornbank.com (file)") {
 		t.Errorf("whoami: exit %d, %s", r.code, r.stderr)
 	}
 	if r := m.run(t, "logout"); r.code != 4 {
@@ -75,7 +75,7 @@ func TestWhoamiShowsTheBankKey(t *testing.T) {
 	if r := m.run(t, "logout"); r.code != 0 {
 		t.Fatal(r.stderr)
 	}
-	if r := m.run(t, "whoami"); r.code != 4 || !strings.Contains(r.stderr, "is there (file)") {
+	if r := m.run(t, "whoami"); r.code != 4 || !strings.Contains(r.stderr, "bank key for https") {
 		t.Errorf("after signing out: exit %d, %s", r.code, r.stderr)
 	}
 	// The key was entered for another URL than the one that is set now.

@@ -79,7 +79,7 @@ func TestBatchWhoseSignInEnds(t *testing.T) {
 	stand := serveSandbox(t, sandbox.Options{RequireAuth: true, Authorizer: &endingSignIn{left: 20}}, nil)
 	m := newMachine(t, "VILLAPAY_BASE_URL="+stand.url)
 	r := m.run(t, "pay", "batch", m.orderFile(t, 200), "--rate", "0", "--concurrency", "4", "-o", "json")
-	if r.code != 4 || !strings.Contains(r.stderr, "stopped after 2") || !strings.Contains(r.stderr, "goes on where it stopped") {
+	if r.code != 4 || !strings.Contains(r.stderr, "stopped after 2") || !strings.Contains(r.stderr, "run the same command again to continue") {
 		t.Errorf("exit %d: %s", r.code, r.stderr)
 	}
 	made, begun := strings.Count(r.stdout, `"state":"awaiting"`), strings.Count(r.stdout, "\n")

@@ -214,7 +214,7 @@ func (c *doctor) signIn(ctx context.Context, settings *config.Config) check {
 		return warning("sign-in", "where there is a keyring, run `villapay login` again; a script can use VILLAPAY_TOKEN", "%s: %s", who, status.Warning)
 	}
 	if status.Renewable {
-		return ok("sign-in", "%s, renewed by itself; tokens in: %s", who, status.Store)
+		return ok("sign-in", "%s, renewed automatically; tokens in: %s", who, status.Store)
 	}
 	if !c.app.Now().Before(status.ExpiresAt) {
 		return check{Name: "sign-in", Status: "fail", Message: "the token has expired", Hint: hintSignIn, code: exitDenied}

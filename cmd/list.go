@@ -9,7 +9,7 @@ import (
 	"github.com/villapay/villapay/internal/render"
 )
 
-// values makes a sequence of payments that cannot fail.
+// values returns an iterator over payments that never yields an error.
 func values(payments []order.Payment) iter.Seq2[order.Payment, error] {
 	return func(yield func(order.Payment, error) bool) {
 		for _, p := range payments {
@@ -20,8 +20,7 @@ func values(payments []order.Payment) iter.Seq2[order.Payment, error] {
 	}
 }
 
-// showPayments writes a list of payments in a format, streamed where that is
-// possible.
+// showPayments writes a list of payments, streamed if the format allows it.
 func (a *output) showPayments(ctx context.Context, format config.Format, list render.List, payments iter.Seq2[order.Payment, error]) error {
 	switch format {
 	case "json", "yaml":

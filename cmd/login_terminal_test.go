@@ -71,7 +71,7 @@ func TestBankKeyAtATerminal(t *testing.T) {
 		t.Errorf("exit %d, %s", r.code, r.stderr)
 	}
 	x = m.at(t, 100, 30, "login", "--kbank-secret", "--no-input")
-	if code := x.exit(); code != 2 || !strings.Contains(x.text(), "nobody can be asked") {
+	if code := x.exit(); code != 2 || !strings.Contains(x.text(), "no terminal to ask") {
 		t.Errorf("--no-input: exit %d\n%s", code, x.text())
 	}
 }

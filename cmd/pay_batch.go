@@ -155,7 +155,7 @@ func (c *payBatch) pay(ctx context.Context, format config.Format, profile config
 	batch.Done = func(line payment.Line, p order.Payment, err error) error {
 		return out.add(uncanceled, profile, line, p, err)
 	}
-	stopProgress := out.follow()
+	stopProgress := out.startProgress()
 	stopped := batch.Run(ctx, in)
 	stopProgress()
 	if err := out.finish(c.invalid); err != nil && stopped == nil {

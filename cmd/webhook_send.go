@@ -17,7 +17,6 @@ import (
 	"github.com/villapay/villapay/internal/webhook"
 )
 
-// webhookSend sends a signed test notification.
 type webhookSend struct {
 	app    *app
 	to     string
@@ -35,12 +34,12 @@ func newWebhookSend(a *app) *cobra.Command {
 		faults = append(faults, f.Name)
 		rows = append(rows, [2]string{f.Name, f.What})
 	}
-	help := bytes.NewBufferString("\n\nWays to break one (--fault):\n\n")
+	help := bytes.NewBufferString("\n\nFaults (--fault):\n\n")
 	twoColumns(help, rows)
 	cmd := &cobra.Command{
 		Use:   "send ORDERID",
 		Short: "Send a signed test notification about a recorded order",
-		Long:  "Sends the notification that the bank would send about an order of the ledger,\nsigned with the secret key, to a listener. In a live environment it asks first;\nwithout a terminal it needs --yes." + help.String(),
+		Long:  "Sends a listener the notification that the bank would send about a recorded\norder, signed with the secret key. In a live environment it asks for confirmation;\nwithout a terminal it needs --yes." + help.String(),
 		Example: `  villapay webhook send 492500004632 --env sandbox
   villapay webhook send 492500004632 --env sandbox --state Declined
   villapay webhook send 492500004632 --env sandbox --fault forged`,
@@ -49,7 +48,7 @@ func newWebhookSend(a *app) *cobra.Command {
 	f := cmd.Flags()
 	f.StringVar(&c.to, "to", "http://"+listenAddr+"/", "the listener's `URL`")
 	f.StringVar(&c.state, "state", "Authorized", "the charge's transaction `STATE`, such as Settled, Declined or Voided")
-	f.Var(&choiceFlag{&c.fault, faults}, "fault", "send it broken: `FAULT` is one of those above")
+	f.Var(&choiceFlag{&c.fault, faults}, "fault", "send an invalid notification; `FAULT` is one of the above")
 	f.BoolVar(&c.print, "print", false, "write it to stdout; send nothing")
 	c.secret.register(cmd)
 	complete(cmd, "state", sandbox.States()...)
@@ -107,7 +106,7 @@ func (c *webhookSend) send(ctx context.Context, body []byte) error {
 		if wrapped, ok := errors.AsType[*url.Error](err); ok {
 			err = wrapped.Err
 		}
-		return &failure{Code: "unreachable", Message: fmt.Sprintf("cannot reach %s: %s", c.to, err), Hint: "start it: villapay webhook listen", Retryable: true, ExitCode: exitUnavailable}
+		return &failure{Code: "unreachable", Message: fmt.Sprintf("cannot reach %s: %s", c.to, err), Hint: "run `villapay webhook listen`", Retryable: true, ExitCode: exitUnavailable}
 	}
 	if err := c.app.write(fmt.Appendf(nil, "%d %s\n", status, strings.ToLower(http.StatusText(status)))); err != nil {
 		return err
