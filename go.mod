@@ -24,6 +24,7 @@ require (
 	// with its own ll prints none.
 	github.com/olekukonko/tablewriter v1.0.9
 	github.com/rogpeppe/go-internal v1.16.0
+	github.com/santhosh-tekuri/jsonschema/v6 v6.0.3
 	github.com/schollz/progressbar/v3 v3.19.1
 	github.com/spf13/cobra v1.10.2
 	// Held: 1.1.0 writes a boolean in help as --quiet[=true|false], which wraps the

@@ -168,6 +168,9 @@ func (c *rawCall) path(profile config.Profile, method, arg string) (string, erro
 		}
 		arg = rest
 	}
+	if strings.Contains(arg, "#") {
+		return "", usageError("write # as %23", "%q has a fragment, which is never sent", arg)
+	}
 	if slices.Contains(strings.Split(asked.Path, "/"), "..") {
 		return "", usageError("", "%q leaves the base URL", arg)
 	}

@@ -199,6 +199,14 @@ func (o *batchOutput) progress() {
 	o.app.note("%d of %d done, %d failed, %.1f/s, %s left", n.done(), o.total, n.failed+n.unknown, perSecond, left)
 }
 
+// finishing acknowledges Ctrl-C while orders in flight finish.
+func (o *batchOutput) finishing() {
+	if o.bar != nil {
+		_ = o.bar.Clear()
+	}
+	o.app.note("finishing the orders in flight, for 10 s at most; press Ctrl-C again to exit now")
+}
+
 // finish writes the failures and the summary with the table format, else the
 // summary as a note.
 func (o *batchOutput) finish(invalid int) error {

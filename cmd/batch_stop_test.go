@@ -186,6 +186,11 @@ func TestBatchInterruptedOnce(t *testing.T) {
 	if code := c.ProcessState.ExitCode(); code != 130 || stdout.String() != want || villa != all || villa == orders {
 		t.Errorf("exit %d, stdout %q, want %q, stderr %s", code, &stdout, want, &stderr)
 	}
+	for _, said := range []string{"finishing the orders in flight", "villapay: interrupted"} {
+		if strings.Count(stderr.String(), said) != 1 {
+			t.Errorf("not said once: %q in %s", said, &stderr)
+		}
+	}
 	if r := m.run(t, "order", "list", "--state", "sending,unknown", "-o", "json"); strings.TrimSpace(r.stdout) != "[]" {
 		t.Errorf("left behind: %s", r.stdout)
 	}

@@ -39,17 +39,39 @@ func (c *codeFlags) check() error {
 	return render.CheckQRFile(c.file)
 }
 
-// fetchCode fetches the bank's code for a payment, if the bank draws the codes. If
-// that fails, the order still stands: the payment is returned with a warning,
-// together with the failure.
+// fetchCode fetches the bank's code for a payment, if the bank draws the codes, and
+// records any other code that can be paid. If that fails, the order still stands:
+// the payment is returned with a warning, together with the failure.
 func (a *output) fetchCode(ctx context.Context, service *payment.Service, p order.Payment) (order.Payment, *failure) {
 	p, err := service.Code(ctx, p)
+	if err == nil {
+		p, err = a.recordPage(ctx, service, p)
+	}
 	if err == nil {
 		return p, nil
 	}
 	f := codeFailure(p.OrderID, err)
 	p.Warnings = append(p.Warnings, order.Warning{Code: "bank_code", Message: f.Message})
 	return p, f
+}
+
+// recordPage records that a code is shown that did not come from the bank, but that
+// can be paid: it cannot be canceled.
+func (a *output) recordPage(ctx context.Context, service *payment.Service, p order.Payment) (order.Payment, error) {
+	settings, err := a.settings()
+	now := a.Now()
+	if err != nil || p.Payable(now) != nil || p.LivingCode(now) != nil || p.Held != nil && p.Held.Kind == order.Page && p.HoldsCode(now) {
+		return p, err
+	}
+	code, _, why := a.content(settings.Profile, p)
+	if why != nil || code.Kind == order.Reference {
+		return p, nil //nolint:nilerr // drawCode reports it
+	}
+	recorded, _, err := service.Ledger.RecordPage(ctx, p.ID)
+	if err != nil {
+		return p, &payment.NotRecordedError{Key: p.Key, Err: err}
+	}
+	return recorded, nil
 }
 
 // codeFailure is the failure of a command that could not fetch the bank's code.
@@ -83,6 +105,9 @@ func codeFailure(orderID string, err error) *failure {
 func (a *output) view(p order.Payment) render.View {
 	v := render.View{Payment: p, Now: a.Now()}
 	settings, err := a.settings()
+	if err == nil && p.Env == "" { // another tool made it
+		v.Payment.Env = settings.Profile.Name
+	}
 	if err != nil || settings.Profile.Scope() != p.Scope || p.Payable(a.Now()) != nil {
 		return v
 	}

@@ -12,7 +12,7 @@ func (a *app) confirmLive(ctx context.Context, question string) error {
 	}
 	yes, err := a.confirm(ctx, question)
 	if err == nil && !yes {
-		err = &failure{Code: "declined", Message: "not confirmed; nothing was sent", ExitCode: exitUsage}
+		err = &failure{Code: "not_confirmed", Message: "not confirmed; nothing was sent", ExitCode: exitUsage}
 	}
 	return err
 }

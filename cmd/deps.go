@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net/http"
 	"os"
+	"os/user"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -127,20 +129,18 @@ func (a *deps) requireLedger(ctx context.Context) (*ledger.Ledger, error) {
 	return a.openLedger(ctx)
 }
 
-// actor names this process in the ledger's events.
+// actor names this process in the ledger's events. The user is the operating
+// system's: anybody can set USER.
 func (a *deps) actor() string {
 	host, err := os.Hostname()
 	if err != nil {
 		host = "unknown host"
 	}
-	user := a.Getenv("USER")
-	if user == "" {
-		user = a.Getenv("USERNAME")
+	name := fmt.Sprintf("uid %d", os.Getuid())
+	if current, err := user.Current(); err == nil {
+		name = current.Username
 	}
-	if user == "" {
-		user = "uid " + fmt.Sprint(os.Getuid())
-	}
-	return fmt.Sprintf("%s@%s pid %d", user, host, os.Getpid())
+	return fmt.Sprintf("%s@%s pid %d", name, host, os.Getpid())
 }
 
 // client returns an API client for the selected environment. idle is the number of
@@ -158,7 +158,7 @@ func (a *deps) client(idle int) (*api.Client, error) {
 		IdempotencyHeader: profile.IdempotencyHeader,
 		UserAgent:         a.userAgent(),
 		Log:               a.log().With("env", profile.Name),
-		OnRetry:           a.noteRetry,
+		OnRetry:           a.onRetry,
 	}
 	if profile.Sandbox {
 		stand, err := a.openSandbox()
@@ -187,7 +187,7 @@ func (a *deps) bankClient(ctx context.Context, idle int) (*kbank.Client, error) 
 		return nil, err
 	}
 	profile := settings.Profile
-	c := &api.Client{Name: "the bank", BaseURL: profile.KBank.APIURL, UserAgent: a.userAgent(), Log: a.log().With("env", profile.Name, "server", "bank"), OnRetry: a.noteRetry}
+	c := &api.Client{Name: "the bank", BaseURL: profile.KBank.APIURL, UserAgent: a.userAgent(), Log: a.log().With("env", profile.Name, "server", "bank"), OnRetry: a.onRetry}
 	if profile.Sandbox {
 		stand, err := a.openSandbox()
 		if err != nil {
@@ -265,11 +265,9 @@ func (a *deps) userAgent() string {
 
 func (a *streams) debugging() bool { return a.flags.debug || isSet(a.Getenv("VILLAPAY_DEBUG")) }
 
-// noteRetry reports a retry at a terminal.
-func (a *streams) noteRetry(w api.Wait) {
-	if a.ErrTTY && !a.showsProgress() {
-		a.note("%s; retrying in %.1f s (attempt %d failed)", w.Err.Message, w.For.Seconds(), w.Attempt)
-	}
+// onRetry reports a retry at a terminal.
+func (a *streams) onRetry(w api.Wait) {
+	a.status("%s; retrying in %.1f s (attempt %d failed)", w.Err.Message, w.For.Seconds(), w.Attempt)
 }
 
 // newKey returns a new idempotency key. UUIDs of version 7 sort by time, which
@@ -310,6 +308,17 @@ func (a *deps) payments(ctx context.Context, idle int) (*payment.Service, error)
 	}, nil
 }
 
+// warnInCI warns about a new ledger on a CI machine's disk: the next job would not
+// have it.
+func (a *app) warnInCI(service *payment.Service) {
+	if service.Ledger.Kind() != "sqlite" || service.Env == config.Sandbox || !isSet(a.Getenv("CI")) {
+		return
+	}
+	if _, err := os.Stat(service.Ledger.Where()); errors.Is(err, fs.ErrNotExist) {
+		a.warn("in CI a local ledger is lost with the machine: set VILLAPAY_LEDGER to a PostgreSQL URL")
+	}
+}
+
 // write writes a result to stdout. Its error is an *outputError.
 func (a *output) write(data []byte) error {
 	_, err := a.writer().Write(data)
@@ -323,6 +332,9 @@ func (a *output) writer() io.Writer { return resultWriter{a} }
 type resultWriter struct{ *output }
 
 func (w resultWriter) Write(data []byte) (int, error) {
+	if w.OutTTY {
+		w.endStatus()
+	}
 	n, err := w.Out.Write(data)
 	if err != nil {
 		w.writeErr = &outputError{err}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/villapay/villapay/internal/sandbox"
 	"github.com/villapay/villapay/internal/sandbox/cognito"
 )
 
@@ -138,7 +139,7 @@ func serveVilla(t *testing.T, dir string, start time.Time) (url string) {
 	if err := os.MkdirAll(config, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	text := fmt.Sprintf("envs: {dev: {base_url: %q, auth: {endpoint: %q}}}\n", url, url)
+	text := fmt.Sprintf("envs: {dev: {base_url: %q, auth: {endpoint: %q}, kbank: {api_url: %q}}}\n", url, url, url+sandbox.BankPath)
 	if err := os.WriteFile(filepath.Join(config, "config.yaml"), []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -154,6 +155,7 @@ func (r *docReader) replace(t *testing.T, villa string) {
 		ledger = "sqlite"
 	}
 	pairs := []string{
+		"https://dev-kpaymentgateway-services.kasikornbank.com", villa + sandbox.BankPath,
 		"https://shop.villamarket.com/api/payment3devapi", villa,
 		"ap-southeast-1_AbCdEfGhI", cognito.PoolID,
 		"4h57kqbr1cv3bs0ul2n8dl0ti5", cognito.ClientID,
@@ -221,7 +223,7 @@ func (r *docReader) written() int {
 
 // docAnswers is what the reader types when asked.
 func docAnswers() map[string]string {
-	return map[string]string{"[y/N] ": "n\n", "Password (hidden): ": "Passw0rd!\n"}
+	return map[string]string{"[y/N] ": "n\n", "Password (hidden): ": "Passw0rd!\n", "The bank's secret key (hidden): ": sandbox.BankKey + "\n"}
 }
 
 // result waits for a command's end, answers what it asks meanwhile, and returns
@@ -315,7 +317,7 @@ var docLongPatterns = []docPattern{
 	{regexp.MustCompile(`20\d\d-\d\d-\d\d \d\d:\d\d:\d\d \+07`), "TIME"},
 	{regexp.MustCompile(`20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+07:00`), "RFC3339"},
 	{regexp.MustCompile(` \(20\d\d-\d\d-\d\d [^)]* here\)`), ""}, // the machine's own zone
-	{regexp.MustCompile(`@\S+ pid \d+`), "@HOST pid PID"},
+	{regexp.MustCompile(`[\w-]+@\S+ pid \d+`), "USER@HOST pid PID"},
 	{regexp.MustCompile(`(postgres://\S+|/\S+/ledger\.db): writable, intact, payments: \d+, [\d.]+ MB`), "LEDGER: writable"},
 }
 

@@ -12,7 +12,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/spf13/pflag"
 )
 
@@ -158,25 +157,20 @@ func headings(text string) []string {
 	return anchors
 }
 
-// TestDocExamples checks that each file of docs/examples stands in a document
-// as it is.
+// TestDocExamples checks that a document leads to each file of docs/examples.
 func TestDocExamples(t *testing.T) {
 	t.Parallel()
-	shown := map[string]string{}
+	var all strings.Builder
 	for _, page := range docPages(t) {
-		for _, block := range docBlocks(t, page) {
-			if name, ok := strings.CutPrefix(block.lines[0], "# docs/examples/"); ok {
-				shown[name] = strings.Join(block.lines[1:], "\n") + "\n"
-			}
-		}
+		all.WriteString(readDoc(t, page))
 	}
 	files, err := filepath.Glob("../docs/examples/*")
 	if err != nil || len(files) == 0 {
 		t.Fatal("no examples", err)
 	}
 	for _, file := range files {
-		if diff := cmp.Diff(readDoc(t, file), shown[filepath.Base(file)]); diff != "" {
-			t.Errorf("%s is shown otherwise (-file +document):\n%s", file, diff)
+		if !strings.Contains(all.String(), "](examples/"+filepath.Base(file)+")") {
+			t.Errorf("no document leads to %s", file)
 		}
 	}
 }
@@ -190,7 +184,7 @@ func TestDocCodes(t *testing.T) {
 		exitDone, exitInternal, exitUsage, exitConfig, exitDenied, exitRejected,
 		exitUnknown, exitUnavailable, exitNotPaid, exitSomeFailed, exitInterrupted,
 	} {
-		for _, page := range []string{failures, readDoc(t, "../README.md"), topicExitCodes} {
+		for _, page := range []string{failures, topicExitCodes} {
 			if !regexp.MustCompile(fmt.Sprintf(`(?m)^(\||  )%d +`, code)).MatchString(strings.ReplaceAll(page, "| ", "|")) {
 				t.Errorf("exit code %d is missing beside %.40q", code, page)
 			}
@@ -275,7 +269,7 @@ func TestDocPictureScans(t *testing.T) {
 		t.Skip("zbarimg is not installed")
 	}
 	code, err := exec.CommandContext(t.Context(), scanner, "-q", "--raw", "../docs/pay-qr.png").Output()
-	if err != nil || !strings.HasPrefix(string(code), "order_test_") {
+	if err != nil || !strings.HasPrefix(string(code), "000201") {
 		t.Errorf("the code says %q, %v", code, err)
 	}
 }

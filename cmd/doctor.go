@@ -1,10 +1,12 @@
 package cmd
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"os"
 	"slices"
@@ -13,8 +15,10 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/villapay/villapay/internal/api"
 	"github.com/villapay/villapay/internal/auth"
 	"github.com/villapay/villapay/internal/config"
+	"github.com/villapay/villapay/internal/kbank"
 	"github.com/villapay/villapay/internal/ledger"
 	"github.com/villapay/villapay/internal/render"
 	"github.com/villapay/villapay/internal/sanitize"
@@ -27,9 +31,10 @@ func newDoctor(a *app) *cobra.Command {
 	c := &doctor{a}
 	return &cobra.Command{
 		Use:   "doctor",
-		Short: "Check configuration, sign-in, ledger, terminal and connection",
-		Long: `Checks what a payment needs and says what to do about each. It makes no order. It
-exits with 0, or with the code of the worst failure.`,
+		Short: "Check configuration, sign-in, ledger, API, bank and terminal",
+		Long: `Checks what a payment needs and says what to do about each. It asks the API and,
+if there is a key for it, the bank what became of an order that cannot exist; it
+makes none. It exits with 0, or with the code of the worst failure.`,
 		Example: "  villapay doctor --env sandbox\n  villapay doctor --env sandbox -o json",
 		Args:    exactArgs(), RunE: a.run(c.run),
 	}
@@ -107,13 +112,19 @@ func (c *doctor) show(ctx context.Context, format config.Format, checks []check)
 func (c *doctor) examine(ctx context.Context) []check {
 	settings, err := c.app.settings()
 	if err != nil {
-		return []check{failed("config", err), c.terminal()}
+		return []check{failed("config", err), c.terminal(false)}
 	}
 	checks := []check{c.config(settings), c.environment(settings)}
-	checks = append(checks, c.ledger(ctx)...)
-	checks = append(checks, c.journal(), c.signIn(ctx, settings))
-	checks = append(checks, c.connection(ctx, settings)...)
-	return append(checks, c.terminal())
+	checks = append(checks, c.ledger(ctx, settings)...)
+	signIn := c.signIn(ctx, settings)
+	checks = append(checks, c.log(), signIn)
+	checks = append(checks, c.api(ctx, settings, signIn)...)
+	bank, draws := c.bank(ctx, settings)
+	checks = append(checks, bank)
+	if merchants, ok := c.merchants(ctx, settings); ok {
+		checks = append(checks, merchants)
+	}
+	return append(checks, c.terminal(draws))
 }
 
 func (c *doctor) config(settings *config.Config) check {
@@ -128,10 +139,10 @@ func (c *doctor) config(settings *config.Config) check {
 		return warning("config", "", "%s: %s", settings.File, strings.Join(problems, "; "))
 	}
 	if settings.File == "" {
-		return ok("config", "no variable names a directory for config.yaml; the defaults hold")
+		return ok("config", "no variable names a directory for config.yaml; the defaults apply")
 	}
 	if _, err := os.Stat(settings.File); errors.Is(err, os.ErrNotExist) {
-		return ok("config", "%s does not exist; the defaults hold", settings.File)
+		return ok("config", "%s does not exist; the defaults apply", settings.File)
 	}
 	return ok("config", "%s", settings.File)
 }
@@ -148,14 +159,16 @@ func (c *doctor) environment(settings *config.Config) check {
 	return ok("environment", "%s: %s", p.Name, where)
 }
 
-func (c *doctor) ledger(ctx context.Context) []check {
+func (c *doctor) ledger(ctx context.Context, settings *config.Config) []check {
 	opened, err := c.app.openLedger(ctx)
 	if err != nil {
 		return []check{brokenLedger(err)}
 	}
-	if opened == nil {
-		return []check{warning("ledger", "set ledger to sqlite or postgres://… where you can", "none: nothing is remembered, and two runs can make two orders")}
+	if opened.Kind() == "none" {
+		return []check{warning("ledger", "set VILLAPAY_LEDGER to sqlite or postgres://… where you can", "none: nothing is remembered, and two runs can make two orders")}
 	}
+	ctx, cancel := context.WithTimeout(ctx, settings.Profile.Timeout)
+	defer cancel()
 	health, err := opened.Check(ctx)
 	if err != nil {
 		return []check{brokenLedger(err)}
@@ -180,7 +193,7 @@ func brokenLedger(err error) check {
 	return failed("ledger", &localError{err: err, hint: hint})
 }
 
-func (c *doctor) journal() check {
+func (c *doctor) log() check {
 	c.app.log()
 	if c.app.applog == nil {
 		return warning("log", "set VILLAPAY_STATE_DIR", "there is no state directory to keep it in")
@@ -200,24 +213,23 @@ func (c *doctor) signIn(ctx context.Context, settings *config.Config) check {
 		return failed("sign-in", err)
 	}
 	status, err := session.Status(ctx)
-	if err != nil {
-		return failed("sign-in", err)
-	}
-	if status.Store == "environment" {
+	if err == nil && status.Store == "environment" {
 		return c.givenToken(status)
 	}
-	who := status.Username
-	if who == "" {
-		who = "signed in"
+	if err == nil {
+		_, err = session.Token(ctx) // renewed, if its time is up
 	}
+	if err != nil {
+		k := failed("sign-in", err)
+		k.Hint = c.app.signInHint(err, k.Hint)
+		return k
+	}
+	who := cmp.Or(status.Username, "signed in")
 	if status.Warning != "" {
 		return warning("sign-in", "where there is a keyring, run `villapay login` again; a script can use VILLAPAY_TOKEN", "%s: %s", who, status.Warning)
 	}
 	if status.Renewable {
 		return ok("sign-in", "%s, renewed automatically; tokens in: %s", who, status.Store)
-	}
-	if !c.app.Now().Before(status.ExpiresAt) {
-		return check{Name: "sign-in", Status: "fail", Message: "the token has expired", Hint: hintSignIn, code: exitDenied}
 	}
 	return ok("sign-in", "%s, ends %s; tokens in: %s", who, render.In(c.app.Now(), status.ExpiresAt), status.Store)
 }
@@ -237,37 +249,220 @@ func (c *doctor) givenToken(status auth.Status) check {
 	return ok("sign-in", "%s, ends %s", text, render.In(c.app.Now(), status.ExpiresAt))
 }
 
-// connection asks the API for a path that any API has or has not: whatever it
-// answers, it is there, and its Date tells what time it is.
-func (c *doctor) connection(ctx context.Context, settings *config.Config) []check {
-	if settings.Profile.Sandbox {
+// noSuchOrder is an order that cannot exist: Villa's have digits alone.
+const noSuchOrder = "villapay-doctor"
+
+// serverWithin bounds the question to one server.
+const serverWithin = 10 * time.Second
+
+// api asks the API what became of an order that cannot exist: no, in the API's own
+// words, means that base_url, the token and the status endpoint are right. The
+// answer's Date says what time it is.
+func (c *doctor) api(ctx context.Context, settings *config.Config, signIn check) []check {
+	profile := settings.Profile
+	if profile.Sandbox {
 		return []check{ok("API", "embedded, always there"), ok("clock", "the embedded API has the same")}
 	}
 	client, err := c.app.client(1)
-	if err != nil {
-		return []check{failed("API", err)}
+	if err != nil && signIn.code != 0 {
+		return []check{warning("API", "", "not asked: see sign-in"), warning("clock", "", "not compared: the API was not asked")}
 	}
-	client.Tokens, client.OnRetry = nil, nil // reaching it needs no sign-in
-	ctx, cancel := context.WithTimeout(ctx, min(settings.Profile.Timeout, 10*time.Second))
+	if err != nil {
+		return []check{failed("API", err), warning("clock", "", "not compared: the API was not asked")}
+	}
+	client.OnRetry = nil
+	if signIn.code != 0 {
+		client.Tokens = nil // whether it can be reached is worth knowing all the same
+	}
+	seen := &dated{next: client.Transport, now: c.app.Now}
+	client.Transport = seen
+	ctx, cancel := context.WithTimeout(ctx, min(profile.Timeout, serverWithin))
 	defer cancel()
-	req, err := client.Request(ctx, http.MethodGet, "/", nil)
-	if err != nil {
-		return []check{failed("API", err)}
+	err = client.Once(ctx, func(ctx context.Context) error {
+		if profile.StatusPath != "" {
+			_, _, err := client.Status(ctx, profile.StatusPath, noSuchOrder, nil)
+			return err
+		}
+		req, err := client.Request(ctx, http.MethodGet, "/", nil)
+		if err == nil {
+			_, err = client.Do(req)
+		}
+		return err
+	})
+	answered := c.answer(profile, client.Tokens != nil, seen.took, err)
+	if seen.date == "" && answered.code == exitUnavailable {
+		return []check{answered, warning("clock", "", "not compared: the API was not reached")}
 	}
-	start := c.app.Now()
-	answer, err := client.Do(req)
-	took := c.app.Now().Sub(start)
-	if err != nil {
-		return []check{{
-			Name: "API", Status: "fail", Message: err.Error(), code: exitUnavailable,
-			Hint: "check the network, HTTPS_PROXY, and base_url in `villapay env show`",
-		}, warning("clock", "", "not compared: the API was not reached")}
+	return []check{answered, clock(seen.at, seen.date)}
+}
+
+// dated notes when the last answer came and what Date it had.
+type dated struct {
+	next http.RoundTripper
+	now  func() time.Time
+	at   time.Time // half way between question and answer
+	took time.Duration
+	date string
+}
+
+func (d *dated) RoundTrip(req *http.Request) (*http.Response, error) {
+	start := d.now()
+	res, err := d.next.RoundTrip(req)
+	if err == nil {
+		d.took = d.now().Sub(start)
+		d.at, d.date = start.Add(d.took/2), res.Header.Get("Date")
 	}
-	reached := ok("API", "reachable, %d ms away", took.Milliseconds())
-	if answer.Status >= 500 {
-		reached = warning("API", "it may be down: try again later", "reachable, but it answers %d", answer.Status)
+	return res, err
+}
+
+// answer says what the API's answer about the order that cannot exist means.
+func (c *doctor) answer(profile config.Profile, signedIn bool, took time.Duration, err error) check {
+	const name = "API"
+	away := fmt.Sprintf("reachable, %d ms away", took.Milliseconds())
+	var call *api.Error
+	switch errors.As(err, &call); {
+	case err == nil && profile.StatusPath == "":
+		return warning(name, "", "%s; whether base_url and the token are right is not known, since status_path is empty", away)
+	case err == nil, errors.Is(err, api.ErrNoOrder), call != nil && call.Kind == api.Rejected && !strings.HasPrefix(call.Code, "http_"):
+		if signedIn {
+			return ok(name, "%s; it takes the token", away)
+		}
+		return ok(name, "%s; it asked for no token", away)
+	case errors.Is(err, api.ErrNoRoute):
+		return warning(name, "check base_url in `villapay env show`; if it is right, the API has no status endpoint: villapay env set status_path '' --env "+profile.Name,
+			"%s, but it has no such path as %s%s: base_url is wrong, or there is no status endpoint", away, profile.BaseURL, profile.StatusPath)
+	case call != nil && call.Kind == api.Denied && !signedIn:
+		return ok(name, "%s; not asked with a token, since nobody is signed in", away)
+	case call != nil && call.Status == 0:
+		k := failed(name, err)
+		k.Hint, k.code = cmp.Or(networkHint(err), "check the network, HTTPS_PROXY, and base_url in `villapay env show`"), exitUnavailable
+		return k
+	case call != nil && (call.Status >= 500 || call.Status == http.StatusTooManyRequests):
+		k := failed(name, err)
+		k.Hint = "try again later"
+		return k
+	case call != nil && call.Kind != api.Denied:
+		k := failed(name, err)
+		k.Message = fmt.Sprintf("%s, but something else answers there: %s", away, k.Message)
+		k.Hint, k.code = "sign in to this network, or check base_url in `villapay env show`", exitUnavailable
+		return k
 	}
-	return []check{reached, clock(start.Add(took/2), answer.Header.Get("Date"))}
+	return failed(name, err) // denied
+}
+
+// bank asks the bank about a charge that cannot exist. It also says whether the
+// bank draws codes.
+func (c *doctor) bank(ctx context.Context, settings *config.Config) (_ check, draws bool) {
+	const name = "bank"
+	profile := settings.Profile
+	client, err := c.app.bankClient(ctx, 1)
+	switch {
+	case err != nil:
+		return failed(name, err), false
+	case profile.Sandbox:
+		return ok(name, "embedded, always there"), client.Sof[profile.Source] != ""
+	case profile.KBank.APIURL == "":
+		return ok(name, "never asked: kbank.api_url is empty"), false
+	case client == nil:
+		k := ok(name, "no secret key: no payment code is drawn, the bank is not asked whether an order was paid, and notifications count by their checksum alone")
+		k.Hint = "if you may have the merchant's secret key: villapay login --kbank-secret --env " + profile.Name
+		return k, false
+	}
+	draws = client.Sof[profile.Source] != ""
+	client.HTTP.OnRetry = nil
+	ctx, cancel := context.WithTimeout(ctx, min(profile.Timeout, serverWithin))
+	defer cancel()
+	_, _, err = client.InquireCharge(ctx, noSuchOrder, noSuchOrder)
+	var call *api.Error
+	switch errors.As(err, &call); {
+	case err == nil, errors.Is(err, kbank.ErrNoCharge) && call.Code != "no_such_route":
+		return ok(name, "reachable; it takes the secret key"), draws
+	case call != nil && call.Code == "no_such_route":
+		return warning(name, "check kbank.api_url in `villapay env show`", "reachable, but %s is not the bank's API", profile.KBank.APIURL), draws
+	case call != nil && call.Kind == api.Denied:
+		k := failed(name, err)
+		k.Message = "it does not accept the secret key: " + k.Message
+		k.Hint = "enter the right one: villapay login --kbank-secret --env " + profile.Name
+		if _, set := c.app.LookupEnv(kbankVariable); set {
+			k.Hint = "set " + kbankVariable + " to the right one"
+		}
+		return k, draws
+	case call != nil && call.Kind == api.Rejected:
+		return warning(name, "", "reachable; whether it takes the secret key is not known: %s", call), draws
+	}
+	k := failed(name, err)
+	k.Hint, k.code = cmp.Or(networkHint(err), "check the network, and kbank.api_url in `villapay env show`"), exitUnavailable
+	return k, draws
+}
+
+// merchants compares the merchant's digits in the keys and in the newest order. It
+// reports false if there is nothing to compare.
+func (c *doctor) merchants(ctx context.Context, settings *config.Config) (check, bool) {
+	if settings.Profile.Sandbox {
+		return check{}, false
+	}
+	secretKey, _, _ := c.app.bankKey(ctx) // what is wrong with it, bank says
+	digits := map[string]string{
+		"the secret key":   merchantOfKey(secretKey.Reveal()),
+		"kbank.public_key": merchantOfKey(settings.Profile.KBank.PublicKey),
+		"the newest order": c.merchantOfOrders(ctx, settings.Profile.Scope()),
+	}
+	names := slices.DeleteFunc(slices.Sorted(maps.Keys(digits)), func(name string) bool { return digits[name] == "" })
+	for i, one := range names {
+		for _, other := range names[:i] {
+			if !sameMerchant(digits[one], digits[other]) {
+				return warning("merchant", "ask Villa which merchant is yours, and set its keys", "%s and %s are of two merchants", other, one), true
+			}
+		}
+	}
+	return ok("merchant", "%s are of one merchant", strings.Join(names, " and ")), len(names) > 1
+}
+
+// merchantOfKey is the digits that a key begins with. Digits of the rest may follow.
+func merchantOfKey(key string) string {
+	_, rest, _ := strings.Cut(key, "_")
+	_, rest, _ = strings.Cut(rest, "_")
+	return rest[:len(rest)-len(strings.TrimLeft(rest, "0123456789"))]
+}
+
+// merchantOfOrders is the merchant's digits in the newest bank order.
+func (c *doctor) merchantOfOrders(ctx context.Context, scope string) string {
+	if c.app.ledger == nil {
+		return ""
+	}
+	for p, err := range c.app.ledger.List(ctx, ledger.Filter{Scope: scope, Limit: 20}) {
+		if err != nil {
+			return "" // as the ledger's own check says
+		}
+		if digits := merchantOfOrder(p.BankOrderID); digits != "" {
+			return digits
+		}
+	}
+	return ""
+}
+
+// merchantOfOrder is what stands between an order's prefix and its 32 hex digits.
+func merchantOfOrder(id string) string {
+	const random = 32
+	key := merchantOfKey(id)
+	rest := id[strings.LastIndexByte(id, '_')+1:]
+	if len(rest) <= random || len(key) < len(rest)-random {
+		return ""
+	}
+	return rest[:len(rest)-random]
+}
+
+// shortestMerchant is the fewest digits that were seen to name a merchant.
+const shortestMerchant = 5
+
+// sameMerchant reports whether two texts that begin with a merchant's digits may be
+// of one merchant.
+func sameMerchant(a, b string) bool {
+	common := 0
+	for common < min(len(a), len(b)) && a[common] == b[common] {
+		common++
+	}
+	return common >= min(len(a), len(b), shortestMerchant)
 }
 
 // maxSkew is how far this machine's clock may be off before it matters to
@@ -277,7 +472,7 @@ const maxSkew = 2 * time.Minute
 func clock(now time.Time, date string) check {
 	server, err := http.ParseTime(date)
 	if err != nil {
-		return warning("clock", "", "the API does not tell its time")
+		return warning("clock", "", "the API states no time")
 	}
 	skew := now.Sub(server).Round(time.Second)
 	if skew.Abs() > maxSkew {
@@ -286,28 +481,36 @@ func clock(now time.Time, date string) check {
 	return ok("clock", "within %d s of the API's", int(skew.Abs().Seconds())+1)
 }
 
-// sampleBankOrderID is as long as the ids of the bank's orders, which codes hold.
-const sampleBankOrderID = "order_test_0000000000000000000000000000000000000"
+// What codes hold: the id of a bank's order, and a payment code of the bank.
+const (
+	sampleBankOrderID   = "order_test_0000000000000000000000000000000000000"
+	samplePayloadLength = 120 // characters
+)
 
-func (c *doctor) terminal() check {
+func (c *doctor) terminal(bankDraws bool) check {
+	const name = "terminal"
 	screen := c.app.screen()
 	if !screen.TTY {
-		return ok("terminal", "none: output is piped, codes are drawn with -o qr alone")
+		return ok(name, "none: output is piped, codes are drawn with -o qr alone")
+	}
+	text := sampleBankOrderID
+	if bankDraws {
+		text = strings.Repeat("0", samplePayloadLength)
 	}
 	size := fmt.Sprintf("%dx%d", screen.Columns, screen.Rows)
 	var notDrawn *render.NotDrawn
-	err := render.QR(io.Discard, screen, render.Code{Text: sampleBankOrderID}, "")
+	err := render.QR(io.Discard, screen, render.Code{Text: text}, "")
 	switch {
 	case errors.As(err, &notDrawn) && notDrawn.Reason != "":
-		return warning("terminal", "use --qr-file FILE.png", "%s, no code is drawn: %s", size, notDrawn.Reason)
+		return warning(name, "add --qr-file FILE.png to `villapay pay qr`", "%s, no code is drawn: %s", size, notDrawn.Reason)
 	case errors.As(err, &notDrawn) && !screen.UTF8:
-		return warning("terminal", "use a UTF-8 locale, enlarge it, or use --qr-file FILE.png", "%s, not UTF-8: a code needs %dx%d then", size, notDrawn.NeedCols, notDrawn.NeedRows)
+		return warning(name, "use a UTF-8 locale, enlarge it, or add --qr-file FILE.png to `villapay pay qr`", "%s, not UTF-8: a code needs %dx%d then", size, notDrawn.NeedCols, notDrawn.NeedRows)
 	case errors.As(err, &notDrawn):
-		return warning("terminal", "enlarge it, or use --qr-file FILE.png", "%s: a code needs %dx%d", size, notDrawn.NeedCols, notDrawn.NeedRows)
+		return warning(name, "enlarge it, or add --qr-file FILE.png to `villapay pay qr`", "%s: a code needs %dx%d", size, notDrawn.NeedCols, notDrawn.NeedRows)
 	case !screen.Color:
-		return warning("terminal", "allow colors; else --qr-style plain-invert is for light themes", "%s, without colors: a code will scan on a dark theme alone", size)
+		return warning(name, "allow colors; on a light theme add --qr-style plain-invert", "%s, without colors: a code will scan on a dark theme alone", size)
 	case !screen.UTF8:
-		return ok("terminal", "%s, colors, no UTF-8; a code will scan", size)
+		return ok(name, "%s, colors, no UTF-8; a code will scan", size)
 	}
-	return ok("terminal", "%s, colors; a code will scan", size)
+	return ok(name, "%s, colors; a code will scan", size)
 }

@@ -30,7 +30,7 @@ const (
 	exitUnknown     = 6 // it may have been made; running it again is safe
 	exitUnavailable = 7 // nothing was made
 	exitNotPaid     = 8 // with --watch or --exit-status
-	exitSomeFailed  = 9 // of a batch
+	exitSomeFailed  = 9 // of a batch, or differences
 	exitInterrupted = 130
 )
 

@@ -15,7 +15,10 @@ func newHelp(a *app) *cobra.Command {
 		RunE: func(help *cobra.Command, args []string) error {
 			found, rest, err := help.Root().Find(args)
 			if err != nil || len(rest) > 0 {
-				near := append(suggestions(help.Root(), strings.Join(args, " ")), topicsLike(help.Root(), args[0])...)
+				near := topicsLike(help.Root(), args[0])
+				if len(rest) > 0 {
+					near = append(suggestions(found, rest), near...)
+				}
 				hint := "run `villapay --help`"
 				if len(near) > 0 {
 					hint = "did you mean " + strings.Join(near, " or ") + "?"

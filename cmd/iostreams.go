@@ -8,6 +8,7 @@ import (
 	"os"
 	"runtime"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -221,12 +222,68 @@ func (a *streams) waiting(what string) (stop func()) {
 	if !a.ErrTTY {
 		return func() {}
 	}
-	timer := time.AfterFunc(waitNotice, func() {
-		if !a.showsProgress() {
-			a.note("waiting for %s", what)
+	timer := time.AfterFunc(waitNotice, func() { a.status("waiting for %s", what) })
+	return func() {
+		if !timer.Stop() {
+			a.endStatus()
 		}
-	})
-	return func() { timer.Stop() }
+	}
+}
+
+// status shows one line at a terminal, until the next status or other text replaces
+// it.
+func (a *streams) status(format string, args ...any) {
+	if !a.ErrTTY || a.flags.quiet || a.showsProgress() {
+		return
+	}
+	line, ok := a.Err.(*statusWriter)
+	if !ok {
+		a.note(format, args...)
+		return
+	}
+	screen := a.screenOf(true)
+	screen.Columns = max(1, screen.Columns-1)
+	line.status(render.Truncate(screen, "villapay: "+fmt.Sprintf(format, args...)))
+}
+
+// endStatus removes the status line before something else is written.
+func (a *streams) endStatus() {
+	if line, ok := a.Err.(*statusWriter); ok {
+		line.mu.Lock()
+		defer line.mu.Unlock()
+		line.erase()
+	}
+}
+
+// statusWriter is stderr at a terminal that can rewrite a line.
+type statusWriter struct {
+	to    io.Writer
+	mu    sync.Mutex
+	shown bool // the cursor is on a status line
+}
+
+// eraseLine returns to the line's start and erases it (ECMA-48).
+const eraseLine = "\r\x1b[K"
+
+func (w *statusWriter) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.erase()
+	return w.to.Write(p)
+}
+
+func (w *statusWriter) erase() {
+	if w.shown {
+		w.shown = false
+		_, _ = io.WriteString(w.to, eraseLine)
+	}
+}
+
+func (w *statusWriter) status(line string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.shown = true
+	_, _ = io.WriteString(w.to, eraseLine+line)
 }
 
 // showsProgress reports whether a live view or progress bar is on the terminal.

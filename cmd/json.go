@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/villapay/villapay/internal/config"
-	"github.com/villapay/villapay/internal/order"
 	"github.com/villapay/villapay/internal/render"
 )
 
@@ -52,19 +51,8 @@ func (a *output) writeValue(ctx context.Context, format config.Format, value any
 	return a.writeJSON(ctx, format, raw)
 }
 
-// writeJSONList writes payments as one array. It streams them, except with --jq.
-func (a *output) writeJSONList(ctx context.Context, format config.Format, payments iter.Seq2[order.Payment, error]) error {
-	objects := func(yield func([]byte, error) bool) {
-		for p, err := range payments {
-			var raw []byte
-			if err == nil {
-				raw, err = render.PaymentJSON(a.view(p))
-			}
-			if !yield(raw, err) {
-				return
-			}
-		}
-	}
+// writeJSONList writes values as one array. It streams them, except with --jq.
+func (a *output) writeJSONList(ctx context.Context, format config.Format, objects iter.Seq2[[]byte, error]) error {
 	switch {
 	case format == config.FormatYAML:
 		return render.YAMLList(a.writer(), a.screen(), objects)
@@ -76,4 +64,19 @@ func (a *output) writeJSONList(ctx context.Context, format config.Format, paymen
 		return err
 	}
 	return a.runQuery(ctx, whole.Bytes())
+}
+
+// mapped is a sequence with each value turned into another.
+func mapped[T, U any](all iter.Seq2[T, error], turn func(T) (U, error)) iter.Seq2[U, error] {
+	return func(yield func(U, error) bool) {
+		for value, err := range all {
+			var turned U
+			if err == nil {
+				turned, err = turn(value)
+			}
+			if !yield(turned, err) {
+				return
+			}
+		}
+	}
 }

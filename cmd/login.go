@@ -33,16 +33,16 @@ func newLogin(a *app) *cobra.Command {
 		Long: `Signs in to the environment's Cognito user pool and stores the session, which is
 renewed automatically until it ends. At a terminal it asks for the user name,
 password and codes; --web signs in with a browser instead. A script can set
-VILLAPAY_USERNAME and VILLAPAY_PASSWORD, or pipe an ID token to --with-token. With
-VILLAPAY_TOKEN no login is needed.
+VILLAPAY_USERNAME and VILLAPAY_PASSWORD, or pipe an ID token to --with-token.
+With VILLAPAY_TOKEN no login is needed.
 
 --kbank-secret stores the merchant's secret key for the bank's API instead. It is
-entered at a terminal or read from stdin, and used only for the kbank.api_url that
-is set now. It needs no sign-in. VILLAPAY_KBANK_SECRET overrides it.
+entered at a terminal or read from stdin, and used only for the kbank.api_url
+that is set now. It needs no sign-in. VILLAPAY_KBANK_SECRET overrides it.
 
 Tokens and keys are stored in one encrypted file, and its key in the system's
-keyring. Without a keyring, a warning is shown and the file is not encrypted; only
-you can read it.`,
+keyring. Without a keyring, a warning is shown and the file is not encrypted;
+only you can read it.`,
 		Example: `  villapay login --env dev
   villapay login --env dev --web
   villapay login --env dev --with-token < id-token.txt
@@ -78,7 +78,7 @@ func (c *login) run(ctx context.Context, _ []string) error {
 	if err := settings.Require("auth"); err != nil {
 		return err
 	}
-	if err := requirePool(settings.Profile); err != nil {
+	if settings, err = c.completePool(ctx, settings); err != nil {
 		return err
 	}
 	session, err := c.app.openSession()
@@ -115,6 +115,44 @@ func (c *login) check() error {
 		return usageError("add --web", "--no-browser works only with --web")
 	}
 	return nil
+}
+
+// completePool asks for missing IDs of the user pool and saves them.
+func (c *login) completePool(ctx context.Context, settings *config.Config) (*config.Config, error) {
+	profile := settings.Profile
+	missing := missingPool(profile)
+	if len(missing) == 0 {
+		return settings, nil
+	}
+	prompt, err := c.app.prompter()
+	if err != nil {
+		return nil, err
+	}
+	if prompt == nil {
+		return nil, noPool(profile, missing)
+	}
+	prompt.Note("Environment " + profile.Name + " has no user pool to sign in to yet. Its IDs come from Villa;\n" + trySandbox)
+	for _, k := range missing {
+		value, err := prompt.Line(ctx, k.label+": ")
+		if err != nil {
+			return nil, err
+		}
+		value = strings.TrimSpace(value)
+		if value == "" {
+			return nil, usageError("ask Villa for it; "+trySandbox, "%s is empty", k.name)
+		}
+		if err := config.Set(ctx, c.app.LookupEnv, profile.Name, k.name, value); err != nil {
+			return nil, err
+		}
+		if region, _, ok := strings.Cut(value, "_"); ok && k.name == "auth.user_pool_id" && region != profile.Auth.Region && profile.Auth.Endpoint == "" {
+			if err := config.Set(ctx, c.app.LookupEnv, profile.Name, "auth.region", region); err != nil {
+				return nil, err
+			}
+		}
+	}
+	c.app.note("saved in %s", settings.File)
+	c.app.config = nil
+	return c.app.settings()
 }
 
 func (c *login) saveBankKey(ctx context.Context, profile config.Profile) error {

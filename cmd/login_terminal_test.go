@@ -67,7 +67,7 @@ func TestBankKeyAtATerminal(t *testing.T) {
 	if code := x.exit(); code != 0 || strings.Contains(x.text(), testBankKey) {
 		t.Errorf("exit %d\n%s", code, x.text())
 	}
-	if r := m.run(t, "logout", "--kbank-secret"); r.code != 0 || !strings.Contains(r.stderr, "is forgotten") {
+	if r := m.run(t, "logout", "--kbank-secret"); r.code != 0 || !strings.Contains(r.stderr, "deleted the bank's secret key") {
 		t.Errorf("exit %d, %s", r.code, r.stderr)
 	}
 	x = m.at(t, 100, 30, "login", "--kbank-secret", "--no-input")
@@ -100,5 +100,49 @@ func TestCtrlCAtTheHiddenPrompt(t *testing.T) {
 	}
 	if strings.Contains(x.text(), "hunter2") {
 		t.Errorf("the screen shows the password:\n%s", x.text())
+	}
+}
+
+// An environment without a user pool gets one at a terminal: its IDs are asked for
+// and saved before the sign-in.
+func TestLoginAsksForTheUserPool(t *testing.T) {
+	t.Parallel()
+	url, _ := serveSignIn(t)
+	m := newMachine(t, "VILLAPAY_TOKEN="+unset, "VILLAPAY_ENV=shop")
+	writeConfig(t, m, "envs:\n  shop:\n    base_url: "+url+"\n    auth:\n      endpoint: "+url+"\n")
+	x := m.at(t, 100, 30, "login")
+	x.see("come from Villa")
+	x.see("User pool ID")
+	x.press("\r")
+	if code := x.exit(); code != 2 || !strings.Contains(x.text(), "auth.user_pool_id is empty") {
+		t.Errorf("exit %d\n%s", code, x.text())
+	}
+	x = m.at(t, 100, 30, "login")
+	x.see("User pool ID")
+	x.press(" " + cognito.PoolID + " \r")
+	x.see("App client ID")
+	x.press(cognito.ClientID + "\r")
+	x.see("User name")
+	x.press("ann\r")
+	x.see("Password (hidden)")
+	x.press(password + "\r")
+	if code := x.exit(); code != 0 || !strings.Contains(x.text(), "signed in to shop as ann") {
+		t.Errorf("exit %d\n%s", code, x.text())
+	}
+	if r := m.run(t, "pay", "qr", "4925"); r.code != 0 {
+		t.Errorf("after it: exit %d, %s", r.code, r.stderr)
+	}
+	// A pool of another region brings its region along.
+	abroad := newMachine(t, "VILLAPAY_TOKEN="+unset)
+	x = abroad.at(t, 100, 30, "login")
+	x.see("User pool ID")
+	x.press("eu-west-1_AbCdEfGhI\r")
+	x.see("App client ID")
+	x.press("abc\r")
+	x.see("User name")
+	x.press("\x03")
+	x.exit()
+	if r := abroad.run(t, "env", "show", "--jq", `.[]|select(.key=="auth.region")|.value`); r.stdout != "eu-west-1\n" {
+		t.Errorf("the region is %s%s", r.stdout, r.stderr)
 	}
 }

@@ -53,7 +53,7 @@ func TestRejectedFreshToken(t *testing.T) {
 	if r := m.with("VILLAPAY_USERNAME=ann", "VILLAPAY_PASSWORD="+password).run(t, "login"); r.code != 0 {
 		t.Fatal(r.stderr)
 	}
-	if r := m.run(t, "pay", "qr", "unauthorized"); r.code != 4 || !strings.Contains(r.stderr, "hint: check auth.scheme") {
+	if r := m.run(t, "pay", "qr", "unauthorized"); r.code != 4 || !strings.Contains(r.stderr, "check auth.scheme") {
 		t.Errorf("exit %d, %s", r.code, r.stderr)
 	}
 	if r := m.with("VILLAPAY_TOKEN=eyJhbGciOiJub25lIn0.e30.x").run(t, "pay", "qr", "unauthorized.2"); r.code != 4 || !strings.Contains(r.stderr, "check auth.scheme") {
@@ -65,8 +65,8 @@ func TestRejectedFreshToken(t *testing.T) {
 // wrong, or there is no status endpoint.
 func TestNoSuchRouteIsTheSettings(t *testing.T) {
 	t.Parallel()
-	m := sandboxed(t)
-	if r := m.run(t, "pay", "qr", "no-route"); r.code != 4 || !strings.Contains(r.stderr, "no_such_route") || !strings.Contains(r.stderr, "hint: check base_url") {
+	m := newMachine(t, "VILLAPAY_ENV=sandbox")
+	if r := m.run(t, "pay", "qr", "no-route"); r.code != 4 || !strings.Contains(r.stderr, "no_such_route") || !strings.Contains(r.stderr, "check base_url") {
 		t.Errorf("exit %d, %s", r.code, r.stderr)
 	}
 	for name, body := range map[string]string{

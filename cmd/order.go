@@ -1,8 +1,12 @@
 package cmd
 
 import (
+	"cmp"
+	"context"
 	"fmt"
 	"slices"
+	"strings"
+	"unicode"
 
 	"github.com/spf13/cobra"
 
@@ -13,21 +17,35 @@ import (
 func newOrder(a *app) *cobra.Command {
 	return group("order", "Ask what became of orders",
 		"  villapay order status 492500004632 --env sandbox\n  villapay order list --env sandbox",
-		newOrderStatus(a), newOrderList(a), newOrderShow(a), newOrderCancel(a), newOrderVoid(a), newOrderCheckout(a))
+		newOrderStatus(a), newOrderList(a), newOrderFind(a), newOrderShow(a), newOrderReport(a), newOrderReconcile(a),
+		newOrderCancel(a), newOrderVoid(a), newOrderCheckout(a))
 }
 
-// oneOrMore asks for at least one order ID and checks each.
+// oneOrMore asks for at least one order ID. It trims what a paste leaves at their
+// ends, in place, and checks each.
 func oneOrMore(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return usageError("usage: "+cmd.UseLine(), "%s needs an order ID", cmd.CommandPath())
 	}
-	for _, id := range args {
-		if err := order.CheckID(id); err != nil {
+	for i, id := range args {
+		id = strings.TrimFunc(id, isBlank)
+		args[i] = id
+		err := order.CheckID(id)
+		switch {
+		case id == "help":
+			return usageError("run `"+cmd.CommandPath()+" --help`", "%q is not an order ID", id)
+		case strings.ContainsFunc(id, isBlank):
+			return usageError("remove it, or separate the IDs", "%q is not an order ID: there is a blank in it", id)
+		case err != nil:
 			return usageError("usage: "+cmd.UseLine(), "%s", err)
 		}
 	}
 	return nil
 }
+
+// isBlank reports whether a character shows nothing: white space, a zero-width
+// character, a byte order mark.
+func isBlank(r rune) bool { return unicode.IsSpace(r) || unicode.Is(unicode.Cf, r) }
 
 // oneOrder asks for exactly one order ID.
 func oneOrder(cmd *cobra.Command, args []string) error {
@@ -60,12 +78,56 @@ func (a *output) pickOpen(payments []order.Payment, source string) (order.Paymen
 	return open, nil
 }
 
-// noPayment says that the ledger knows no payment of an order.
-func noPayment(orderID, env string) error {
+const hintNotHere = "orders that were made without this ledger, on another machine or with another tool, are not known here"
+
+// noPayment says that the ledger knows no payment of an order, and what is known
+// under that ID.
+func (a *deps) noPayment(ctx context.Context, orderID string) error {
 	return &failure{
-		Code: "no_payment", Message: fmt.Sprintf("no payment of order %s is known in %s", orderID, env),
-		Hint: "another environment? add --env NAME, or see `villapay order list --all-envs`", ExitCode: exitRejected,
+		Code: "no_payment", Message: fmt.Sprintf("no payment of order %s is known in %s", orderID, a.config.Profile.Name),
+		Hint: cmp.Or(a.whatIs(ctx, orderID), hintNotHere), ExitCode: exitRejected,
 	}
+}
+
+// whatIs says what is known under an ID of which the selected environment has no
+// payment: the Villa order whose bank order, reference or charge it is, and other
+// environments that have payments of it.
+func (a *deps) whatIs(ctx context.Context, id string) string {
+	opened, err := a.openLedger(ctx)
+	if err != nil {
+		return ""
+	}
+	payments, err := opened.Named(ctx, id)
+	if err != nil {
+		return "" // what is amiss with the ledger, the command itself has found
+	}
+	var elsewhere []order.Payment
+	for _, p := range payments {
+		switch {
+		case p.OrderID == id:
+			elsewhere = append(elsewhere, p)
+		case p.Scope == a.config.Profile.Scope():
+			return fmt.Sprintf("%s is %s of order %s: give that ID", id, nameOf(id, p), p.OrderID)
+		}
+	}
+	if len(elsewhere) > 0 {
+		return a.haveSome(elsewhere) + ": add --env " + a.envOf(elsewhere[0])
+	}
+	for _, p := range payments {
+		return fmt.Sprintf("%s is %s of order %s in %s: give that ID, and --env %s", id, nameOf(id, p), p.OrderID, a.envOf(p), a.envOf(p))
+	}
+	return ""
+}
+
+// nameOf says what an id is to a payment.
+func nameOf(id string, p order.Payment) string {
+	switch id {
+	case p.BankOrderID:
+		return "the bank order"
+	case p.Reference:
+		return "the reference_order"
+	}
+	return "a charge"
 }
 
 // notPaid is how --watch and --exit-status end if a payment is not paid. What

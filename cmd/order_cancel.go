@@ -108,7 +108,7 @@ func (a *deps) bankService(ctx context.Context, orderID string) (*payment.Servic
 	}
 	payments, err := service.Ledger.Payments(ctx, service.Scope, orderID)
 	if err == nil && len(payments) == 0 {
-		err = noPayment(orderID, service.Env)
+		err = a.noPayment(ctx, orderID)
 	}
 	return service, payments, err
 }

@@ -89,7 +89,7 @@ func (c *orderCheckout) run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	return c.app.watched(service, report)
+	return c.app.watched(ctx, report)
 }
 
 // prepare gets what the payer pays with: the bank's code, or else its widget, which
@@ -138,7 +138,7 @@ func (c *orderCheckout) open(ctx context.Context, settings *config.Config, order
 		return order.Payment{}, err
 	}
 	if len(payments) == 0 {
-		return order.Payment{}, noPayment(orderID, settings.Profile.Name)
+		return order.Payment{}, c.app.noPayment(ctx, orderID)
 	}
 	open, err := c.app.pickOpen(payments, c.source)
 	if err != nil {

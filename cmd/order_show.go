@@ -58,7 +58,7 @@ func (c *orderShow) run(ctx context.Context, args []string) error {
 		return err
 	}
 	if len(payments) == 0 {
-		return noPayment(args[0], settings.Profile.Name)
+		return c.app.noPayment(ctx, args[0])
 	}
 	if format == "qr" || c.code.file != "" {
 		open, err := c.open(ctx, payments)

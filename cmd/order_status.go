@@ -80,7 +80,7 @@ func (c *orderStatus) run(ctx context.Context, orderIDs []string) error {
 	if err := c.show(ctx, format, reports); err != nil {
 		return err
 	}
-	return c.result(service, reports)
+	return c.result(ctx, service, reports)
 }
 
 // show writes what was found; one order is shown in full width.
@@ -102,11 +102,11 @@ func (c *orderStatus) show(ctx context.Context, format config.Format, reports []
 
 // result says what else there is to know about each order, and how the command
 // ends.
-func (c *orderStatus) result(service *payment.Service, reports []payment.Report) error {
+func (c *orderStatus) result(ctx context.Context, service *payment.Service, reports []payment.Report) error {
 	var failed error
 	missing, unpaid := 0, 0
 	for _, r := range reports {
-		c.remark(service, r, len(reports) > 1)
+		c.remark(ctx, service, r, len(reports) > 1)
 		switch {
 		case !r.Found && r.Err != nil:
 			failed = cmp.Or(failed, statusError(r.Err))
@@ -122,7 +122,7 @@ func (c *orderStatus) result(service *payment.Service, reports []payment.Report)
 	case missing > 0 && len(reports) > 1:
 		return &failure{Code: "no_payment", Message: fmt.Sprintf("%d of %d orders have no payment", missing, len(reports)), ExitCode: exitRejected}
 	case missing > 0:
-		return noPayment(reports[0].OrderID, service.Env)
+		return c.app.noPayment(ctx, reports[0].OrderID)
 	case c.exitStatus && unpaid > 0 && len(reports) > 1:
 		return &failure{Code: "not_paid", Message: fmt.Sprintf("%d of %d orders are not paid", unpaid, len(reports)), Retryable: true, ExitCode: exitNotPaid, quiet: true}
 	case c.exitStatus && unpaid > 0:
@@ -140,7 +140,7 @@ func exitStatus(p order.Payment) error {
 
 // remark says what the result does not show. several says that the result is a
 // list, which shows less.
-func (c *orderStatus) remark(service *payment.Service, r payment.Report, several bool) {
+func (c *orderStatus) remark(ctx context.Context, service *payment.Service, r payment.Report, several bool) {
 	about, p := "order "+r.OrderID, r.Payment
 	if r.Others > 0 {
 		c.app.note("%s has %d more recorded: see `villapay order show %s`", about, r.Others, r.OrderID)
@@ -166,7 +166,11 @@ func (c *orderStatus) remark(service *payment.Service, r payment.Report, several
 		c.app.warn("%s: the API says only %q, which does not show that there is a payment", about, r.Word)
 	}
 	if !r.Found && r.Err == nil && several {
-		c.app.warn("no payment of %s is known in %s", about, service.Env)
+		missing := fmt.Sprintf("no payment of %s is known in %s", about, service.Env)
+		if known := c.app.whatIs(ctx, r.OrderID); known != "" {
+			missing += "; " + known
+		}
+		c.app.warn("%s", missing)
 	}
 	if r.NoEndpoint && !c.offline && service.Bank == nil && !c.noted {
 		c.noted = true

@@ -1,12 +1,14 @@
 package cmd
 
 import (
-	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
 	"net/http"
 	"runtime/debug"
+	"strconv"
 
 	"github.com/spf13/cobra"
 
@@ -15,7 +17,7 @@ import (
 	"github.com/villapay/villapay/internal/config"
 	"github.com/villapay/villapay/internal/order"
 	"github.com/villapay/villapay/internal/payment"
-	"github.com/villapay/villapay/internal/table"
+	"github.com/villapay/villapay/internal/render"
 )
 
 // payBatch makes the payment orders of a whole file.
@@ -35,17 +37,19 @@ func newPayBatch(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "batch FILE|-",
 		Short: "Make the payment orders of a whole file",
-		Long: `Makes the payment orders of a file: CSV with a header (orderid, optional source),
-NDJSON, or one order ID a line. The file is checked whole before anything is
-sent.
+		Long: `Makes the payment orders of a file: CSV with comma, semicolon or tab and a header
+(orderid, optional source), one order ID a line, one JSON object a line, or a
+JSON array; UTF-8 or UTF-16. The file is checked whole before anything is sent.
 
-Running it again goes on where it stopped: orders that are open or paid are told
-from the ledger without a request, unknown ones are asked again with their key,
-and failed and expired ones are made anew. Ctrl-C lets the orders in flight
-finish.
+Running it again goes on where it stopped: orders that are open or paid are
+reported from the ledger without a request, unknown ones are asked again with
+their key, and failed and expired ones are made anew. Ctrl-C lets the orders in
+flight finish.
 
 -o json writes one payment a line and -o csv one row, as they complete; the table
-shows what failed and a summary.`,
+shows what failed and a summary. --dry-run sends and records nothing: it reports
+how many orders would be made, each counted once, and which are open or paid
+already; with -o json or yaml each order and the state that it has already.`,
 		Example: `  villapay pay batch orders.csv --env sandbox
   villapay pay batch orders.csv --env sandbox -o json --rate 0 > payments.ndjson
   villapay order list --env sandbox --state unknown --limit 0 -o csv | villapay pay batch - --env sandbox`,
@@ -55,7 +59,7 @@ shows what failed and a summary.`,
 	f.Var(&choiceFlag{&c.source, order.Sources()}, "source", "how the payers pay, where a line does not say")
 	f.Var(&countFlag{&c.concurrency}, "concurrency", "orders in flight at once")
 	f.Var(&countFlag{&c.rate}, "rate", "orders started a second at most; 0 = no limit")
-	f.BoolVar(&c.dryRun, "dry-run", false, "check the file; send and record nothing")
+	f.BoolVar(&c.dryRun, "dry-run", false, "check the file and say what would be made; send and record nothing")
 	f.BoolVar(&c.skipInvalid, "skip-invalid", false, "skip invalid lines, and exit 9")
 	complete(cmd, "source", order.Sources()...)
 	return cmd
@@ -68,7 +72,11 @@ func (c *payBatch) run(ctx context.Context, args []string) error {
 	if c.concurrency < 1 || c.concurrency > maxConcurrency {
 		return usageError("", "--concurrency: from 1 to %d", maxConcurrency)
 	}
-	format, err := c.app.format("table", "json", "csv")
+	formats := []config.Format{"table", "json", "csv"}
+	if c.dryRun {
+		formats = []config.Format{"table", "json", "yaml"}
+	}
+	format, err := c.app.format(formats...)
 	if err != nil {
 		return err
 	}
@@ -82,8 +90,7 @@ func (c *payBatch) run(ctx context.Context, args []string) error {
 	}
 	defer in.Close()
 	if c.dryRun {
-		c.app.note("%s would be made in %s; nothing was sent", plural(in.Lines, "payment order"), settings.Profile.Name)
-		return nil
+		return c.plan(ctx, format, settings.Profile, in)
 	}
 	return c.pay(ctx, format, settings.Profile, in)
 }
@@ -97,33 +104,106 @@ func plural(n int, one string) string {
 
 // read checks the whole input and keeps it aside.
 func (c *payBatch) read(ctx context.Context, profile config.Profile, name string) (*payment.Input, error) {
-	if name == "-" && c.app.InTTY {
-		return nil, usageError("villapay pay batch - < orders.csv", "- reads stdin, and stdin is a terminal")
-	}
-	from, err := c.app.openInput(ctx, name)
+	from, err := c.app.openList(ctx, name, "villapay pay batch - < orders.csv")
 	if err != nil {
-		return nil, cmp.Or(ctx.Err(), usageError("", "%s", err))
+		return nil, err
 	}
 	defer from.Close()
 	source := profile.Source
 	if c.source != "" {
 		source = order.Source(c.source)
 	}
-	in, err := payment.ReadInput(from, source, "", func(bad *table.Error) {
-		c.invalid++
-		c.app.warn("%s", bad)
-	})
-	var bad *table.Error
-	switch {
-	case errors.As(err, &bad):
-		return nil, usageError("nothing was sent", "%s", bad)
-	case err != nil:
-		return nil, &localError{err: fmt.Errorf("read the orders: %w", err), hint: "nothing was sent"}
-	case c.invalid > 0 && !c.skipInvalid:
+	problems := &lineProblems{app: c.app}
+	in, err := payment.ReadInput(from, source, "", problems.add)
+	if err != nil {
+		return nil, problems.explain(err)
+	}
+	c.invalid = problems.n
+	if err := problems.result("fix them, or skip them with --skip-invalid; nothing was sent"); err != nil && !c.skipInvalid {
 		in.Close()
-		return nil, usageError("fix them, or skip them with --skip-invalid; nothing was sent", "invalid lines: %d", c.invalid)
+		return nil, err
 	}
 	return in, nil
+}
+
+// plan reports what would be made.
+func (c *payBatch) plan(ctx context.Context, format config.Format, profile config.Profile, in *payment.Input) error {
+	opened, err := c.app.requireLedger(ctx)
+	if err != nil {
+		return err
+	}
+	made, known := 0, 0
+	all := func(yield func(payment.Planned, error) bool) {
+		stopped := errors.New("nobody reads on")
+		err := in.Plan(ctx, opened, profile.Scope(), func(p payment.Planned) error {
+			if made++; p.Replays {
+				made, known = made-1, known+1
+			}
+			if !yield(p, nil) {
+				return stopped
+			}
+			return nil
+		})
+		if err != nil && !errors.Is(err, stopped) {
+			yield(payment.Planned{}, err)
+		}
+	}
+	if err := c.showPlan(ctx, format, all); err != nil {
+		return err
+	}
+	summary := plural(made, "payment order") + " would be made in " + profile.Name
+	if known > 0 {
+		summary += fmt.Sprintf(", %d are open or paid already", known)
+	}
+	c.app.note("%s; nothing was sent", summary)
+	if c.invalid > 0 {
+		return &failure{Code: "some_failed", Message: plural(c.invalid, "invalid line"), ExitCode: exitSomeFailed, quiet: true}
+	}
+	return nil
+}
+
+// showPlan writes every order, as a table those alone that are open or paid.
+func (c *payBatch) showPlan(ctx context.Context, format config.Format, all iter.Seq2[payment.Planned, error]) error {
+	objects := mapped(all, func(p payment.Planned) ([]byte, error) {
+		var state *order.State
+		if p.Replays {
+			state = &p.Payment.State
+		}
+		return json.Marshal(struct {
+			Line    int          `json:"line"`
+			OrderID string       `json:"orderid"`
+			Source  order.Source `json:"source"`
+			State   *order.State `json:"state"`
+		}{p.Number, p.OrderID, p.Source, state})
+	})
+	switch format {
+	case config.FormatYAML:
+		return render.YAMLList(c.app.writer(), c.app.screen(), objects)
+	case config.FormatJSON:
+		c.app.streaming = true
+		for raw, err := range objects {
+			if err == nil {
+				err = c.app.writeJSON(ctx, format, raw)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	var rows [][]string
+	for p, err := range all {
+		if err != nil {
+			return err
+		}
+		if p.Replays && len(rows) < listedFailures {
+			rows = append(rows, []string{strconv.Itoa(p.Number), p.OrderID, render.StateWord(p.Payment.State), p.Payment.BankOrderID})
+		}
+	}
+	if len(rows) == 0 {
+		return nil
+	}
+	return render.Table(c.app.writer(), c.app.screen(), []string{"Line", "Order", "State", "Bank order"}, rows)
 }
 
 func (c *payBatch) pay(ctx context.Context, format config.Format, profile config.Profile, in *payment.Input) error {
@@ -134,6 +214,7 @@ func (c *payBatch) pay(ctx context.Context, format config.Format, profile config
 	if err != nil {
 		return err
 	}
+	c.app.warnInCI(service)
 	service.Note, service.Warn = nil, nil // a line an order would drown the result
 	if tokens := service.API.Tokens; tokens != nil {
 		if _, err := tokens.Token(ctx); err != nil {
@@ -156,7 +237,9 @@ func (c *payBatch) pay(ctx context.Context, format config.Format, profile config
 		return out.add(uncanceled, profile, line, p, err)
 	}
 	stopProgress := out.startProgress()
+	stopNotice := context.AfterFunc(ctx, out.finishing)
 	stopped := batch.Run(ctx, in)
+	stopNotice()
 	stopProgress()
 	if err := out.finish(c.invalid); err != nil && stopped == nil {
 		return err

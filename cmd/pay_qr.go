@@ -36,13 +36,14 @@ Running it again is safe: an order that is still open is shown again, and after 
 lost response (exit 6) the request is repeated with the same key. A new order is
 awaiting payment; it is not paid yet.
 
-In a live environment it asks for confirmation; without a terminal it needs --yes.`,
+In a live environment it asks for confirmation; without a terminal it needs
+--yes.`,
 		Example: `  villapay pay qr 492500004632 --env sandbox
   villapay pay qr 492500004632 --env sandbox --source wechat -o json
   villapay pay qr 492500004632 --env sandbox -o qr
   villapay pay qr 492500004632 --env sandbox --qr-file code.png
   villapay pay qr 492500004632 --env sandbox --dry-run`,
-		Args:              exactArgs("an order ID"),
+		Args:              oneOrder,
 		ValidArgsFunction: a.completeNothing,
 		RunE:              a.run(c.run),
 	}
@@ -59,7 +60,7 @@ In a live environment it asks for confirmation; without a terminal it needs --ye
 
 func (c *payQR) run(ctx context.Context, args []string) error {
 	orderID := args[0]
-	if err := errors.Join(order.CheckID(orderID), c.code.check()); err != nil {
+	if err := c.code.check(); err != nil {
 		return usageError("run `villapay pay qr --help`", "%s", err)
 	}
 	formats := []config.Format{config.FormatTable, config.FormatJSON, config.FormatYAML, config.FormatQR}
@@ -92,6 +93,7 @@ func (c *payQR) run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
+	c.app.warnInCI(service)
 	started := c.app.Now()
 	request := payment.Request{OrderID: orderID, Source: source, Key: c.key, New: c.fresh}
 	if service.Live && !c.app.flags.yes {
@@ -130,7 +132,7 @@ func (c *payQR) show(ctx context.Context, service *payment.Service, format confi
 		return c.app.watchOrders(ctx, service, format, c.watch, []string{p.OrderID}, p)
 	}
 	c.app.streaming = c.watch.on()
-	if err := c.app.showPayment(ctx, format, p, c.code, true); err != nil {
+	if err := c.app.showPayment(ctx, format, p, c.code, noCode == nil); err != nil {
 		return err
 	}
 	if err := unpayable(p, c.app.Now(), c.key != ""); err != nil {
@@ -176,9 +178,10 @@ func unpayable(p order.Payment, now time.Time, keyGiven bool) error {
 // explain adds the key to the hint of an unknown outcome if no ledger has it.
 func (c *payQR) explain(settings *config.Config, p order.Payment, err error) error {
 	f := explainKind(err)
-	if f.ExitCode == exitUnknown && settings.Ledger.Reveal() == "none" {
-		f.Hint = "the order may have been made; run it again with --idempotency-key " + p.Key
+	if f.ExitCode != exitUnknown || settings.Ledger.Reveal() != "none" {
+		return err
 	}
+	f.Hint = "the order may have been made; run it again with --idempotency-key " + p.Key
 	return f
 }
 

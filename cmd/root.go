@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -38,7 +39,11 @@ type globalFlags struct {
 
 // Run runs one command line and returns its exit code.
 func Run(ctx context.Context, p *Program, args []string) int {
+	if p.ErrTTY && p.Getenv("TERM") != "dumb" {
+		p.Err = &statusWriter{to: p.Err}
+	}
 	a := newApp(p, args)
+	defer a.endStatus()
 	if slices.Equal(args, []string{"--version"}) {
 		args = []string{"version"}
 	}
@@ -70,6 +75,7 @@ func Run(ctx context.Context, p *Program, args []string) int {
 	if f.Hint == hintSignIn && a.config != nil {
 		f.Hint = "run `villapay login -e " + a.config.Profile.Name + "`"
 	}
+	f.Hint = a.signInHint(err, f.Hint)
 	a.fail(f)
 	return f.ExitCode
 }
@@ -230,17 +236,51 @@ func noSubcommand(cmd *cobra.Command, args []string) error {
 		return nil
 	}
 	hint := fmt.Sprintf("run `%s --help`", cmd.CommandPath())
-	if near := suggestions(cmd, args[0]); len(near) > 0 {
+	if near := suggestions(cmd, args); len(near) > 0 {
 		hint = "did you mean " + strings.Join(near, " or ") + "?"
 	}
 	return usageError(hint, "%s has no command %q", cmd.CommandPath(), args[0])
 }
 
-func suggestions(cmd *cobra.Command, typed string) []string {
+// suggestions are the commands that somebody may want who asks cmd for one that it
+// does not have: one that other tools call so, one for an order ID, one of another
+// group, one that is spelled almost so.
+func suggestions(cmd *cobra.Command, args []string) (near []string) {
+	typed := args[0]
+	suggest := func(path string, rest []string) {
+		near = append(near, "`"+strings.Join(append([]string{path}, rest...), " ")+"`")
+	}
+	name := cmp.Or(map[string]string{
+		"ls": "list", "rm": "remove", "del": "remove", "delete": "remove", "get": "show", "select": "use", "switch": "use",
+	}[typed], typed)
+	for _, c := range cmd.Commands() {
+		if c.Name() == name {
+			suggest(c.CommandPath(), args[1:])
+		}
+	}
+	if forOrders := map[string]string{
+		"villapay": "villapay pay qr", "villapay pay": "villapay pay qr", "villapay order": "villapay order status",
+	}[cmd.CommandPath()]; forOrders != "" && typed != "" && typed[0] >= '0' && typed[0] <= '9' {
+		suggest(forOrders, args)
+	}
+	if near != nil {
+		return near
+	}
+	for _, section := range cmd.Root().Groups() { // payments first
+		for _, group := range cmd.Root().Commands() {
+			for _, c := range group.Commands() {
+				if group.GroupID == section.ID && c.Name() == name {
+					suggest(c.CommandPath(), args[1:])
+				}
+			}
+		}
+	}
+	if near != nil {
+		return near
+	}
 	cmd.SuggestionsMinimumDistance = 2
-	near := cmd.SuggestionsFor(typed)
-	for i, name := range near {
-		near[i] = "`" + cmd.CommandPath() + " " + name + "`"
+	for _, name := range cmd.SuggestionsFor(typed) {
+		suggest(cmd.CommandPath()+" "+name, nil)
 	}
 	return near
 }

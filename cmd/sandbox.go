@@ -133,7 +133,7 @@ func newSandboxPay(a *app) *cobra.Command {
 		Example: `  villapay pay qr 492500004632 --env sandbox
   villapay sandbox pay 492500004632
   villapay order status 492500004632 --env sandbox`,
-		Args: exactArgs("an order ID"), ValidArgsFunction: a.completeSandboxOrder, RunE: a.run(c.run),
+		Args: oneOrder, ValidArgsFunction: a.completeSandboxOrder, RunE: a.run(c.run),
 	}
 	cmd.Flags().StringVar(&c.state, "state", "Authorized", "the charge's transaction `STATE`, such as Settled, Declined or Voided")
 	complete(cmd, "state", sandbox.States()...)

@@ -53,13 +53,14 @@ func TestScripts(t *testing.T) {
 		RequireUniqueNames:  true,
 		Setup:               scriptEnv,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"serve":   cmdServe,
-			"server":  cmdServer,
-			"exit":    cmdExit,
-			"mode":    cmdMode,
-			"posts":   cmdPosts,
-			"replace": cmdReplace,
-			"unset":   cmdUnset,
+			"serve":    cmdServe,
+			"server":   cmdServer,
+			"exit":     cmdExit,
+			"mode":     cmdMode,
+			"posts":    cmdPosts,
+			"replace":  cmdReplace,
+			"unset":    cmdUnset,
+			"variable": cmdVariable,
 		},
 		Condition: scriptCondition,
 	})
@@ -76,6 +77,7 @@ func scriptEnv(env *testscript.Env) error {
 	for _, name := range []string{"CI", "NO_COLOR", "HTTPS_PROXY", "HTTP_PROXY", "https_proxy", "http_proxy"} {
 		env.Setenv(name, "")
 	}
+	env.Setenv("VILLAPAY_TEST_POSTGRES", unset)
 	return nil
 }
 
@@ -217,4 +219,9 @@ const clockVariable = "TEST_CLOCK"
 // columns wider and wraps others.
 func slowClock(start time.Time) func() time.Time {
 	return func() time.Time { return start.Add(time.Since(start) / 1000) }
+}
+
+// cmdVariable sets a variable to what the last command wrote: variable NAME
+func cmdVariable(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Setenv(args[0], strings.TrimSpace(ts.ReadFile("stdout")))
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/villapay/villapay/internal/api"
@@ -164,27 +165,38 @@ func (a *app) prompter() (auth.Prompter, error) {
 	return terminal, nil
 }
 
-// requirePool returns an error if the environment has no user pool. Its hint has the
-// commands that set one.
-func requirePool(profile config.Profile) error {
-	var missing, lines string
-	for _, key := range []struct{ name, value, example string }{
-		{"auth.user_pool_id", profile.Auth.UserPoolID, profile.Auth.Region + "_XXXXXXXXX"},
-		{"auth.client_id", profile.Auth.ClientID, "CLIENT_ID"},
-	} {
-		if key.value != "" {
-			continue
-		}
-		if missing != "" {
-			missing, lines = missing+" and ", lines+"; "
-		}
-		missing += key.name
-		lines += "villapay env set " + key.name + " " + key.example + " --env " + profile.Name
+// poolKey is a setting that signing in requires.
+type poolKey struct{ name, value, label, example string }
+
+// missingPool returns the settings that are not set. Their values come from Villa.
+func missingPool(profile config.Profile) []poolKey {
+	return slices.DeleteFunc([]poolKey{
+		{"auth.user_pool_id", profile.Auth.UserPoolID, "User pool ID, such as " + profile.Auth.Region + "_XXXXXXXXX", profile.Auth.Region + "_XXXXXXXXX"},
+		{"auth.client_id", profile.Auth.ClientID, "App client ID", "CLIENT_ID"},
+	}, func(k poolKey) bool { return k.value != "" })
+}
+
+const trySandbox = "to try villapay without them: villapay pay qr 492500004632 --env sandbox"
+
+func noPool(profile config.Profile, missing []poolKey) error {
+	var names, commands []string
+	for _, k := range missing {
+		names = append(names, k.name)
+		commands = append(commands, "villapay env set "+k.name+" "+k.example+" --env "+profile.Name)
 	}
-	if missing == "" {
-		return nil
+	return &localError{
+		err:  fmt.Errorf("environment %s has no user pool to sign in to: ask Villa for its IDs and set %s", profile.Name, strings.Join(names, " and ")),
+		hint: strings.Join(commands, "; ") + "; " + trySandbox,
 	}
-	return &localError{err: errors.New("environment " + profile.Name + " has no user pool: set " + missing), hint: lines}
+}
+
+// signInHint extends the hint if the environment has no user pool yet.
+func (a *app) signInHint(err error, hint string) string {
+	e, ok := errors.AsType[*auth.Error](err)
+	if !ok || e.Kind != auth.NotSignedIn || a.config == nil || a.Getenv("VILLAPAY_TOKEN") != "" || len(missingPool(a.config.Profile)) == 0 {
+		return hint
+	}
+	return "ask Villa for the user pool ID and the app client ID of " + a.config.Profile.Name + ", then " + hint + "; " + trySandbox
 }
 
 // readSecretLine reads a secret from stdin. A terminal is rejected: it would echo

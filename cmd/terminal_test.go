@@ -101,7 +101,7 @@ func TestDoctorLooksAtTheTerminal(t *testing.T) {
 		env, want  string
 	}{
 		"usual":     {80, 24, "", "80x24, colors; a code will scan"},
-		"small":     {32, 18, "", "enlarge it, or use --qr-file FILE.png"},
+		"small":     {32, 18, "", "enlarge it, or add --qr-file FILE.png"},
 		"dumb":      {80, 24, "TERM=dumb", "no code is drawn: a TERM=dumb terminal"},
 		"no UTF-8":  {80, 24, "LANG=C", "80x24, not UTF-8: a code needs 66x34 then"},
 		"large":     {80, 40, "LANG=C", "80x40, colors, no UTF-8; a code will scan"},
@@ -109,7 +109,7 @@ func TestDoctorLooksAtTheTerminal(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			x := sandboxed(t, c.env).at(t, c.cols, c.rows, "doctor")
+			x := referenced(t, c.env).at(t, c.cols, c.rows, "doctor")
 			code := x.exit()
 			shown := strings.NewReplacer("│", "", "|", "", " ", "", "\n", "").Replace(x.text()) // wherever it is wrapped
 			if code != 0 || !strings.Contains(shown, strings.ReplaceAll(c.want, " ", "")) {
@@ -198,7 +198,7 @@ func TestWaitingIsTold(t *testing.T) {
 			t.Parallel()
 			x := m.at(t, 100, 70, append([]string{"pay", "qr"}, strings.Fields(args)...)...)
 			code := x.exit()
-			if got := strings.Contains(x.text(), "villapay: waiting for the API"); code != 0 || got != told {
+			if got := strings.Contains(x.raw.String(), "villapay: waiting for the API"); code != 0 || got != told || strings.Contains(x.text(), "waiting for the API") {
 				t.Errorf("exit %d, told %t\n%s", code, got, x.text())
 			}
 		})
@@ -221,6 +221,26 @@ func TestWaitingIsTold(t *testing.T) {
 			t.Errorf("recorded as %s", state)
 		}
 	})
+}
+
+// However often it asks again, that is one line, which gives way to the result. A
+// terminal that cannot rewrite a line gets several.
+func TestRetriesAreOneLine(t *testing.T) {
+	t.Parallel()
+	m := sandboxed(t)
+	x := m.at(t, 100, 50, "pay", "qr", "unavailable")
+	x.see("retrying in ")
+	if code := x.exit(); code != 0 || strings.Contains(x.text(), "retrying in ") || strings.Count(x.raw.String(), "retrying in ") != 3 {
+		t.Errorf("exit %d\n%s", code, x.text())
+	}
+	x = m.with("TERM=dumb").at(t, 100, 50, "pay", "qr", "unavailable.2")
+	if code := x.exit(); code != 0 || strings.Count(x.text(), "retrying in ") != 3 {
+		t.Errorf("dumb: exit %d\n%s", code, x.text())
+	}
+	x = m.at(t, 20, 50, "pay", "qr", "throttled-always", "--timeout", "1s")
+	if code := x.exit(); code != 7 || !strings.Contains(x.raw.String(), eraseLine) || strings.Contains(x.text(), "…") {
+		t.Errorf("narrow: exit %d\n%s", code, x.text())
+	}
 }
 
 // Colours are for people who want them; JSON has none and is indented for them.

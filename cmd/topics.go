@@ -67,8 +67,8 @@ const topicExitCodes = `  0    done
   6    outcome unknown: the order may have been made. Run the same command again:
        that is safe, it repeats the request with the same key
   7    the API or the sign-in cannot be reached; nothing was made
-  8    not paid (with --watch or --exit-status)
-  9    a batch finished and some orders failed (6 outranks it)
+  8    not paid (with --watch, --watch-for or --exit-status)
+  9    finished, with failures or differences (6 outranks it)
   130  interrupted by Ctrl-C or SIGTERM (webhook listen, sandbox serve: 0)
 
 A script must repeat the command on 6. Without a ledger, it must also set
@@ -104,8 +104,7 @@ own under "villapay":
   created_at, expires_at    Bangkok time, RFC 3339
   expires_in                whole seconds left, null if nothing expires
   idempotency_key, attempts, replayed, request_id
-  known_at, known_from      when and from where the state is known: api, webhook or
-                            ledger
+  known_at, known_from      time and source of the state: api, webhook or ledger
   bank_state, charge_id, paid_at, paid_by, replaced_by
   qr                        {kind, content, expires_at} of the code that may be
                             shown now, else null; kind is thai_qr, wechat, page

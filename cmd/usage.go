@@ -88,8 +88,11 @@ func flagError(c *cobra.Command, err error) error {
 	switch {
 	case errors.As(err, &unknown) && unknown.GetSpecifiedShortnames() == "":
 		var names []string
-		c.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, "--"+f.Name) })
-		return usageError(suggestHint("--"+unknown.GetSpecifiedName(), names, hint), "%s", err)
+		c.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
+		if near := config.Suggest(unknown.GetSpecifiedName(), names); near != "" {
+			hint = "did you mean --" + near + "?"
+		}
+		return usageError(hint, "%s", err)
 	case errors.As(err, &invalid):
 		if flag, ok := invalid.GetFlag().Value.(interface{ words() []string }); ok {
 			hint = suggestHint(invalid.GetValue(), flag.words(), hint)
@@ -99,7 +102,7 @@ func flagError(c *cobra.Command, err error) error {
 	return usageError(hint, "%s", err)
 }
 
-// suggestHint suggests the word closest to a typo, else returns the hint or.
+// suggestHint is the hint for a misspelled word: the nearest one, or else another hint.
 func suggestHint(word string, words []string, or string) string {
 	if near := config.Suggest(word, words); near != "" {
 		return "did you mean " + near + "?"

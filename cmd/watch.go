@@ -43,23 +43,30 @@ func (f *watchFlags) begin(ctx context.Context, a *app) (context.Context, contex
 	if f.limit > 0 {
 		ctx, limit = context.WithTimeoutCause(ctx, f.limit, errWatchLimit)
 	}
-	if a.OutGone != nil {
-		go func() {
-			for backoff.Sleep(ctx, readerCheckInterval) == nil {
-				if a.OutGone() {
-					stop(&outputError{syscall.EPIPE})
-				}
-			}
-		}()
-	}
+	a.endWithReader(ctx, stop)
 	return ctx, func() {
 		limit()
 		stop(nil)
 	}
 }
 
-// readerCheckInterval is how often a watch looks whether stdout still has a reader.
+// readerCheckInterval is how often a command that waits looks whether stdout still has a reader.
 const readerCheckInterval = 500 * time.Millisecond
+
+// endWithReader calls stop when nobody reads what is written any more. It looks
+// until ctx ends.
+func (a *app) endWithReader(ctx context.Context, stop context.CancelCauseFunc) {
+	if a.OutGone == nil {
+		return
+	}
+	go func() {
+		for backoff.Sleep(ctx, readerCheckInterval) == nil {
+			if a.OutGone() {
+				stop(&outputError{syscall.EPIPE})
+			}
+		}
+	}()
+}
 
 // watchOrders follows orders until all are settled: one at a terminal as a live
 // view, else with a line for each change. own is the payment that has been shown
@@ -84,7 +91,7 @@ func (a *app) watchOrders(ctx context.Context, service *payment.Service, format 
 	}
 	var worst *failure
 	for i, r := range reports {
-		f := a.endOf(service, r)
+		f := a.endOf(ctx, r)
 		if over && !r.Payment.State.Final() {
 			f = &failure{Code: "not_paid", Message: fmt.Sprintf("order %s is not paid after %s", orderIDs[i], flags.limit), Retryable: true, ExitCode: exitNotPaid}
 		}
@@ -213,15 +220,15 @@ func (a *app) hasView(format config.Format) bool {
 }
 
 // endOf is how watching one order ends, nil if it is paid.
-func (a *app) endOf(service *payment.Service, report payment.Report) *failure {
-	if err := a.watched(service, report); err != nil {
+func (a *app) endOf(ctx context.Context, report payment.Report) *failure {
+	if err := a.watched(ctx, report); err != nil {
 		return explainKind(err)
 	}
 	return nil
 }
 
 // watched is how watching one order ends: 0 paid, 8 expired or replaced, 5 failed.
-func (a *app) watched(service *payment.Service, report payment.Report) error {
+func (a *app) watched(ctx context.Context, report payment.Report) error {
 	p := report.Payment
 	switch {
 	case report.Found && p.ReplacedBy != "" && !p.State.Final():
@@ -234,7 +241,7 @@ func (a *app) watched(service *payment.Service, report payment.Report) error {
 	case report.Err != nil:
 		return statusError(report.Err)
 	}
-	return noPayment(report.OrderID, service.Env)
+	return a.noPayment(ctx, report.OrderID)
 }
 
 // changes makes what writes one line, or document, for each change.

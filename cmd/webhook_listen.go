@@ -28,8 +28,8 @@ func newWebhookListen(a *app) *cobra.Command {
 		Use:   "listen",
 		Short: "Receive payment notifications, verify and record them",
 		Long: `Receives the bank's payment notifications. It verifies each checksum, records the
-event in the ledger, writes it to stdout, and only then answers 200. Commands with
-the same ledger see the event at once. Notifications for orders that are not
+event in the ledger, writes it to stdout, and only then answers 200. Commands
+with the same ledger see the event at once. Notifications for orders that are not
 recorded yet are kept and applied later. With the bank's key, it confirms each
 paid charge with the bank. GET /healthz answers 200 while notifications can be
 recorded.
@@ -83,6 +83,7 @@ func (c *webhookListen) run(ctx context.Context, _ []string) error {
 	c.announce(listener.Addr(), settings.Profile.Name)
 	serving, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
+	c.app.endWithReader(serving, stop)
 	handler := &webhook.Listener{
 		Ledger: opened, Scope: settings.Profile.Scope(), Key: key, Path: c.path, Now: c.app.Now,
 		Log: c.app.log().With("env", settings.Profile.Name),

@@ -36,7 +36,7 @@ func (c *webhookReplay) run(ctx context.Context, _ []string) error {
 	if err != nil {
 		return err
 	}
-	since, err := (&orderList{app: c.app, since: c.since}).sinceTime()
+	since, err := sinceTime(c.since, c.app.Now())
 	if err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -39,7 +40,7 @@ func newWebhookSend(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "send ORDERID",
 		Short: "Send a signed test notification about a recorded order",
-		Long:  "Sends a listener the notification that the bank would send about a recorded\norder, signed with the secret key. In a live environment it asks for confirmation;\nwithout a terminal it needs --yes." + help.String(),
+		Long:  "Sends a listener the notification that the bank would send about a recorded\norder, signed with the secret key. In a live environment it asks for\nconfirmation; without a terminal it needs --yes." + help.String(),
 		Example: `  villapay webhook send 492500004632 --env sandbox
   villapay webhook send 492500004632 --env sandbox --state Declined
   villapay webhook send 492500004632 --env sandbox --fault forged`,
@@ -79,7 +80,7 @@ func (c *webhookSend) run(ctx context.Context, args []string) error {
 	}
 	chosen, found := order.Answering(payments)
 	if !found {
-		return noPayment(args[0], settings.Profile.Name)
+		return c.app.noPayment(ctx, args[0])
 	}
 	body, err := webhook.Compose(chosen, c.state, c.fault, key, c.app.Now())
 	if err != nil {
@@ -103,10 +104,14 @@ func (c *webhookSend) send(ctx context.Context, body []byte) error {
 	}
 	status, err := webhook.Send(ctx, &http.Client{Transport: transport}, c.to, body)
 	if err != nil {
-		if wrapped, ok := errors.AsType[*url.Error](err); ok {
-			err = wrapped.Err
+		f := &failure{Code: "unreachable", Message: "cannot reach " + c.to, Hint: "run `villapay webhook listen`", Retryable: true, ExitCode: exitUnavailable}
+		if errors.Is(err, webhook.ErrNoAnswer) {
+			f.Code, f.Message, f.Hint, f.ExitCode = "unknown", c.to+" did not answer", "sending it again is safe", exitUnknown
 		}
-		return &failure{Code: "unreachable", Message: fmt.Sprintf("cannot reach %s: %s", c.to, err), Hint: "run `villapay webhook listen`", Retryable: true, ExitCode: exitUnavailable}
+		if wrapped, ok := errors.AsType[*url.Error](err); ok {
+			f.Message += ": " + wrapped.Err.Error()
+		}
+		return cmp.Or[error](ctx.Err(), f)
 	}
 	if err := c.app.write(fmt.Appendf(nil, "%d %s\n", status, strings.ToLower(http.StatusText(status)))); err != nil {
 		return err

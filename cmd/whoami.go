@@ -6,7 +6,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/villapay/villapay/internal/auth"
-	"github.com/villapay/villapay/internal/order"
 	"github.com/villapay/villapay/internal/render"
 	"github.com/villapay/villapay/internal/sanitize"
 )
@@ -77,10 +76,7 @@ func (a *app) identity(ctx context.Context, _ []string) (any, error) {
 }
 
 func identityOf(s auth.Status, bankKey string) identity {
-	id := identity{Username: s.Username, Env: s.Env, UserPoolID: s.UserPoolID, Store: s.Store}
-	if !s.ExpiresAt.IsZero() {
-		id.ExpiresAt = s.ExpiresAt.In(order.Bangkok).Format("2006-01-02T15:04:05.000-07:00")
-	}
+	id := identity{Username: s.Username, Env: s.Env, UserPoolID: s.UserPoolID, Store: s.Store, ExpiresAt: render.FormatTime(s.ExpiresAt)}
 	if bankKey != "" {
 		id.BankKey = &bankKey
 	}
@@ -95,9 +91,9 @@ func (c *whoami) rows(s auth.Status, bankKey string) [][]string {
 	}[s.Store]
 	rows := [][]string{{"User", sanitize.Text(s.Username)}, {"Environment", s.Env}, {"User pool", sanitize.Text(s.UserPoolID)}, {"Tokens stored", kept}}
 	if !s.ExpiresAt.IsZero() {
-		until := render.FormatTime(s.ExpiresAt) + " (" + render.In(c.app.Now(), s.ExpiresAt) + ")"
+		until := c.app.screen().Time(s.ExpiresAt)
 		if s.Renewable {
-			until += ", renewed automatically"
+			until += "; renewed automatically"
 		}
 		rows = append(rows, []string{"Token until", until})
 	}

@@ -35,14 +35,18 @@ func usage(hint, format string, args ...any) *Error {
 // Suggest returns the candidate that a mistyped word most likely stands for, or
 // "". A candidate whose last dotted part is the word wins: region is auth.region.
 func Suggest(word string, candidates []string) string {
-	best, least := "", len(word)/3+1
+	best, least := "", min(len(word)/3+1, 2)
 	for _, candidate := range candidates {
 		last := candidate[strings.LastIndexByte(candidate, '.')+1:]
 		if strings.EqualFold(word, candidate) || strings.EqualFold(word, last) {
 			return candidate
 		}
 		for _, form := range []string{candidate, last} {
-			if d := distance(strings.ToLower(word), strings.ToLower(form)); d <= least && (best == "" || d < least) {
+			d := distance(strings.ToLower(word), strings.ToLower(form))
+			if len(word) > 2 && strings.HasPrefix(strings.ToLower(form), strings.ToLower(word)) {
+				d = min(d, least)
+			}
+			if d <= least && (best == "" || d < least) {
 				best, least = candidate, d
 			}
 		}

@@ -55,7 +55,7 @@ func paymentOver(t *testing.T, amount string) *order.Payment {
 	return p
 }
 
-// bank answers every request as it is told, and keeps what it was asked.
+// bank answers every request as its test says, and keeps what it was asked.
 type bank struct {
 	*Client
 	log bytes.Buffer
@@ -461,6 +461,30 @@ func TestNoCharge(t *testing.T) {
 		_, _, err := serve(t, says(test.status, test.body)).InquireOrder(t.Context(), paymentOver(t, "300.0"))
 		if err == nil || errors.Is(err, ErrNoCharge) != test.want {
 			t.Errorf("%d %s: %v", test.status, test.body, err)
+		}
+	}
+}
+
+// The key's merchant is known by the digits that it and the order begin with.
+func TestOtherMerchant(t *testing.T) {
+	t.Parallel()
+	hex := strings.Repeat("0a", 16)
+	for _, test := range []struct {
+		key, order string
+		want       bool
+	}{
+		{"skey_test_22211abc", "order_test_22211" + hex, false},
+		{"skey_test_222114567", "order_test_22211" + hex, false}, // digits go on after the merchant's
+		{"skey_test_33311abc", "order_test_22211" + hex, true},
+		{"skey_prod_2221", "order_prod_22211" + hex, true},
+		{"skey_test_33311abc", "order_test_" + hex, false},
+		{"skey_test_33311abc", "order_test_1", false},
+		{"a key of another form", "order_test_22211" + hex, false},
+		{"", "order_test_22211" + hex, false},
+	} {
+		c := &Client{HTTP: &api.Client{Key: secret.New(test.key)}}
+		if got := c.OtherMerchant(test.order); got != test.want {
+			t.Errorf("%q and %s: %t", test.key, test.order, got)
 		}
 	}
 }

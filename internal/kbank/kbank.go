@@ -84,6 +84,16 @@ func (c *Client) Code(ctx context.Context, p *order.Payment) (code Code, _ error
 	return code, nil
 }
 
+// OtherMerchant reports whether the key is another merchant's than a bank order. Both
+// begin with the merchant's digits, if they are as the bank makes them; an order's
+// are followed by 32 hex digits.
+func (c *Client) OtherMerchant(bankOrderID string) bool {
+	_, id, _ := strings.Cut(strings.TrimPrefix(bankOrderID, "order_"), "_")
+	_, key, _ := strings.Cut(strings.TrimPrefix(c.HTTP.Key.Reveal(), "skey_"), "_")
+	merchant := id[:max(0, len(id)-32)]
+	return merchant != "" && key != "" && strings.Trim(merchant, "0123456789") == "" && !strings.HasPrefix(key, merchant)
+}
+
 // ErrNoCharge says that the bank knows no charge with an id, or of an order.
 var ErrNoCharge = errors.New("the bank knows no charge of it")
 

@@ -39,8 +39,9 @@ func (p *Period) condition() *condition {
 	return c
 }
 
-// Total is what came in with one environment, state and currency.
+// Total is what came in with one scope, environment, state and currency.
 type Total struct {
+	Scope    string
 	Env      string
 	State    order.State // Paid, Refunded or Cancelled
 	Currency string
@@ -54,12 +55,17 @@ type Total struct {
 func (l *Ledger) Totals(ctx context.Context, p Period) (totals []Total, extra []order.Receipt, _ error) {
 	sums := map[Total]*order.Sum{} // by what a total is about
 	counts := map[Total]int{}
+	var about, last Total
+	var sum *order.Sum // of last: most payments are like the one before
 	add := func(r order.Receipt) {
-		about := Total{Env: r.Env, State: r.State, Currency: r.Currency}
-		if sums[about] == nil {
-			sums[about] = &order.Sum{}
+		about.Scope, about.Env, about.State, about.Currency = r.Scope, r.Env, r.State, r.Currency
+		if about != last || sum == nil {
+			if last, sum = about, sums[about]; sum == nil {
+				sum = &order.Sum{}
+				sums[about] = sum
+			}
 		}
-		sums[about].Add(r.Amount)
+		sum.Add(r.Amount)
 		counts[about]++
 	}
 	err := l.receipts(ctx, p, add, func(charge order.Receipt) {
@@ -76,7 +82,7 @@ func (l *Ledger) Totals(ctx context.Context, p Period) (totals []Total, extra []
 		totals = append(totals, about)
 	}
 	slices.SortFunc(totals, func(a, b Total) int {
-		return cmp.Or(strings.Compare(a.Env, b.Env), cmp.Compare(stateNumber(a.State), stateNumber(b.State)), strings.Compare(a.Currency, b.Currency))
+		return cmp.Or(strings.Compare(a.Env, b.Env), strings.Compare(a.Scope, b.Scope), cmp.Compare(stateNumber(a.State), stateNumber(b.State)), strings.Compare(a.Currency, b.Currency))
 	})
 	return totals, extra, nil
 }
@@ -84,8 +90,8 @@ func (l *Ledger) Totals(ctx context.Context, p Period) (totals []Total, extra []
 // stateNumber is where a state stands among all.
 func stateNumber(s order.State) int { return slices.Index(order.States(), s) }
 
-// receipts passes on the payments of a period, with environment, state, currency
-// and amount alone, which stand in the index; and charge by charge what came in
+// receipts passes on the payments of a period, with scope, environment, state,
+// currency and amount alone, which stand in the index; and charge by charge what came in
 // for Villa orders that were paid more than once.
 func (l *Ledger) receipts(ctx context.Context, p Period, payment, charge func(order.Receipt)) error {
 	charges, known, err := l.paidTwice(ctx, p.Scope)
@@ -99,18 +105,18 @@ func (l *Ledger) receipts(ctx context.Context, p Period, payment, charge func(or
 	}
 	c := p.condition()
 	c.and("state IN ('paid', 'refunded', 'cancelled')")
-	rows, err := l.read(ctx, `SELECT id, env, state, currency, amount FROM villapay_payment`+l.store.dialect().by("villapay_payment_paid")+c.where(), c.args...)
+	rows, err := l.read(ctx, `SELECT id, scope, env, state, currency, amount FROM villapay_payment`+l.store.dialect().by("villapay_payment_paid")+c.where(), c.args...)
 	if err != nil || rows == nil {
 		return err
 	}
 	defer func() { _ = rows.Close() }()
 	for rows.Next() {
-		var r order.Receipt
 		var id int64
-		var amount string
-		if err := rows.Scan(&id, &r.Env, &r.State, &r.Currency, &amount); err != nil {
+		var scope, env, state, currency, amount string // plain types are read without reflection
+		if err := rows.Scan(&id, &scope, &env, &state, &currency, &amount); err != nil {
 			return err
 		}
+		r := order.Receipt{Scope: scope, Env: env, State: order.State(state), Currency: currency}
 		if amount != "" {
 			if r.Amount, err = order.ParseAmount(amount); err != nil {
 				return err

@@ -159,7 +159,7 @@ func TestTotalsUseIndexes(t *testing.T) {
 	for _, p := range []Period{{}, {Scope: scope, Source: order.QR, Until: time.Now()}} {
 		c := p.condition()
 		c.and("state IN ('paid', 'refunded', 'cancelled')")
-		if steps := plan(t, db, `SELECT id, env, state, currency, amount FROM villapay_payment INDEXED BY villapay_payment_paid`+c.where()); len(steps) != 1 || !strings.Contains(steps[0], "USING COVERING INDEX villapay_payment_paid (paid_at>") {
+		if steps := plan(t, db, `SELECT id, scope, env, state, currency, amount FROM villapay_payment INDEXED BY villapay_payment_paid`+c.where()); len(steps) != 1 || !strings.Contains(steps[0], "USING COVERING INDEX villapay_payment_paid (paid_at>") {
 			t.Error(steps)
 		}
 	}

@@ -212,7 +212,7 @@ func FuzzDecodeBankCode(f *testing.F) {
 	})
 }
 
-// A payment's history tells what the bank said from what others did.
+// A payment's history says which words are the bank's.
 func TestSummaryNamesTheBank(t *testing.T) {
 	t.Parallel()
 	for from, want := range map[Origin]bool{FromBank: true, FromAPI: false, FromWebhook: false} {

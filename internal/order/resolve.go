@@ -443,8 +443,13 @@ func mismatch(r *Report, p *Payment) *Warning {
 	if (r.Amount.Known() || !r.trusted()) && !r.Amount.Equal(p.Amount) {
 		return doubt(r, warnAmount, "it is over %s, the order over %s", cmp.Or(r.Amount.String(), "nothing"), cmp.Or(p.Amount.String(), "nothing"))
 	}
-	if live := p.livemode(); r.Livemode != nil && live != nil && *r.Livemode != *live {
+	live := p.livemode()
+	switch {
+	case live == nil:
+	case r.Livemode != nil && *r.Livemode != *live:
 		return doubt(r, warnLivemode, "its livemode is %t, the order's %t", *r.Livemode, *live)
+	case r.Livemode == nil && *live && r.From == FromWebhook: // the checksum does not cover it
+		return doubt(r, warnLivemode, "it has no livemode, and the order is live")
 	}
 	return nil
 }

@@ -155,6 +155,9 @@ func TestResolve(t *testing.T) {
 	shared := []Payment{pay("1", "same", "300.0"), pay("2", "same", "300.0")}
 	later := []Payment{one[0], pay("1", "o2", "300", func(p *Payment) { p.RecordedAt = start.Add(time.Hour) })}
 	before, after := heard(-time.Hour), heard(2*time.Hour)
+	lives := []Payment{pay("1", "o1", "300", func(p *Payment) {
+		p.Order = []byte(strings.Replace(string(p.Order), `"livemode":false`, `"livemode":true`, 1))
+	})}
 	canceled := []Payment{pay("1", "o1", "300.0", func(p *Payment) { p.Canceled = true })}
 	for _, c := range []struct {
 		name     string
@@ -247,6 +250,9 @@ func TestResolve(t *testing.T) {
 		{name: "a notification without an amount", payments: one, reports: []Report{notice("c1", "o1", "Settled", "")}, want: "o1 awaiting (charge_amount)"},
 		{name: "a notification without a currency", payments: one, reports: []Report{notice("c1", "o1", "Settled", "300", in(""))}, want: "o1 awaiting (charge_currency)"},
 		{name: "live on a test order", payments: one, reports: []Report{api("1", "c1", "Settled", live(true))}, want: "o1 awaiting (charge_livemode)"},
+		{name: "live on a live order", payments: lives, reports: []Report{notice("c1", "o1", "Settled", "300", live(true))}, want: "o1 paid by c1"},
+		{name: "no livemode on a live order", payments: lives, reports: []Report{notice("c1", "o1", "Settled", "300")}, want: "o1 awaiting (charge_livemode)"},
+		{name: "the API's word on a live order", payments: lives, reports: []Report{api("1", "c1", "Settled")}, want: "o1 paid by c1"},
 		{name: "livemode that fits", payments: one, reports: []Report{api("1", "c1", "Settled", live(false))}, want: "o1 paid by c1"},
 		{
 			name: "livemode on an order that does not say", payments: []Payment{pay("1", "o1", "300", func(p *Payment) {

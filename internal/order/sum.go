@@ -3,21 +3,26 @@ package order
 import (
 	"fmt"
 	"math/big"
-	"regexp"
+	"strconv"
 	"strings"
 )
-
-// grouped is an amount whose thousands are parted by commas.
-var grouped = regexp.MustCompile(`^-?[1-9]\d{0,2}(,\d{3})+(\.\d+)?$`) //nolint:gochecknoglobals // a constant
 
 // ParseGrouped reads an amount as people and spreadsheets write it: as
 // [ParseAmount] does, or with thousands separators (1,234.50).
 func ParseGrouped(text string) (Amount, error) {
-	plain := text
-	if grouped.MatchString(text) {
-		plain = strings.ReplaceAll(text, ",", "")
+	whole, fraction, dot := strings.Cut(text, ".")
+	groups := strings.Split(strings.TrimPrefix(whole, "-"), ",")
+	grouped := groups[0] != "" && len(groups[0]) <= 3
+	for _, group := range groups[1:] {
+		grouped = grouped && len(group) == 3
 	}
-	amount, err := ParseAmount(plain)
+	if grouped {
+		whole = strings.ReplaceAll(whole, ",", "")
+	}
+	if dot {
+		whole += "." + fraction
+	}
+	amount, err := ParseAmount(whole)
 	if err != nil {
 		return amount, fmt.Errorf("%q is not an amount; examples: 300, 300.00, 1,234.50", text)
 	}
@@ -54,11 +59,14 @@ type Sum struct {
 func (s *Sum) Add(a Amount) {
 	whole, fraction, _ := strings.Cut(a.text, ".")
 	var n big.Int
-	if _, ok := n.SetString(whole+fraction, 10); ok {
-		part := &s.parts[len(fraction)]
-		part.Add(part, &n)
-		s.decimals = max(s.decimals, len(fraction))
+	if small, err := strconv.ParseInt(whole+fraction, 10, 64); err == nil { // in a fraction of the time
+		n.SetInt64(small)
+	} else if _, ok := n.SetString(whole+fraction, 10); !ok {
+		return
 	}
+	part := &s.parts[len(fraction)]
+	part.Add(part, &n)
+	s.decimals = max(s.decimals, len(fraction))
 }
 
 // Amount is the sum, with as many decimals as the amount that had the most.

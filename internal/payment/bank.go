@@ -54,6 +54,9 @@ func (s *Service) Code(ctx context.Context, p order.Payment) (order.Payment, err
 			return p, err
 		}
 	}
+	if s.Bank.OtherMerchant(p.BankOrderID) {
+		notify(s.Warn, "order %s: the bank order %s is another merchant's than the bank's secret key", p.OrderID, p.BankOrderID)
+	}
 	var code kbank.Code
 	var took time.Duration
 	_, err := s.Bank.HTTP.Retry(ctx, func(ctx context.Context) (err error) {
@@ -74,7 +77,7 @@ func (s *Service) Code(ctx context.Context, p order.Payment) (order.Payment, err
 	if !recorded { // another process was first, or the payment can be paid no more
 		s.cancelUnshown(recording, p, code.ID)
 	}
-	if recorded && code.Livemode != nil && *code.Livemode != s.Live {
+	if recorded && code.Livemode != nil && *code.Livemode != s.Live && !p.Warned("livemode") {
 		notify(s.Warn, "order %s: the livemode of the bank's code is %t, and environment %s has live: %t", p.OrderID, *code.Livemode, s.Env, s.Live)
 	}
 	switch {
@@ -205,25 +208,34 @@ func (s *Service) change(ctx context.Context, p order.Payment, kind ledger.Chang
 
 // claimChange waits while another process asks the bank for the same change.
 func (s *Service) claimChange(ctx context.Context, p order.Payment, kind ledger.ChangeKind, target string) (ledger.Change, error) {
-	for noted := false; ; noted = true {
+	holder := ""
+	for {
 		claim, err := s.Ledger.ClaimChange(ctx, p, kind, target)
 		switch {
-		case err == nil && claim.Verdict == ledger.AskFirst:
-			return claim, &api.Error{Kind: api.Unknown, Code: "other_void", Message: fmt.Sprintf("the void of charge %s of order %s has no answer yet, and is finished first", claim.Other, p.OrderID), Server: s.Bank.HTTP.Name}
-		case err != nil || claim.Verdict != ledger.Busy:
+		case err != nil && holder != "" && ctx.Err() != nil:
+			return claim, s.busyError("busy", "another process (%s) is still asking the bank to %s %s", holder, kind, target)
+		case err != nil:
 			return claim, err
-		case !noted:
+		case claim.Verdict == ledger.AskFirst:
+			return claim, s.busyError("other_void", "the void of charge %s of order %s has no answer yet, and is finished first", claim.Other, p.OrderID)
+		case claim.Verdict != ledger.Busy:
+			return claim, nil
+		case holder == "":
 			notify(s.Note, "another process (%s) is asking the bank to %s %s; waiting for it", claim.Holder, kind, target)
 		}
-		if backoff.Sleep(ctx, pollClaim) != nil {
-			return claim, &api.Error{Kind: api.Unknown, Code: "busy", Message: fmt.Sprintf("another process (%s) is still asking the bank to %s %s", claim.Holder, kind, target), Server: s.Bank.HTTP.Name}
-		}
+		holder = claim.Holder
+		_ = backoff.Sleep(ctx, pollClaim) // if the time is over, claiming fails
 	}
+}
+
+// busyError says that another change at the bank has to end first.
+func (s *Service) busyError(code, format string, args ...any) error {
+	return &api.Error{Kind: api.Unknown, Code: code, Message: fmt.Sprintf(format, args...), Server: s.Bank.HTTP.Name}
 }
 
 // cancelEarlier cancels the code of a payment in whose place another is to be made.
 func (s *Service) cancelEarlier(ctx context.Context, p order.Payment) (order.Payment, error) {
-	if s.Bank == nil || !p.HoldsCode(s.Now()) || p.Held.Text == "" {
+	if !s.cancelsFirst(p) {
 		return p, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, askBefore)

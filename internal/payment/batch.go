@@ -127,12 +127,19 @@ func (s *Service) replays(ctx context.Context, req Request) bool {
 	if err != nil {
 		return false // the claim will fail too, and say so
 	}
+	_, yes := replayed(known, req.Source)
+	return yes
+}
+
+// replayed picks the payment that is returned in place of another one; false if
+// none is.
+func replayed(known []order.Payment, source order.Source) (order.Payment, bool) {
 	for _, p := range known {
-		if p.State == order.Paid || p.State == order.Awaiting && p.Source == req.Source && p.ReplacedBy == "" {
-			return true
+		if p.State == order.Paid || p.State == order.Awaiting && p.Source == source && p.ReplacedBy == "" {
+			return p, true
 		}
 	}
-	return false
+	return order.Payment{}, false
 }
 
 // graced is a context that outlives its parent by the grace that orders in

@@ -23,7 +23,7 @@ import (
 // input is a checked list of orders, a line each.
 func input(t *testing.T, lines ...string) *Input {
 	t.Helper()
-	in, err := ReadInput(strings.NewReader(strings.Join(lines, "\n")), order.QR, t.TempDir(), func(b *table.Error) { t.Error(b) })
+	in, err := ReadInput(strings.NewReader(strings.Join(lines, "\n")), order.QR, t.TempDir(), func(bad *table.Error) { t.Error(bad) })
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,14 +11,15 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/villapay/villapay/internal/order"
+	"github.com/villapay/villapay/internal/sandbox"
 	"github.com/villapay/villapay/internal/table"
 )
 
-// read collects what an input holds, as "line orderid source", and what it
-// refused.
+// read collects what an input holds, as "line orderid source", and what is
+// invalid.
 func read(t *testing.T, r io.Reader) (lines, bad []string, err error) {
 	t.Helper()
-	in, err := ReadInput(r, order.QR, t.TempDir(), func(b *table.Error) { bad = append(bad, b.Error()) })
+	in, err := ReadInput(r, order.QR, t.TempDir(), func(e *table.Error) { bad = append(bad, e.Error()) })
 	if err != nil {
 		return nil, bad, err
 	}
@@ -33,101 +34,74 @@ func read(t *testing.T, r io.Reader) (lines, bad []string, err error) {
 	return lines, bad, err
 }
 
-func TestInputForms(t *testing.T) {
+// The forms of a table are package table's; these are orders.
+func TestInput(t *testing.T) {
 	t.Parallel()
-	for _, test := range []struct {
-		name, text string
-		lines, bad []string
-	}{
-		{"ids", "1\n2\n", []string{"1 1 qr", "2 2 qr"}, nil},
-		{"ids, CRLF, blank lines, no last break", "1\r\n\r\n  2  \n\n3", []string{"1 1 qr", "3 2 qr", "5 3 qr"}, nil},
-		{"ids with a mark", "\xef\xbb\xbf1\n", []string{"1 1 qr"}, nil},
-		{"one column", "orderid\n1\n", []string{"2 1 qr"}, nil},
-		{"csv", "orderid,source\n1,wechat\n2,\n", []string{"2 1 wechat", "3 2 qr"}, nil},
-		{"csv, other columns and order", "note,Source,OrderID\r\n\"a, \"\"b\"\"\nc\",qr,1\r\n\r\nx,wechat,2\r\n", []string{"2 1 qr", "5 2 wechat"}, nil},
-		{"csv with a mark", "\xef\xbb\xbforderid,source\n1,qr\n", []string{"2 1 qr"}, nil},
-		{"csv, short rows", "orderid,source\n1\n", []string{"2 1 qr"}, nil},
-		{"ndjson", "{\"orderid\":\"1\"}\n\n{\"source\":\"wechat\",\"orderid\":\"2\",\"x\":1}\n{\"orderid\":492500004632}", []string{"1 1 qr", "3 2 wechat", "4 492500004632 qr"}, nil},
-		{"empty", "", nil, nil},
-		{"bad ids", "1\na b\n-x\n2", []string{"1 1 qr", "4 2 qr"}, []string{
-			`line 2: "a b" is not an order ID: letters, digits and . _ : - are allowed, starting with a letter or digit`,
-			`line 3: "-x" is not an order ID: letters, digits and . _ : - are allowed, starting with a letter or digit`,
+	for text, want := range map[string]struct{ lines, bad []string }{
+		"1\n\n  2  \n":                            {[]string{"1 1 qr", "3 2 qr"}, nil},
+		"orderid,source\n1,wechat\n2,\n3\n":       {[]string{"2 1 wechat", "3 2 qr", "4 3 qr"}, nil},
+		"[{\"orderid\":1,\"source\":\"wechat\"}]": {[]string{"1 1 wechat"}, nil},
+		"1\n-x\norder:2.7\n3,paypal\n": {[]string{"1 1 qr", "3 order:2.7 qr"}, []string{
+			`line 2: "-x" is not an order ID: letters, digits and . _ : - are allowed, starting with a letter or digit`, `line 4: "paypal" is not a source: qr or wechat`,
 		}},
-		{"bad csv", "orderid,source\n,qr\n1,paypal\n2,qr\n", []string{"4 2 qr"}, []string{"line 2: the order ID is empty", `line 3: "paypal" is not a source: qr or wechat`}},
-		{"no header", "order-1\nid7\n", []string{"1 order-1 qr", "2 id7 qr"}, nil},
-		{"numbers that are no IDs", "{\"orderid\":4925.0}\n{\"orderid\":4.925e3}\n{\"orderid\":-1}\n", nil, []string{
-			"line 1: its orderid 4925.0 is not a whole number; write the order ID as text",
-			"line 2: its orderid 4.925e3 is not a whole number; write the order ID as text",
-			"line 3: its orderid -1 is not a whole number; write the order ID as text",
-		}},
-		{"bad ndjson", "{\"orderid\":\"1\"}\nnope\n{}\n{\"orderid\":[1]}\n", []string{"1 1 qr"}, []string{
-			"line 2: not a JSON object with orderid and source: invalid character 'o' in literal null (expecting 'u')",
-			"line 3: it has no orderid", "line 4: its orderid is not text",
-		}},
+		"orderid,source\n,qr\n": {nil, []string{"line 2: the order ID is empty"}},
+		"":                      {nil, nil},
 	} {
-		t.Run(test.name, func(t *testing.T) {
-			t.Parallel()
-			for name, r := range map[string]io.Reader{"whole": strings.NewReader(test.text), "byte by byte": iotest.OneByteReader(strings.NewReader(test.text))} {
-				lines, bad, err := read(t, r)
-				if err != nil {
-					t.Fatal(err)
-				}
-				if diff := cmp.Diff(test.lines, lines); diff != "" {
-					t.Error(name, diff)
-				}
-				if diff := cmp.Diff(test.bad, bad); diff != "" {
-					t.Error(name, diff)
-				}
-			}
-		})
+		lines, bad, err := read(t, strings.NewReader(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want.lines, lines); diff != "" {
+			t.Errorf("%q: %s", text, diff)
+		}
+		if diff := cmp.Diff(want.bad, bad); diff != "" {
+			t.Errorf("%q: %s", text, diff)
+		}
 	}
 }
 
 func TestInputThatCannotBeRead(t *testing.T) {
 	t.Parallel()
 	broken := errors.New("broken")
-	for name, test := range map[string]struct {
-		r    io.Reader
-		want string
-	}{
-		"another header":    {strings.NewReader("Order_ID\n1\n"), `line 1: "Order_ID" looks like a header; the column has to be named orderid`},
-		"no orderid column": {strings.NewReader("a,b\n1,2\n"), "line 1: the header has no column orderid"},
-		"endless line":      {io.LimitReader(endless('1'), 1<<30), "longer than 65536 bytes"},
-		"endless quote":     {io.MultiReader(strings.NewReader("orderid,x\n1,\""), io.LimitReader(endless('a'), 1<<30)), "is a quote left open?"},
-		"a failing reader":  {io.MultiReader(strings.NewReader("1\n2\n"), iotest.ErrReader(broken)), "broken"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			if _, _, err := read(t, test.r); err == nil || !strings.Contains(err.Error(), test.want) {
-				t.Errorf("got %v, want %s", err, test.want)
-			}
-		})
+	_, _, err := read(t, strings.NewReader("1\n2.0\n"))
+	if invalid, ok := errors.AsType[*table.Error](err); !ok || invalid.Line != 2 {
+		t.Error(err)
+	}
+	if _, _, err := read(t, io.MultiReader(strings.NewReader("1\n"), iotest.ErrReader(broken))); !errors.Is(err, broken) {
+		t.Error(err)
+	}
+	if _, err := ReadInput(strings.NewReader("1"), order.QR, t.TempDir()+"/nowhere", nil); err == nil {
+		t.Error("there is no such directory")
 	}
 }
 
-type endless byte
-
-func (e endless) Read(p []byte) (int, error) {
-	for i := range p {
-		p[i] = byte(e)
-	}
-	return len(p), nil
-}
-
-func FuzzInput(f *testing.F) {
-	for _, seed := range []string{"1\n2\n", "orderid,source\n1,qr\n", "{\"orderid\":\"1\"}\n", "orderid,\"\n", "\xef\xbb\xbf{}"} {
-		f.Add(seed)
-	}
-	f.Fuzz(func(t *testing.T, text string) {
-		lines, _, err := read(t, strings.NewReader(text))
-		if err != nil {
-			return
+// A plan counts an order once, and says what the ledger answers alone.
+func TestPlan(t *testing.T) {
+	t.Parallel()
+	inWorld(t, sandbox.Options{}, func(t *testing.T, w *world, p *process) {
+		for _, id := range []string{"open", "paid", "replaced"} {
+			p.mustMake(t, Request{OrderID: id})
 		}
-		for _, line := range lines {
-			fields := strings.Fields(line)
-			if len(fields) != 3 || order.CheckID(fields[1]) != nil || fields[2] != "qr" && fields[2] != "wechat" {
-				t.Errorf("it gives %q", line)
-			}
+		p.pay(t, p.stored(t, "paid")[0])
+		p.mustMake(t, Request{OrderID: "replaced", Source: order.WeChat})
+		p.mustMake(t, Request{OrderID: "replaced", Source: order.WeChat, New: true})
+		lines := append([]string{"orderid,source", "open", "open,wechat", "paid,wechat", "open,qr", "replaced,wechat", "o-1"}, numbered(planAtOnce+1)...)
+		var got []string
+		err := input(t, lines...).Plan(t.Context(), p.Ledger, p.Scope, func(planned Planned) error {
+			got = append(got, fmt.Sprintf("%d %s %s %t %s", planned.Number, planned.OrderID, planned.Source, planned.Replays, planned.Payment.State))
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := []string{"2 open qr true awaiting", "3 open wechat false ", "4 paid wechat true paid", "6 replaced wechat true awaiting", "7 o-1 qr false ", "8 o-0 qr false "}
+		if diff := cmp.Diff(want, got[:len(want)]); diff != "" || len(got) != len(want)+planAtOnce-1 {
+			t.Errorf("%d orders: %s", len(got), diff)
+		}
+		w.counts(t, "o-1", 0, 0)
+		stop := errors.New("stop")
+		if err := input(t, "1", "2").Plan(t.Context(), p.Ledger, p.Scope, func(Planned) error { return stop }); !errors.Is(err, stop) {
+			t.Error(err)
 		}
 	})
 }

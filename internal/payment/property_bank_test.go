@@ -19,7 +19,7 @@ import (
 	"github.com/villapay/villapay/internal/order"
 )
 
-// stories is how many random stories are told.
+// stories is how many random stories the test goes through.
 const stories = 100
 
 // Whatever two tills and customers do in whatever order, with a bank and a network

@@ -63,6 +63,10 @@ func span(d time.Duration) string {
 	return "1 second"
 }
 
+// Time writes a time for a cell of [Table], as every table shows one: exact in
+// Bangkok's zone, how long ago or ahead that is, and the machine's own zone.
+func (s Screen) Time(t time.Time) string { return strings.ReplaceAll(s.when(t, true), noBreak, " ") }
+
 // when writes a time for a table: exact in Bangkok's zone, how long ago or ahead
 // that is, and in full the machine's own zone where it differs.
 func (s Screen) when(t time.Time, full bool) string {

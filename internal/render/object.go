@@ -34,7 +34,7 @@ const ownKey = "villapay"
 type ownFields struct {
 	OrderID        string          `json:"orderid"`
 	Env            string          `json:"env"`
-	Source         string          `json:"source"`
+	Source         *string         `json:"source"`
 	State          order.State     `json:"state"`
 	CreatedAt      *string         `json:"created_at"`
 	ExpiresAt      *string         `json:"expires_at"`
@@ -120,7 +120,7 @@ func writeFields(out *bytes.Buffer, raw json.RawMessage) error {
 func own(v View) ownFields {
 	p := v.Payment
 	own := ownFields{
-		OrderID: p.OrderID, Env: p.Env, Source: string(p.Source), State: p.State,
+		OrderID: p.OrderID, Env: p.Env, Source: textOrNull(string(p.Source)), State: p.State,
 		CreatedAt: timeOrNull(p.CreatedAt), ExpiresAt: timeOrNull(p.ExpiresAt), ExpiresIn: expiresIn(v),
 		IdempotencyKey: textOrNull(p.Key), Replayed: p.Replayed, Attempts: p.Attempts,
 		RequestID: textOrNull(p.RequestID), KnownAt: timeOrNull(p.KnownAt), KnownFrom: textOrNull(string(p.KnownFrom)),

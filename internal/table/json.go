@@ -154,7 +154,7 @@ func (p *parser) set(values []string, column int, raw []byte) error {
 		values[column] = clean(text)
 	case raw[0] == '-' || raw[0] >= '0' && raw[0] <= '9':
 		values[column] = string(raw)
-		if column == 0 && strings.Trim(values[0], "0123456789") != "" && !floats.MatchString(values[0]) {
+		if column == 0 && !isDigits(values[0]) && !isFloat(values[0]) {
 			return fmt.Errorf("its %s %s is not a whole number; write it as text", p.Columns[0], raw)
 		}
 	case raw[0] != 'n':

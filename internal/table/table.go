@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"iter"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -123,13 +122,29 @@ func fatal(line int, format string, args ...any) error {
 	return &Error{Line: line, Text: fmt.Sprintf(format, args...), Fatal: true}
 }
 
-// floats are what programs make of whole numbers: 492500009999.0, 4.925E+11. An
-// ID such as 4925.7 or 1E5 is none.
-var floats = regexp.MustCompile(`^[+-]?(\d+\.0+|\d+\.\d+[eE][+-]?\d+|\d+[eE][+-]\d+)$`) //nolint:gochecknoglobals // a constant
+// isFloat reports whether a text is what programs make of a whole number:
+// 492500009999.0, 4.925E+11. An ID such as 4925.7 or 1E5 is none.
+func isFloat(text string) bool {
+	mantissa, exponent := text, ""
+	if e := strings.IndexAny(text, "eE"); e >= 0 {
+		mantissa, exponent = text[:e], text[e+1:]
+	}
+	whole, fraction, dot := strings.Cut(strings.TrimLeft(mantissa, "+-"), ".")
+	if !isDigits(whole) || dot && !isDigits(fraction) {
+		return false
+	}
+	if mantissa == text {
+		return dot && strings.Trim(fraction, "0") == ""
+	}
+	power := strings.TrimLeft(exponent, "+-")
+	return isDigits(power) && (dot || power != exponent)
+}
+
+func isDigits(text string) bool { return text != "" && strings.Trim(text, "0123456789") == "" }
 
 // checkID finds IDs that show that the whole table is not what it was.
 func (p *parser) checkID(id string) error {
-	if floats.MatchString(id) {
+	if isFloat(id) {
 		return fmt.Errorf("%s was an ID before a program made a number of it; write the column %s as text", id, p.Columns[0])
 	}
 	if slices.ContainsFunc(p.names, func(name string) bool { return strings.EqualFold(id, name) }) {

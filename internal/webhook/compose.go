@@ -10,8 +10,10 @@ import (
 	"io"
 	"math/big"
 	"net/http"
+	"net/http/httptrace"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/villapay/villapay/internal/order"
@@ -191,9 +193,14 @@ func swell(body []byte, _ secret.String) ([]byte, error) {
 // sendWithin bounds the sending of one test notification.
 const sendWithin = 15 * time.Second
 
+// ErrNoAnswer is the error of a notification that was sent and not answered.
+var ErrNoAnswer = errors.New("sent, but not answered")
+
 // Send posts a notification and returns the status it was answered with.
 // Redirects are not followed: a listener that moved is not listening.
 func Send(ctx context.Context, client *http.Client, url string, body []byte) (int, error) {
+	var sent atomic.Bool
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteHeaders: func() { sent.Store(true) }})
 	ctx, cancel := context.WithTimeout(ctx, sendWithin)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
@@ -205,6 +212,9 @@ func Send(ctx context.Context, client *http.Client, url string, body []byte) (in
 	once.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	resp, err := once.Do(req)
 	if err != nil {
+		if sent.Load() {
+			err = fmt.Errorf("%w: %w", ErrNoAnswer, err)
+		}
 		return 0, fmt.Errorf("send notification: %w", err)
 	}
 	defer resp.Body.Close()

@@ -328,6 +328,8 @@ func TestSendReturnsTheAnswerAndFollowsNothing(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		switch {
+		case r.URL.Path == "/silent":
+			panic(http.ErrAbortHandler)
 		case r.URL.Path == "/moved":
 			http.Redirect(w, r, "/", http.StatusTemporaryRedirect)
 		case string(body) != example || r.Header.Get("Content-Type") != "application/json":
@@ -340,9 +342,12 @@ func TestSendReturnsTheAnswerAndFollowsNothing(t *testing.T) {
 			t.Errorf("%s: %d, %v", path, status, err)
 		}
 	}
+	if _, err := Send(t.Context(), server.Client(), server.URL+"/silent", []byte(example)); !errors.Is(err, ErrNoAnswer) {
+		t.Errorf("a silent listener: %v", err)
+	}
 	server.Close()
-	if status, err := Send(t.Context(), server.Client(), server.URL, []byte(example)); err == nil {
-		t.Errorf("nobody answered %d", status)
+	if status, err := Send(t.Context(), server.Client(), server.URL, []byte(example)); err == nil || errors.Is(err, ErrNoAnswer) {
+		t.Errorf("nobody listens: %d, %v", status, err)
 	}
 	if _, err := Send(t.Context(), server.Client(), "http://[", nil); err == nil {
 		t.Error("sent to no URL")

@@ -1,0 +1,59 @@
+package cmd
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/villapay/villapay/internal/table"
+)
+
+// openList opens a list that a command reads; - is stdin. example is what to write
+// instead of - at a terminal.
+func (a *app) openList(ctx context.Context, name, example string) (io.ReadCloser, error) {
+	if name == "-" && a.InTTY {
+		return nil, usageError(example, "- reads stdin, and stdin is a terminal")
+	}
+	from, err := a.openInput(ctx, name)
+	if err != nil {
+		return nil, cmp.Or(ctx.Err(), usageError("", "%s", err))
+	}
+	return from, nil
+}
+
+// lineProblems are the invalid lines of a list: the first ones are warnings, all
+// are counted.
+type lineProblems struct {
+	app *app
+	n   int
+}
+
+// shownProblems is how many invalid lines are named.
+const shownProblems = 20
+
+func (l *lineProblems) add(problem *table.Error) {
+	if l.n++; l.n <= shownProblems {
+		l.app.warn("%s", problem)
+	}
+}
+
+// result is an error if there are invalid lines.
+func (l *lineProblems) result(hint string) error {
+	if l.n > shownProblems {
+		l.app.warn("and %s more", plural(l.n-shownProblems, "invalid line"))
+	}
+	if l.n == 0 {
+		return nil
+	}
+	return usageError(hint, "invalid lines: %d", l.n)
+}
+
+// explain turns the error of a list that cannot be read into how the command ends.
+func (l *lineProblems) explain(err error) error {
+	if invalid, ok := errors.AsType[*table.Error](err); ok {
+		return usageError("nothing was sent; accepted is "+table.Accepted, "%s", invalid)
+	}
+	return &localError{err: fmt.Errorf("read the list: %w", err), hint: "nothing was sent"}
+}

@@ -1,0 +1,183 @@
+package cmd
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"iter"
+	"strconv"
+
+	"github.com/spf13/cobra"
+
+	"github.com/villapay/villapay/internal/config"
+	"github.com/villapay/villapay/internal/ledger"
+	"github.com/villapay/villapay/internal/order"
+	"github.com/villapay/villapay/internal/reconcile"
+	"github.com/villapay/villapay/internal/render"
+)
+
+// orderReconcile compares a list of payments with the ledger.
+type orderReconcile struct {
+	app     *app
+	id      string
+	amount  string
+	stretch stretchFlags
+}
+
+func newOrderReconcile(a *app) *cobra.Command {
+	c := &orderReconcile{app: a, id: "orderid", amount: "amount"}
+	cmd := &cobra.Command{
+		Use:   "reconcile FILE|-",
+		Short: "Compare a list of the bank or the shop with the ledger",
+		Long: `Compares a list of payments with what the ledger has as paid in a stretch of
+time, and reports the differences. Each row of the list counts as paid. It is
+read as pay batch reads files, and needs a header; --id names its column of order
+IDs, bank order ids, reference_orders or charge ids, and --amount that of the
+amounts, such as 300.00 or 1,234.50.
+
+The differences: only_in_file (not known here; or paid at another time, or less
+often), only_in_ledger, not_paid (known, and not as paid) and amount. It ends
+with 0 if there are none, else with 9.`,
+		Example: `  villapay sandbox pay 492500004632
+  villapay order status 492500004632 --env sandbox
+  villapay order list --env sandbox --state paid --limit 0 -o csv > paid.csv
+  villapay order reconcile paid.csv --env sandbox --since today --until today
+  villapay order reconcile paid.csv --env sandbox --id charge_id --since today --until today -o csv`,
+		Args: exactArgs("a file, or - for stdin"), RunE: a.run(c.run),
+	}
+	f := cmd.Flags()
+	f.StringVar(&c.id, "id", c.id, "the `COLUMN` of ids")
+	f.StringVar(&c.amount, "amount", c.amount, "the `COLUMN` of amounts")
+	c.stretch.register(cmd, "what was paid")
+	_ = cmd.MarkFlagRequired("since")
+	_ = cmd.MarkFlagRequired("until")
+	return cmd
+}
+
+func (c *orderReconcile) run(ctx context.Context, args []string) error {
+	format, err := c.app.format("table", "json", "yaml", "csv")
+	if err != nil {
+		return err
+	}
+	settings, err := c.app.settings()
+	if err != nil {
+		return err
+	}
+	period := ledger.Period{Scope: settings.Profile.Scope()}
+	if period.Since, period.Until, err = c.stretch.times(c.app.Now()); err != nil {
+		return err
+	}
+	opened, err := c.app.requireLedger(ctx)
+	if err != nil {
+		return err
+	}
+	file, err := c.read(ctx, args[0])
+	if err != nil {
+		return err
+	}
+	n := 0
+	err = c.show(ctx, format, func(yield func(reconcile.Difference, error) bool) {
+		for d, err := range file.Compare(ctx, opened, period) {
+			if err == nil {
+				n++
+			}
+			if !yield(d, err) {
+				return
+			}
+		}
+	})
+	if err != nil {
+		return err
+	}
+	summary := fmt.Sprintf("%s, %s", plural(file.Rows(), "row"), plural(n, "difference"))
+	c.app.note("%s", summary)
+	if n > 0 {
+		return &failure{Code: "differences", Message: summary, ExitCode: exitSomeFailed, quiet: true}
+	}
+	return nil
+}
+
+func (c *orderReconcile) read(ctx context.Context, name string) (*reconcile.File, error) {
+	from, err := c.app.openList(ctx, name, "villapay order reconcile - < bank.csv")
+	if err != nil {
+		return nil, err
+	}
+	defer from.Close()
+	problems := &lineProblems{app: c.app}
+	file, err := reconcile.Read(from, c.id, c.amount, problems.add)
+	if err != nil {
+		return nil, problems.explain(err)
+	}
+	return file, problems.result("correct or remove them; the columns are named by --id and --amount")
+}
+
+// show writes the differences as they come.
+func (c *orderReconcile) show(ctx context.Context, format config.Format, all iter.Seq2[reconcile.Difference, error]) error {
+	switch format {
+	case "json", "yaml":
+		return c.app.writeJSONList(ctx, format, mapped(all, differenceJSON))
+	case "csv":
+		return render.RowsCSV(c.app.writer(), []string{"kind", "id", "orderid", "file_amount", "ledger_amount", "line"}, mapped(all, func(d reconcile.Difference) ([]string, error) {
+			return []string{string(d.Kind), d.ID, d.OrderID, d.FileAmount.String(), d.LedgerAmount.String(), lineNumber(d)}, nil
+		}))
+	}
+	titles := []render.Title{{Text: "Difference"}, {Text: "ID"}, {Text: "Order"}, {Text: "File", Right: true}, {Text: "Ledger", Right: true}, {Text: "Line", Right: true}, {Text: "Note"}}
+	return render.Rows(c.app.writer(), c.app.screen(), titles, mapped(all, func(d reconcile.Difference) ([]string, error) {
+		return []string{differenceWord(d.Kind), d.ID, d.OrderID, render.TableMoney(d.FileAmount, ""), render.TableMoney(d.LedgerAmount, ""), lineNumber(d), differenceNote(d)}, nil
+	}))
+}
+
+func lineNumber(d reconcile.Difference) string {
+	if d.Line == 0 {
+		return ""
+	}
+	return strconv.Itoa(d.Line)
+}
+
+func differenceWord(kind reconcile.Kind) string {
+	switch kind {
+	case reconcile.OnlyInFile:
+		return "only in the file"
+	case reconcile.OnlyInLedger:
+		return "only in the ledger"
+	case reconcile.NotPaid:
+		return "not paid"
+	case reconcile.OtherAmount:
+		return "another amount"
+	}
+	return string(kind)
+}
+
+// differenceNote says what the ledger knows instead.
+func differenceNote(d reconcile.Difference) string {
+	switch p := d.Payment; {
+	case p == nil:
+		return ""
+	case d.Kind == reconcile.NotPaid:
+		return render.StateWord(p.State)
+	case p.State == order.Paid:
+		return "paid " + p.PaidAt.In(order.Bangkok).Format("2006-01-02 15:04:05 -07")
+	}
+	return ""
+}
+
+func differenceJSON(d reconcile.Difference) ([]byte, error) {
+	text := func(s string) *string {
+		if s == "" {
+			return nil
+		}
+		return &s
+	}
+	var line *int
+	if d.Line > 0 {
+		line = &d.Line
+	}
+	return json.Marshal(struct {
+		Kind         reconcile.Kind `json:"kind"`
+		ID           string         `json:"id"`
+		OrderID      *string        `json:"orderid"`
+		FileAmount   order.Amount   `json:"file_amount"`
+		LedgerAmount order.Amount   `json:"ledger_amount"`
+		Line         *int           `json:"line"`
+	}{d.Kind, d.ID, text(d.OrderID), d.FileAmount, d.LedgerAmount, line})
+}

@@ -1,0 +1,178 @@
+package cmd
+
+import (
+	"context"
+	"iter"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/villapay/villapay/internal/config"
+	"github.com/villapay/villapay/internal/ledger"
+	"github.com/villapay/villapay/internal/order"
+	"github.com/villapay/villapay/internal/render"
+)
+
+// orderReport adds up what came in.
+type orderReport struct {
+	app     *app
+	stretch stretchFlags
+	source  string
+	allEnvs bool
+}
+
+func newOrderReport(a *app) *cobra.Command {
+	c := &orderReport{app: a}
+	cmd := &cobra.Command{
+		Use:   "report",
+		Short: "Add up what was paid in a stretch of time, by default today",
+		Long: `Adds up the payments of the ledger by the time of payment, exactly: what is paid,
+and what was paid and given back since, each on the day it was paid. Days are
+Bangkok's.
+
+The totals include money that came in because an order was paid more than once;
+such orders are listed with it, and it is what to give back.`,
+		Example: `  villapay order report --env sandbox
+  villapay order report --env sandbox --since yesterday --until yesterday
+  villapay order report --env sandbox --since 2026-11-01 --until 2026-11-30 --all-envs -o json`,
+		Args: exactArgs(), RunE: a.run(c.run),
+	}
+	f := cmd.Flags()
+	c.stretch.register(cmd, "what was paid")
+	f.Var(&choiceFlag{&c.source, order.Sources()}, "source", "only this source")
+	f.BoolVar(&c.allEnvs, "all-envs", false, "the payments of every environment")
+	complete(cmd, "source", order.Sources()...)
+	return cmd
+}
+
+func (c *orderReport) run(ctx context.Context, _ []string) error {
+	format, err := c.app.format("table", "json", "yaml")
+	if err != nil {
+		return err
+	}
+	if c.stretch == (stretchFlags{}) {
+		c.stretch = stretchFlags{"today", "today"}
+	}
+	period := ledger.Period{Source: order.Source(c.source)}
+	if period.Since, period.Until, err = c.stretch.times(c.app.Now()); err != nil {
+		return err
+	}
+	settings, err := c.app.settings()
+	if err != nil {
+		return err
+	}
+	if !c.allEnvs {
+		period.Scope = settings.Profile.Scope()
+	}
+	opened, err := c.app.requireLedger(ctx)
+	if err != nil {
+		return err
+	}
+	totals, extra, err := opened.Totals(ctx, period)
+	if err != nil {
+		return err
+	}
+	if format == "table" {
+		return c.table(settings, totals, paidTwice(extra))
+	}
+	return c.app.writeValue(ctx, format, reportOf(period, totals, paidTwice(extra)))
+}
+
+// reportValue is the report as JSON.
+type reportValue struct {
+	Since     *string          `json:"since"`
+	Until     *string          `json:"until"`
+	Totals    []totalValue     `json:"totals"`
+	PaidTwice []paidTwiceValue `json:"paid_twice"`
+}
+
+type totalValue struct {
+	Env      string       `json:"env"`
+	State    order.State  `json:"state"`
+	Currency string       `json:"currency"`
+	Payments int          `json:"payments"`
+	Amount   order.Amount `json:"amount"`
+}
+
+// paidTwiceValue is what came in for an order beyond its first payment.
+type paidTwiceValue struct {
+	OrderID  string       `json:"orderid"`
+	Currency string       `json:"currency"`
+	Amount   order.Amount `json:"amount"`
+}
+
+func reportOf(p ledger.Period, totals []ledger.Total, twice []paidTwiceValue) reportValue {
+	stamp := func(at time.Time) *string {
+		if at.IsZero() {
+			return nil
+		}
+		text := render.FormatTime(at)
+		return &text
+	}
+	v := reportValue{Since: stamp(p.Since), Until: stamp(p.Until), Totals: []totalValue{}, PaidTwice: twice}
+	for _, t := range totals {
+		v.Totals = append(v.Totals, totalValue{t.Env, t.State, t.Currency, t.Payments, t.Amount})
+	}
+	return v
+}
+
+// paidTwice adds up what came in too much for each order. extra is sorted by order.
+func paidTwice(extra []order.Receipt) []paidTwiceValue {
+	all := []paidTwiceValue{}
+	var sum order.Sum
+	for _, r := range extra {
+		if last := len(all) - 1; last < 0 || all[last].OrderID != r.OrderID || all[last].Currency != r.Currency {
+			all, sum = append(all, paidTwiceValue{OrderID: r.OrderID, Currency: r.Currency}), order.Sum{}
+		}
+		sum.Add(r.Amount)
+		all[len(all)-1].Amount = sum.Amount()
+	}
+	return all
+}
+
+func (c *orderReport) table(settings *config.Config, totals []ledger.Total, twice []paidTwiceValue) error {
+	live := isLive(settings)
+	titles := []render.Title{{Text: "Env"}, {Text: "Money"}, {Text: "State"}, {Text: "Payments", Right: true}, {Text: "Amount", Right: true}}
+	err := render.Rows(c.app.writer(), c.app.screen(), titles, func(yield func([]string, error) bool) {
+		for _, t := range totals {
+			money := mark(live(order.Payment{Scope: t.Scope}), "LIVE")
+			if !yield([]string{t.Env, money, render.StateWord(t.State), strconv.Itoa(t.Payments), render.TableMoney(t.Amount, t.Currency)}, nil) {
+				return
+			}
+		}
+	})
+	if err != nil {
+		return err
+	}
+	if len(totals) == 0 {
+		c.app.note("nothing came in")
+	}
+	if len(twice) == 0 {
+		return nil
+	}
+	c.app.warn("%s paid more than once; what came in too much is part of the totals", verb(len(twice), "order", "was", "were"))
+	titles = []render.Title{{Text: "Paid more than once"}, {Text: "Too much", Right: true}}
+	return render.Rows(c.app.writer(), c.app.screen(), titles, rowsOf(twice, func(v paidTwiceValue) []string {
+		return []string{v.OrderID, render.TableMoney(v.Amount, v.Currency)}
+	}))
+}
+
+// rowsOf makes rows of values.
+func rowsOf[T any](values []T, row func(T) []string) iter.Seq2[[]string, error] {
+	return func(yield func([]string, error) bool) {
+		for _, v := range values {
+			if !yield(row(v), nil) {
+				return
+			}
+		}
+	}
+}
+
+// verb is "1 order was" or "2 orders were".
+func verb(n int, one, singular, several string) string {
+	if n == 1 {
+		return plural(n, one) + " " + singular
+	}
+	return plural(n, one) + " " + several
+}

@@ -1,0 +1,50 @@
+package cmd
+
+import (
+	"net/http"
+	"runtime"
+	"strings"
+	"testing"
+)
+
+// A listener ends with the handler that reads its events: at once, so that a
+// supervisor starts both again, and without acknowledging what nobody reads. Events
+// that came meanwhile are replayed.
+func TestTheListenerEndsWithItsHandler(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS == "windows" {
+		t.Skip("whether a pipe has a reader is not known there")
+	}
+	m := newMachine(t, "VILLAPAY_ENV=sandbox", "VILLAPAY_WEBHOOK_SECRET=skey_test_1")
+	var bodies [2][]byte
+	for i, id := range []string{"1", "2"} {
+		m.run(t, "pay", "qr", id)
+		bodies[i] = []byte(m.run(t, "webhook", "send", id, "--print").stdout)
+	}
+
+	l := m.listen(t)
+	if status := l.post(t, bodies[0]); status != http.StatusOK || !strings.Contains(l.line(t), `"orderid":"1","state":"paid"`) {
+		t.Errorf("while it is read: %d", status)
+	}
+	l.stdout.Close()
+	if status := l.post(t, bodies[1]); status == http.StatusOK {
+		t.Error("what nobody reads is acknowledged")
+	}
+	if code := l.wait(); code != 1 {
+		t.Errorf("exit %d, want 1", code)
+	}
+
+	idle := m.listen(t)
+	idle.stdout.Close()
+	if code := idle.wait(); code != 1 { // no notification comes
+		t.Errorf("idle: exit %d, want 1", code)
+	}
+
+	again := m.listen(t) // the bank sends it again
+	if status := again.post(t, bodies[1]); status != http.StatusOK || !strings.Contains(again.line(t), `"orderid":"2","state":"paid"`) {
+		t.Errorf("sent again: %d", status)
+	}
+	if r := m.run(t, "webhook", "replay", "--since", "1h", "--jq", ".villapay.orderid"); r.stdout != "1\n2\n" {
+		t.Errorf("replayed: %q %s", r.stdout, r.stderr)
+	}
+}

@@ -1,0 +1,113 @@
+package cmd
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/villapay/villapay/internal/order"
+)
+
+// stretchFlags choose a stretch of time.
+type stretchFlags struct{ since, until string }
+
+func (s *stretchFlags) register(cmd *cobra.Command, about string) {
+	f := cmd.Flags()
+	f.StringVar(&s.since, "since", "", about+" since `WHEN`: 24h or 7d ago, today, yesterday, a date, or a time with zone")
+	f.StringVar(&s.until, "until", "", "and until `WHEN`: a day is included whole, a time is not")
+	complete(cmd, "since", "today", "yesterday")
+	complete(cmd, "until", "today", "yesterday")
+}
+
+// times are the stretch's begin and the first moment after it; zero where it is
+// open.
+func (s *stretchFlags) times(now time.Time) (since, until time.Time, err error) {
+	if since, err = sinceTime(s.since, now); err != nil {
+		return since, until, err
+	}
+	if s.until != "" {
+		var day bool
+		if until, day, err = parseWhen(s.until, now); err != nil {
+			return since, until, usageError(hintWhen, "--until: %s", err)
+		}
+		if day {
+			until = until.AddDate(0, 0, 1)
+		}
+	}
+	if !since.IsZero() && !until.IsZero() && !since.Before(until) {
+		return since, until, usageError("", "--since %s is not before --until %s", s.since, s.until)
+	}
+	return since, until, nil
+}
+
+// sinceTime reads --since; "" is the zero time.
+func sinceTime(text string, now time.Time) (time.Time, error) {
+	if text == "" {
+		return time.Time{}, nil
+	}
+	since, _, err := parseWhen(text, now)
+	if err == nil && since.After(now) {
+		meant := since.AddDate(now.Year()-since.Year(), 0, 0)
+		if meant.After(now) {
+			meant = meant.AddDate(-1, 0, 0)
+		}
+		err = fmt.Errorf("%s is in the future; was the year %d meant?", text, meant.Year())
+	}
+	if err != nil {
+		return since, usageError(hintWhen, "--since: %s", err)
+	}
+	return since, nil
+}
+
+const hintWhen = "examples: 24h, 7d, today, yesterday, 2026-11-22, 2026-11-22T18:30+07:00"
+
+// parseWhen reads a time: a duration back from now, in which d stands for 24 hours,
+// a day of Bangkok's, or a time, which is Bangkok's if it names no zone. day says
+// that it is a day, of which it returns the begin.
+func parseWhen(text string, now time.Time) (at time.Time, day bool, _ error) {
+	if days, ok := strings.CutSuffix(text, "d"); ok {
+		if d, err := time.ParseDuration(days + "h"); err == nil && d > 0 && d < math.MaxInt64/24 {
+			return now.Add(-24 * d), false, nil
+		}
+	}
+	if d, err := time.ParseDuration(text); err == nil && d > 0 {
+		return now.Add(-d), false, nil
+	}
+	year, month, date := now.In(order.Bangkok).Date()
+	today := time.Date(year, month, date, 0, 0, 0, 0, order.Bangkok)
+	switch text {
+	case "today":
+		return today, true, nil
+	case "yesterday":
+		return today.AddDate(0, 0, -1), true, nil
+	}
+	if year := buddhistYear(text, now); year != 0 {
+		return at, false, fmt.Errorf("%s has a Buddhist year; was the year %d meant?", text, year)
+	}
+	if at, err := time.ParseInLocation(time.DateOnly, text, order.Bangkok); err == nil {
+		return at, true, nil
+	}
+	for _, layout := range []string{"2006-01-02T15:04", "2006-01-02 15:04", "2006-01-02T15:04Z07:00", "2006-01-02T15:04:05", time.DateTime, time.RFC3339} {
+		if at, err := time.ParseInLocation(layout, text, order.Bangkok); err == nil {
+			return at, false, nil
+		}
+	}
+	return at, false, errors.New(strconv.Quote(text) + " is neither a duration, a day, nor a time")
+}
+
+// buddhistYear is the common year of a date in the Buddhist calendar of Thailand; 0
+// if it is not one.
+func buddhistYear(text string, now time.Time) int {
+	const ahead = 543
+	first, _, _ := strings.Cut(text, "-")
+	year, err := strconv.Atoi(first)
+	if err != nil || year-ahead < 1900 || year-ahead > now.Year()+1 {
+		return 0
+	}
+	return year - ahead
+}

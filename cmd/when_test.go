@@ -1,0 +1,58 @@
+package cmd
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestStretch(t *testing.T) {
+	t.Parallel()
+	// In Bangkok it is past midnight.
+	now := time.Date(2026, 11, 22, 18, 30, 0, 0, time.UTC)
+	const none = "0001-01-01T00:00:00Z"
+	for _, test := range []struct{ since, until, from, to string }{
+		{"", "", none, none},
+		{"24h", "", "2026-11-21T18:30:00Z", none},
+		{"7d", "90m", "2026-11-15T18:30:00Z", "2026-11-22T17:00:00Z"},
+		{"today", "today", "2026-11-22T17:00:00Z", "2026-11-23T17:00:00Z"},
+		{"yesterday", "yesterday", "2026-11-21T17:00:00Z", "2026-11-22T17:00:00Z"},
+		{"2026-11-01", "2026-11-30", "2026-10-31T17:00:00Z", "2026-11-30T17:00:00Z"},
+		{"2026-11-23", "", "2026-11-22T17:00:00Z", none},
+		{"2026-11-22T18:30", "2026-11-22 18:31", "2026-11-22T11:30:00Z", "2026-11-22T11:31:00Z"},
+		{"2026-11-22T18:30Z", "2026-11-23T02:00:00+07:00", "2026-11-22T18:30:00Z", "2026-11-22T19:00:00Z"},
+		{"2026-11-22 18:30:05", "", "2026-11-22T11:30:05Z", none},
+		{"", "2030-01-01", none, "2030-01-01T17:00:00Z"},
+	} {
+		since, until, err := (&stretchFlags{test.since, test.until}).times(now)
+		if from, to := since.UTC().Format(time.RFC3339), until.UTC().Format(time.RFC3339); from != test.from || to != test.to || err != nil {
+			t.Errorf("%s to %s: %s to %s, %v", test.since, test.until, from, to, err)
+		}
+	}
+	for _, test := range []struct{ since, until, want string }{
+		{"2569-11-22", "", "was the year 2026 meant?"},
+		{"", "2569-11-22", "--until: 2569-11-22 has a Buddhist year; was the year 2026 meant?"},
+		{"2567-02-29", "", "was the year 2024 meant?"},
+		{"2569-11-22T10:00:00+07:00", "", "was the year 2026 meant?"},
+		{"2443-01-01", "", "was the year 1900 meant?"},
+		{"2026-11-24", "", "2026-11-24 is in the future; was the year 2025 meant?"},
+		{"2027-11-22", "", "was the year 2026 meant?"},
+		{"2999-11-22", "", "was the year 2026 meant?"},
+		{"2999-12-22", "", "was the year 2025 meant?"},
+		{"2026-11-22T18:30:01Z", "", "is in the future"},
+		{"today", "yesterday", "--since today is not before --until yesterday"},
+		{"2026-11-22T18:30", "2026-11-22T18:30", "is not before"},
+		{"tomorrow", "", "is neither a duration, a day, nor a time"},
+		{"22/11/2026", "", "neither"},
+		{"2026-02-30", "", "neither"},
+		{"-5h", "", "neither"},
+		{"0d", "", "neither"},
+		{"200000d", "", "neither"},
+		{"", "x", "--until: \"x\""},
+	} {
+		_, _, err := (&stretchFlags{test.since, test.until}).times(now)
+		if err == nil || !strings.Contains(err.Error(), test.want) || explainKind(err).ExitCode != exitUsage {
+			t.Errorf("%s to %s: %v, want %s", test.since, test.until, err, test.want)
+		}
+	}
+}

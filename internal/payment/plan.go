@@ -1,0 +1,68 @@
+package payment
+
+import (
+	"context"
+
+	"github.com/villapay/villapay/internal/ledger"
+	"github.com/villapay/villapay/internal/order"
+)
+
+// Planned is what a batch would do about an order.
+type Planned struct {
+	Line
+	Replays bool          // the ledger answers it, and nothing is sent
+	Payment order.Payment // with which it does
+}
+
+// planAtOnce is how many orders the ledger is asked about in one question.
+const planAtOnce = 200
+
+// Plan goes through what a batch would do about each order of an input, if the
+// ledger stays as it is. An order that stands there several times is one.
+func (in *Input) Plan(ctx context.Context, l *ledger.Ledger, scope string, use func(Planned) error) error {
+	var lines []Line
+	seen := map[Line]bool{}
+	ask := func() error {
+		ids := make([]string, len(lines))
+		for i, line := range lines {
+			ids[i] = line.OrderID
+		}
+		known, err := l.Lookup(ctx, scope, ids)
+		for i := 0; i < len(lines) && err == nil; i++ {
+			p, replays := replayed(ofOrder(known[lines[i].OrderID], lines[i].OrderID), lines[i].Source)
+			err = use(Planned{lines[i], replays, p})
+		}
+		lines = lines[:0]
+		return err
+	}
+	var failed error
+	err := in.each(func(line Line) bool {
+		same := Line{OrderID: line.OrderID, Source: line.Source}
+		if seen[same] {
+			return true
+		}
+		seen[same] = true
+		if lines = append(lines, line); len(lines) == planAtOnce {
+			failed = ask()
+		}
+		return failed == nil
+	})
+	if err == nil && failed == nil {
+		failed = ask()
+	}
+	if err == nil {
+		err = failed
+	}
+	return err
+}
+
+// ofOrder are the payments of the Villa order with an id: it may be another thing's
+// too.
+func ofOrder(found []order.Payment, id string) (all []order.Payment) {
+	for _, p := range found {
+		if p.OrderID == id {
+			all = append(all, p)
+		}
+	}
+	return all
+}
