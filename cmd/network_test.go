@@ -30,7 +30,7 @@ func TestNetworkTrouble(t *testing.T) {
 		code       int
 		says, hint string
 	}{
-		"a proxy that is no URL":   {"HTTPS_PROXY=http://ann:secret@proxy:port", 3, "HTTPS_PROXY is not the URL of a proxy", ""},
+		"a proxy that is no URL":   {"HTTPS_PROXY=http://ann:secret@proxy:port", 3, "HTTPS_PROXY is not a proxy URL", ""},
 		"a proxy with a password":  {"HTTPS_PROXY=" + proxy.URL, 7, "cannot reach api.invalid: the proxy 127.0.0.1:", "hint: nothing was made; check HTTPS_PROXY"},
 		"no such certificate file": {"SSL_CERT_FILE=" + filepath.Join(m.dir, "none.pem"), 3, "read SSL_CERT_FILE", ""},
 		"an authority of its own":  {"VILLAPAY_BASE_URL=" + unknown.URL, 7, "certificate signed by unknown authority", "set SSL_CERT_FILE"},

@@ -129,7 +129,7 @@ func TestOrdersInWrappers(t *testing.T) {
 // Each row of the retry table, as one attempt is classified.
 func TestFailures(t *testing.T) {
 	t.Parallel()
-	notOrder := Error{Kind: Unknown, Code: "http_200", Message: "the server's answer is not an order"}
+	notOrder := Error{Kind: Unknown, Code: "http_200", Message: "the response is not an order"}
 	for _, test := range []struct {
 		status int
 		body   string
