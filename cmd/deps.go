@@ -96,11 +96,9 @@ func (a *deps) openLedger(ctx context.Context) (*ledger.Ledger, error) {
 	if err := settings.Require("ledger"); err != nil {
 		return nil, err
 	}
-	dir := ""
-	if settings.Ledger.Reveal() != "none" {
-		if dir, err = a.stateDir(); err != nil {
-			return nil, err
-		}
+	dir, err := a.stateDir()
+	if err != nil && settings.Ledger.Reveal() == "sqlite" {
+		return nil, err
 	}
 	defer a.waiting("the ledger")()
 	ctx, cancel := context.WithTimeout(ctx, settings.Profile.Timeout)
@@ -291,12 +289,9 @@ func (a *deps) payments(ctx context.Context, idle int) (*payment.Service, error)
 	if a.bank, err = a.bankClient(ctx, idle); err != nil {
 		return nil, err
 	}
-	if opened.Kind() == "none" {
-		a.warn("there is no ledger: nothing is recorded, and running a command twice can make two orders")
-		if a.bank != nil {
-			a.bank = nil // a code that is not recorded cannot be canceled later
-			a.warn("without a ledger the bank's API is not used, and its codes are not shown")
-		}
+	if opened.Kind() == "none" && a.bank != nil {
+		a.bank = nil // a code that is not recorded cannot be canceled later
+		a.warn("without a ledger the bank's API is not used, and its codes are not shown")
 	}
 	profile := settings.Profile
 	return &payment.Service{
@@ -308,14 +303,17 @@ func (a *deps) payments(ctx context.Context, idle int) (*payment.Service, error)
 	}, nil
 }
 
-// warnInCI warns about a new ledger on a CI machine's disk: the next job would not
-// have it.
-func (a *app) warnInCI(service *payment.Service) {
-	if service.Ledger.Kind() != "sqlite" || service.Env == config.Sandbox || !isSet(a.Getenv("CI")) {
-		return
-	}
-	if _, err := os.Stat(service.Ledger.Where()); errors.Is(err, fs.ErrNotExist) {
-		a.warn("in CI a local ledger is lost with the machine: set VILLAPAY_LEDGER to a PostgreSQL URL")
+// warnForgetful warns if orders are not recorded for later runs: without a ledger, or
+// with a new one on a CI machine's disk.
+func (a *deps) warnForgetful(service *payment.Service) {
+	switch service.Ledger.Kind() {
+	case "none":
+		a.warn("there is no ledger: nothing is recorded, and running a command twice can make two orders")
+	case "sqlite":
+		_, err := os.Stat(service.Ledger.Where())
+		if errors.Is(err, fs.ErrNotExist) && isSet(a.Getenv("CI")) && service.Env != config.Sandbox {
+			a.warn("in CI a local ledger is lost with the machine: set VILLAPAY_LEDGER to a PostgreSQL URL")
+		}
 	}
 }
 

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"net/http"
 	"os"
 	"slices"
@@ -401,62 +400,51 @@ func (c *doctor) merchants(ctx context.Context, settings *config.Config) (check,
 	if settings.Profile.Sandbox {
 		return check{}, false
 	}
+	const name, hint = "merchant", "ask Villa which merchant is yours, and set its keys"
 	secretKey, _, _ := c.app.bankKey(ctx) // what is wrong with it, bank says
-	digits := map[string]string{
-		"the secret key":   merchantOfKey(secretKey.Reveal()),
-		"kbank.public_key": merchantOfKey(settings.Profile.KBank.PublicKey),
-		"the newest order": c.merchantOfOrders(ctx, settings.Profile.Scope()),
+	publicKey, newest := settings.Profile.KBank.PublicKey, c.newestOrder(ctx, settings.Profile.Scope())
+	switch {
+	case kbank.OtherMerchant(secretKey.Reveal(), newest):
+		return warning(name, hint, "the secret key and order %s are of two merchants", newest), true
+	case kbank.OtherMerchant(publicKey, newest):
+		return warning(name, hint, "kbank.public_key and order %s are of two merchants", newest), true
+	case !sameMerchant(merchantDigits(secretKey.Reveal()), merchantDigits(publicKey)):
+		return warning(name, hint, "the secret key and kbank.public_key are of two merchants"), true
 	}
-	names := slices.DeleteFunc(slices.Sorted(maps.Keys(digits)), func(name string) bool { return digits[name] == "" })
-	for i, one := range names {
-		for _, other := range names[:i] {
-			if !sameMerchant(digits[one], digits[other]) {
-				return warning("merchant", "ask Villa which merchant is yours, and set its keys", "%s and %s are of two merchants", other, one), true
-			}
+	known := 0
+	for _, text := range []string{secretKey.Reveal(), publicKey, newest} {
+		if text != "" {
+			known++
 		}
 	}
-	return ok("merchant", "%s are of one merchant", strings.Join(names, " and ")), len(names) > 1
+	return ok(name, "the keys and the newest order are of one merchant, as far as they are known"), known > 1
 }
 
-// merchantOfKey is the digits that a key begins with. Digits of the rest may follow.
-func merchantOfKey(key string) string {
-	_, rest, _ := strings.Cut(key, "_")
-	_, rest, _ = strings.Cut(rest, "_")
-	return rest[:len(rest)-len(strings.TrimLeft(rest, "0123456789"))]
-}
-
-// merchantOfOrders is the merchant's digits in the newest bank order.
-func (c *doctor) merchantOfOrders(ctx context.Context, scope string) string {
+// newestOrder is the newest bank order of a scope, "" if none is known.
+func (c *doctor) newestOrder(ctx context.Context, scope string) string {
 	if c.app.ledger == nil {
 		return ""
 	}
 	for p, err := range c.app.ledger.List(ctx, ledger.Filter{Scope: scope, Limit: 20}) {
-		if err != nil {
-			return "" // as the ledger's own check says
-		}
-		if digits := merchantOfOrder(p.BankOrderID); digits != "" {
-			return digits
+		if err != nil || p.BankOrderID != "" {
+			return p.BankOrderID // an error is the ledger's own check's
 		}
 	}
 	return ""
 }
 
-// merchantOfOrder is what stands between an order's prefix and its 32 hex digits.
-func merchantOfOrder(id string) string {
-	const random = 32
-	key := merchantOfKey(id)
-	rest := id[strings.LastIndexByte(id, '_')+1:]
-	if len(rest) <= random || len(key) < len(rest)-random {
-		return ""
-	}
-	return rest[:len(rest)-random]
+// merchantDigits are the digits behind a key's two leading words: the merchant's, and
+// perhaps some of the rest.
+func merchantDigits(key string) string {
+	parts := strings.SplitN(key, "_", 3)
+	rest := parts[len(parts)-1]
+	return rest[:len(rest)-len(strings.TrimLeft(rest, "0123456789"))]
 }
 
 // shortestMerchant is the fewest digits that were seen to name a merchant.
 const shortestMerchant = 5
 
-// sameMerchant reports whether two texts that begin with a merchant's digits may be
-// of one merchant.
+// sameMerchant reports whether two keys with these digits may be of one merchant.
 func sameMerchant(a, b string) bool {
 	common := 0
 	for common < min(len(a), len(b)) && a[common] == b[common] {

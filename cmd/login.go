@@ -38,7 +38,9 @@ With VILLAPAY_TOKEN no login is needed.
 
 --kbank-secret stores the merchant's secret key for the bank's API instead. It is
 entered at a terminal or read from stdin, and used only for the kbank.api_url
-that is set now. It needs no sign-in. VILLAPAY_KBANK_SECRET overrides it.
+that is set now. It needs no sign-in. VILLAPAY_KBANK_SECRET overrides it. With
+the key, pay qr shows a code that bank apps pay, order status asks the bank, and
+order cancel and order void work.
 
 Tokens and keys are stored in one encrypted file, and its key in the system's
 keyring. Without a keyring, a warning is shown and the file is not encrypted;

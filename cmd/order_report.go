@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"cmp"
 	"context"
 	"iter"
 	"strconv"
@@ -26,7 +27,7 @@ func newOrderReport(a *app) *cobra.Command {
 	c := &orderReport{app: a}
 	cmd := &cobra.Command{
 		Use:   "report",
-		Short: "Add up what was paid in a stretch of time, by default today",
+		Short: "Add up what was paid today, or in another stretch of time",
 		Long: `Adds up the payments of the ledger by the time of payment, exactly: what is paid,
 and what was paid and given back since, each on the day it was paid. Days are
 Bangkok's.
@@ -52,8 +53,9 @@ func (c *orderReport) run(ctx context.Context, _ []string) error {
 		return err
 	}
 	if c.stretch == (stretchFlags{}) {
-		c.stretch = stretchFlags{"today", "today"}
+		c.stretch.since = "today"
 	}
+	c.stretch.until = cmp.Or(c.stretch.until, "today")
 	period := ledger.Period{Source: order.Source(c.source)}
 	if period.Since, period.Until, err = c.stretch.times(c.app.Now()); err != nil {
 		return err

@@ -97,7 +97,7 @@ func (c *orderStatus) show(ctx context.Context, format config.Format, reports []
 		}
 		return c.app.showPayment(ctx, format, found[0], codeFlags{}, false)
 	}
-	return c.app.showPayments(ctx, format, render.List{}, values(found))
+	return c.app.showPayments(ctx, format, render.List{Live: isLive(c.app.config)}, values(found))
 }
 
 // result says what else there is to know about each order, and how the command

@@ -121,13 +121,13 @@ func (a *output) showAs(ctx context.Context, format config.Format, p order.Payme
 	if err := render.Payment(a.writer(), a.screen(), p, a.live()); err != nil {
 		return err
 	}
-	if !withCode || !a.OutTTY || p.Payable(a.Now()) != nil {
+	if payable := p.Payable(a.Now()) == nil; !withCode || !a.OutTTY || !payable {
 		return nil
 	}
 	err := a.drawCode(p, code, a.Out)
 	if _, ok := errors.AsType[*failure](err); ok {
-		a.warn("%s", err)
-		return nil //nolint:nilerr // the table was written; the code is extra
+		a.warn("%s", err) // the table was written; the code is extra
+		return nil
 	}
 	return err
 }

@@ -214,7 +214,7 @@ func (c *payBatch) pay(ctx context.Context, format config.Format, profile config
 	if err != nil {
 		return err
 	}
-	c.app.warnInCI(service)
+	c.app.warnForgetful(service)
 	service.Note, service.Warn = nil, nil // a line an order would drown the result
 	if tokens := service.API.Tokens; tokens != nil {
 		if _, err := tokens.Token(ctx); err != nil {

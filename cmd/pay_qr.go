@@ -30,7 +30,9 @@ func newPayQR(a *app) *cobra.Command {
 		Use:   "qr ORDERID",
 		Short: "Make a payment order and show it with a code to scan",
 		Long: `Makes the payment order for a Villa order, records it, and shows it: at a
-terminal with a code to scan under it.
+terminal with a code to scan under it. With the bank's key (see villapay login
+--help) that is a code which bank apps pay; without it, a reference to the order
+for a counter or page that takes it over.
 
 Running it again is safe: an order that is still open is shown again, and after a
 lost response (exit 6) the request is repeated with the same key. A new order is
@@ -93,7 +95,7 @@ func (c *payQR) run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	c.app.warnInCI(service)
+	c.app.warnForgetful(service)
 	started := c.app.Now()
 	request := payment.Request{OrderID: orderID, Source: source, Key: c.key, New: c.fresh}
 	if service.Live && !c.app.flags.yes {

@@ -351,3 +351,18 @@ func TestTheSharedLedgerIsGoneUnderABatch(t *testing.T) {
 	}
 	shown.check(t, b, 300)
 }
+
+// A container that shares a ledger and has a token needs no directories.
+func TestASharedLedgerNeedsNoDirectories(t *testing.T) {
+	t.Parallel()
+	m := newMachine(t, "VILLAPAY_LEDGER="+sharedLedger(t), "VILLAPAY_BASE_URL="+serveSandbox(t, sandbox.Options{}, nil).url,
+		"HOME="+unset, "VILLAPAY_STATE_DIR="+unset, "VILLAPAY_CONFIG_DIR="+unset)
+	for _, args := range [][]string{{"pay", "qr", "4925"}, {"order", "status", "4925"}, {"order", "status", "4925", "--offline"}} {
+		if r := m.run(t, append(args, "-o", "json")...); r.code != 0 || r.object(t).Villapay.State != "awaiting" {
+			t.Errorf("%v: exit %d, %s", args, r.code, r.stderr)
+		}
+	}
+	if entries, err := os.ReadDir(m.dir); err != nil || len(entries) > 0 {
+		t.Errorf("it made %v, %v", entries, err)
+	}
+}

@@ -31,8 +31,11 @@ file overrides the built-in default. Values are trimmed.
   VILLAPAY_USERNAME        user name for login
   VILLAPAY_PASSWORD        password for login
   VILLAPAY_CLIENT_SECRET   secret of a confidential app client, for login
-  VILLAPAY_KBANK_SECRET    the merchant's secret key for the bank's API
-  VILLAPAY_WEBHOOK_SECRET  secret key that notifications are signed with
+  VILLAPAY_KBANK_SECRET    the merchant's secret key for the bank's API. With it,
+                           pay qr shows a code that bank apps pay, order status
+                           asks the bank, and order cancel and order void work
+  VILLAPAY_WEBHOOK_SECRET  secret key that notifications are signed with: the
+                           same one, for webhook commands alone
   VILLAPAY_NO_INPUT        never ask anything (CI does the same)
   VILLAPAY_DEBUG           show requests and responses, without secrets
   VILLAPAY_CONFIG_DIR      where config.yaml is
@@ -63,9 +66,11 @@ const topicExitCodes = `  0    done
   2    usage: a bad flag or argument; nothing was sent
   3    configuration, ledger or local disk; nothing was sent
   4    not signed in, or not allowed
-  5    rejected by the API or the bank; no such payment; no code to draw
-  6    outcome unknown: the order may have been made. Run the same command again:
-       that is safe, it repeats the request with the same key
+  5    rejected by the API or the bank; no such payment; nothing that can be
+       shown, canceled or voided
+  6    outcome unknown, or incomplete (the order was made, its code could not be
+       fetched). Run the same command again: that is safe, it repeats the request
+       with the same key
   7    the API or the sign-in cannot be reached; nothing was made
   8    not paid (with --watch, --watch-for or --exit-status)
   9    finished, with failures or differences (6 outranks it)
@@ -104,11 +109,14 @@ own under "villapay":
   created_at, expires_at    Bangkok time, RFC 3339
   expires_in                whole seconds left, null if nothing expires
   idempotency_key, attempts, replayed, request_id
-  known_at, known_from      time and source of the state: api, webhook or ledger
-  bank_state, charge_id, paid_at, paid_by, replaced_by
+  known_at, known_from      time and source of the state: api, bank, webhook or
+                            ledger
+  bank_state, charge_id, paid_by, replaced_by
+  paid_at, paid_at_from     the charge's time ("bank"), else when villapay first
+                            saw the payment ("known")
   qr                        {kind, content, expires_at} of the code that may be
                             shown now, else null; kind is thai_qr, wechat, page
-                            or reference
+                            (of the shop) or reference (no bank app pays it)
   warnings                  [{code, message}]
   events                    its history, only with ` + "`order show`" + `
   error                     null, or

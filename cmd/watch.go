@@ -33,7 +33,7 @@ func (f *watchFlags) register(cmd *cobra.Command) {
 func (f *watchFlags) on() bool { return f.watch || f.limit > 0 }
 
 // errWatchLimit ends a watch at its limit.
-var errWatchLimit = errors.New("the time of --watch-for is over") //nolint:gochecknoglobals // an error
+var errWatchLimit = errors.New("the time of --watch-for is over")
 
 // begin returns the context of a watch: it ends with --watch-for, and when nobody
 // reads what is written.
@@ -93,7 +93,7 @@ func (a *app) watchOrders(ctx context.Context, service *payment.Service, format 
 	for i, r := range reports {
 		f := a.endOf(ctx, r)
 		if over && !r.Payment.State.Final() {
-			f = &failure{Code: "not_paid", Message: fmt.Sprintf("order %s is not paid after %s", orderIDs[i], flags.limit), Retryable: true, ExitCode: exitNotPaid}
+			f = &failure{Code: "not_paid", Message: fmt.Sprintf("order %s is not paid after %s", orderIDs[i], flags.limit), Retryable: true, ExitCode: exitNotPaid} //nolint:gosec // one report for each order
 		}
 		if f != nil && len(reports) > 1 && !f.quiet {
 			a.warn("%s", f)

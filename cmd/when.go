@@ -52,11 +52,11 @@ func sinceTime(text string, now time.Time) (time.Time, error) {
 	}
 	since, _, err := parseWhen(text, now)
 	if err == nil && since.After(now) {
-		meant := since.AddDate(now.Year()-since.Year(), 0, 0)
-		if meant.After(now) {
-			meant = meant.AddDate(-1, 0, 0)
+		near := since.AddDate(now.Year()-since.Year(), 0, 0)
+		if near.After(now) {
+			near = near.AddDate(-1, 0, 0)
 		}
-		err = fmt.Errorf("%s is in the future; was the year %d meant?", text, meant.Year())
+		err = fmt.Errorf("%s is in the future; did you mean %d?", text, near.Year())
 	}
 	if err != nil {
 		return since, usageError(hintWhen, "--since: %s", err)
@@ -87,7 +87,7 @@ func parseWhen(text string, now time.Time) (at time.Time, day bool, _ error) {
 		return today.AddDate(0, 0, -1), true, nil
 	}
 	if year := buddhistYear(text, now); year != 0 {
-		return at, false, fmt.Errorf("%s has a Buddhist year; was the year %d meant?", text, year)
+		return at, false, fmt.Errorf("%s has a Buddhist year; did you mean %d?", text, year)
 	}
 	if at, err := time.ParseInLocation(time.DateOnly, text, order.Bangkok); err == nil {
 		return at, true, nil

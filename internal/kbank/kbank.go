@@ -79,14 +79,27 @@ func (c *Client) Code(ctx context.Context, p *order.Payment) (code Code, _ error
 	return code, nil
 }
 
-// OtherMerchant reports whether the key is another merchant's than a bank order. Both
-// begin with the merchant's digits, if they are as the bank makes them; an order's
-// are followed by 32 hex digits.
+// OtherMerchant reports whether the key is another merchant's than a bank order.
 func (c *Client) OtherMerchant(bankOrderID string) bool {
-	_, id, _ := strings.Cut(strings.TrimPrefix(bankOrderID, "order_"), "_")
-	_, key, _ := strings.Cut(strings.TrimPrefix(c.HTTP.Key.Reveal(), "skey_"), "_")
+	return OtherMerchant(c.HTTP.Key.Reveal(), bankOrderID)
+}
+
+// OtherMerchant reports whether a secret or public key is another merchant's than a
+// bank order. Both begin with the merchant's digits, if they are as the bank makes
+// them; an order's are followed by 32 hex digits.
+func OtherMerchant(key, bankOrderID string) bool {
+	id, key := unprefixed(bankOrderID), unprefixed(key)
 	merchant := id[:max(0, len(id)-32)]
 	return merchant != "" && key != "" && strings.Trim(merchant, "0123456789") == "" && !strings.HasPrefix(key, merchant)
+}
+
+// unprefixed returns a key or ID without its prefix, such as skey_test_.
+func unprefixed(text string) string {
+	parts := strings.SplitN(text, "_", 3)
+	if len(parts) < 3 {
+		return ""
+	}
+	return parts[2]
 }
 
 // ErrNoCharge means that the bank knows no such charge, or none of the order.
@@ -212,14 +225,14 @@ func (c *Client) change(ctx context.Context, id, verb string) (*api.Response, or
 // call sends one request to /qr/v2/qr or below. If the response has an error status,
 // it returns both the response and the error.
 func (c *Client) call(ctx context.Context, method string, body []byte, below ...string) (*api.Response, error) {
-	path := "/qr/v2/qr"
+	parts := []string{"/qr/v2/qr"}
 	for _, name := range below {
 		if strings.Trim(name, ".") == "" { // would change the path
 			return nil, fmt.Errorf("%q is not a valid ID at the bank", name)
 		}
-		path += "/" + url.PathEscape(name)
+		parts = append(parts, url.PathEscape(name))
 	}
-	req, err := c.HTTP.Request(ctx, method, path, bytes.NewReader(body))
+	req, err := c.HTTP.Request(ctx, method, strings.Join(parts, "/"), bytes.NewReader(body))
 	if err != nil {
 		return nil, err
 	}

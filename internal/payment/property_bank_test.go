@@ -184,7 +184,7 @@ func (s *story) run(what string, do func() error) {
 // show makes or replays the payment, and draws its code.
 func (s *story) show(who *till, fresh bool) error {
 	p, err := who.pay(fresh)
-	for _, word := range strings.Fields(who.warned()) {
+	for word := range strings.FieldsSeq(who.warned()) {
 		if id := strings.Trim(word, "();"); strings.HasPrefix(id, "order_test_") {
 			s.mu.Lock()
 			s.excused[id] = true

@@ -63,7 +63,7 @@ func Read(r io.Reader, spec Spec) iter.Seq2[Record, error] {
 }
 
 // errStopped says that the reader of the sequence wants no more.
-var errStopped = errors.New("stopped") //nolint:gochecknoglobals // an error
+var errStopped = errors.New("stopped")
 
 // parser reads one table.
 type parser struct {
@@ -200,7 +200,7 @@ type boundedReader struct {
 	left int
 }
 
-var errLong = fmt.Errorf("it is longer than %d bytes; is a quote or bracket left open?", maxRecord) //nolint:gochecknoglobals // an error
+var errLong = fmt.Errorf("it is longer than %d bytes; is a quote or bracket left open?", maxRecord)
 
 func (b *boundedReader) Read(p []byte) (int, error) {
 	if b.left <= 0 {
