@@ -13,14 +13,13 @@ import (
 	"github.com/villapay/villapay/internal/render"
 )
 
-// orderStatus reports what is known of orders now.
 type orderStatus struct {
 	app        *app
 	watch      watchFlags
 	offline    bool
 	exitStatus bool
 
-	noted bool // that there is no status endpoint
+	noted bool // the missing status endpoint was reported
 }
 
 func newOrderStatus(a *app) *cobra.Command {
@@ -83,7 +82,7 @@ func (c *orderStatus) run(ctx context.Context, orderIDs []string) error {
 	return c.result(ctx, service, reports)
 }
 
-// show writes what was found; one order is shown in full width.
+// show writes the payments; a single one as a detail view.
 func (c *orderStatus) show(ctx context.Context, format config.Format, reports []payment.Report) error {
 	var found []order.Payment
 	for _, r := range reports {
@@ -100,8 +99,7 @@ func (c *orderStatus) show(ctx context.Context, format config.Format, reports []
 	return c.app.showPayments(ctx, format, render.List{Live: isLive(c.app.config)}, values(found))
 }
 
-// result says what else there is to know about each order, and how the command
-// ends.
+// result writes remarks on each order and returns the command's error.
 func (c *orderStatus) result(ctx context.Context, service *payment.Service, reports []payment.Report) error {
 	var failed error
 	missing, unpaid := 0, 0
@@ -131,14 +129,14 @@ func (c *orderStatus) result(ctx context.Context, service *payment.Service, repo
 	return nil
 }
 
-// exitStatus is how --exit-status ends for an order that is not paid.
+// exitStatus returns the error of --exit-status for an order that is not paid.
 func exitStatus(p order.Payment) error {
 	f := *explainKind(notPaid(p))
 	f.Code, f.ExitCode = "not_paid", exitNotPaid
 	return &f
 }
 
-// remark says what the result does not show. several says that the result is a
+// remark reports what the result does not show. With several orders the result is a
 // list, which shows less.
 func (c *orderStatus) remark(ctx context.Context, service *payment.Service, r payment.Report, several bool) {
 	about, p := "order "+r.OrderID, r.Payment
@@ -181,8 +179,8 @@ func (c *orderStatus) remark(ctx context.Context, service *payment.Service, r pa
 	}
 }
 
-// statusError is how a question that failed ends. What is said of a payment order
-// that failed, that nothing was made, would answer a question nobody asked.
+// statusError explains a failed status request. The usual hint, that nothing was made,
+// does not apply.
 func statusError(err error) error {
 	f := explainKind(err)
 	if f.ExitCode == exitUnavailable {

@@ -242,9 +242,8 @@ func noSubcommand(cmd *cobra.Command, args []string) error {
 	return usageError(hint, "%s has no command %q", cmd.CommandPath(), args[0])
 }
 
-// suggestions are the commands that somebody may want who asks cmd for one that it
-// does not have: one that other tools call so, one for an order ID, one of another
-// group, one that is spelled almost so.
+// suggestions returns replacements for an unknown subcommand: an alias from other
+// tools, a command for an order ID, one of another group, or a similar spelling.
 func suggestions(cmd *cobra.Command, args []string) (near []string) {
 	typed := args[0]
 	suggest := func(path string, rest []string) {
