@@ -47,8 +47,7 @@ func (o *batchOutput) complete(t *testing.T, orders int) {
 	}
 }
 
-// Piped, a batch tells how far it is every ten seconds, by the clock: also while
-// no order completes.
+// Piped, a batch reports progress every ten seconds, even if no order completes.
 func TestBatchTellsHowFarItIs(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -105,7 +105,7 @@ func (c *counted) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c.Handler.ServeHTTP(w, r)
 }
 
-// expiring refuses the first token it sees from some request on.
+// expiring rejects the first token it sees from some request on.
 type expiring struct {
 	sandbox.Authorizer
 	mu    sync.Mutex
@@ -125,7 +125,7 @@ func (e *expiring) Check(token string) (status int, message string) {
 	return e.Authorizer.Check(token)
 }
 
-// One refresh for the whole batch, however many orders are refused at once.
+// A batch refreshes the token once, however many orders get a 401 at the same time.
 func TestBatchRefreshesItsSignInOnce(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewUnstartedServer(nil)

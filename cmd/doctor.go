@@ -328,7 +328,7 @@ func (c *doctor) answer(profile config.Profile, signedIn bool, took time.Duratio
 		return warning(name, "check base_url in `villapay env show`; if it is right, the API has no status endpoint: villapay env set status_path '' --env "+profile.Name,
 			"%s, but it has no such path as %s%s: base_url is wrong, or there is no status endpoint", away, profile.BaseURL, profile.StatusPath)
 	case call != nil && call.Kind == api.Denied && !signedIn:
-		return ok(name, "%s; not asked with a token, since nobody is signed in", away)
+		return ok(name, "%s; not checked with a token, because you are not signed in", away)
 	case call != nil && call.Status == 0:
 		k := failed(name, err)
 		k.Hint, k.code = cmp.Or(networkHint(err), "check the network, HTTPS_PROXY, and base_url in `villapay env show`"), exitUnavailable

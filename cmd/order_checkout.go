@@ -110,7 +110,7 @@ func (c *orderCheckout) prepare(ctx context.Context, settings *config.Config, se
 	}
 	now, recorded, err := opened.RecordPage(ctx, open.ID)
 	if err == nil && !recorded {
-		err = &failure{Code: "not_open", Message: "order " + open.OrderID + ": the bank's code for it may still be paid; its page cannot be served beside that", ExitCode: exitRejected}
+		err = &failure{Code: "not_open", Message: "order " + open.OrderID + ": the bank's code may still be paid, so the page cannot be served", ExitCode: exitRejected}
 	}
 	return now, err
 }
@@ -200,7 +200,7 @@ func (c *orderCheckout) follow(ctx context.Context, service *payment.Service, se
 // reach it.
 func (c *orderCheckout) invite(ctx context.Context, url string, addr net.Addr) {
 	if tcp, ok := addr.(*net.TCPAddr); ok && !tcp.IP.IsLoopback() {
-		c.app.warn("the page is served on %s: whoever can reach this machine and knows the address can open it", addr)
+		c.app.warn("the page is served on %s: anyone who can reach this machine and has the address can open it", addr)
 		if c.app.OutTTY {
 			var drawn bytes.Buffer
 			if err := render.QR(&drawn, c.app.screen(), render.Code{Text: url, Caption: render.CaptionPage}, ""); err == nil {

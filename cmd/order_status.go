@@ -46,7 +46,7 @@ the whole.`,
 	}
 	f := cmd.Flags()
 	c.watch.register(cmd)
-	f.BoolVar(&c.offline, "offline", false, "report what the ledger knows; ask nobody")
+	f.BoolVar(&c.offline, "offline", false, "report only what the ledger has; send no request")
 	f.BoolVar(&c.exitStatus, "exit-status", false, "end with 8 unless every order is paid")
 	return cmd
 }
@@ -57,7 +57,7 @@ func (c *orderStatus) run(ctx context.Context, orderIDs []string) error {
 		return err
 	}
 	if c.watch.on() && c.offline {
-		return usageError("", "--watch asks the API and the bank, --offline asks nobody")
+		return usageError("", "--watch cannot be used with --offline")
 	}
 	if c.offline {
 		if _, err := c.app.requireLedger(ctx); err != nil {
@@ -144,7 +144,7 @@ func (c *orderStatus) remark(ctx context.Context, service *payment.Service, r pa
 		c.app.note("%s has %d more recorded: see `villapay order show %s`", about, r.Others, r.OrderID)
 	}
 	for _, other := range r.Open {
-		c.app.warn("%s is paid, but its %s code (%s) may still be paid: let nobody scan it", about, other.Source, cmp.Or(other.BankOrderID, other.Key))
+		c.app.warn("%s is paid, but its %s code (%s) may still be paid: do not show it again", about, other.Source, cmp.Or(other.BankOrderID, other.Key))
 	}
 	if several && (p.State == order.Unknown || p.State == order.Expired) {
 		c.app.note("%s: %s: %s", about, render.StateWord(p.State), render.Meaning(c.app.screen(), p))

@@ -256,7 +256,7 @@ func (c *payBatch) mayPay(ctx context.Context, batch *payment.Batch, in *payment
 		return c.app.confirmLive(ctx, fmt.Sprintf("Make %s in %s?", plural(in.Lines, "LIVE payment order"), batch.Service.Env))
 	}
 	batch.Confirm = func(context.Context) error {
-		return usageError("run it again", "the order was open and is no more; nobody was asked about making another")
+		return usageError("run it again", "the order was open before and is no longer; making another needs confirmation")
 	}
 	return err
 }

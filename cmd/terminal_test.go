@@ -188,8 +188,8 @@ func TestNoPromptWithoutATerminal(t *testing.T) {
 	stand.counts(t, "4925", 0, 0)
 }
 
-// A person who waits longer than a moment is told for what, on stderr; --quiet
-// and pipes are left alone. Ctrl-C while waiting is 130.
+// A long wait is reported on stderr at a terminal, except with --quiet. Ctrl-C while
+// waiting exits 130.
 func TestWaitingIsTold(t *testing.T) {
 	t.Parallel()
 	m := sandboxed(t)

@@ -25,7 +25,7 @@ marked as a repeat. Use it to catch up after an outage of the handler.`,
 		Example: `  villapay webhook replay --env sandbox --since 24h -o json`,
 		Args:    exactArgs(), RunE: a.run(c.run),
 	}
-	cmd.Flags().StringVar(&c.since, "since", "", "from `TIME` on: 24h or 7d ago, or a date (2026-11-22)")
+	cmd.Flags().StringVar(&c.since, "since", "", "since `WHEN`: 24h or 7d ago, today, a date, or a time with zone")
 	_ = cmd.MarkFlagRequired("since")
 	complete(cmd, "since")
 	return cmd

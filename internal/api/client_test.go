@@ -361,8 +361,7 @@ func TestNoRequestLeavesForAnotherHost(t *testing.T) {
 	}
 }
 
-// A server that repeats the token shows it to nobody: not in an error, and not in
-// an order.
+// A token that the server repeats is redacted, in errors and orders.
 func TestTokensAreRedactedOnEntry(t *testing.T) {
 	t.Parallel()
 	const token = "eyJ.token.sig"

@@ -67,8 +67,8 @@ func TestEarlierPaymentsAreAskedAbout(t *testing.T) {
 	}
 }
 
-// A question that fails is a warning, and holds another order up for three
-// seconds at most. Nobody is asked where there is nothing to ask about, or nobody.
+// A failed status request is a warning, and delays another order by at most three
+// seconds. Without an earlier payment or a server to ask, there is no request.
 func TestAskingAboutEarlierPaymentsThatFails(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {

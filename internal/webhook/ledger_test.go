@@ -203,8 +203,7 @@ func TestOneSignedTextPaysOnce(t *testing.T) {
 	}
 }
 
-// What is written to a ledger that was moved away or replaced, nobody would ever
-// read: it is not acknowledged.
+// A notification is not acknowledged if the ledger's file was moved or replaced.
 func TestAMovedLedgerTakesNothing(t *testing.T) {
 	t.Parallel()
 	if runtime.GOOS == "windows" {

@@ -170,7 +170,7 @@ func TestTheBankIsAskedAboutAPaidCharge(t *testing.T) {
 	}
 }
 
-// Once nobody reads the events any more, none is acknowledged.
+// Once Each fails, no event is acknowledged.
 func TestAReaderThatIsGoneEndsTheAcknowledging(t *testing.T) {
 	t.Parallel()
 	l := listening(openLedger(t, t.TempDir()))
