@@ -67,7 +67,7 @@ func (a *output) recordPage(ctx context.Context, service *payment.Service, p ord
 	if why != nil || code.Kind == order.Reference {
 		return p, nil //nolint:nilerr // drawCode reports it
 	}
-	recorded, _, err := service.Ledger.RecordPage(ctx, p.ID)
+	recorded, _, err := service.Ledger.RecordPage(ctx, p)
 	if err != nil {
 		return p, &payment.NotRecordedError{Key: p.Key, Err: err}
 	}

@@ -108,7 +108,7 @@ func (c *orderCheckout) prepare(ctx context.Context, settings *config.Config, se
 	if err != nil {
 		return open, err
 	}
-	now, recorded, err := opened.RecordPage(ctx, open.ID)
+	now, recorded, err := opened.RecordPage(ctx, open)
 	if err == nil && !recorded {
 		err = &failure{Code: "not_open", Message: "order " + open.OrderID + ": the bank's code may still be paid, so the page cannot be served", ExitCode: exitRejected}
 	}

@@ -177,7 +177,7 @@ func (w *wire) atCommit(do func() bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	var once atomic.Bool
-	message := []byte("Q\x00\x00\x00\x0bcommit\x00") // a simple query, as PostgreSQL's protocol has it
+	message := []byte("commit\x00") // as a statement ends in PostgreSQL's protocol
 	w.watch = func(sent []byte) bool {
 		if !bytes.Contains(sent, message) || once.Swap(true) {
 			return true

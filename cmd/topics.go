@@ -122,6 +122,8 @@ own under "villapay":
   error                     null, or
                             {code, message, status, request_id, retryable}
 
+Unknown values are null. JSON Schemas are in docs/schema of the repository.
+
 The order's own status "success" means that it was made, not that it was paid.
 Use villapay.state.
 

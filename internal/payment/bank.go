@@ -68,7 +68,7 @@ func (s *Service) Code(ctx context.Context, p order.Payment) (order.Payment, err
 	}
 	recording, cancelRecording := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
 	defer cancelRecording()
-	now, recorded, err := s.Ledger.RecordCode(recording, p.ID, ledger.Code{BankCode: code.BankCode, RequestID: code.RequestID, Date: code.Date, Took: took})
+	now, recorded, err := s.Ledger.RecordCode(recording, p, ledger.Code{BankCode: code.BankCode, RequestID: code.RequestID, Date: code.Date, Took: took})
 	if err != nil {
 		return p, &NotRecordedError{p.Key, err}
 	}
@@ -319,7 +319,7 @@ func (s *Service) Cancel(ctx context.Context, p order.Payment) (order.Payment, e
 	}
 	recording, cancelRecording := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
 	defer cancelRecording()
-	now, err := s.Ledger.CancelPayment(recording, p.ID)
+	now, err := s.Ledger.CancelPayment(recording, p)
 	if err != nil {
 		return p, &NotRecordedError{p.Key, err}
 	}

@@ -462,7 +462,7 @@ func TestWhatCannotBeCanceled(t *testing.T) {
 		if now, err := one.Cancel(t.Context(), p); err != nil || now.State != order.Awaiting {
 			t.Errorf("without a code: %s %v", now.State, err)
 		}
-		if _, recorded, err := one.Ledger.RecordPage(t.Context(), p.ID); err != nil || !recorded {
+		if _, recorded, err := one.Ledger.RecordPage(t.Context(), p); err != nil || !recorded {
 			t.Fatal(recorded, err)
 		}
 		if now, err := one.Cancel(t.Context(), p); err != nil || now.State != order.Awaiting {
