@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// Ctrl-C ends a command whose file is a FIFO that nobody writes to.
+// Ctrl-C ends a command whose file is a FIFO without a writer.
 func TestFIFOWithoutWriterObeysCtrlC(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

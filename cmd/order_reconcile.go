@@ -16,7 +16,6 @@ import (
 	"github.com/villapay/villapay/internal/render"
 )
 
-// orderReconcile compares a list of payments with the ledger.
 type orderReconcile struct {
 	app     *app
 	id      string
@@ -111,7 +110,7 @@ func (c *orderReconcile) read(ctx context.Context, name string) (*reconcile.File
 	return file, problems.result("correct or remove them; the columns are named by --id and --amount")
 }
 
-// show writes the differences as they come.
+// show streams the differences.
 func (c *orderReconcile) show(ctx context.Context, format config.Format, all iter.Seq2[reconcile.Difference, error]) error {
 	switch format {
 	case "json", "yaml":
@@ -148,7 +147,7 @@ func differenceWord(kind reconcile.Kind) string {
 	return string(kind)
 }
 
-// differenceNote says what the ledger knows instead.
+// differenceNote returns what the ledger has instead.
 func differenceNote(d reconcile.Difference) string {
 	switch p := d.Payment; {
 	case p == nil:

@@ -334,7 +334,7 @@ func TestTheSharedLedgerIsGoneUnderABatch(t *testing.T) {
 	args := []string{"pay", "batch", m.orderFile(t, 300), "--rate", "0", "--concurrency", "8", "-o", "json"}
 	shown := shownOrders{}
 	r := m.run(t, args...)
-	if r.code != 6 && r.code != 9 || !strings.Contains(r.stderr, "goes on where it stopped") || strings.Contains(r.stderr, "nothing was sent") {
+	if r.code != 6 && r.code != 9 || !strings.Contains(r.stderr, "run the same command again to continue") || strings.Contains(r.stderr, "nothing was sent") {
 		t.Errorf("exit %d, stderr %s", r.code, r.stderr)
 	}
 	shown.see(t, []byte(r.stdout))

@@ -144,8 +144,8 @@ func (b *bank) calls(ctx context.Context, t *testing.T) map[string]func() error 
 	}
 }
 
-// Every failure has one kind for each call: a question makes nothing, a code that
-// nobody was shown is nothing, and a change that may have been made is unknown.
+// Every failure has one kind for each call: an inquiry changes nothing, a code that
+// was not shown does not matter, and a change that may have been made is unknown.
 func TestFailures(t *testing.T) {
 	t.Parallel()
 	const rejected, denied, unavailable, unknown = api.Rejected, api.Denied, api.Unavailable, api.Unknown

@@ -247,7 +247,7 @@ func TestACodeThatEndedBefore(t *testing.T) {
 			t.Fatal(err)
 		}
 		p, err = one.Code(t.Context(), p)
-		if err == nil || !strings.Contains(err.Error(), "clocks") || p.LivingCode(time.Now()) != nil || !p.HoldsCode(time.Now()) {
+		if err == nil || !strings.Contains(err.Error(), "machine's clock") || p.LivingCode(time.Now()) != nil || !p.HoldsCode(time.Now()) {
 			t.Errorf("%+v, %v", p.Held, err)
 		}
 	})
