@@ -256,11 +256,7 @@ func (a *app) completeOrderIDs(cmd *cobra.Command, given []string, typed string)
 	ctx, cancel := context.WithTimeout(cmd.Context(), completionTimeout)
 	defer cancel()
 	const directive = cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveKeepOrder
-	settings, err := a.settings()
-	if err != nil {
-		return nil, directive
-	}
-	opened, err := a.requireLedger(ctx)
+	settings, opened, err := a.requireLedger(ctx)
 	if err != nil {
 		return nil, directive
 	}

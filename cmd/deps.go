@@ -113,18 +113,19 @@ func (a *deps) openLedger(ctx context.Context) (*ledger.Ledger, error) {
 }
 
 // requireLedger is openLedger for commands that cannot work without a ledger.
-func (a *deps) requireLedger(ctx context.Context) (*ledger.Ledger, error) {
+func (a *deps) requireLedger(ctx context.Context) (*config.Config, *ledger.Ledger, error) {
 	settings, err := a.settings()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if settings.Ledger.Reveal() == "none" {
-		return nil, &localError{
+		return nil, nil, &localError{
 			err:  errors.New("this needs the ledger, and the ledger is set to none"),
 			hint: "set `ledger` in the config file, or VILLAPAY_LEDGER, to sqlite or postgres://…",
 		}
 	}
-	return a.openLedger(ctx)
+	opened, err := a.openLedger(ctx)
+	return settings, opened, err
 }
 
 // actor names this process in the ledger's events. The user is the operating

@@ -64,16 +64,12 @@ func (c *listFlags) list(ctx context.Context, text string) (shown int, filter le
 	if filter, err = c.filter(text); err != nil {
 		return 0, filter, err
 	}
-	settings, err := c.app.settings()
+	settings, opened, err := c.app.requireLedger(ctx)
 	if err != nil {
 		return 0, filter, err
 	}
 	if !c.allEnvs {
 		filter.Scope = settings.Profile.Scope()
-	}
-	opened, err := c.app.requireLedger(ctx)
-	if err != nil {
-		return 0, filter, err
 	}
 	more := false
 	asked := filter

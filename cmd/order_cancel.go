@@ -95,7 +95,7 @@ func (c *orderCancel) notCanceled(p order.Payment, why string) error {
 // bankService returns the service, which has the bank's key, and the payments of an
 // order.
 func (a *deps) bankService(ctx context.Context, orderID string) (*payment.Service, []order.Payment, error) {
-	if _, err := a.requireLedger(ctx); err != nil {
+	if _, _, err := a.requireLedger(ctx); err != nil {
 		return nil, nil, err
 	}
 	service, err := a.payments(ctx, 1)

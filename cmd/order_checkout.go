@@ -104,7 +104,7 @@ func (c *orderCheckout) prepare(ctx context.Context, settings *config.Config, se
 	if err := requireWidget(settings.Profile); err != nil {
 		return open, err
 	}
-	opened, err := c.app.requireLedger(ctx)
+	_, opened, err := c.app.requireLedger(ctx)
 	if err != nil {
 		return open, err
 	}
@@ -128,7 +128,7 @@ func requireWidget(profile config.Profile) error {
 
 // open returns the payment that can be paid now.
 func (c *orderCheckout) open(ctx context.Context, settings *config.Config, orderID string) (order.Payment, error) {
-	opened, err := c.app.requireLedger(ctx)
+	_, opened, err := c.app.requireLedger(ctx)
 	if err != nil {
 		return order.Payment{}, err
 	}

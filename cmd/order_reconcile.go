@@ -58,18 +58,15 @@ func (c *orderReconcile) run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	settings, err := c.app.settings()
+	since, until, err := c.stretch.times(c.app.Now())
 	if err != nil {
 		return err
 	}
-	period := ledger.Period{Scope: settings.Profile.Scope()}
-	if period.Since, period.Until, err = c.stretch.times(c.app.Now()); err != nil {
-		return err
-	}
-	opened, err := c.app.requireLedger(ctx)
+	settings, opened, err := c.app.requireLedger(ctx)
 	if err != nil {
 		return err
 	}
+	period := ledger.Period{Scope: settings.Profile.Scope(), Since: since, Until: until}
 	file, err := c.read(ctx, args[0])
 	if err != nil {
 		return err

@@ -59,16 +59,12 @@ func (c *orderReport) run(ctx context.Context, _ []string) error {
 	if period.Since, period.Until, err = c.stretch.times(c.app.Now()); err != nil {
 		return err
 	}
-	settings, err := c.app.settings()
+	settings, opened, err := c.app.requireLedger(ctx)
 	if err != nil {
 		return err
 	}
 	if !c.allEnvs {
 		period.Scope = settings.Profile.Scope()
-	}
-	opened, err := c.app.requireLedger(ctx)
-	if err != nil {
-		return err
 	}
 	totals, extra, err := opened.Totals(ctx, period)
 	if err != nil {

@@ -60,7 +60,7 @@ func (c *orderStatus) run(ctx context.Context, orderIDs []string) error {
 		return usageError("", "--watch cannot be used with --offline")
 	}
 	if c.offline {
-		if _, err := c.app.requireLedger(ctx); err != nil {
+		if _, _, err := c.app.requireLedger(ctx); err != nil {
 			return err
 		}
 	}

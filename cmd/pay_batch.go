@@ -126,7 +126,7 @@ func (c *payBatch) read(ctx context.Context, profile config.Profile, name string
 
 // plan reports what would be made.
 func (c *payBatch) plan(ctx context.Context, format config.Format, profile config.Profile, in *payment.Input) error {
-	opened, err := c.app.requireLedger(ctx)
+	_, opened, err := c.app.requireLedger(ctx)
 	if err != nil {
 		return err
 	}
@@ -205,7 +205,7 @@ func (c *payBatch) showPlan(ctx context.Context, format config.Format, all iter.
 }
 
 func (c *payBatch) pay(ctx context.Context, format config.Format, profile config.Profile, in *payment.Input) error {
-	if _, err := c.app.requireLedger(ctx); err != nil {
+	if _, _, err := c.app.requireLedger(ctx); err != nil {
 		return err
 	}
 	service, err := c.app.payments(ctx, c.concurrency)
