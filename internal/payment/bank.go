@@ -185,7 +185,7 @@ func (s *Service) change(ctx context.Context, p order.Payment, kind ledger.Chang
 		if ok {
 			out.RequestID = failure.RequestID
 		}
-		if ok && claim.Resumed && failure.Kind != api.Rejected {
+		if ok && claim.Resumed && (kind == ledger.Void || failure.Kind != api.Rejected) {
 			failure.Kind = api.Unknown // an earlier attempt may have succeeded
 		}
 	}
@@ -327,8 +327,8 @@ func (s *Service) Cancel(ctx context.Context, p order.Payment) (order.Payment, e
 }
 
 // Void voids a paid charge at the bank and returns the updated payment. If an
-// earlier attempt got no answer, it first asks the bank for the charge's state. A
-// lost answer is an *api.Error of kind Unknown.
+// earlier attempt got no answer, it first asks the bank for the charge's state, and
+// a rejection then proves nothing. A lost answer is an *api.Error of kind Unknown.
 func (s *Service) Void(ctx context.Context, p order.Payment, chargeID string) (order.Payment, error) {
 	if s.Bank == nil {
 		return p, ErrNoBankKey
@@ -341,10 +341,16 @@ func (s *Service) Void(ctx context.Context, p order.Payment, chargeID string) (o
 			if status, requestID, err = s.Bank.InquireCharge(ctx, chargeID, p.OrderID); err != nil {
 				return "", err
 			}
-			claim.Resumed = kbank.TakenBack(status, chargeID)
 		}
-		if !claim.Resumed {
-			if status, requestID, err = s.Bank.Void(ctx, chargeID, p.OrderID); err != nil {
+		if !kbank.TakenBack(status, chargeID) {
+			status, requestID, err = s.Bank.Void(ctx, chargeID, p.OrderID)
+			if failure, ok := errors.AsType[*api.Error](err); ok && failure.Kind == api.Rejected && claim.Resumed {
+				// Perhaps because the earlier attempt succeeded: only the charge's state tells.
+				if now, id, asked := s.Bank.InquireCharge(ctx, chargeID, p.OrderID); asked == nil && kbank.TakenBack(now, chargeID) {
+					status, requestID, err = now, id, nil
+				}
+			}
+			if err != nil {
 				return "", err
 			}
 		}

@@ -785,3 +785,45 @@ func TestWithoutTheKey(t *testing.T) {
 		}
 	})
 }
+
+// Once a void had no answer, a rejection does not prove that it was not made: it has
+// to be finished before another charge is voided.
+func TestARejectionAfterALostVoid(t *testing.T) {
+	t.Parallel()
+	inTown(t, func(t *testing.T, w *town, one, two *till) {
+		p, charges := paidTill(t, w, one, 2)
+		w.fate = on("/void", lostAfter)
+		if _, err := one.Void(t.Context(), p, charges[0].id); kind(err) != api.Unknown {
+			t.Errorf("lost: %v", err)
+		}
+		w.fate = nil
+		bank, stale := two.Bank.HTTP.Transport, 100
+		two.Bank.HTTP.Transport = transport(func(r *http.Request) (*http.Response, error) {
+			switch {
+			case strings.HasSuffix(r.URL.Path, charges[0].id+"/void"):
+				return w.reply(r, 400, `{"object":"error","code":"already_voided"}`, nil), nil
+			case strings.HasSuffix(r.URL.Path, charges[0].id) && stale > 0:
+				stale--
+				before := *charges[0]
+				before.state = "Authorized"
+				return w.reply(r, 200, "", before.fields()), nil
+			}
+			return bank.RoundTrip(r)
+		})
+		for range 2 {
+			if _, err := two.Void(t.Context(), p, charges[0].id); kind(err) != api.Unknown {
+				t.Errorf("rejected: %v", err)
+			}
+			if _, err := two.Void(t.Context(), p, charges[1].id); kind(err) != api.Unknown || !strings.Contains(err.Error(), charges[0].id) {
+				t.Errorf("the other charge: %v", err)
+			}
+		}
+		stale = 1 // the bank is asked again after the rejection
+		if now, err := two.Void(t.Context(), p, charges[0].id); err != nil || now.State != order.Paid || now.ChargeID != charges[1].id {
+			t.Errorf("then: %s by %s, %v", now.State, now.ChargeID, err)
+		}
+		if charges[1].state != "Authorized" {
+			t.Errorf("the other charge is %s", charges[1].state)
+		}
+	})
+}
