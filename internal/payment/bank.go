@@ -109,7 +109,8 @@ func (s *Service) heldError(p order.Payment) error {
 
 // endCode makes room for another code: it cancels the earlier one, unless that has
 // lapsed, and asks the bank whether it was paid. Without an error, the payment it
-// returns can get another code, already has one, or can no longer be paid.
+// returns can get another code, already has one, or can no longer be paid: the bank
+// leaves no doubt that it is unpaid.
 func (s *Service) endCode(ctx context.Context, p order.Payment) (order.Payment, error) {
 	if p.HoldsCode(s.Now()) {
 		if p.Held.Text == "" { // a page: its widget cannot be canceled
@@ -130,8 +131,25 @@ func (s *Service) endCode(ctx context.Context, p order.Payment) (order.Payment, 
 		return p, err
 	case p.HoldsCode(now):
 		return p, s.heldError(p)
+	case asked.BankErr != nil:
+		return p, asked.BankErr
 	}
-	return p, asked.BankErr
+	reading, cancel, err := s.limit(context.WithoutCancel(ctx))
+	if err != nil {
+		return p, err
+	}
+	defer cancel()
+	return p, s.doubtful(s.Ledger.Doubt(reading, s.Scope, p.OrderID))
+}
+
+// doubtful makes the *order.DoubtError of a call of the ledger the outcome at the bank.
+func (s *Service) doubtful(err error) error {
+	if doubt, ok := errors.AsType[*order.DoubtError](err); ok {
+		return &api.Error{
+			Kind: api.Unknown, Code: "charge_doubt", Message: "it is not certain that the order is unpaid: " + doubt.What, Err: doubt, Server: s.Bank.HTTP.Name,
+		}
+	}
+	return err
 }
 
 // again reloads a payment.
@@ -320,6 +338,9 @@ func (s *Service) Cancel(ctx context.Context, p order.Payment) (order.Payment, e
 	recording, cancelRecording := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
 	defer cancelRecording()
 	now, err := s.Ledger.CancelPayment(recording, p)
+	if errors.As(err, new(*order.DoubtError)) {
+		return now, s.doubtful(err)
+	}
 	if err != nil {
 		return p, &NotRecordedError{p.Key, err}
 	}

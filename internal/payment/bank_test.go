@@ -3,6 +3,7 @@ package payment_test
 import (
 	"context"
 	"errors"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -826,4 +827,44 @@ func TestARejectionAfterALostVoid(t *testing.T) {
 			t.Errorf("the other charge is %s", charges[1].state)
 		}
 	})
+}
+
+// Whatever the bank reports of a charge that is not clearly unpaid keeps the slot: the
+// payment is not canceled, its lapsed code is not replaced, and no other code is drawn.
+func TestADoubtfulCharge(t *testing.T) {
+	t.Parallel()
+	for _, change := range []fields{
+		{"amount": 299.0}, {"livemode": true}, {"amount": "x"}, {"transaction_state": "Pre-Authorized"}, {"transaction_state": "Pondering"},
+		{"status": "pending"}, {"currency": "USD"}, {"transaction_state": fields{}}, {"transaction_state": ""},
+	} {
+		for _, cancels := range []bool{true, false} {
+			inTown(t, func(t *testing.T, w *town, one, two *till) {
+				p := one.mustPay(false)
+				for _, s := range []*till{one, two} {
+					bank := s.Bank.HTTP.Transport
+					s.Bank.HTTP.Transport = transport(func(r *http.Request) (*http.Response, error) {
+						if r.Method != http.MethodGet {
+							return bank.RoundTrip(r)
+						}
+						said := (&bankCharge{"chrg_1", &bankOrder{id: p.BankOrderID}, "Authorized", time.Now()}).fields()
+						maps.Copy(said, change)
+						return w.reply(r, 200, "", said), nil
+					})
+				}
+				if cancels {
+					for range 2 {
+						now, err := one.Cancel(t.Context(), p)
+						if kind(err) != api.Unknown || now.State != order.Awaiting || one.now(p).State != order.Awaiting {
+							t.Errorf("%v: canceled: %s, %v", change, now.State, err)
+						}
+					}
+				} else {
+					time.Sleep(15 * time.Minute)
+				}
+				if again, err := two.pay(false); err == nil || again.ID != p.ID || again.LivingCode(time.Now()) != nil || w.called("POST qr") != 1 {
+					t.Errorf("%v: then: %v, %d codes", change, err, w.called("POST qr"))
+				}
+			})
+		}
+	}
 }
