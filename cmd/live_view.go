@@ -198,7 +198,12 @@ func (v *liveView) frame(screen render.Screen) []string {
 			return slices.Concat(caption, drawn, text)
 		}
 	}
-	return slices.Concat(heading, must, wrapped, render.Wrap(narrow, err.Error()), rest)
+	why := err.Error()
+	var small *render.NotDrawn
+	if errors.As(err, &small) && small.Reason == "" {
+		why += "; make the window larger" // --qr-file is no flag of every watch
+	}
+	return slices.Concat(heading, must, wrapped, render.Wrap(narrow, why), rest)
 }
 
 // drawLines draws the code if it fits beside others other lines, which its

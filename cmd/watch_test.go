@@ -218,7 +218,7 @@ func TestWatchResized(t *testing.T) {
 		cols, rows int
 		told       string // "" where the code fits
 	}{
-		{33, 21, "it needs 33x22, have 33x21; try --qr-file"}, {100, 50, ""}, {40, 15, "have 40x15; try --qr-file"}, {80, 24, ""}, {41, 40, ""}, {10, 5, "Order"}, {60, 20, ""},
+		{33, 21, "it needs 33 columns and 22 rows, and this terminal has 33 and 21; make the window larger"}, {100, 50, ""}, {40, 15, "this terminal has 40 and 15; make the window larger"}, {80, 24, ""}, {41, 40, ""}, {10, 5, "Order"}, {60, 20, ""},
 	} {
 		x.resize(size.cols, size.rows)
 		x.until(fmt.Sprintf("the code or why not at %dx%d", size.cols, size.rows), func(v *vt) bool {
