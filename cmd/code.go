@@ -143,7 +143,10 @@ func (a *output) drawCode(p order.Payment, flags codeFlags, caption io.Writer) e
 func noCode(err error) error {
 	var notDrawn *render.NotDrawn
 	var tooLong *render.TooLong
-	if errors.As(err, &notDrawn) || errors.As(err, &tooLong) {
+	switch {
+	case errors.As(err, &notDrawn):
+		return &failure{Code: "no_code", Message: err.Error(), Hint: notDrawn.Hint(), ExitCode: exitRejected}
+	case errors.As(err, &tooLong):
 		return &failure{Code: "no_code", Message: err.Error(), ExitCode: exitRejected}
 	}
 	return err
