@@ -78,6 +78,27 @@ func (a *output) pickOpen(payments []order.Payment, source string) (order.Paymen
 	return open, nil
 }
 
+// command returns a command about a payment's order, in its environment.
+func (a *deps) command(name string, p order.Payment, flags ...string) string {
+	p.Env = a.envNow(p)
+	return render.Command(name, p, flags...)
+}
+
+// sourceCommand is command for one that takes the payment's source.
+func (a *deps) sourceCommand(name string, p order.Payment, flags ...string) string {
+	p.Env = a.envNow(p)
+	return render.SourceCommand(name, p, flags...)
+}
+
+// envNow returns the name to select a payment's environment by. A payment that
+// another tool made is of the selected one.
+func (a *deps) envNow(p order.Payment) string {
+	if p.Scope == "" || p.Scope == a.config.Profile.Scope() {
+		return a.config.Profile.Name
+	}
+	return a.envOf(p)
+}
+
 const hintNotHere = "orders that were made without this ledger, on another machine or with another tool, are not known here"
 
 // noPayment returns the error for an order without a recorded payment. Its hint says
@@ -131,7 +152,7 @@ func nameOf(id string, p order.Payment) string {
 
 // notPaid returns the error of --watch and --exit-status for a payment that is not
 // paid. It is quiet, because the state was shown.
-func notPaid(p order.Payment) error {
+func (a *deps) notPaid(p order.Payment) error {
 	f := &failure{Code: "not_paid", Message: "order " + p.OrderID + " is not paid: " + render.StateWord(p.State), RequestID: p.RequestID, ExitCode: exitNotPaid, quiet: true}
 	switch p.State {
 	case order.Paid:
@@ -139,7 +160,7 @@ func notPaid(p order.Payment) error {
 	case order.Failed, order.Cancelled, order.Refunded, order.Rejected:
 		f.Code, f.ExitCode = string(p.State), exitRejected
 	case order.Expired, order.Unknown:
-		f.Hint, f.Retryable = "villapay pay qr "+p.OrderID, true
+		f.Hint, f.Retryable = a.sourceCommand("pay qr", p), true
 	case order.Sending, order.Awaiting:
 		f.Retryable = true
 	}
