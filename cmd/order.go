@@ -62,12 +62,16 @@ func sourceFlag(cmd *cobra.Command, source *string) {
 }
 
 // pickOpen returns the payment that can be paid now, of the given source if any.
-// Several are an error without a source.
+// Several are an error without a source; so is a source that the order does not have.
 func (a *output) pickOpen(payments []order.Payment, source string) (order.Payment, error) {
 	if source != "" {
+		all := payments
 		payments = slices.DeleteFunc(slices.Clone(payments), func(p order.Payment) bool {
 			return p.State != order.Paid && p.Source != order.Source(source)
 		})
+		if len(payments) == 0 {
+			return order.Payment{}, noSource(all, source)
+		}
 	}
 	open, _ := order.Open(payments, a.Now())
 	for _, other := range payments {
@@ -76,6 +80,15 @@ func (a *output) pickOpen(payments []order.Payment, source string) (order.Paymen
 		}
 	}
 	return open, nil
+}
+
+// noSource returns the error for an order with payments of other sources only.
+func noSource(payments []order.Payment, source string) error {
+	f := &failure{Code: "no_payment", Message: fmt.Sprintf("order %s has no %s payment", payments[0].OrderID, source), ExitCode: exitRejected}
+	if other := payments[0].Source; other != "" {
+		f.Hint = fmt.Sprintf("it has a %s payment: add --source %s", other, other)
+	}
+	return f
 }
 
 // command returns a command about a payment's order, in its environment.
