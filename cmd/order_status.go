@@ -107,7 +107,7 @@ func (c *orderStatus) result(ctx context.Context, service *payment.Service, repo
 		c.remark(ctx, service, r, len(reports) > 1)
 		switch {
 		case !r.Found && r.Err != nil:
-			failed = cmp.Or(failed, statusError(r.Err))
+			failed = cmp.Or(failed, c.app.statusError(ctx, r))
 		case !r.Found:
 			missing++
 		case r.Payment.State != order.Paid:
@@ -180,12 +180,14 @@ func (c *orderStatus) remark(ctx context.Context, service *payment.Service, r pa
 	}
 }
 
-// statusError explains a failed status request. The usual hint, that nothing was made,
-// does not apply.
-func statusError(err error) error {
-	f := explainKind(err)
+// statusError explains a failed status request about an order that is not recorded
+// here. The usual hint, that nothing was made, does not apply. What else has that ID
+// comes first: the order need not be of this environment.
+func (a *deps) statusError(ctx context.Context, r payment.Report) error {
+	f := explainKind(r.Err)
 	if f.ExitCode == exitUnavailable {
 		f.Hint = "try again later"
 	}
+	f.Hint = cmp.Or(a.whatIs(ctx, r.OrderID), f.Hint)
 	return f
 }

@@ -239,7 +239,7 @@ func (a *app) watched(ctx context.Context, report payment.Report) error {
 	case report.Found:
 		return a.notPaid(p)
 	case report.Err != nil:
-		return statusError(report.Err)
+		return a.statusError(ctx, report)
 	}
 	return a.noPayment(ctx, report.OrderID)
 }
