@@ -119,7 +119,7 @@ func (o *batchOutput) add(ctx context.Context, profile config.Profile, line paym
 		p.Error = &order.Failure{Code: f.Code, Message: f.Message, Status: f.Status, RequestID: f.RequestID, Retryable: f.Retryable}
 	}
 	if err == nil {
-		err = unpayable(p, o.app.Now(), false)
+		err = o.app.unpayable(p, false)
 	}
 	o.count(line, p, err)
 	o.warn(p)

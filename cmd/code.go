@@ -50,7 +50,7 @@ func (a *output) fetchCode(ctx context.Context, service *payment.Service, p orde
 	if err == nil {
 		return p, nil
 	}
-	f := codeFailure(p.OrderID, err)
+	f := a.codeFailure(p, err)
 	p.Warnings = append(p.Warnings, order.Warning{Code: "bank_code", Message: f.Message})
 	return p, f
 }
@@ -75,11 +75,11 @@ func (a *output) recordPage(ctx context.Context, service *payment.Service, p ord
 }
 
 // codeFailure is the failure of a command that could not fetch the bank's code.
-func codeFailure(orderID string, err error) *failure {
-	stands := "order " + orderID + " stands, but its payment code could not be fetched: "
+func (a *output) codeFailure(p order.Payment, err error) *failure {
+	stands := "order " + p.OrderID + " stands, but its payment code could not be fetched: "
 	f := &failure{
 		Code: "bank_code", Message: stands + err.Error(),
-		Hint: "run `villapay order show " + orderID + " -o qr` for its code", Retryable: true, ExitCode: exitUnknown,
+		Hint: "run `" + a.sourceCommand("order show", p, "-o", "qr") + "` for its code", Retryable: true, ExitCode: exitUnknown,
 	}
 	var call *api.Error
 	var wrong *kbank.WrongCodeError
@@ -95,7 +95,7 @@ func codeFailure(orderID string, err error) *failure {
 		f.Retryable, f.ExitCode = false, exitRejected
 	}
 	if f.ExitCode == exitRejected {
-		f.Hint = "make another order: villapay pay qr " + orderID + " --new"
+		f.Hint = "make another order: " + a.sourceCommand("pay qr", p, "--new")
 	}
 	return f
 }

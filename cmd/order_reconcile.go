@@ -94,7 +94,7 @@ func (c *orderReconcile) run(ctx context.Context, args []string) error {
 }
 
 func (c *orderReconcile) read(ctx context.Context, name string) (*reconcile.File, error) {
-	from, err := c.app.openList(ctx, name, "villapay order reconcile - < bank.csv")
+	from, err := c.app.openList(ctx, name, "villapay order reconcile - -e "+c.app.config.Profile.Name+" < bank.csv")
 	if err != nil {
 		return nil, err
 	}

@@ -118,6 +118,9 @@ func (a *output) showAs(ctx context.Context, format config.Format, p order.Payme
 	case config.FormatQR:
 		return a.drawCode(p, code, a.Err)
 	}
+	if p.Env == "" { // another tool made it
+		p.Env = a.envNow(p)
+	}
 	if err := render.Payment(a.writer(), a.screen(), p, a.live()); err != nil {
 		return err
 	}

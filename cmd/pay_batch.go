@@ -102,7 +102,7 @@ func plural(n int, one string) string {
 
 // read validates the whole input.
 func (c *payBatch) read(ctx context.Context, profile config.Profile, name string) (*payment.Input, error) {
-	from, err := c.app.openList(ctx, name, "villapay pay batch - < orders.csv")
+	from, err := c.app.openList(ctx, name, "villapay pay batch - -e "+profile.Name+" < orders.csv")
 	if err != nil {
 		return nil, err
 	}

@@ -250,12 +250,12 @@ func (a *app) watched(ctx context.Context, report payment.Report) error {
 	case report.Found && p.ReplacedBy != "" && !p.State.Final():
 		return &failure{
 			Code: "replaced", Message: "order " + p.OrderID + ": a newer payment has replaced the one that was watched, whose code must not be paid any more",
-			Hint: "to watch the newer one: villapay order status " + p.OrderID + " --watch", ExitCode: exitNotPaid,
+			Hint: "to watch the newer one: " + a.command("order status", p, "--watch"), ExitCode: exitNotPaid,
 		}
 	case report.Found:
-		return notPaid(p)
+		return a.notPaid(p)
 	case report.Err != nil:
-		return statusError(report.Err)
+		return a.statusError(ctx, report)
 	}
 	return a.noPayment(ctx, report.OrderID)
 }

@@ -15,7 +15,8 @@ const (
 	WarnClock         = "clock"
 	WarnPaidTwice     = "paid_twice"
 	WarnPaidElsewhere = "paid_elsewhere" // another payment, or another tool's, paid the Villa order
-	WarnShared        = "shared_order"   // another Villa order got the same bank order first
+	WarnNotRecorded   = "not_recorded"
+	WarnShared        = "shared_order" // another Villa order got the same bank order first
 	warnStatus        = "charge_status"
 	warnAmount        = "charge_amount"
 	warnCurrency      = "charge_currency"
@@ -25,7 +26,6 @@ const (
 	warnNeverPaid     = "charge_unpaid" // taken back, and never known to be paid
 	warnPartial       = "partial_refund"
 	warnRefund        = "refund_state"
-	warnNotRecorded   = "not_recorded"
 )
 
 // computed reports whether Resolve computes a warning anew.
@@ -748,7 +748,7 @@ func (v *resolution) foreign() *Payment {
 		KnownAt: best.Received, KnownFrom: best.From, RequestID: best.RequestID,
 	}
 	p.update(charges, nil)
-	p.Warnings = append(p.Warnings, Warning{warnNotRecorded, "this ledger has no record of the order; another tool made it"})
+	p.Warnings = append(p.Warnings, Warning{WarnNotRecorded, "this ledger has no record of the order: it was made on another machine or with another tool"})
 	return p
 }
 
