@@ -110,7 +110,7 @@ func (a *output) showPayment(ctx context.Context, format config.Format, p order.
 func (a *output) showAs(ctx context.Context, format config.Format, p order.Payment, code codeFlags, withCode bool) error {
 	switch format {
 	case config.FormatJSON, config.FormatYAML:
-		raw, err := render.PaymentJSON(a.view(p))
+		raw, err := render.PaymentJSON(a.view(ctx, p))
 		if err != nil {
 			return err
 		}

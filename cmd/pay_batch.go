@@ -223,7 +223,7 @@ func (c *payBatch) pay(ctx context.Context, format config.Format, profile config
 	if err := c.mayPay(ctx, &batch, in); err != nil {
 		return err
 	}
-	out, err := c.app.newBatchOutput(format, in.Lines)
+	out, err := c.app.newBatchOutput(service, format, in.Lines)
 	if err != nil {
 		return err
 	}

@@ -271,7 +271,7 @@ func (a *output) changes(ctx context.Context, format config.Format) (func(order.
 		return table.Row, nil
 	case config.FormatJSON, config.FormatYAML:
 		return func(p order.Payment) error {
-			raw, err := render.PaymentJSON(a.view(p))
+			raw, err := render.PaymentJSON(a.view(ctx, p))
 			if err != nil {
 				return err
 			}
