@@ -49,7 +49,8 @@ type Listener struct {
 	// called twice at once. After it fails, nothing is acknowledged any more.
 	Each func(Event) error
 	// Inquire asks the bank about a charge that is said to be paid, before that is
-	// recorded; nil without the bank's key.
+	// recorded; nil without the bank's key. No reports without an error say that the
+	// bank knows no such charge.
 	Inquire func(ctx context.Context, chargeID string) ([]order.Report, error)
 	// Rejected gets a summary of what was rejected, once a minute at most. May be nil.
 	Rejected func(summary string)
@@ -154,18 +155,25 @@ func (l *Listener) receive(w http.ResponseWriter, r *http.Request) {
 const inquireWithin = 3 * time.Second
 
 // inquire is what the bank says about a charge that is said to be paid; nothing if
-// it cannot be asked.
+// it cannot be asked. If the bank knows none with its id, what was signed may be
+// about another one.
 func (l *Listener) inquire(ctx context.Context, r order.Report) []order.Report {
 	if state := order.Transaction(r.TransactionState); l.Inquire == nil || state != order.Authorized && state != order.Settled {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, inquireWithin)
 	defer cancel()
-	said, err := l.Inquire(ctx, r.ChargeID)
-	if err != nil {
-		l.Log.Warn("the bank could not be asked about a charge", "charge", r.ChargeID, "error", brief(err.Error()))
+	for _, id := range append([]string{r.ChargeID}, r.Readings()...) {
+		said, err := l.Inquire(ctx, id)
+		if err != nil {
+			l.Log.Warn("the bank could not be asked about a charge", "charge", id, "error", brief(err.Error()))
+			return nil
+		}
+		if len(said) > 0 {
+			return said
+		}
 	}
-	return said
+	return nil
 }
 
 // unreadable is the answer to a body that could not be read.
