@@ -28,7 +28,7 @@ import (
 	"github.com/villapay/villapay/internal/sandbox"
 )
 
-// deps is what commands share. Each is nil until a command first needs it.
+// deps holds what commands share. Each is nil until a command first needs it.
 type deps struct {
 	*streams
 	config  *config.Config
@@ -36,10 +36,10 @@ type deps struct {
 	sandbox *sandbox.Sandbox
 	applog  *applog.Log
 	store   *auth.Store
-	bank    *kbank.Client // nil without the bank's key, or before a service was made
+	bank    *kbank.Client // set by payments; nil without the bank's key
 }
 
-// close lets go of what was opened. It returns the first error.
+// close closes what was opened.
 func (a *deps) close() error {
 	var all []error
 	if a.ledger != nil {
@@ -54,7 +54,7 @@ func (a *deps) close() error {
 	return errors.Join(all...)
 }
 
-// settings reads the configuration once.
+// settings loads the configuration once.
 func (a *deps) settings() (*config.Config, error) {
 	if a.config == nil {
 		loaded, err := config.Load(a.LookupEnv, config.Flags{Env: a.flags.env, Timeout: a.flags.timeout})
@@ -71,8 +71,8 @@ func (a *deps) settings() (*config.Config, error) {
 
 func (a *deps) stateDir() (string, error) { return config.StateDir(a.LookupEnv) }
 
-// log is the log in the state directory. A log that cannot be written
-// never stops a payment.
+// log returns the logger for the log in the state directory. A log that cannot be
+// written never stops a payment.
 func (a *deps) log() *slog.Logger {
 	if a.applog == nil {
 		dir, err := a.stateDir()
@@ -84,7 +84,7 @@ func (a *deps) log() *slog.Logger {
 	return a.applog.Logger().With("pid", os.Getpid(), "version", a.Build.Version)
 }
 
-// openLedger opens the ledger that the configuration names.
+// openLedger opens the configured ledger once.
 func (a *deps) openLedger(ctx context.Context) (*ledger.Ledger, error) {
 	if a.ledger != nil {
 		return a.ledger, nil
@@ -112,19 +112,20 @@ func (a *deps) openLedger(ctx context.Context) (*ledger.Ledger, error) {
 	return a.ledger, nil
 }
 
-// requireLedger opens the ledger for a command that is about nothing else.
-func (a *deps) requireLedger(ctx context.Context) (*ledger.Ledger, error) {
+// requireLedger is openLedger for commands that cannot work without a ledger.
+func (a *deps) requireLedger(ctx context.Context) (*config.Config, *ledger.Ledger, error) {
 	settings, err := a.settings()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if settings.Ledger.Reveal() == "none" {
-		return nil, &localError{
+		return nil, nil, &localError{
 			err:  errors.New("this needs the ledger, and the ledger is set to none"),
 			hint: "set `ledger` in the config file, or VILLAPAY_LEDGER, to sqlite or postgres://…",
 		}
 	}
-	return a.openLedger(ctx)
+	opened, err := a.openLedger(ctx)
+	return settings, opened, err
 }
 
 // actor names this process in the ledger's events. The user is the operating
@@ -141,8 +142,8 @@ func (a *deps) actor() string {
 	return fmt.Sprintf("%s@%s pid %d", name, host, os.Getpid())
 }
 
-// client makes the API client of the selected environment. idle is how many
-// connections are worth keeping.
+// client returns an API client for the selected environment. idle is the number of
+// idle connections to keep.
 func (a *deps) client(idle int) (*api.Client, error) {
 	settings, err := a.settings()
 	if err != nil {
@@ -178,8 +179,7 @@ func (a *deps) client(idle int) (*api.Client, error) {
 	return c, nil
 }
 
-// bankClient makes the client of the bank's API of the selected environment; nil
-// without the bank's key.
+// bankClient returns a client for the bank's API, nil without the bank's key.
 func (a *deps) bankClient(ctx context.Context, idle int) (*kbank.Client, error) {
 	settings, err := a.settings()
 	if err != nil {
@@ -204,7 +204,7 @@ func (a *deps) bankClient(ctx context.Context, idle int) (*kbank.Client, error) 
 	return &kbank.Client{HTTP: c, Sof: map[order.Source]string{order.QR: profile.KBank.SofQR, order.WeChat: profile.KBank.SofWeChat}}, nil
 }
 
-// transport makes the transport of one command to one server.
+// transport returns a new transport. server names the other side for wait notices.
 func (a *deps) transport(idle int, server string) (http.RoundTripper, error) {
 	transport, err := api.NewTransport(idle)
 	if err != nil {
@@ -213,8 +213,7 @@ func (a *deps) transport(idle int, server string) (http.RoundTripper, error) {
 	return a.wrapTransport(transport, server), nil
 }
 
-// wrapTransport shows a conversation with --debug, and says whom an answer is awaited
-// from.
+// wrapTransport adds the wait notice and, with --debug, the trace on stderr.
 func (a *deps) wrapTransport(transport http.RoundTripper, server string) http.RoundTripper {
 	if a.debugging() {
 		transport = &debugTransport{next: transport, to: a.Err, bodies: true}
@@ -222,13 +221,13 @@ func (a *deps) wrapTransport(transport http.RoundTripper, server string) http.Ro
 	return &waitNoticeTransport{next: transport, streams: a.streams, server: server}
 }
 
-// warmRoots reads the system's certificates, which takes Go some 10 ms on Linux,
-// while the ledger is opened and the server is connected to: the first handshake
-// would wait for it otherwise. What is wrong with them, the handshake says.
+// warmRoots loads the system's certificates in the background, which takes 10 ms on
+// Linux; otherwise the first handshake would wait for them. The handshake reports
+// any error.
 func warmRoots() { _, _ = x509.SystemCertPool() }
 
-// signInTransport carries the sign-in's calls. Their bodies hold passwords and
-// tokens, so --debug shows none of them.
+// signInTransport is the transport for the sign-in. Its bodies hold passwords and
+// tokens, so --debug does not show them.
 func (a *deps) signInTransport() (http.RoundTripper, error) {
 	transport, err := api.NewTransport(1)
 	if err != nil {
@@ -241,8 +240,8 @@ func (a *deps) signInTransport() (http.RoundTripper, error) {
 	return notice, nil
 }
 
-// sandboxURL stands for the embedded sandbox; no name under .invalid ever
-// resolves (RFC 6761), so a mistake cannot leave the process.
+// sandboxURL is the base URL of the embedded sandbox. Names under .invalid never
+// resolve (RFC 6761), so a mistake cannot leave the process.
 const sandboxURL = "http://sandbox.invalid"
 
 func (a *deps) openSandbox() (*sandbox.Sandbox, error) {
@@ -252,7 +251,7 @@ func (a *deps) openSandbox() (*sandbox.Sandbox, error) {
 			return nil, err
 		}
 		if err := os.MkdirAll(filepath.Join(dir, "sandbox"), 0o700); err != nil {
-			return nil, &localError{err: fmt.Errorf("the sandbox's memory: %w", err), hint: "check the directory's owner, mode and free space, or set VILLAPAY_STATE_DIR"}
+			return nil, &localError{err: fmt.Errorf("create the sandbox's directory: %w", err), hint: "check the directory's owner, mode and free space, or set VILLAPAY_STATE_DIR"}
 		}
 		a.sandbox = sandbox.New(sandbox.Options{Dir: filepath.Join(dir, "sandbox"), Now: a.Now})
 	}
@@ -265,16 +264,16 @@ func (a *deps) userAgent() string {
 
 func (a *streams) debugging() bool { return a.flags.debug || isSet(a.Getenv("VILLAPAY_DEBUG")) }
 
-// onRetry reports at a terminal what is being waited for.
+// onRetry reports a retry at a terminal.
 func (a *streams) onRetry(w api.Wait) {
-	a.status("%s; asking again in %.1f s (attempt %d failed)", w.Err.Message, w.For.Seconds(), w.Attempt)
+	a.status("%s; retrying in %.1f s (attempt %d failed)", w.Err.Message, w.For.Seconds(), w.Attempt)
 }
 
-// newKey makes an idempotency key. Those of one batch sort by the time they were
-// made (RFC 9562, version 7), which keeps the ledger's index of them compact.
+// newKey returns a new idempotency key. UUIDs of version 7 sort by time, which
+// keeps the ledger's index compact.
 func newKey() string { return uuid.Must(uuid.NewV7()).String() }
 
-// payments makes the service for the selected environment.
+// payments returns the payment service of the selected environment.
 func (a *deps) payments(ctx context.Context, idle int) (*payment.Service, error) {
 	settings, err := a.settings()
 	if err != nil {
@@ -292,8 +291,8 @@ func (a *deps) payments(ctx context.Context, idle int) (*payment.Service, error)
 		return nil, err
 	}
 	if opened.Kind() == "none" && a.bank != nil {
-		a.bank = nil // a code that nobody remembers could not be canceled
-		a.warn("without a ledger the bank is not asked, and no code of the bank's is shown")
+		a.bank = nil // a code that is not recorded cannot be canceled later
+		a.warn("without a ledger the bank's API is not used, and its codes are not shown")
 	}
 	profile := settings.Profile
 	return &payment.Service{
@@ -305,12 +304,12 @@ func (a *deps) payments(ctx context.Context, idle int) (*payment.Service, error)
 	}, nil
 }
 
-// warnForgetful warns of a ledger that will not remember what is made: none, or one
-// that a CI job makes on its own disk.
+// warnForgetful warns if orders are not recorded for later runs: without a ledger, or
+// with a new one on a CI machine's disk.
 func (a *deps) warnForgetful(service *payment.Service) {
 	switch service.Ledger.Kind() {
 	case "none":
-		a.warn("there is no ledger: nothing is remembered, and two runs can make two orders")
+		a.warn("there is no ledger: nothing is recorded, and running a command twice can make two orders")
 	case "sqlite":
 		_, err := os.Stat(service.Ledger.Where())
 		if errors.Is(err, fs.ErrNotExist) && isSet(a.Getenv("CI")) && service.Env != config.Sandbox {
@@ -319,14 +318,14 @@ func (a *deps) warnForgetful(service *payment.Service) {
 	}
 }
 
-// write puts a result on stdout. A failed write is an error of its own.
+// write writes a result to stdout. Its error is an *outputError.
 func (a *output) write(data []byte) error {
 	_, err := a.writer().Write(data)
 	return err
 }
 
-// writer is stdout for renderers: failed writes come out as outputError, and are
-// remembered for writers that look at no error, such as cobra's help.
+// writer returns stdout with failed writes as *outputError. The last one is kept
+// in writeErr, since cobra ignores write errors when it prints help.
 func (a *output) writer() io.Writer { return resultWriter{a} }
 
 type resultWriter struct{ *output }

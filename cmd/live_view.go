@@ -16,10 +16,10 @@ import (
 	"github.com/villapay/villapay/internal/render"
 )
 
-// watchLive follows one order on the whole terminal and leaves its last state
-// behind when it ends. own is the payment to follow; the zero Payment is none.
+// watchLive watches one order on the whole terminal, and writes its last state when
+// it ends. own is the payment to watch; it may be the zero Payment.
 func (a *app) watchLive(ctx context.Context, service *payment.Service, orderID string, own order.Payment) (payment.Report, error) {
-	service.Note = nil // the view itself says what is going on
+	service.Note = nil // the view shows it
 	view := &liveView{app: a, source: updateSource(service)}
 	report, err := service.Watch(ctx, orderID, own, func(r payment.Report) error {
 		view.show(r)
@@ -37,19 +37,18 @@ func (a *app) watchLive(ctx context.Context, service *payment.Service, orderID s
 	return report, err
 }
 
-// Escape sequences of the live view (ECMA-48 and xterm's private modes): the
-// alternate screen, so that a resize leaves no debris and the shell's screen
-// comes back as it was.
+// Escape sequences of the live view (ECMA-48 and xterm). It uses the alternate screen,
+// so that the shell's screen is restored and a resize leaves nothing behind.
 const (
 	enterView = "\x1b[?1049h\x1b[?25l"
 	leaveView = "\x1b[?25h\x1b[?1049l"
-	beginDraw = "\x1b[?2026h\x1b[H" // terminals that know it show the frame at once
+	beginDraw = "\x1b[?2026h\x1b[H" // synchronized output, if supported
 	endDraw   = "\x1b[J\x1b[?2026l"
 	restOfRow = "\x1b[K"
 )
 
-// liveView redraws one order every second, and when something changes: the
-// order, or the window's size.
+// liveView redraws one order every second and after every change of the order or the
+// window size.
 type liveView struct {
 	app    *app
 	source string // updateSource
@@ -58,7 +57,7 @@ type liveView struct {
 	stop   func() // nil until the first report
 }
 
-// show draws a report. The first one takes the terminal over.
+// show draws a report. The first call takes over the terminal.
 func (v *liveView) show(r payment.Report) {
 	v.mu.Lock()
 	v.now = r
@@ -70,7 +69,7 @@ func (v *liveView) show(r payment.Report) {
 }
 
 func (v *liveView) start() {
-	window := v.app.Window() // from here on, so that Ctrl-Z always finds somebody to tidy up
+	window := v.app.Window() // before enter, so that Ctrl-Z always restores the screen
 	v.enter()
 	ended, done := make(chan struct{}), make(chan struct{})
 	go func() {
@@ -85,7 +84,7 @@ func (v *liveView) start() {
 	}
 }
 
-// end gives the terminal back as it was.
+// end restores the terminal.
 func (v *liveView) end() {
 	if v.stop != nil {
 		v.stop()
@@ -102,8 +101,8 @@ func (v *liveView) leave() {
 	v.app.viewing.Store(false)
 }
 
-// follow draws again when a second has passed and when the window changes. For
-// Ctrl-Z it steps aside.
+// follow redraws every second and after a resize. On Ctrl-Z it restores the screen
+// while the process is stopped.
 func (v *liveView) follow(window window, ended <-chan struct{}) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
@@ -122,8 +121,8 @@ func (v *liveView) follow(window window, ended <-chan struct{}) {
 	}
 }
 
-// draw writes one frame in one write, each line over the one before it. A lost
-// frame is no failure: what counts is shown again at the end.
+// draw writes one frame with one write, over the last frame. It ignores errors: the
+// result is written again at the end.
 func (v *liveView) draw() {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -138,14 +137,14 @@ func (v *liveView) draw() {
 			frame = append(frame, "\r\n"...)
 		}
 		frame = append(frame, line...)
-		if cells(line) < screen.Columns { // behind a full row the cursor still stands on its last cell
+		if cells(line) < screen.Columns { // after a full row the cursor is still on its last cell
 			frame = append(frame, restOfRow...)
 		}
 	}
 	_ = v.app.write(append(frame, endDraw...))
 }
 
-// cells counts the characters of a line, each of one cell, without colors.
+// cells counts the characters of a line, without escape sequences.
 func cells(line string) int {
 	n, escape := 0, false
 	for _, r := range line {
@@ -161,9 +160,9 @@ func cells(line string) int {
 	return n
 }
 
-// frame is what stands on the screen: the code where it may be shown, its
-// caption above it, and the order's state below. Where room is scarce, what
-// matters least gives way, and a code that still does not fit is replaced by why.
+// frame returns the lines of the screen: the caption and the code, if it may be shown,
+// then the state. If there is too little room, the less important lines are omitted
+// first; if the code still does not fit, the reason replaces it.
 func (v *liveView) frame(screen render.Screen) []string {
 	narrow := screen
 	narrow.Columns = max(1, screen.Columns-1)
@@ -187,10 +186,10 @@ func (v *liveView) frame(screen render.Screen) []string {
 	return slices.Concat(facts, render.Wrap(narrow, err.Error()), rest)
 }
 
-// drawLines is the code's lines where they fit beside so many others. It fails
-// with a *render.NotDrawn that counts those too.
+// drawLines draws the code if it fits beside others other lines, which its
+// *render.NotDrawn includes.
 func drawLines(screen render.Screen, code render.Code, others int) ([]string, error) {
-	const prompt = 1 // the row that render.QR leaves free, and a view does not need
+	const prompt = 1 // render.QR leaves a row for the prompt, which a view does not need
 	var drawn bytes.Buffer
 	room := screen
 	room.Rows = max(1, screen.Rows-others+prompt)
@@ -203,8 +202,8 @@ func drawLines(screen render.Screen, code render.Code, others int) ([]string, er
 	return strings.Split(strings.TrimSuffix(drawn.String(), "\n"), "\n"), err
 }
 
-// facts are what must be seen: what is paid, how it stands, how long it lives,
-// and what is wrong with it.
+// facts returns the lines that must be visible: the order, its state and expiry, and
+// any problems.
 func (v *liveView) facts(screen render.Screen) []string {
 	p, now := v.now.Payment, v.app.Now()
 	heading := fmt.Sprintf("Order %s   %s", p.OrderID, render.Money(p.Amount, p.Currency))
@@ -229,7 +228,7 @@ func (v *liveView) facts(screen render.Screen) []string {
 	return lines
 }
 
-// rest is what gives way to the code.
+// rest returns the lines that are omitted first.
 func (v *liveView) rest(screen render.Screen) []string {
 	var lines []string
 	if v.now.NoEndpoint {
@@ -238,7 +237,7 @@ func (v *liveView) rest(screen render.Screen) []string {
 	return append(lines, render.Truncate(screen, "Ctrl-C stops watching; the order stays as it is"))
 }
 
-// countdown says how long the order can still be paid, to the second.
+// countdown returns the time left to pay the order.
 func countdown(now time.Time, p order.Payment) string {
 	left := int(p.ExpiresAt.Sub(now) / time.Second)
 	if p.State != order.Awaiting || p.ExpiresAt.IsZero() || left < 0 {

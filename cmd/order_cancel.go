@@ -10,7 +10,6 @@ import (
 	"github.com/villapay/villapay/internal/payment"
 )
 
-// orderCancel cancels an open order's codes at the bank.
 type orderCancel struct {
 	app    *app
 	source string
@@ -73,7 +72,7 @@ func (c *orderCancel) run(ctx context.Context, args []string) error {
 	return nil
 }
 
-// notCanceled is how the command ends if the payment is not canceled.
+// notCanceled returns the error of a payment that was not canceled.
 func (c *orderCancel) notCanceled(p order.Payment, why string) error {
 	f := &failure{Code: "not_canceled", ExitCode: exitRejected}
 	switch {
@@ -93,10 +92,10 @@ func (c *orderCancel) notCanceled(p order.Payment, why string) error {
 	return f
 }
 
-// bankService is the service for a change at the bank, and the payments of the
-// order that it is about.
+// bankService returns the service, which has the bank's key, and the payments of an
+// order.
 func (a *deps) bankService(ctx context.Context, orderID string) (*payment.Service, []order.Payment, error) {
-	if _, err := a.requireLedger(ctx); err != nil {
+	if _, _, err := a.requireLedger(ctx); err != nil {
 		return nil, nil, err
 	}
 	service, err := a.payments(ctx, 1)
@@ -113,8 +112,8 @@ func (a *deps) bankService(ctx context.Context, orderID string) (*payment.Servic
 	return service, payments, err
 }
 
-// bankFailure is how a change at the bank ends that has no answer, or not the one
-// hoped for. again is the command that is safe to repeat.
+// bankFailure adds a hint to a failed change at the bank. again is the command to
+// repeat.
 func bankFailure(err error, again string) error {
 	f := *explainKind(err)
 	switch f.ExitCode {

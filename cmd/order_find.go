@@ -10,7 +10,6 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// orderFind finds payments by what somebody reads out.
 type orderFind struct{ listFlags }
 
 func newOrderFind(a *app) *cobra.Command {
@@ -35,7 +34,7 @@ Only what is recorded in this ledger is found; nobody is asked.`,
 func (c *orderFind) run(ctx context.Context, args []string) error {
 	text := strings.TrimSpace(args[0])
 	if text == "" || strings.ContainsFunc(text, unicode.IsControl) {
-		return usageError("", "%q is nothing to find", args[0])
+		return usageError("", "%q is not a text to find", args[0])
 	}
 	shown, filter, err := c.list(ctx, text)
 	if err != nil || shown > 0 {

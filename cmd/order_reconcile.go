@@ -16,7 +16,6 @@ import (
 	"github.com/villapay/villapay/internal/render"
 )
 
-// orderReconcile compares a list of payments with the ledger.
 type orderReconcile struct {
 	app     *app
 	id      string
@@ -59,18 +58,15 @@ func (c *orderReconcile) run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	settings, err := c.app.settings()
+	since, until, err := c.stretch.times(c.app.Now())
 	if err != nil {
 		return err
 	}
-	period := ledger.Period{Scope: settings.Profile.Scope()}
-	if period.Since, period.Until, err = c.stretch.times(c.app.Now()); err != nil {
-		return err
-	}
-	opened, err := c.app.requireLedger(ctx)
+	settings, opened, err := c.app.requireLedger(ctx)
 	if err != nil {
 		return err
 	}
+	period := ledger.Period{Scope: settings.Profile.Scope(), Since: since, Until: until}
 	file, err := c.read(ctx, args[0])
 	if err != nil {
 		return err
@@ -111,7 +107,7 @@ func (c *orderReconcile) read(ctx context.Context, name string) (*reconcile.File
 	return file, problems.result("correct or remove them; the columns are named by --id and --amount")
 }
 
-// show writes the differences as they come.
+// show streams the differences.
 func (c *orderReconcile) show(ctx context.Context, format config.Format, all iter.Seq2[reconcile.Difference, error]) error {
 	switch format {
 	case "json", "yaml":
@@ -148,7 +144,7 @@ func differenceWord(kind reconcile.Kind) string {
 	return string(kind)
 }
 
-// differenceNote says what the ledger knows instead.
+// differenceNote returns what the ledger has instead.
 func differenceNote(d reconcile.Difference) string {
 	switch p := d.Payment; {
 	case p == nil:

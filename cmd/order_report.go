@@ -15,7 +15,6 @@ import (
 	"github.com/villapay/villapay/internal/render"
 )
 
-// orderReport adds up what came in.
 type orderReport struct {
 	app     *app
 	stretch stretchFlags
@@ -60,16 +59,12 @@ func (c *orderReport) run(ctx context.Context, _ []string) error {
 	if period.Since, period.Until, err = c.stretch.times(c.app.Now()); err != nil {
 		return err
 	}
-	settings, err := c.app.settings()
+	settings, opened, err := c.app.requireLedger(ctx)
 	if err != nil {
 		return err
 	}
 	if !c.allEnvs {
 		period.Scope = settings.Profile.Scope()
-	}
-	opened, err := c.app.requireLedger(ctx)
-	if err != nil {
-		return err
 	}
 	totals, extra, err := opened.Totals(ctx, period)
 	if err != nil {
@@ -97,7 +92,7 @@ type totalValue struct {
 	Amount   order.Amount `json:"amount"`
 }
 
-// paidTwiceValue is what came in for an order beyond its first payment.
+// paidTwiceValue is what was paid for an order after its first payment.
 type paidTwiceValue struct {
 	OrderID  string       `json:"orderid"`
 	Currency string       `json:"currency"`
@@ -119,7 +114,7 @@ func reportOf(p ledger.Period, totals []ledger.Total, twice []paidTwiceValue) re
 	return v
 }
 
-// paidTwice adds up what came in too much for each order. extra is sorted by order.
+// paidTwice adds up the excess payments of each order. extra is sorted by order.
 func paidTwice(extra []order.Receipt) []paidTwiceValue {
 	all := []paidTwiceValue{}
 	var sum order.Sum
@@ -160,7 +155,6 @@ func (c *orderReport) table(settings *config.Config, totals []ledger.Total, twic
 	}))
 }
 
-// rowsOf makes rows of values.
 func rowsOf[T any](values []T, row func(T) []string) iter.Seq2[[]string, error] {
 	return func(yield func([]string, error) bool) {
 		for _, v := range values {
@@ -171,7 +165,7 @@ func rowsOf[T any](values []T, row func(T) []string) iter.Seq2[[]string, error] 
 	}
 }
 
-// verb is "1 order was" or "2 orders were".
+// verb returns "1 order was" or "2 orders were".
 func verb(n int, one, singular, several string) string {
 	if n == 1 {
 		return plural(n, one) + " " + singular

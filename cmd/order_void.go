@@ -14,7 +14,6 @@ import (
 	"github.com/villapay/villapay/internal/payment"
 )
 
-// orderVoid gives a payment back at the bank.
 type orderVoid struct {
 	app    *app
 	charge string
@@ -85,9 +84,8 @@ func (c *orderVoid) show(ctx context.Context, format config.Format, p order.Paym
 	return nil
 }
 
-// pick finds the charge to give back, and its payment: one whose void has no
-// answer yet, the one that --charge names, or the only paid one. done says that it
-// was given back before.
+// pick returns the charge to void, and its payment: a charge whose void has no answer
+// yet, the one of --charge, or the only paid one. done means that it is already void.
 func (c *orderVoid) pick(ctx context.Context, service *payment.Service, payments []order.Payment) (p order.Payment, charge string, done bool, _ error) {
 	orderID := payments[0].OrderID
 	voids, err := service.Ledger.Voids(ctx, service.Scope, orderID)
@@ -129,7 +127,7 @@ func (c *orderVoid) pick(ctx context.Context, service *payment.Service, payments
 		}
 	}
 	for _, p := range payments {
-		if p.State == order.Cancelled && p.ChargeID != "" && asked(p.ChargeID) { // by somebody else
+		if p.State == order.Cancelled && p.ChargeID != "" && asked(p.ChargeID) { // voided outside villapay
 			return p, p.ChargeID, true, nil
 		}
 	}

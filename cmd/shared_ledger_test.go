@@ -177,7 +177,7 @@ func (w *wire) atCommit(do func() bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	var once atomic.Bool
-	message := []byte("Q\x00\x00\x00\x0bcommit\x00") // a simple query, as PostgreSQL's protocol has it
+	message := []byte("commit\x00") // as a statement ends in PostgreSQL's protocol
 	w.watch = func(sent []byte) bool {
 		if !bytes.Contains(sent, message) || once.Swap(true) {
 			return true
@@ -334,7 +334,7 @@ func TestTheSharedLedgerIsGoneUnderABatch(t *testing.T) {
 	args := []string{"pay", "batch", m.orderFile(t, 300), "--rate", "0", "--concurrency", "8", "-o", "json"}
 	shown := shownOrders{}
 	r := m.run(t, args...)
-	if r.code != 6 && r.code != 9 || !strings.Contains(r.stderr, "goes on where it stopped") || strings.Contains(r.stderr, "nothing was sent") {
+	if r.code != 6 && r.code != 9 || !strings.Contains(r.stderr, "run the same command again to continue") || strings.Contains(r.stderr, "nothing was sent") {
 		t.Errorf("exit %d, stderr %s", r.code, r.stderr)
 	}
 	shown.see(t, []byte(r.stdout))

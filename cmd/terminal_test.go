@@ -188,8 +188,8 @@ func TestNoPromptWithoutATerminal(t *testing.T) {
 	stand.counts(t, "4925", 0, 0)
 }
 
-// A person who waits longer than a moment is told for what, on stderr; --quiet
-// and pipes are left alone. Ctrl-C while waiting is 130.
+// A long wait is reported on stderr at a terminal, except with --quiet. Ctrl-C while
+// waiting exits 130.
 func TestWaitingIsTold(t *testing.T) {
 	t.Parallel()
 	m := sandboxed(t)
@@ -225,16 +225,16 @@ func TestWaitingIsTold(t *testing.T) {
 
 // However often it asks again, that is one line, which gives way to the result. A
 // terminal that cannot rewrite a line gets several.
-func TestAskingAgainIsOneLine(t *testing.T) {
+func TestRetriesAreOneLine(t *testing.T) {
 	t.Parallel()
 	m := sandboxed(t)
 	x := m.at(t, 100, 50, "pay", "qr", "unavailable")
-	x.see("asking again in ")
-	if code := x.exit(); code != 0 || strings.Contains(x.text(), "asking again") || strings.Count(x.raw.String(), "asking again") != 3 {
+	x.see("retrying in ")
+	if code := x.exit(); code != 0 || strings.Contains(x.text(), "retrying in ") || strings.Count(x.raw.String(), "retrying in ") != 3 {
 		t.Errorf("exit %d\n%s", code, x.text())
 	}
 	x = m.with("TERM=dumb").at(t, 100, 50, "pay", "qr", "unavailable.2")
-	if code := x.exit(); code != 0 || strings.Count(x.text(), "asking again") != 3 {
+	if code := x.exit(); code != 0 || strings.Count(x.text(), "retrying in ") != 3 {
 		t.Errorf("dumb: exit %d\n%s", code, x.text())
 	}
 	x = m.at(t, 20, 50, "pay", "qr", "throttled-always", "--timeout", "1s")

@@ -124,7 +124,7 @@ func TestWatchSeveral(t *testing.T) {
 	}
 }
 
-// A watch whose output nobody reads ends, though there is nothing to write.
+// A watch ends when its reader is gone, even if there is nothing to write.
 func TestWatchWithoutAReader(t *testing.T) {
 	t.Parallel()
 	m := sandboxed(t)
@@ -149,8 +149,8 @@ func TestWatchWithoutAReader(t *testing.T) {
 	}
 }
 
-// The view fits the window at once when that changes: a code that does not fit
-// any more is told with the size it needs.
+// The view adapts to a resize at once: if the code no longer fits, the view shows the
+// size it needs.
 func TestWatchResized(t *testing.T) {
 	t.Parallel()
 	m := referenced(t)

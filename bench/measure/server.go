@@ -38,7 +38,7 @@ func serve(out io.Writer, bundle string) error {
 		_, _ = io.Copy(io.Discard, r.Body)
 		time.Sleep(delay)
 		w.Header().Set("Content-Type", "application/json")
-		fmt.Fprintf(w, sample, made.Add(1), created(time.Now()))
+		fmt.Fprint(w, sample(made.Add(1), time.Now()))
 	})
 	mux.HandleFunc("POST /", func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) })
 	secure := httptest.NewUnstartedServer(mux)
@@ -68,9 +68,11 @@ func writeBundle(name string, one *x509.Certificate) error {
 	return os.WriteFile(name, all, 0o600)
 }
 
-// sample is the order of the API's documentation.
-const sample = `{"id":"order_test_%037d","object":"order","created":"%s","livemode":false,"amount":300.0,"currency":"THB",` +
-	`"customer":null,"description":"Order 492500004632","metadata":null,"status":"success","reference_order":"4925000046321748613417.737979","source_type":"qr",` +
+// sample is the order of the API's documentation, with ids of its own.
+func sample(n int64, at time.Time) string { return fmt.Sprintf(sampleFormat, n, created(at), n) }
+
+const sampleFormat = `{"id":"order_test_%037d","object":"order","created":"%s","livemode":false,"amount":300.0,"currency":"THB",` +
+	`"customer":null,"description":"Order 492500004632","metadata":null,"status":"success","reference_order":"4925000046321748613417.%d","source_type":"qr",` +
 	`"additional_data":{"term":null,"mid":null,"tid":null,"smartpay_id":null,"campaign_id":null},"failure_code":null,"failure_message":null,"expire_time_seconds":3600}`
 
 // created is how the API writes a moment: Bangkok time to the millisecond.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -143,8 +144,8 @@ func (b *bank) calls(ctx context.Context, t *testing.T) map[string]func() error 
 	}
 }
 
-// Every failure has one kind for each call: a question makes nothing, a code that
-// nobody was shown is nothing, and a change that may have been made is unknown.
+// Every failure has one kind for each call: an inquiry changes nothing, a code that
+// was not shown does not matter, and a change that may have been made is unknown.
 func TestFailures(t *testing.T) {
 	t.Parallel()
 	const rejected, denied, unavailable, unknown = api.Rejected, api.Denied, api.Unavailable, api.Unknown
@@ -172,7 +173,9 @@ func TestFailures(t *testing.T) {
 		{"404 of a gateway", says(404, `{"message":"Not Found"}`), "no_such_route", unavailable, unavailable},
 		{"405 and a page", says(405, "<html>No.</html>"), "http_405", unavailable, unavailable},
 		{"5 MiB", says(200, `{"object":"qr","fill":"`+strings.Repeat("x", 5<<20)+`"}`), "answer_too_large", unavailable, unknown},
-		{"a redirect", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/elsewhere", 307) }, "http_307", unavailable, unknown},
+		{"a redirect", func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "/elsewhere", http.StatusTemporaryRedirect)
+		}, "http_307", unavailable, unknown},
 		{"a cut connection", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, "connection_lost", unavailable, unknown},
 		{"half an answer", func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Length", "100")
@@ -327,9 +330,7 @@ func TestWrongCodes(t *testing.T) {
 		{"id", "", ""},
 	} {
 		changed := map[string]any{}
-		for name, value := range good {
-			changed[name] = value
-		}
+		maps.Copy(changed, good)
 		changed[test.field] = test.value
 		body, err := json.Marshal(changed)
 		if err != nil {

@@ -122,7 +122,7 @@ func (l *till) open(req ledger.ClaimRequest, bankOrder string, expiry int) order
 // code records a code, and reports whether it is the one to draw.
 func (l *till) code(p order.Payment, id string, expiry time.Duration) (order.Payment, bool) {
 	l.Helper()
-	now, recorded, err := l.RecordCode(context.Background(), p.ID, ledger.Code{BankCode: &order.BankCode{ID: id, Kind: order.ThaiQR, Text: "text of " + id, Expiry: expiry}})
+	now, recorded, err := l.RecordCode(context.Background(), p, ledger.Code{BankCode: &order.BankCode{ID: id, Kind: order.ThaiQR, Text: "text of " + id, Expiry: expiry}})
 	l.must(err)
 	return now, recorded
 }
@@ -228,14 +228,14 @@ func TestCodesThatAreNotRecorded(t *testing.T) {
 			},
 			func(p order.Payment) { l.code(p, "qr_other", time.Minute) },
 			func(p order.Payment) {
-				if _, recorded, err := l.RecordPage(t.Context(), p.ID); err != nil || !recorded {
+				if _, recorded, err := l.RecordPage(t.Context(), p); err != nil || !recorded {
 					t.Errorf("the page: %t %v", recorded, err)
 				}
 			},
 			func(p order.Payment) {
 				l.code(p, "qr_other", time.Minute)
 				l.answer(l.change(p, ledger.Cancel, "qr_other", ledger.Claimed), ledger.ChangeOutcome{Done: true})
-				if _, err := l.CancelPayment(t.Context(), p.ID); err != nil {
+				if _, err := l.CancelPayment(t.Context(), p); err != nil {
 					t.Error(err)
 				}
 			},
@@ -262,7 +262,7 @@ func TestPages(t *testing.T) {
 		l := s.till(t)
 		serve := func(p order.Payment, want bool) {
 			t.Helper()
-			now, recorded, err := l.RecordPage(t.Context(), p.ID)
+			now, recorded, err := l.RecordPage(t.Context(), p)
 			if err != nil || recorded != want || want && (now.Held.Kind != order.Page || !now.Held.HeldUntil.Equal(p.HeldUntil)) {
 				t.Errorf("served: %t, %v, %+v", recorded, err, now.Held)
 			}
@@ -273,7 +273,7 @@ func TestPages(t *testing.T) {
 		l.answer(l.change(p, ledger.Cancel, "qr_1", ledger.Claimed), ledger.ChangeOutcome{Done: true})
 		serve(p, true)
 		serve(p, true)
-		if now, err := l.CancelPayment(t.Context(), p.ID); err != nil || now.State != order.Awaiting {
+		if now, err := l.CancelPayment(t.Context(), p); err != nil || now.State != order.Awaiting {
 			t.Errorf("a payment with a page is canceled: %s %v", now.State, err)
 		}
 	})
@@ -451,7 +451,7 @@ func TestCancelPayment(t *testing.T) {
 			p := l.open(ledger.ClaimRequest{OrderID: fmt.Sprint("40", i)}, fmt.Sprint("order_test_4", i), 3600)
 			test.prepare(p)
 			for range 2 { // it is idempotent
-				now, err := l.CancelPayment(t.Context(), p.ID)
+				now, err := l.CancelPayment(t.Context(), p)
 				if err != nil || now.State != test.state || l.payment(p).State != test.state {
 					t.Errorf("%s: %s %v", test.name, now.State, err)
 				}

@@ -61,7 +61,12 @@ type Claim struct {
 func (l *Ledger) Claim(ctx context.Context, req ClaimRequest) (Claim, error) {
 	var c *claiming
 	owner := l.lock.own()
-	err := l.store.write(ctx, claimTx, func(t *txn) error {
+	reads := []statement{req.existing(), heard(req.Scope, req.OrderID)}
+	if req.KeyGiven {
+		reads = append(reads, req.given())
+	}
+	o := opening{why: claimTx, locks: []lockKey{orderKey(req.Scope, req.OrderID)}, reads: reads}
+	err := l.store.write(ctx, o, func(t *txn) error {
 		c = &claiming{l: l, t: t, req: req, owner: owner}
 		return c.decide()
 	})
@@ -126,20 +131,26 @@ func (c *claiming) decide() error {
 	return c.takeOver(holder)
 }
 
+// existing are the order's payments, and given is that of the key.
+
+func (r *ClaimRequest) existing() statement {
+	return statement{`SELECT ` + columns + ` FROM villapay_payment WHERE scope = ? AND orderid = ? AND state <> 'rejected' ORDER BY id DESC`, []any{r.Scope, r.OrderID}}
+}
+
+func (r *ClaimRequest) given() statement {
+	return statement{`SELECT ` + columns + ` FROM villapay_payment WHERE scope = ? AND idem_key = ?`, []any{r.Scope, r.Key}}
+}
+
 // load reads the order's existing payments, and that of the user's key.
 func (c *claiming) load() (err error) {
-	if err := c.t.lock(orderKey(c.req.Scope, c.req.OrderID)); err != nil {
-		return err
-	}
-	c.existing, err = scanned(c.t.query(`SELECT `+columns+` FROM villapay_payment
-		WHERE scope = ? AND orderid = ? AND state <> 'rejected' ORDER BY id DESC`, c.req.Scope, c.req.OrderID))
+	c.existing, err = scanned(c.t.ask(c.req.existing()))
 	if err == nil {
 		c.elsewhere, err = c.l.elsewhere(c.t, c.req.Scope, c.req.OrderID)
 	}
 	if err != nil || !c.req.KeyGiven {
 		return err
 	}
-	c.given, err = one(c.t.query(`SELECT `+columns+` FROM villapay_payment WHERE scope = ? AND idem_key = ?`, c.req.Scope, c.req.Key))
+	c.given, err = one(c.t.ask(c.req.given()))
 	if g := c.given; g != nil {
 		same := g.OrderID == c.req.OrderID && g.Source == c.req.Source
 		if !same || c.req.New {
@@ -215,7 +226,7 @@ func (c *claiming) send(holder *row, why event) error {
 			replaced.ReplacedBy, replacedBy = c.req.Key, c.req.Key
 			c.result.Replaced = &replaced
 		}
-		if _, err := c.t.exec(`UPDATE villapay_payment SET slot = 0, replaced_by = ? WHERE id = ?`, replacedBy, holder.ID); err != nil {
+		if err := c.t.exec(`UPDATE villapay_payment SET slot = 0, replaced_by = ? WHERE id = ?`, replacedBy, holder.ID); err != nil {
 			return err
 		}
 		if err := c.l.note(c.t, holder.ID, why); err != nil {
@@ -259,37 +270,37 @@ func (c *claiming) claim(r *row, e event) error {
 	if r.ID == 0 {
 		write = c.insert
 	}
-	if err := write(r); err != nil {
+	if err := write(r, e); err != nil {
 		return err
 	}
 	c.result = Claim{
 		Verdict: Claimed, Payment: r.Payment, Number: r.claim, Resumed: r.ambiguous,
 		Replaced: c.result.Replaced, Others: c.others(r),
 	}
+	return nil
+}
+
+func (c *claiming) update(r *row, e event) error {
+	if err := c.t.exec(`UPDATE villapay_payment SET state = ?, error = '', slot = ?, claim = ?, owner = ?, holder = ?, lease = ?, ambiguous = ?, known_at = ?, known_from = ? WHERE id = ?`,
+		string(r.State), number(r.slot), r.claim, r.owner, r.holder, r.lease, number(r.ambiguous), toMillis(r.KnownAt), string(r.KnownFrom), r.ID); err != nil {
+		return err
+	}
 	return c.l.note(c.t, r.ID, e)
 }
 
-func (c *claiming) update(r *row) error {
-	_, err := c.t.exec(`UPDATE villapay_payment SET state = ?, error = '', slot = ?, claim = ?, owner = ?, holder = ?, lease = ?, ambiguous = ?, known_at = ?, known_from = ? WHERE id = ?`,
-		string(r.State), number(r.slot), r.claim, r.owner, r.holder, r.lease, number(r.ambiguous), toMillis(r.KnownAt), string(r.KnownFrom), r.ID)
-	return err
-}
-
-func (c *claiming) insert(r *row) error {
-	rows, err := c.t.query(`INSERT INTO villapay_payment (scope, env, orderid, source, idem_key, state, attempts, bank_id, amount, currency,
+func (c *claiming) insert(r *row, e event) error {
+	err := c.t.exec(`INSERT INTO villapay_payment (scope, env, orderid, source, idem_key, state, attempts, bank_id, amount, currency,
 			created_at, expires_at, recorded_at, known_at, known_from, request_id, bank_state, charge_id, paid_at, paid_by,
 			replaced_by, warnings, error, slot, claim, owner, holder, lease, ambiguous)
-		VALUES (?, ?, ?, ?, ?, ?, 0, '', '', '', 0, 0, ?, ?, ?, '', '', '', 0, '', '', '', '', 1, ?, ?, ?, ?, 0) RETURNING id`,
+		VALUES (?, ?, ?, ?, ?, ?, 0, '', '', '', 0, 0, ?, ?, ?, '', '', '', 0, '', '', '', '', 1, ?, ?, ?, ?, 0)`,
 		r.Scope, r.Env, r.OrderID, string(r.Source), r.Key, string(r.State), toMillis(r.RecordedAt), toMillis(r.KnownAt), string(r.KnownFrom),
 		r.claim, r.owner, r.holder, r.lease)
-	if err != nil {
-		return err
+	const id = `SELECT id FROM villapay_payment WHERE scope = ? AND idem_key = ?`
+	if err == nil {
+		err = c.l.append(c.t, e, `(`+id+`)`, r.Scope, r.Key)
 	}
-	defer func() { _ = rows.Close() }()
-	if rows.Next() {
-		if err := rows.Scan(&r.ID); err != nil {
-			return err
-		}
+	if err == nil {
+		r.ID, err = scalar[int64](c.t.query(id, r.Scope, r.Key))
 	}
-	return rows.Err()
+	return err
 }

@@ -382,9 +382,9 @@ func TestTheDatabaseItselfKeepsTheSlot(t *testing.T) {
 			key, orderID string
 			taken        bool
 		}{{"one more", "1", true}, {"a key", "2", false}, {"a key", "3", true}} {
-			err := l.store.write(t.Context(), claimTx, func(x *txn) error {
+			err := l.store.write(t.Context(), opening{why: claimTx}, func(x *txn) error {
 				c := &claiming{l: l, t: x}
-				return c.insert(&row{Payment: order.Payment{Scope: scope, OrderID: test.orderID, Source: order.QR, Key: test.key, State: order.Sending}})
+				return c.insert(&row{Payment: order.Payment{Scope: scope, OrderID: test.orderID, Source: order.QR, Key: test.key, State: order.Sending}}, event{})
 			})
 			if taken := err != nil && strings.Contains(strings.ToLower(err.Error()), "unique"); taken != test.taken {
 				t.Errorf("%+v: %v", test, err)

@@ -2,8 +2,6 @@ package ledger
 
 import (
 	"crypto/rand"
-	"errors"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -76,13 +74,14 @@ func (c *claimLock) sweep() {
 }
 
 // died reports whether the process that owns a lock is known to have ended. A
-// lock that is not in this directory is another machine's: nothing is known.
+// lock that is not in this directory is another machine's: nothing is known, nor of
+// what is not a regular file.
 func (c *claimLock) died(name string) bool {
 	if name == "" || strings.Trim(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567") != "" { // not one of rand.Text's
 		return false
 	}
 	lock := flock.New(c.path(name), flock.SetFlag(os.O_RDWR))
-	if _, err := os.Stat(lock.Path()); errors.Is(err, fs.ErrNotExist) {
+	if info, err := os.Lstat(lock.Path()); err != nil || !info.Mode().IsRegular() {
 		return false
 	}
 	free, err := lock.TryLock()
@@ -106,7 +105,7 @@ func (c *claimLock) release() {
 	}
 	_ = c.held.Close()
 	if !c.kept {
-		_ = os.Remove(c.held.Path())
+		_ = os.Remove(c.held.Path()) //nolint:gosec // a file of our own
 	}
 	c.held = nil
 }

@@ -19,8 +19,8 @@ type Code struct {
 // RecordCode records a payment's code, if the payment may be shown and nobody may
 // still pay with another code or page. It returns the payment as it then stands,
 // and whether the code is the recorded one: if not, it must not be shown.
-func (l *Ledger) RecordCode(ctx context.Context, paymentID int64, c Code) (p order.Payment, recorded bool, _ error) {
-	p, recorded, err := l.hold(ctx, paymentID, func(t *txn, r *row) (*order.Held, event) {
+func (l *Ledger) RecordCode(ctx context.Context, p order.Payment, c Code) (_ order.Payment, recorded bool, _ error) {
+	p, recorded, err := l.hold(ctx, p, func(t *txn, r *row) (*order.Held, event) {
 		switch {
 		case r.Payable(t.now) == nil && r.HoldsCode(t.now) && r.Held.ID == c.ID && !r.Held.Canceling:
 			return r.Held, event{} // the bank gave it twice, or this very call's commit went unconfirmed
@@ -29,33 +29,29 @@ func (l *Ledger) RecordCode(ctx context.Context, paymentID int64, c Code) (p ord
 		}
 		return c.Hold(&r.Payment, order.Answered{Received: t.now, Date: c.Date, Sent: t.now.Add(-c.Took)}), event{kind: "code", requestID: c.RequestID, note: c.ID}
 	})
-	return p, recorded, l.wrap(err, "record the code of payment %d", paymentID)
+	return p, recorded, l.wrap(err, "record the code of order %s", p.OrderID)
 }
 
 // RecordPage records that a page with the bank's widget is served for a payment,
 // under the conditions of RecordCode.
-func (l *Ledger) RecordPage(ctx context.Context, paymentID int64) (p order.Payment, recorded bool, _ error) {
-	p, recorded, err := l.hold(ctx, paymentID, func(t *txn, r *row) (*order.Held, event) {
+func (l *Ledger) RecordPage(ctx context.Context, p order.Payment) (_ order.Payment, recorded bool, _ error) {
+	p, recorded, err := l.hold(ctx, p, func(t *txn, r *row) (*order.Held, event) {
 		if r.Payable(t.now) != nil || r.HoldsCode(t.now) && r.Held.Text != "" {
 			return nil, event{}
 		}
 		return r.HoldPage(), event{kind: "page", note: "the payer's page is served"}
 	})
-	return p, recorded, l.wrap(err, "record the page of payment %d", paymentID)
+	return p, recorded, l.wrap(err, "record the page of order %s", p.OrderID)
 }
 
 // hold records what decide returns as what a payment may be paid with, and its
 // event.
-func (l *Ledger) hold(ctx context.Context, paymentID int64, decide func(*txn, *row) (*order.Held, event)) (p order.Payment, recorded bool, _ error) {
-	err := l.store.write(ctx, recordTx, func(t *txn) error {
-		r, err := t.locked(paymentID)
-		if err != nil {
-			return err
-		}
+func (l *Ledger) hold(ctx context.Context, p order.Payment, decide func(*txn, *row) (*order.Held, event)) (_ order.Payment, recorded bool, _ error) {
+	err := l.onPayment(ctx, p, func(t *txn, r *row) (err error) {
 		held, e := decide(t, r)
 		if recorded = held != nil; recorded {
 			r.Held = held
-			_, err = t.exec(`UPDATE villapay_payment SET code_id = ?, code_kind = ?, code_text = ?, code_shown_until = ?, code_held_until = ?, code_canceled = 0 WHERE id = ?`,
+			err = t.exec(`UPDATE villapay_payment SET code_id = ?, code_kind = ?, code_text = ?, code_shown_until = ?, code_held_until = ?, code_canceled = 0 WHERE id = ?`,
 				held.ID, string(held.Kind), held.Text, toMillis(held.ShownUntil), toMillis(held.HeldUntil), r.ID)
 		}
 		if err == nil && e.kind != "" {
@@ -67,16 +63,16 @@ func (l *Ledger) hold(ctx context.Context, paymentID int64, decide func(*txn, *r
 	return p, recorded, err
 }
 
-// locked reads a payment whose Villa order is locked then.
-func (t *txn) locked(paymentID int64) (*row, error) {
-	r, err := t.byID(paymentID)
-	if err == nil {
-		err = t.lock(orderKey(r.Scope, r.OrderID))
-	}
-	if err == nil {
-		r, err = t.byID(paymentID) // as it is now
-	}
-	return r, err
+// onPayment records something of a payment, whose Villa order is locked.
+func (l *Ledger) onPayment(ctx context.Context, p order.Payment, fn func(*txn, *row) error) error {
+	o := opening{why: recordTx, locks: []lockKey{orderKey(p.Scope, p.OrderID)}, reads: []statement{byID(p.ID)}}
+	return l.store.write(ctx, o, func(t *txn) error {
+		r, err := t.byID(p.ID)
+		if err != nil {
+			return err
+		}
+		return fn(t, r)
+	})
 }
 
 // ChangeKind is what is asked of the bank to change.
@@ -108,15 +104,14 @@ type Change struct {
 // give back both.
 func (l *Ledger) ClaimChange(ctx context.Context, p order.Payment, kind ChangeKind, target string) (c Change, _ error) {
 	owner := l.lock.own()
-	err := l.store.write(ctx, claimTx, func(t *txn) (err error) {
+	earlier := statement{`SELECT c.id, c.state, c.claim, c.owner, c.holder, c.lease FROM villapay_change c JOIN villapay_payment p ON p.id = c.payment
+		WHERE p.scope = ? AND p.orderid = ? AND c.kind = ? AND c.target = ?`, []any{p.Scope, p.OrderID, string(kind), target}}
+	o := opening{why: claimTx, locks: []lockKey{orderKey(p.Scope, p.OrderID)}, reads: []statement{earlier}}
+	err := l.store.write(ctx, o, func(t *txn) (err error) {
 		c = Change{Payment: p, Kind: kind, Target: target}
-		if err := t.lock(orderKey(p.Scope, p.OrderID)); err != nil {
-			return err
-		}
 		var state string
 		held := row{Payment: order.Payment{ID: -1}}
-		rows, err := t.query(`SELECT c.id, c.state, c.claim, c.owner, c.holder, c.lease FROM villapay_change c JOIN villapay_payment p ON p.id = c.payment
-			WHERE p.scope = ? AND p.orderid = ? AND c.kind = ? AND c.target = ?`, p.Scope, p.OrderID, string(kind), target)
+		rows, err := t.ask(earlier)
 		if err != nil {
 			return err
 		}
@@ -150,7 +145,7 @@ func (l *Ledger) ClaimChange(ctx context.Context, p order.Payment, kind ChangeKi
 			c.id, err = scalar[int64](t.query(`INSERT INTO villapay_change (payment, kind, target, state, claim, owner, holder, lease) VALUES (?, ?, ?, ?, ?, ?, ?, ?) RETURNING id`,
 				p.ID, string(kind), target, sent, c.number, owner, l.actor, lease))
 		} else {
-			_, err = t.exec(`UPDATE villapay_change SET state = ?, claim = ?, owner = ?, holder = ?, lease = ? WHERE id = ?`, sent, c.number, owner, l.actor, lease, c.id)
+			err = t.exec(`UPDATE villapay_change SET state = ?, claim = ?, owner = ?, holder = ?, lease = ? WHERE id = ?`, sent, c.number, owner, l.actor, lease, c.id)
 		}
 		if err == nil && kind == Cancel {
 			err = t.setCanceled(p.ID, target, codeIsCanceling)
@@ -191,11 +186,7 @@ type ChangeOutcome struct {
 // the change's current claim, but what was done is done whoever says so. It returns
 // the payment as it then stands.
 func (l *Ledger) RecordChange(ctx context.Context, c Change, out ChangeOutcome) (p order.Payment, _ error) {
-	err := l.store.write(ctx, recordTx, func(t *txn) error {
-		r, err := t.locked(c.Payment.ID)
-		if err != nil {
-			return err
-		}
+	err := l.onPayment(ctx, c.Payment, func(t *txn, r *row) error {
 		state, note, claims := rejected, c.Target+": not made", c.number
 		switch {
 		case out.Done:
@@ -203,7 +194,7 @@ func (l *Ledger) RecordChange(ctx context.Context, c Change, out ChangeOutcome) 
 		case out.Unanswered:
 			state, note = sent, c.Target+": no answer"
 		}
-		changed, err := t.exec(`UPDATE villapay_change SET state = ?, lease = 0 WHERE id = ? AND state <> 'done' AND (claim = ? OR ? = 0)`, state, c.id, claims, claims)
+		changed, err := scalar[int64](t.query(`UPDATE villapay_change SET state = ?, lease = 0 WHERE id = ? AND state <> 'done' AND (claim = ? OR ? = 0) RETURNING id`, state, c.id, claims, claims))
 		if err == nil && changed > 0 {
 			if out.Note != "" {
 				note += ": " + out.Note
@@ -233,8 +224,7 @@ const (
 // setCanceled notes what is known of the cancellation of a payment's code, if that
 // is still its code.
 func (t *txn) setCanceled(paymentID int64, codeID string, canceled int64) error {
-	_, err := t.exec(`UPDATE villapay_payment SET code_canceled = ? WHERE id = ? AND code_id = ?`, canceled, paymentID, codeID)
-	return err
+	return t.exec(`UPDATE villapay_payment SET code_canceled = ? WHERE id = ? AND code_id = ?`, canceled, paymentID, codeID)
 }
 
 // PastVoid is a void that was asked for, of a charge of a payment.
@@ -249,7 +239,7 @@ type PastVoid struct {
 func (l *Ledger) Voids(ctx context.Context, scope, orderID string) (all []PastVoid, _ error) {
 	rows, err := l.read(ctx, `SELECT c.payment, c.target, c.state = 'done' FROM villapay_change c JOIN villapay_payment p ON p.id = c.payment
 		WHERE p.scope = ? AND p.orderid = ? AND c.kind = 'void' AND c.state <> 'rejected' ORDER BY c.id`, scope, orderID)
-	if err != nil || rows == nil {
+	if err != nil {
 		return nil, l.wrap(err, "read order %s", orderID)
 	}
 	defer func() { _ = rows.Close() }()
@@ -267,36 +257,29 @@ func (l *Ledger) Voids(ctx context.Context, scope, orderID string) (all []PastVo
 // for good, which frees its slot. It does nothing to a payment that was paid
 // meanwhile, or that has another code by now. It returns the payment as it then
 // stands.
-func (l *Ledger) CancelPayment(ctx context.Context, paymentID int64) (p order.Payment, _ error) {
-	err := l.store.write(ctx, recordTx, func(t *txn) error {
-		r, err := t.locked(paymentID)
-		if err != nil {
-			return err
-		}
+func (l *Ledger) CancelPayment(ctx context.Context, p order.Payment) (order.Payment, error) {
+	err := l.onPayment(ctx, p, func(t *txn, r *row) error {
 		p = r.At(t.now)
 		if r.State != order.Awaiting || r.Held == nil || !r.Held.Canceled {
 			return nil
 		}
 		p.State, p.Canceled, p.KnownAt, p.KnownFrom = order.Cancelled, true, t.now, order.FromBank
-		if _, err := t.exec(`UPDATE villapay_payment SET canceled = 1, slot = 0, state = ?, known_at = ?, known_from = ? WHERE id = ?`,
+		if err := t.exec(`UPDATE villapay_payment SET canceled = 1, slot = 0, state = ?, known_at = ?, known_from = ? WHERE id = ?`,
 			string(order.Cancelled), toMillis(t.now), string(order.FromBank), r.ID); err != nil {
 			return err
 		}
 		return l.note(t, r.ID, event{kind: "canceled", note: "the bank canceled its codes"})
 	})
-	return p, l.wrap(err, "cancel payment %d", paymentID)
+	return p, l.wrap(err, "cancel the payment of order %s", p.OrderID)
 }
 
 // Charges returns the ids of all charges that were ever reported about a Villa
 // order or its bank orders.
-func (l *Ledger) Charges(ctx context.Context, scope, orderID string) (ids []string, _ error) {
+func (l *Ledger) Charges(ctx context.Context, scope, orderID string) ([]string, error) {
 	const report = ` UNION SELECT r.charge_id FROM villapay_report r JOIN villapay_payment p ON p.scope = r.scope AND `
-	rows, err := l.read(ctx, `SELECT charge_id FROM villapay_report r WHERE r.scope = ? AND r.orderid = ? AND r.orderid <> '' AND r.charge_id <> ''`+
+	ids, err := texts(l.read(ctx, `SELECT charge_id FROM villapay_report r WHERE r.scope = ? AND r.orderid = ? AND r.orderid <> '' AND r.charge_id <> ''`+
 		report+`r.bank_id IN (p.bank_id, p.reference) AND r.bank_id <> '' WHERE p.scope = ? AND p.orderid = ? AND r.charge_id <> ''`+
 		report+`r.reference = p.reference AND r.bank_id = '' AND r.reference <> '' WHERE p.scope = ? AND p.orderid = ? AND r.charge_id <> ''`,
-		scope, orderID, scope, orderID, scope, orderID)
-	if err == nil && rows != nil {
-		ids, err = texts(rows)
-	}
+		scope, orderID, scope, orderID, scope, orderID))
 	return ids, l.wrap(err, "read order %s", orderID)
 }

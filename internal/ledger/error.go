@@ -55,6 +55,7 @@ var (
 	errCommitUnsure = errors.New("the connection was lost while committing, so it is not known whether this was recorded")
 	errMoved        = errors.New("the file was moved, replaced or removed while it was open; restart to use the new one")
 	errEncoding     = errors.New("the PostgreSQL database's encoding is not UTF8, so it cannot hold Thai; create one with ENCODING 'UTF8'")
+	errOldSchema    = errors.New("its schema has to be brought up to date")
 	errGone         = errors.New("the payment is not in the ledger")
 )
 

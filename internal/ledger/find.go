@@ -41,11 +41,15 @@ type Filter struct {
 // List streams the payments that a filter chooses, newest first. The sequence
 // ends after its first error, an *Error.
 func (l *Ledger) List(ctx context.Context, f Filter) iter.Seq2[order.Payment, error] {
-	all := l.chosen(ctx, f)
-	if f.Text != "" {
-		all = l.withCharges(ctx, f, all)
-	}
 	return func(yield func(order.Payment, error) bool) {
+		if _, err := l.reading(ctx); err != nil { // else the clock is not known
+			yield(order.Payment{}, l.wrap(err, "list payments"))
+			return
+		}
+		all := l.chosen(ctx, f)
+		if f.Text != "" {
+			all = l.withCharges(ctx, f, all)
+		}
 		for p, err := range all {
 			if !yield(p, l.wrap(err, "list payments")) {
 				return
@@ -58,14 +62,56 @@ func (l *Ledger) List(ctx context.Context, f Filter) iter.Seq2[order.Payment, er
 func (l *Ledger) chosen(ctx context.Context, f Filter) iter.Seq2[order.Payment, error] {
 	c, d := f.condition(l.store.clock()), l.store.dialect()
 	from, sorted := "", ""
+	states := f.ofStates(l.store.clock())
+	few, err := l.few(ctx, states)
 	switch {
+	case err != nil:
+		return func(yield func(order.Payment, error) bool) { yield(order.Payment{}, err) }
 	case f.Text != "":
 		from, sorted = d.by("villapay_payment_find"), d.sorted
 		c.match(d, f.Text)
+	case few:
+		from, sorted = d.byID, d.sorted
+		c.and("id IN ("+states.query+")", states.args...)
 	case f.By == ByPaid:
 		from = d.by("villapay_payment_paid")
+	case len(f.States) == 1 && f.States[0] != order.Awaiting && f.States[0] != order.Expired && f.time() == "recorded_at":
+		from = d.by("villapay_payment_state")
+		c.and("state <> 'awaiting'")
 	}
 	return l.payments(ctx, from+c.where()+f.order(sorted), c.args...)
+}
+
+// ofStates selects the numbers of all payments in the filter's states; "" if it has
+// none. Each part repeats the condition of its index.
+func (f *Filter) ofStates(now time.Time) (s statement) {
+	var parts []string
+	for _, state := range f.States {
+		switch state {
+		case order.Expired:
+			parts, s.args = append(parts, "state = 'awaiting' AND expires_at > 0 AND expires_at <= ?"), append(s.args, toMillis(now))
+		case order.Awaiting:
+			parts, s.args = append(parts, "state = 'awaiting' AND expires_at > ?", "state = 'awaiting' AND expires_at = 0"), append(s.args, toMillis(now))
+		default:
+			parts, s.args = append(parts, "state = ? AND state <> 'awaiting'"), append(s.args, string(state))
+		}
+	}
+	const from = "SELECT id FROM villapay_payment WHERE "
+	if len(parts) > 0 {
+		s.query = from + strings.Join(parts, " UNION ALL "+from)
+	}
+	return s
+}
+
+// few reports whether a statement selects so few payments that sorting them all is
+// quicker than looking for them among the newest.
+func (l *Ledger) few(ctx context.Context, s statement) (bool, error) {
+	if s.query == "" {
+		return false, nil
+	}
+	const many = 3000
+	n, err := scalar[int](l.read(ctx, `SELECT count(*) FROM (SELECT 1 FROM (`+s.query+`) AS chosen LIMIT ?) AS few`, append(s.args, int64(many))...))
+	return n < many, err
 }
 
 // chargesFound bounds how many charges a search looks at that decide about no
@@ -130,7 +176,7 @@ func (l *Ledger) withCharges(ctx context.Context, f Filter, all iter.Seq2[order.
 // matches, in the order of the list.
 func (l *Ledger) byCharge(ctx context.Context, f Filter) ([]order.Payment, error) {
 	t, err := l.reading(ctx)
-	if err != nil || t == nil {
+	if err != nil {
 		return nil, err
 	}
 	numbers, err := l.chargeNumbers(t, f)
@@ -308,11 +354,7 @@ func (f *Filter) before(a, b *order.Payment) bool {
 // scopes are all scopes that have payments.
 func (l *Ledger) scopes(ctx context.Context) (all []string, _ error) {
 	for last := ""; ; {
-		rows, err := l.read(ctx, `SELECT scope FROM villapay_payment WHERE scope > ? ORDER BY scope LIMIT 1`, last)
-		if err != nil || rows == nil {
-			return nil, err
-		}
-		next, err := texts(rows)
+		next, err := texts(l.read(ctx, `SELECT scope FROM villapay_payment WHERE scope > ? ORDER BY scope LIMIT 1`, last))
 		if err != nil || len(next) == 0 {
 			return all, err
 		}
@@ -351,7 +393,7 @@ func (l *Ledger) Named(ctx context.Context, id string) (all []order.Payment, _ e
 		return nil, l.wrap(err, "look %s up", id)
 	}
 	t, err := l.reading(ctx)
-	if err != nil || t == nil {
+	if err != nil {
 		return nil, l.wrap(err, "look %s up", id)
 	}
 	for _, scope := range scopes {

@@ -328,3 +328,76 @@ func TestLookup(t *testing.T) {
 		}
 	})
 }
+
+// A list of few payments among many, and of a state that most are in, is read from
+// an index.
+func TestListsOfStates(t *testing.T) {
+	t.Parallel()
+	both(t, func(t *testing.T, at *place) {
+		l := at.open(t)
+		l.awaiting(t, "failed", `"failure_code":"no"`)
+		l.awaiting(t, "expired", expired)
+		l.awaiting(t, "open")
+		l.awaiting(t, "paid")
+		l.hear(t, report("c1", "opaid", "Settled"))
+		all := strings.TrimPrefix(columns, "id, ")
+		copied := strings.NewReplacer("idem_key", "idem_key || ?", "slot", "0").Replace(all)
+		for n := range 12 { // 4096 are more than few
+			l.exec(t, `INSERT INTO villapay_payment (`+all+`) SELECT `+copied+` FROM villapay_payment WHERE state = 'paid'`, fmt.Sprint("-", n))
+		}
+		for _, test := range []struct {
+			states []order.State
+			index  string
+			want   string
+		}{
+			{[]order.State{order.Failed}, "villapay_payment_state", "failed"},
+			{[]order.State{order.Awaiting}, "villapay_payment_expiry", "open"},
+			{[]order.State{order.Expired, order.Failed}, "villapay_payment_expiry", "expired failed"},
+			{[]order.State{order.Paid}, "villapay_payment_state", "paid paid paid"},
+			{[]order.State{order.Paid, order.Failed}, "villapay_payment_find", "paid paid paid"},
+		} {
+			for _, scope := range []string{scope, ""} {
+				f := Filter{Scope: scope, States: test.states, Limit: 3}
+				if got := listed(t, l, f); got != test.want {
+					t.Errorf("%v: %q", test.states, got)
+				}
+			}
+			query, args := "", []any(nil)
+			store := l.store
+			l.store = &watched{store, func(s string, a []any) { query, args = s, a }}
+			listed(t, l, Filter{States: test.states, Limit: 3})
+			if l.store = store; at.dsn != "sqlite" {
+				continue
+			}
+			rows, err := l.read(t.Context(), "EXPLAIN QUERY PLAN "+query, args...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			plan := ""
+			for rows.Next() {
+				var detail string
+				if err := rows.Scan(new(int), new(int), new(int), &detail); err != nil {
+					t.Fatal(err)
+				}
+				plan += detail + "\n"
+			}
+			if !strings.Contains(plan, test.index) {
+				t.Errorf("%v: %s", test.states, plan)
+			}
+		}
+	})
+}
+
+// watched passes on the last query of each reader.
+type watched struct {
+	store
+	seen func(query string, args []any)
+}
+
+func (w *watched) reader(ctx context.Context, ahead ...statement) (queryFunc, error) {
+	query, err := w.store.reader(ctx, ahead...)
+	return func(text string, args ...any) (cursor, error) {
+		w.seen(text, args)
+		return query(text, args...)
+	}, err
+}

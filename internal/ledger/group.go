@@ -2,7 +2,6 @@ package ledger
 
 import (
 	"context"
-	"database/sql"
 	"slices"
 	"sync"
 	"time"
@@ -68,7 +67,7 @@ func (q *queue) take() []*job {
 	return taken
 }
 
-func (s *sqliteStore) write(ctx context.Context, _ purpose, fn func(*txn) error) error {
+func (s *sqliteStore) write(ctx context.Context, _ opening, fn func(*txn) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -161,7 +160,7 @@ func (s *sqliteStore) transact(jobs []*job) (err error) {
 		err = s.checkPlace()
 	}
 	if err == nil {
-		_, err = t.exec("COMMIT")
+		err = t.exec("COMMIT")
 	}
 	if err != nil {
 		// It does nothing if SQLite has rolled back by itself.
@@ -173,24 +172,20 @@ func (s *sqliteStore) transact(jobs []*job) (err error) {
 func (w *writer) txn(ctx context.Context, now time.Time) *txn {
 	return &txn{
 		now: fromMillis(toMillis(now)),
-		exec: func(query string, args ...any) (int64, error) {
+		exec: func(query string, args ...any) error {
 			statement, err := w.prepared(ctx, query)
-			if err != nil {
-				return 0, err
+			if err == nil {
+				_, err = statement.ExecContext(ctx, clean(args)...)
 			}
-			result, err := statement.ExecContext(ctx, clean(args)...)
-			if err != nil {
-				return 0, err
-			}
-			return result.RowsAffected()
+			return err
 		},
-		query: func(query string, args ...any) (*sql.Rows, error) {
+		query: func(query string, args ...any) (cursor, error) {
 			statement, err := w.prepared(ctx, query)
 			if err != nil {
 				return nil, err
 			}
-			return statement.QueryContext(ctx, clean(args)...)
+			return asCursor(statement.QueryContext(ctx, clean(args)...))
 		},
-		lock: func(...lockKey) error { return nil },
+		lock: func(...lockKey) {},
 	}
 }

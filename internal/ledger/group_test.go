@@ -57,7 +57,7 @@ func TestACallersFailureIsNoOthers(t *testing.T) {
 	var group sync.WaitGroup
 	for i := range callers {
 		group.Go(func() {
-			errs[i] = s.write(context.Background(), recordTx, func(x *txn) error {
+			errs[i] = s.write(context.Background(), opening{why: recordTx}, func(x *txn) error {
 				err := l.note(x, 1, event{kind: "test", note: fmt.Sprint(i)})
 				if i%5 == 3 {
 					return boom
@@ -212,7 +212,7 @@ func TestWritesThatAreGivenUp(t *testing.T) {
 				}
 				cancel()
 			}()
-			err := l.store.write(ctx, recordTx, func(*txn) error { return undone })
+			err := l.store.write(ctx, opening{why: recordTx}, func(*txn) error { return undone })
 			if err != nil && !errors.Is(err, undone) && ctx.Err() == nil {
 				t.Fatal(err)
 			}

@@ -22,8 +22,8 @@ func (l *Ledger) Renew(ctx context.Context, c Claim) error {
 // renew runs an update whose first argument is the new end of a lease.
 func (l *Ledger) renew(ctx context.Context, update string, args ...any) error {
 	kept := false
-	err := l.store.write(ctx, recordTx, func(t *txn) error {
-		changed, err := t.exec(update, append([]any{toMillis(t.now.Add(leaseFor))}, args...)...)
+	err := l.store.write(ctx, opening{why: recordTx}, func(t *txn) error {
+		changed, err := scalar[int64](t.query(update+` RETURNING id`, append([]any{toMillis(t.now.Add(leaseFor))}, args...)...))
 		kept = changed > 0
 		return err
 	})

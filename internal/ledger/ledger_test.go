@@ -261,9 +261,8 @@ func (l *Ledger) events(t testing.TB, id int64) []Event {
 // exec changes the database behind the ledger's back.
 func (l *Ledger) exec(t testing.TB, statement string, args ...any) {
 	t.Helper()
-	err := l.store.write(context.Background(), recordTx, func(x *txn) error {
-		_, err := x.exec(statement, args...)
-		return err
+	err := l.store.write(context.Background(), opening{why: recordTx}, func(x *txn) error {
+		return x.exec(statement, args...)
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -281,10 +280,7 @@ func codes(warnings []order.Warning) string {
 // count is a query's one number.
 func (l *Ledger) count(t testing.TB, query string, args ...any) (n int) {
 	t.Helper()
-	db, err := l.store.reader(context.Background())
-	if err == nil {
-		err = db.QueryRow(l.store.bind(query), args...).Scan(&n)
-	}
+	n, err := scalar[int](l.read(context.Background(), query, args...))
 	if err != nil {
 		t.Fatal(err)
 	}

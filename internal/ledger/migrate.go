@@ -1,8 +1,6 @@
 package ledger
 
 import (
-	"context"
-	"database/sql"
 	"embed"
 	"errors"
 	"fmt"
@@ -26,6 +24,7 @@ type dialect struct {
 
 	contains func(expression string) string // the condition that a text matches a LIKE pattern of small letters
 	by       func(index string) string      // reads a table through an index, where the database would take a worse one
+	byID     string                         // and through none but that of the numbers
 	sorted   string                         // a summand that keeps them from being read one by one, newest first
 }
 
@@ -42,6 +41,7 @@ func sqliteDialect() dialect {
 
 		contains: func(expression string) string { return "(" + expression + `) LIKE ? ESCAPE '\'` }, // in any case
 		by:       func(index string) string { return " INDEXED BY " + index },
+		byID:     " NOT INDEXED",
 	}
 }
 
@@ -70,13 +70,8 @@ func migration(version int, d dialect) (string, error) {
 	return strings.NewReplacer("{{id}}", d.id, "{{bytes}}", d.bytes, "{{dot}}", d.dot, "{{reference}}", d.reference, "{{index}}", d.index).Replace(string(text)), nil
 }
 
-// execer is a connection or transaction that runs statements.
-type execer interface {
-	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
-}
-
-// migrate runs the migrations after version, inside the caller's transaction t.
-func migrate(ctx context.Context, t *txn, on execer, version int, d dialect) error {
+// migrate runs the migrations after version, inside the caller's transaction.
+func migrate(t *txn, version int, d dialect) error {
 	first := version + 1
 	for version++; version <= schemaVersion; version++ {
 		text, err := migration(version, d)
@@ -87,7 +82,7 @@ func migrate(ctx context.Context, t *txn, on execer, version int, d dialect) err
 			if strings.TrimSpace(statement) == "" {
 				continue
 			}
-			if _, err := on.ExecContext(ctx, statement); err != nil {
+			if err := t.exec(statement); err != nil {
 				return fmt.Errorf("bring the schema to version %d: %w", version, err)
 			}
 		}

@@ -2,7 +2,6 @@ package ledger
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -29,21 +28,46 @@ type Ledger struct {
 type store interface {
 	// write runs fn in one transaction and returns when it is durable. fn may
 	// run several times; only the last run counts.
-	write(ctx context.Context, why purpose, fn func(*txn) error) error
-	// reader returns what reads run on, nil if nothing was ever written.
-	reader(ctx context.Context) (*sql.DB, error)
-	bind(query string) string // turns ? into the database's placeholders
+	write(ctx context.Context, o opening, fn func(*txn) error) error
+	// reader returns what runs queries, nil if nothing was ever written. ahead are
+	// those that will be asked first.
+	reader(ctx context.Context, ahead ...statement) (queryFunc, error)
 	dialect() dialect
-	clock() time.Time // the ledger's clock
-	// probe returns a query of the schema's version, and statements that change
-	// nothing and fail where payments would.
-	probe() (version string, statements []string)
+	clock() time.Time // the ledger's clock, valid after the first reader or write
+	// probe changes nothing, and fails where payments would.
+	probe(t *txn) error
 	explain(err error) string // puts a driver's error into words, secrets hidden
 	size(context.Context) (int64, error)
 	verify(context.Context) (string, error) // "ok", or what is wrong
 	kind() string
 	where() string
+	warning() string // as Ledger.Warning
 	close() error
+}
+
+// statement is SQL, with a ? for each argument.
+type statement struct {
+	query string
+	args  []any
+}
+
+// cursor is what a query returns, as sql.Rows.
+type cursor interface {
+	Next() bool
+	Scan(into ...any) error
+	Err() error
+	Close() error
+}
+
+type queryFunc func(query string, args ...any) (cursor, error)
+
+// opening is what a transaction begins with. Over PostgreSQL all of it takes one
+// round trip: the locks are taken, then the reads are made, of which the same
+// query with the same arguments returns the result once.
+type opening struct {
+	why   purpose
+	locks []lockKey
+	reads []statement
 }
 
 // purpose is what a transaction is for.
@@ -57,16 +81,22 @@ const (
 	recordTx
 )
 
-// txn is a running write transaction.
+// txn is a running write transaction, or what queries run in.
 type txn struct {
-	now   time.Time // the ledger's clock, to the millisecond
-	exec  func(query string, args ...any) (changed int64, err error)
-	query func(query string, args ...any) (*sql.Rows, error)
-	// lock makes transactions with the same keys run one after the other, from
-	// here to their end. SQLite has but one writer at a time and needs no more.
-	// Keys are locked in one order everywhere: bank order, charge, Villa order.
-	lock func(keys ...lockKey) error
+	now time.Time // the ledger's clock, to the millisecond
+	// exec may run its statement later, at the latest before what is next asked
+	// for. An error may come as late, and ends the transaction.
+	exec  func(query string, args ...any) error
+	query queryFunc
+	// lock makes transactions with the same keys run one after the other, from the
+	// next query to their end, and sets the clock by then. SQLite has but one writer
+	// at a time and needs no more. Keys are locked in one order everywhere: bank
+	// order, charge, Villa order.
+	lock func(keys ...lockKey)
 }
+
+// ask runs a query that may have been read ahead.
+func (t *txn) ask(s statement) (cursor, error) { return t.query(s.query, s.args...) }
 
 // lockKey names what a transaction wants for itself.
 type lockKey string
@@ -82,7 +112,8 @@ func orderKey(scope, id string) lockKey     { return lockKey("order\x00" + scope
 // clock, best with Go's monotonic reading.
 //
 // SQLite's file is made, 0600 in a directory 0700, when something is first
-// written; a PostgreSQL schema is made at once. The time until ctx's deadline is
+// written; a PostgreSQL server has to be there, and its schema is made when it is
+// first used. The time until ctx's deadline is
 // also how long a PostgreSQL server may be silent later. Every error is an *Error.
 func Open(ctx context.Context, dsn secret.String, stateDir, actor string, now func() time.Time) (*Ledger, error) {
 	l := &Ledger{
@@ -126,12 +157,7 @@ func (l *Ledger) Kind() string { return l.store.kind() }
 func (l *Ledger) Where() string { return l.store.where() }
 
 // Warning is what is to be said about the way to the ledger; "" if nothing is.
-func (l *Ledger) Warning() string {
-	if s, ok := l.store.(*postgresStore); ok {
-		return s.warning
-	}
-	return ""
-}
+func (l *Ledger) Warning() string { return l.store.warning() }
 
 // Health is how a ledger does.
 type Health struct {
@@ -144,32 +170,18 @@ type Health struct {
 // Writable checks that the ledger can be written, by writing to it what it holds,
 // and makes the SQLite file if there is none.
 func (l *Ledger) Writable(ctx context.Context) error {
-	return l.wrap(l.store.write(ctx, recordTx, func(t *txn) error {
-		query, statements := l.store.probe()
-		version, err := scalar[int](t.query(query))
-		if err == nil {
-			err = checkVersion(version) // a newer villapay may have come since it was opened
-		}
-		for _, statement := range statements {
-			if err == nil {
-				_, err = t.exec(statement)
-			}
-		}
-		return err
-	}), "write")
+	return l.wrap(l.store.write(ctx, opening{why: recordTx}, l.store.probe), "write")
 }
 
 // Check is Writable, and looks all of the ledger over, which takes seconds where
 // it is large.
 func (l *Ledger) Check(ctx context.Context) (Health, error) {
 	health := Health{Schema: schemaVersion}
-	if err := l.Writable(ctx); err != nil {
+	err := l.Writable(ctx)
+	if err != nil {
 		return health, err
 	}
-	db, err := l.store.reader(ctx)
-	if err == nil && db != nil {
-		err = db.QueryRowContext(ctx, `SELECT count(*) FROM villapay_payment`).Scan(&health.Payments)
-	}
+	health.Payments, err = scalar[int64](l.read(ctx, `SELECT count(*) FROM villapay_payment`))
 	if err == nil {
 		health.SizeBytes, err = l.store.size(ctx)
 	}

@@ -1,21 +1,18 @@
 package ledger
 
 import (
-	"cmp"
 	"context"
 	"crypto/tls"
 	"database/sql"
 	"database/sql/driver"
 	"errors"
-	"fmt"
-	"hash/fnv"
 	"io"
 	"net"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -33,16 +30,20 @@ import (
 type postgresStore struct {
 	db      *sql.DB
 	url     string // to show: user, host, port and database only
-	warning string
+	warns   string
 	secrets []secret.String
 
-	now    func() time.Time // this machine's clock
-	asked  time.Time        // on it, when the server's clock was asked
-	server time.Time        // the server's clock then
+	now func() time.Time // this machine's clock
+
+	fit    atomic.Bool // the server was found fit for payments
+	mu     sync.Mutex
+	asked  time.Time // on this machine's clock, when the server's was asked
+	server time.Time // the server's clock then
 }
 
-// poolSize is how many connections one process opens at most.
-const poolSize = 16
+// poolSize is how many connections one process opens at most: as many as a large
+// batch keeps busy over a network that takes 20 ms for a round trip.
+const poolSize = 40
 
 // connectionLife ends connections to a primary that has become a standby.
 const connectionLife = 5 * time.Minute
@@ -73,25 +74,26 @@ func openPostgres(ctx context.Context, dsn secret.String, now func() time.Time) 
 		config.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
 	}
 	s := &postgresStore{
-		url: shown.String(), now: now, warning: protect(config, dsn.Reveal()),
+		url: shown.String(), now: now, warns: protect(config, dsn.Reveal()),
 		secrets: []secret.String{dsn, secret.New(config.Password), secret.New(url.QueryEscape(config.Password))},
 	}
-	s.db = stdlib.OpenDB(*config)
+	s.db = stdlib.OpenDB(*config, stdlib.OptionShouldPing(func(_ context.Context, p stdlib.ShouldPingParams) bool {
+		return p.IdleDuration > time.Second && p.IdleDuration < connectionLife // longer: a new one
+	}))
 	s.db.SetMaxOpenConns(poolSize)
 	s.db.SetMaxIdleConns(poolSize)
 	s.db.SetConnMaxLifetime(connectionLife)
-	if err := s.prepare(ctx); err != nil {
+	// No more than to connect: what the ledger is first used for looks at the server.
+	if err := s.retry(ctx, claimTx, func(*pipeline) error { return nil }); err != nil {
 		return nil, errors.Join(wrap(s, err, "open"), s.db.Close())
 	}
 	return s, nil
 }
 
-// explainConfig is why pgx cannot use a URL, without the URL.
+// explainConfig is why pgx cannot use a URL, without the URL, which holds no blank.
 func explainConfig(err error) string {
-	if inner := errors.Unwrap(err); inner != nil {
-		return inner.Error()
-	}
-	return "pgx cannot read it"
+	_, why, _ := strings.Cut(err.Error(), "`: ")
+	return why
 }
 
 // protect keeps passwords from servers that are not proven to be the right ones.
@@ -194,104 +196,29 @@ const (
 	pgResources    = "53"    // class: no memory, disk or connection to be had
 )
 
-const clockSQL = `(extract(epoch FROM clock_timestamp()) * 1000)::bigint`
-
-// prepare looks at the server once: its clock, whether it takes writes, and the
-// schema, which it brings up to date.
-func (s *postgresStore) prepare(ctx context.Context) error {
-	version, err := s.look(ctx)
-	if code(err) == pgNoTable {
-		version, err = 0, nil
-	}
-	if err == nil {
-		err = checkVersion(version)
-	}
-	if err != nil || version == schemaVersion {
-		return err
-	}
-	if err = s.migrate(ctx); err == nil {
-		_, err = s.look(ctx)
-	}
-	return err
-}
-
-func (s *postgresStore) look(ctx context.Context) (version int, err error) {
-	var readOnly bool
-	var encoding string
-	var clock int64
-	err = s.db.QueryRowContext(ctx, `SELECT coalesce(max(version), 0), pg_is_in_recovery() OR current_setting('transaction_read_only') = 'on', current_setting('server_encoding'), `+clockSQL+` FROM villapay_schema`).
-		Scan(&version, &readOnly, &encoding, &clock)
-	switch {
-	case err != nil:
-	case readOnly:
-		err = errReadOnly
-	case encoding != "UTF8":
-		err = errEncoding
-	}
-	s.asked, s.server = s.now(), time.UnixMilli(clock)
-	return version, err
-}
-
-func (s *postgresStore) migrate(ctx context.Context) error {
-	tx, err := s.db.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelReadCommitted})
-	if err != nil {
-		return err
-	}
-	defer func() { _ = tx.Rollback() }()
-	var encoding string
-	if err := tx.QueryRowContext(ctx, "SELECT current_setting('server_encoding')").Scan(&encoding); err != nil || encoding != "UTF8" {
-		return cmp.Or(err, errEncoding)
-	}
-	for _, statement := range []string{
-		"SELECT pg_advisory_xact_lock(" + lockID("schema") + ")", // CREATE TABLE IF NOT EXISTS alone may collide
-		"CREATE TABLE IF NOT EXISTS villapay_schema (version BIGINT NOT NULL)",
-	} {
-		if _, err := tx.ExecContext(ctx, statement); err != nil {
-			return err
-		}
-	}
-	version := 0
-	err = tx.QueryRowContext(ctx, "SELECT version FROM villapay_schema").Scan(&version)
-	if err != nil && !errors.Is(err, sql.ErrNoRows) {
-		return err
-	}
-	if version == schemaVersion {
-		return tx.Commit()
-	}
-	if err := checkVersion(version); err != nil {
-		return err
-	}
-	t := s.txn(ctx, tx)
-	t.now = fromMillis(toMillis(s.now()))
-	if err := migrate(ctx, t, tx, version, postgresDialect()); err != nil {
-		return err
-	}
-	for _, statement := range []string{"DELETE FROM villapay_schema", fmt.Sprintf("INSERT INTO villapay_schema (version) VALUES (%d)", schemaVersion)} {
-		if _, err := tx.ExecContext(ctx, statement); err != nil {
-			return err
-		}
-	}
-	return tx.Commit()
-}
-
-// lockID is an advisory lock's number.
-func lockID(key lockKey) string {
-	sum := fnv.New64a()
-	_, _ = io.WriteString(sum, "villapay\x00"+string(key))
-	return strconv.FormatInt(int64(sum.Sum64()), 10) //nolint:gosec // any 64 bits will do
-}
-
 // tries is how often a claim's transaction is run at most if it fails for transient
 // reasons: conflicts, and connections lost before the commit. What is recorded is
-// tried until its deadline.
+// tried until its deadline, and so is whatever gets no connection since others have
+// as many as there may be.
 const tries = 5
 
-func (s *postgresStore) write(ctx context.Context, why purpose, fn func(*txn) error) error {
+func (s *postgresStore) write(ctx context.Context, o opening, fn func(*txn) error) error {
+	return s.retry(ctx, o.why, func(p *pipeline) error { return p.transact(o, fn) })
+}
+
+// retry runs fn, and again if it fails for transient reasons.
+func (s *postgresStore) retry(ctx context.Context, why purpose, fn func(*pipeline) error) error {
 	for try := 1; ; try++ {
-		err := s.transact(ctx, fn)
+		err := s.use(ctx, fn)
+		if errors.Is(err, errOldSchema) {
+			if err = s.use(ctx, (*pipeline).migrate); err == nil {
+				continue
+			}
+		}
 		again := isTransient(err) || why == recordTx && isPassing(err)
 		_, bounded := ctx.Deadline()
-		if err == nil || !again || try >= tries && (why == claimTx || !bounded) || ctx.Err() != nil {
+		few := !bounded || why == claimTx && code(err) != pgCrowded
+		if err == nil || !again || try >= tries && few || ctx.Err() != nil {
 			return err
 		}
 		if backoff.Sleep(ctx, time.Duration(min(try*try, 50))*20*time.Millisecond) != nil {
@@ -347,105 +274,40 @@ func code(err error) string {
 	return ""
 }
 
-// begin starts with the clock, and sees to it that a commit waits for the disk
-// also if the server's default is not to.
-const begin = `SELECT CASE WHEN current_setting('synchronous_commit') IN ('off', 'local', 'remote_write')
-	THEN set_config('synchronous_commit', 'on', true) END, ` + clockSQL + ``
-
-func (s *postgresStore) transact(ctx context.Context, fn func(*txn) error) error {
-	tx, err := s.db.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelReadCommitted})
-	if err != nil {
-		return err
-	}
-	defer func() { _ = tx.Rollback() }()
-	t := s.txn(ctx, tx)
-	if err := t.clock(tx.QueryRowContext(ctx, begin)); err != nil {
-		return err
-	}
-	if err := fn(t); err != nil {
-		return err
-	}
-	err = tx.Commit()
-	switch {
-	case err == nil:
-		return nil
-	case code(err) != "" && !ending(code(err)), errors.Is(err, pgx.ErrTxCommitRollback):
-		return err // the server itself says that it did not
-	}
-	return fmt.Errorf("%w: %w", errCommitUnsure, err)
-}
-
-func (s *postgresStore) txn(ctx context.Context, tx *sql.Tx) *txn {
-	t := &txn{
-		exec: func(query string, args ...any) (int64, error) {
-			result, err := tx.ExecContext(ctx, s.bind(query), clean(args)...)
-			if err != nil {
-				return 0, err
-			}
-			return result.RowsAffected()
-		},
-		query: func(query string, args ...any) (*sql.Rows, error) {
-			return tx.QueryContext(ctx, s.bind(query), clean(args)...)
-		},
-	}
-	t.lock = func(keys ...lockKey) error {
-		var locks strings.Builder
-		for _, key := range keys {
-			locks.WriteString("pg_advisory_xact_lock(" + lockID(key) + ")::text || ")
-		}
-		// The clock is read last, since the locks may have been waited for.
-		return t.clock(tx.QueryRowContext(ctx, "SELECT "+locks.String()+"'', "+clockSQL))
-	}
-	return t
-}
-
-// clock takes the ledger's clock from the second column of a row.
-func (t *txn) clock(row *sql.Row) error {
-	var ms int64
-	var rest sql.NullString
-	err := row.Scan(&rest, &ms)
-	t.now = fromMillis(ms)
-	return err
-}
-
 // probe needs what a payment needs, as the role's permissions are asked for also
 // if there is no row to write.
-func (*postgresStore) probe() (version string, statements []string) {
-	return "SELECT version FROM villapay_schema", []string{
-		"UPDATE villapay_payment SET state = state WHERE false",
-		"INSERT INTO villapay_payment OVERRIDING SYSTEM VALUE SELECT * FROM villapay_payment WHERE false",
-		"INSERT INTO villapay_report OVERRIDING SYSTEM VALUE SELECT * FROM villapay_report WHERE false",
-		"INSERT INTO villapay_event OVERRIDING SYSTEM VALUE SELECT * FROM villapay_event WHERE false",
+func (*postgresStore) probe(t *txn) error {
+	for _, table := range []string{"payment", "report", "event", "change"} {
+		if err := t.exec("INSERT INTO villapay_" + table + " OVERRIDING SYSTEM VALUE SELECT * FROM villapay_" + table + " WHERE false"); err != nil {
+			return err
+		}
 	}
+	version, err := scalar[int](t.query("SELECT version FROM villapay_schema"))
+	return errors.Join(err, checkVersion(version), t.exec("UPDATE villapay_payment SET state = state WHERE false"))
 }
 
-func (s *postgresStore) reader(context.Context) (*sql.DB, error) { return s.db, nil }
-func (*postgresStore) dialect() dialect                          { return postgresDialect() }
-func (*postgresStore) kind() string                              { return "postgres" }
-func (s *postgresStore) where() string                           { return s.url }
-func (s *postgresStore) explain(err error) string                { return secret.Redact(explain(err), s.secrets...) }
-func (s *postgresStore) close() error                            { return s.db.Close() }
+func (*postgresStore) dialect() dialect           { return postgresDialect() }
+func (*postgresStore) kind() string               { return "postgres" }
+func (s *postgresStore) where() string            { return s.url }
+func (s *postgresStore) warning() string          { return s.warns }
+func (s *postgresStore) explain(err error) string { return secret.Redact(explain(err), s.secrets...) }
+func (s *postgresStore) close() error             { return s.db.Close() }
 
 // clock extrapolates the server's clock from when it was asked.
-func (s *postgresStore) clock() time.Time { return s.server.Add(s.now().Sub(s.asked)) }
+func (s *postgresStore) clock() time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.server.Add(s.now().Sub(s.asked))
+}
 
-// bind turns ? into $1, $2, …; no query here holds a ? that means anything else.
-func (*postgresStore) bind(query string) string {
-	var out strings.Builder
-	n := 0
-	for part := range strings.SplitSeq(query, "?") {
-		if n > 0 {
-			out.WriteString("$" + strconv.Itoa(n))
-		}
-		out.WriteString(part)
-		n++
-	}
-	return out.String()
+func (s *postgresStore) setClock(server time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.asked, s.server = s.now(), server
 }
 
 func (s *postgresStore) size(ctx context.Context) (size int64, err error) {
-	err = s.db.QueryRowContext(ctx, `SELECT pg_total_relation_size('villapay_payment') + pg_total_relation_size('villapay_report') + pg_total_relation_size('villapay_event')`).Scan(&size)
-	return size, err
+	return scalar[int64](asCursor(s.db.QueryContext(ctx, `SELECT sum(pg_total_relation_size('villapay_' || name))::bigint FROM unnest('{payment,report,event,change}'::text[]) name`)))
 }
 
 // verify leaves the checking of pages to the server, which does it on reading.

@@ -30,6 +30,7 @@ type proxy struct {
 	silent         atomic.Bool  // nothing that the server says arrives
 	cutBefore      atomic.Int32 // so many times the connection breaks before an INSERT arrives
 	onError        sync.Map     // what to do (func()) when the server first answers with an error code
+	trips          atomic.Int32 // how often something was sent after the last answer: round trips
 
 	mu       sync.Mutex
 	messages []string // what clients sent: message type and, of Parse, the statement's name
@@ -75,7 +76,8 @@ func (p *proxy) serve(client net.Conn) {
 		return
 	}
 	defer server.Close()
-	var mute atomic.Bool
+	var mute, answered atomic.Bool
+	answered.Store(true)
 	go func() {
 		defer client.Close()
 		answer := make([]byte, 64<<10)
@@ -87,6 +89,7 @@ func (p *proxy) serve(client net.Conn) {
 			if p.silent.Load() {
 				continue
 			}
+			answered.Store(true)
 			p.onError.Range(func(code, do any) bool {
 				if bytes.Contains(answer[:n], []byte("C"+code.(string)+"\x00")) && p.onError.CompareAndDelete(code, do) {
 					(*do.(*func()))()
@@ -110,6 +113,9 @@ func (p *proxy) serve(client net.Conn) {
 		}
 		if started {
 			p.note(chunk[:n])
+		}
+		if answered.Swap(false) {
+			p.trips.Add(1)
 		}
 		if bytes.Contains(chunk[:n], []byte("INSERT INTO villapay_event")) && p.cutBefore.Add(-1) >= 0 {
 			return
@@ -200,6 +206,34 @@ func lostWhileCommitting(t *testing.T, code string) {
 	}
 }
 
+// Over a network it is the round trips that take time: with the one to connect, 8 for
+// a payment and the bank's code, and 3 for an order's payments.
+func TestRoundTrips(t *testing.T) {
+	t.Parallel()
+	p, at := behindProxy(t)
+	at.open(t).of(t, "1") // makes the schema
+	took := func(want int32, do func(l *Ledger)) {
+		t.Helper()
+		l := at.openIn(t, t.TempDir())
+		p.trips.Store(0)
+		do(l)
+		if got := p.trips.Load(); got != want {
+			t.Errorf("%d round trips, want %d", got, want)
+		}
+	}
+	took(7, func(l *Ledger) {
+		made := l.awaiting(t, "1")
+		code := &order.BankCode{ID: "code", Kind: order.ThaiQR, Text: "text", Expiry: time.Hour}
+		if _, recorded, err := l.RecordCode(t.Context(), made, Code{BankCode: code}); !recorded || err != nil {
+			t.Errorf("the code was not recorded: %v", err)
+		}
+	})
+	took(1, func(l *Ledger) { l.of(t, "1") })
+	took(2, func(l *Ledger) { l.mustClaim(t, ask("1"), Replay) })
+	took(2, func(l *Ledger) { listed(t, l, Filter{Scope: scope, Limit: 30}) })
+	took(9, func(l *Ledger) { l.hear(t, report("c1", "o1", "Authorized")) })
+}
+
 // A role that only reads is told from one that can pay.
 func TestARoleThatOnlyReads(t *testing.T) {
 	t.Parallel()
@@ -209,7 +243,7 @@ func TestARoleThatOnlyReads(t *testing.T) {
 	if err := owner.Writable(t.Context()); err != nil {
 		t.Error(err)
 	}
-	db, err := owner.store.reader(t.Context())
+	db, err := openPostgresDB(t, dsn)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -223,7 +257,10 @@ func TestARoleThatOnlyReads(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	t.Cleanup(func() { _, _ = db.Exec("DROP OWNED BY " + role + "; DROP ROLE " + role) })
+	t.Cleanup(func() {
+		_, _ = db.Exec("DROP OWNED BY " + role + "; DROP ROLE " + role)
+		_ = db.Close()
+	})
 	reader := postgresAt(t, dsn+"&role="+role).open(t)
 	if err := reader.Writable(t.Context()); err == nil || !strings.Contains(err.Error(), "permission denied") {
 		t.Errorf("it seems to be writable: %v", err)
@@ -287,11 +324,11 @@ func TestTimeoutsOfTheServer(t *testing.T) {
 				p.onError.Store(code, &give)
 				var group sync.WaitGroup
 				group.Go(func() {
-					err := other.store.write(context.Background(), recordTx, func(x *txn) error {
-						err := x.lock(orderKey(scope, orderID))
+					o := opening{why: recordTx, locks: []lockKey{orderKey(scope, orderID)}}
+					err := other.store.write(context.Background(), o, func(*txn) error {
 						close(held)
 						<-timedOut
-						return err
+						return nil
 					})
 					if err != nil {
 						t.Error(err)
@@ -349,7 +386,7 @@ func TestATransactionThatTheServerFindsIdle(t *testing.T) {
 	deadline, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	runs := 0
-	err := l.store.write(deadline, recordTx, func(x *txn) error {
+	err := l.store.write(deadline, opening{why: recordTx}, func(x *txn) error {
 		if runs++; runs == 1 {
 			<-ended // as after a machine's sleep
 		}
@@ -388,10 +425,16 @@ func TestNothingThatAPoolerCannotHandOn(t *testing.T) {
 func TestAServerThatTakesNoWrites(t *testing.T) {
 	t.Parallel()
 	dsn := freshSchema(t)
-	postgresAt(t, dsn).open(t) // makes the schema
-	_, err := Open(t.Context(), secret.New(dsn+"&default_transaction_read_only=on"), t.TempDir(), "", newClock().now)
-	if _, ok := errors.AsType[*Error](err); !ok || !errors.Is(err, errReadOnly) || !strings.Contains(err.Error(), "writable primary") {
-		t.Errorf("%v", err)
+	for range 2 { // without a schema, and with one
+		l := postgresAt(t, dsn+"&default_transaction_read_only=on").open(t)
+		_, claimErr := l.Claim(t.Context(), ask("1"))
+		_, readErr := l.Payments(t.Context(), scope, "1")
+		for _, err := range []error{claimErr, readErr} {
+			if _, ok := errors.AsType[*Error](err); !ok || !strings.Contains(err.Error(), "writable primary") {
+				t.Errorf("%v", err)
+			}
+		}
+		postgresAt(t, dsn).open(t).of(t, "1") // makes the schema
 	}
 }
 
@@ -420,7 +463,7 @@ func TestADatabaseThatCannotHoldThai(t *testing.T) {
 		t.Fatal(err)
 	}
 	u.Path = "/" + name
-	_, err = Open(t.Context(), secret.New(u.String()), t.TempDir(), "", newClock().now)
+	_, err = postgresAt(t, u.String()).open(t).Claim(t.Context(), ask("1"))
 	if _, ok := errors.AsType[*Error](err); !ok || !errors.Is(err, errEncoding) || !strings.Contains(err.Error(), "UTF8") {
 		t.Errorf("%v", err)
 	}
@@ -440,12 +483,8 @@ func TestASlowerCommitIsNeverSwitchedOff(t *testing.T) {
 	for given, want := range map[string]string{"off": "on", "local": "on", "remote_write": "on", "on": "on", "remote_apply": "remote_apply"} {
 		l := postgresAt(t, freshSchema(t)+"&synchronous_commit="+given).open(t)
 		got := ""
-		err := l.store.write(t.Context(), recordTx, func(x *txn) error {
-			rows, err := x.query(`SELECT current_setting('synchronous_commit')`)
-			if err != nil {
-				return err
-			}
-			said, err := texts(rows)
+		err := l.store.write(t.Context(), opening{why: recordTx}, func(x *txn) error {
+			said, err := texts(x.query(`SELECT current_setting('synchronous_commit')`))
 			got = strings.Join(said, "")
 			return err
 		})
@@ -497,11 +536,11 @@ func TestConflictsAreTriedAgain(t *testing.T) {
 	for i, l := range []*Ledger{one, two} {
 		group.Go(func() {
 			runs := 0
-			err := l.store.write(context.Background(), recordTx, func(x *txn) error {
+			err := l.store.write(context.Background(), opening{why: recordTx}, func(x *txn) error {
 				runs++
 				for step := range 2 {
 					id := fmt.Sprint(1 + (i+step)%2)
-					if _, err := x.exec(`UPDATE villapay_payment SET attempts = attempts + 1 WHERE orderid = ?`, id); err != nil {
+					if _, err := texts(x.query(`UPDATE villapay_payment SET attempts = attempts + 1 WHERE orderid = ? RETURNING state`, id)); err != nil {
 						return err
 					}
 					if runs == 1 && step == 0 {

@@ -2,7 +2,6 @@ package ledger
 
 import (
 	"context"
-	"database/sql"
 	"encoding/json"
 	"errors"
 	"iter"
@@ -15,15 +14,22 @@ import (
 // first. Before them stands what other tools' charges make of it, a payment
 // without a key, if that is paid or nothing else is recorded.
 func (l *Ledger) Payments(ctx context.Context, scope, orderID string) (all []order.Payment, _ error) {
-	for p, err := range l.payments(ctx, `WHERE scope = ? AND orderid = ? ORDER BY id DESC`, scope, orderID) {
-		if err != nil {
-			return nil, l.wrap(err, "read order %s", orderID)
-		}
-		all = append(all, p)
+	ctx, cancel := context.WithTimeoutCause(ctx, l.rowWithin, errSilent(l.rowWithin))
+	defer cancel()
+	recorded := statement{shown + `WHERE scope = ? AND orderid = ? ORDER BY id DESC`, []any{scope, orderID}}
+	t, err := l.reading(ctx, recorded, heard(scope, orderID))
+	if err == nil {
+		err = l.each(t, recorded, func(p order.Payment) bool {
+			all = append(all, p)
+			return true
+		})
 	}
-	elsewhere, err := l.heardElsewhere(ctx, scope, orderID)
+	var elsewhere *order.Payment
+	if err == nil {
+		elsewhere, err = l.elsewhere(t, scope, orderID)
+	}
 	if err != nil {
-		return nil, l.wrap(err, "read order %s", orderID)
+		return nil, l.wrap(silent(ctx, err), "read order %s", orderID)
 	}
 	if elsewhere != nil && (len(all) == 0 || elsewhere.State == order.Paid) {
 		all = append([]order.Payment{*elsewhere}, all...)
@@ -31,30 +37,17 @@ func (l *Ledger) Payments(ctx context.Context, scope, orderID string) (all []ord
 	return all, nil
 }
 
-// reading is a transaction for reads alone; nil if nothing was ever written.
-func (l *Ledger) reading(ctx context.Context) (*txn, error) {
-	db, err := l.store.reader(ctx)
-	if err != nil || db == nil {
-		return nil, err
-	}
-	return &txn{query: func(query string, args ...any) (*sql.Rows, error) {
-		return db.QueryContext(ctx, l.store.bind(query), clean(args)...)
-	}}, nil
-}
-
-// heardElsewhere is elsewhere outside of write transactions.
-func (l *Ledger) heardElsewhere(ctx context.Context, scope, orderID string) (*order.Payment, error) {
-	t, err := l.reading(ctx)
-	if err != nil || t == nil {
-		return nil, err
-	}
-	return l.elsewhere(t, scope, orderID)
+// reading runs queries outside of write transactions. ahead are those that will be
+// asked first.
+func (l *Ledger) reading(ctx context.Context, ahead ...statement) (*txn, error) {
+	query, err := l.store.reader(ctx, ahead...)
+	return &txn{query: query}, err
 }
 
 // PaidCharges returns the ids of a Villa order's charges that are paid now.
 func (l *Ledger) PaidCharges(ctx context.Context, scope, orderID string) ([]order.PaidCharge, error) {
 	t, err := l.reading(ctx)
-	if err != nil || t == nil {
+	if err != nil {
 		return nil, l.wrap(err, "read order %s", orderID)
 	}
 	known, _, err := t.load(scope, orderID)
@@ -69,11 +62,19 @@ type errSilent time.Duration
 
 func (e errSilent) Error() string { return "no answer within " + time.Duration(e).String() }
 
-// paidThrough is the bank order through which the Villa order of a payment without
-// one is paid; "" if there is none. Payments with a bank order carry the warning
-// since it was paid.
-const paidThrough = `CASE WHEN bank_id = '' THEN coalesce((SELECT max(q.bank_id) FROM villapay_payment q
-	WHERE q.scope = villapay_payment.scope AND q.orderid = villapay_payment.orderid AND q.state = 'paid'), '') ELSE '' END`
+// silent is err, or that the ledger was silent for too long.
+func silent(ctx context.Context, err error) error {
+	if silent, ok := errors.AsType[errSilent](context.Cause(ctx)); ok {
+		return silent
+	}
+	return err
+}
+
+// shown selects payments as they are shown: with the bank order through which the
+// Villa order of one without is paid, "" if there is none. Payments with a bank order
+// carry the warning since it was paid.
+const shown = `SELECT ` + columns + `, CASE WHEN bank_id = '' THEN coalesce((SELECT max(q.bank_id) FROM villapay_payment q
+	WHERE q.scope = villapay_payment.scope AND q.orderid = villapay_payment.orderid AND q.state = 'paid'), '') ELSE '' END FROM villapay_payment `
 
 // payments streams payments as they stand now. Only the ledger's own time counts
 // against its limit, not what is done with each payment.
@@ -83,58 +84,56 @@ func (l *Ledger) payments(ctx context.Context, where string, args ...any) iter.S
 		defer cancel(nil)
 		limit := time.AfterFunc(l.rowWithin, func() { cancel(errSilent(l.rowWithin)) })
 		defer limit.Stop()
-		fail := func(err error) {
-			if silent, ok := errors.AsType[errSilent](context.Cause(ctx)); ok {
-				err = silent
-			}
-			yield(order.Payment{}, err)
-		}
-		rows, err := l.read(ctx, `SELECT `+columns+`, `+paidThrough+` FROM villapay_payment `+where, args...)
-		if err != nil {
-			fail(err)
-			return
-		}
-		if rows == nil {
-			return
-		}
-		defer func() { _ = rows.Close() }()
-		for rows.Next() {
-			r, through := &row{}, ""
-			if err = r.scan(rows, &through); err != nil {
-				break
-			}
-			if through != "" {
-				r.Warnings = append(r.Warnings, order.Warning{Code: order.WarnPaidElsewhere, Message: "order " + r.OrderID + " is paid through bank order " + through})
-			}
-			limit.Stop()
-			if !yield(r.At(l.store.clock()), nil) {
-				return
-			}
-			limit.Reset(l.rowWithin)
-		}
+		t, err := l.reading(ctx)
 		if err == nil {
-			err = rows.Err()
+			err = l.each(t, statement{shown + where, args}, func(p order.Payment) bool {
+				limit.Stop()
+				defer limit.Reset(l.rowWithin)
+				return yield(p, nil)
+			})
 		}
 		if err != nil {
-			fail(err)
+			yield(order.Payment{}, silent(ctx, err))
 		}
 	}
 }
 
-// read runs a query outside of write transactions; no rows at all, nil, where
-// nothing was ever written.
-func (l *Ledger) read(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
-	db, err := l.store.reader(ctx)
-	if err != nil || db == nil {
+// each calls a function with each payment that a query of shown returns, until that
+// returns false.
+func (l *Ledger) each(t *txn, s statement, do func(order.Payment) bool) error {
+	rows, err := t.ask(s)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = rows.Close() }()
+	for rows.Next() {
+		r, through := &row{}, ""
+		if err := r.scan(rows, &through); err != nil {
+			return err
+		}
+		if through != "" {
+			r.Warnings = append(r.Warnings, order.Warning{Code: order.WarnPaidElsewhere, Message: "order " + r.OrderID + " is paid through bank order " + through})
+		}
+		if !do(r.At(l.store.clock())) {
+			return nil
+		}
+	}
+	return rows.Err()
+}
+
+// read runs a query outside of write transactions.
+func (l *Ledger) read(ctx context.Context, query string, args ...any) (cursor, error) {
+	t, err := l.reading(ctx)
+	if err != nil {
 		return nil, err
 	}
-	return db.QueryContext(ctx, l.store.bind(query), clean(args)...)
+	return t.query(query, args...)
 }
 
 // Events returns a payment's history, oldest first.
 func (l *Ledger) Events(ctx context.Context, paymentID int64) ([]Event, error) {
 	rows, err := l.read(ctx, `SELECT at, kind, actor, request_id, note, data FROM villapay_event WHERE payment = ? ORDER BY id`, paymentID)
-	if err != nil || rows == nil {
+	if err != nil {
 		return nil, l.wrap(err, "read events")
 	}
 	defer func() { _ = rows.Close() }()
@@ -168,10 +167,8 @@ func (l *Ledger) Notifications(ctx context.Context, scope string, since time.Tim
 	return func(yield func(Notification, error) bool) {
 		fail := func(err error) { yield(Notification{}, l.wrap(err, "read notifications")) }
 		t, err := l.reading(ctx)
-		if err != nil || t == nil {
-			if err != nil {
-				fail(err)
-			}
+		if err != nil {
+			fail(err)
 			return
 		}
 		rows, err := t.query(`SELECT received_at, raw, bank_id, reference FROM villapay_report
@@ -211,11 +208,7 @@ func (l *Ledger) Notifications(ctx context.Context, scope string, since time.Tim
 // completion.
 func (l *Ledger) OrderIDs(ctx context.Context, scope, prefix string, limit int) ([]string, error) {
 	// Order IDs are ASCII (order.CheckID), so DEL comes after all of them.
-	rows, err := l.read(ctx, `SELECT DISTINCT orderid FROM villapay_payment WHERE scope = ? AND orderid >= ? AND orderid < ? ORDER BY orderid LIMIT ?`,
-		scope, prefix, prefix+"\x7f", int64(limit))
-	if err != nil || rows == nil {
-		return nil, l.wrap(err, "read order IDs")
-	}
-	ids, err := texts(rows)
+	ids, err := texts(l.read(ctx, `SELECT DISTINCT orderid FROM villapay_payment WHERE scope = ? AND orderid >= ? AND orderid < ? ORDER BY orderid LIMIT ?`,
+		scope, prefix, prefix+"\x7f", int64(limit)))
 	return ids, l.wrap(err, "read order IDs")
 }

@@ -116,7 +116,10 @@ func TestServersClock(t *testing.T) {
 		t.Errorf("recorded at %s, %s", p.RecordedAt, p.State)
 	}
 	at.clock.add(2 * time.Hour)
-	if all := l.of(t, "1"); all[0].State != order.Expired {
-		t.Errorf("an hour has passed since it was opened: %+v", all)
+	if all := listed(t, l, Filter{States: []order.State{order.Expired}}); all != "1" {
+		t.Errorf("an hour has passed since it was opened: %s", all)
+	}
+	if all := l.of(t, "1"); all[0].State != order.Awaiting {
+		t.Errorf("an hour has passed, but not on the server: %+v", all)
 	}
 }

@@ -2,7 +2,7 @@ package ledger
 
 import (
 	"context"
-	"database/sql"
+	"encoding/json"
 	"fmt"
 	"time"
 
@@ -25,7 +25,9 @@ type Answer struct {
 // if it has an order, that is the answer. Recording the same order under the same
 // claim twice is idempotent.
 func (l *Ledger) RecordOrder(ctx context.Context, c Claim, made *order.Order, a Answer) (order.Payment, error) {
-	return l.record(ctx, c, func(t *txn) (order.Payment, bool, error) { return l.recordOrder(t, c, made, a) })
+	locks := reportKeys(c.Payment.Scope, order.Report{BankOrderID: made.ID, Reference: made.Reference})
+	reads := []statement{l.earlier(c.Payment, made)}
+	return l.record(ctx, c, locks, reads, func(t *txn, r *row) (bool, error) { return l.recordOrder(t, r, c, made, a) })
 }
 
 // RecordFailure records why a claim got no order: Rejected, nothing was made,
@@ -35,18 +37,26 @@ func (l *Ledger) RecordOrder(ctx context.Context, c Claim, made *order.Order, a 
 // ErrClaimLost is as with RecordOrder.
 func (l *Ledger) RecordFailure(ctx context.Context, c Claim, state order.State, failure order.Failure, attempts int) (order.Payment, error) {
 	ran := false // to its end: it may have been committed
-	return l.record(ctx, c, func(t *txn) (p order.Payment, lost bool, err error) {
-		p, lost, err = l.recordFailure(t, c, state, failure, attempts, ran)
+	return l.record(ctx, c, nil, nil, func(t *txn, r *row) (lost bool, err error) {
+		lost, err = l.recordFailure(t, r, c, state, failure, attempts, ran)
 		ran = err == nil && !lost
-		return p, lost, err
+		return lost, err
 	})
 }
 
-// record runs the recording of an outcome. fn says whether the claim was lost.
-func (l *Ledger) record(ctx context.Context, c Claim, fn func(*txn) (order.Payment, bool, error)) (p order.Payment, _ error) {
+// record runs the recording of an outcome for the claim's payment, as it stands
+// before and after. fn says whether the claim was lost.
+func (l *Ledger) record(ctx context.Context, c Claim, locks []lockKey, reads []statement, fn func(*txn, *row) (bool, error)) (p order.Payment, _ error) {
+	o := opening{why: recordTx, locks: append(locks, orderKey(c.Payment.Scope, c.Payment.OrderID)), reads: append(reads, byID(c.Payment.ID))}
 	lost := false
-	err := l.store.write(ctx, recordTx, func(t *txn) (err error) {
-		p, lost, err = fn(t)
+	err := l.store.write(ctx, o, func(t *txn) error {
+		r, err := t.byID(c.Payment.ID)
+		if err == nil {
+			lost, err = fn(t, r)
+		}
+		if err == nil {
+			p = r.At(t.now)
+		}
 		return err
 	})
 	switch {
@@ -59,115 +69,108 @@ func (l *Ledger) record(ctx context.Context, c Claim, fn func(*txn) (order.Payme
 	return p, nil
 }
 
-func (l *Ledger) recordOrder(t *txn, c Claim, made *order.Order, a Answer) (order.Payment, bool, error) {
-	keys := reportKeys(c.Payment.Scope, order.Report{BankOrderID: made.ID, Reference: made.Reference})
-	if err := t.lock(append(keys, orderKey(c.Payment.Scope, c.Payment.OrderID))...); err != nil {
-		return order.Payment{}, false, err
+func (l *Ledger) recordOrder(t *txn, r *row, c Claim, made *order.Order, a Answer) (lost bool, _ error) {
+	if r.claim != c.Number || r.Order != nil {
+		return l.lateOrder(t, r, c, made, a)
 	}
-	p := c.Payment
-	p.Warnings, p.RequestID = a.Warnings, a.RequestID
-	p.Answer(made, order.Answered{Received: t.now, Date: a.Date, Sent: p.RecordedAt})
-	if p.Error != nil {
-		p.Error.RequestID = a.RequestID
+	r.Attempts, r.Warnings, r.RequestID = r.Attempts+a.Attempts, a.Warnings, a.RequestID
+	r.Answer(made, order.Answered{Received: t.now, Date: a.Date, Sent: r.RecordedAt})
+	r.Order = json.RawMessage(storable(string(r.Order)))
+	for _, text := range []*string{&r.BankOrderID, &r.Reference, &r.Currency, &r.RequestID} {
+		*text = storable(*text)
 	}
-	r, err := one(t.query(`UPDATE villapay_payment SET state = ?, slot = CASE WHEN ? = 1 THEN 0 ELSE slot END, attempts = attempts + ?,
-			order_json = ?, bank_id = ?, reference = ?, amount = ?, currency = ?, created_at = ?, expires_at = ?, held_until = ?,
-			known_at = ?, known_from = ?, request_id = ?, warnings = ?, error = ?, owner = '', lease = 0
-		WHERE id = ? AND claim = ? AND order_json IS NULL RETURNING `+columns,
-		string(p.State), number(p.State == order.Failed), int64(a.Attempts),
-		string(p.Order), p.BankOrderID, p.Reference, p.Amount.String(), p.Currency, toMillis(p.CreatedAt), toMillis(p.ExpiresAt), toMillis(p.HeldUntil),
-		toMillis(p.KnownAt), string(p.KnownFrom), p.RequestID, encodeList(p.Warnings), encodeError(p.Error),
-		p.ID, c.Number))
-	if err != nil {
-		return order.Payment{}, false, err
-	}
-	if r == nil {
-		return l.lateOrder(t, c, made, a)
-	}
+	r.slot = r.slot && r.State != order.Failed
 	e := event{kind: "order", requestID: a.RequestID, note: made.ID}
-	if p.Error != nil {
-		e.kind, e.note = "failed", p.Error.Code+": "+p.Error.Message
+	if r.Error != nil {
+		r.Error.RequestID = r.RequestID
+		e.kind, e.note = "failed", r.Error.Code+": "+r.Error.Message
+	}
+	if err := t.exec(`UPDATE villapay_payment SET state = ?, slot = ?, attempts = ?, order_json = ?, bank_id = ?, reference = ?, amount = ?, currency = ?,
+			created_at = ?, expires_at = ?, held_until = ?, known_at = ?, known_from = ?, request_id = ?, warnings = ?, error = ?, owner = '', lease = 0
+		WHERE id = ? AND claim = ? AND order_json IS NULL`,
+		string(r.State), number(r.slot), int64(r.Attempts), string(r.Order), r.BankOrderID, r.Reference, r.Amount.String(), r.Currency,
+		toMillis(r.CreatedAt), toMillis(r.ExpiresAt), toMillis(r.HeldUntil), toMillis(r.KnownAt), string(r.KnownFrom), r.RequestID, encodeList(r.Warnings), encodeError(r.Error),
+		r.ID, c.Number); err != nil {
+		return false, err
 	}
 	if err := l.note(t, r.ID, e); err != nil {
-		return order.Payment{}, false, err
+		return false, err
 	}
-	if r, err = l.applyEarlier(t, r); err != nil {
-		return order.Payment{}, false, err
-	}
-	return r.At(t.now), false, nil
+	return false, l.applyEarlier(t, r, made)
 }
 
 // lateOrder keeps an order that came too late as an event.
-func (l *Ledger) lateOrder(t *txn, c Claim, made *order.Order, a Answer) (order.Payment, bool, error) {
-	r, err := t.byID(c.Payment.ID)
-	if err != nil {
-		return order.Payment{}, false, err
-	}
+func (l *Ledger) lateOrder(t *txn, r *row, c Claim, made *order.Order, a Answer) (lost bool, _ error) {
 	if r.claim == c.Number && string(r.Order) == storable(string(made.Raw)) {
-		return r.At(t.now), false, nil // it was this very call, whose commit went unconfirmed
+		return false, nil // it was this very call, whose commit went unconfirmed
 	}
 	note := fmt.Sprintf("%s came under claim %d, too late: shown to nobody", made.ID, c.Number)
-	err = l.note(t, r.ID, event{kind: "late answer", requestID: a.RequestID, note: note, data: made.Raw})
-	return r.At(t.now), true, err
+	return true, l.note(t, r.ID, event{kind: "late answer", requestID: a.RequestID, note: note, data: made.Raw})
 }
 
 // recordFailure is the body of RecordFailure. again says that it ran before, and
 // may have been committed.
-func (l *Ledger) recordFailure(t *txn, c Claim, state order.State, failure order.Failure, attempts int, again bool) (order.Payment, bool, error) {
-	if err := t.lock(orderKey(c.Payment.Scope, c.Payment.OrderID)); err != nil {
-		return order.Payment{}, false, err
+func (l *Ledger) recordFailure(t *txn, r *row, c Claim, state order.State, failure order.Failure, attempts int, again bool) (lost bool, _ error) {
+	switch {
+	case r.claim == c.Number && r.Order == nil && r.State == order.Sending:
+	case again && r.claim == c.Number && r.Order == nil:
+		return false, nil
+	default:
+		return true, l.note(t, r.ID, event{kind: "late answer", requestID: failure.RequestID, note: failure.Code + ": " + failure.Message})
 	}
-	from := order.FromLedger
+	if r.State = state; r.ambiguous {
+		r.State = order.Unknown
+	}
+	r.ambiguous = r.State != order.Rejected
+	r.slot = r.slot && r.ambiguous
+	r.Attempts, r.KnownAt, r.KnownFrom, r.RequestID, r.Error = r.Attempts+attempts, t.now, order.FromLedger, failure.RequestID, &failure
 	if failure.Status != 0 {
-		from = order.FromAPI
+		r.KnownFrom = order.FromAPI
 	}
-	ambiguous := number(state != order.Rejected)
-	r, err := one(t.query(`UPDATE villapay_payment SET
-			state = CASE WHEN ambiguous = 1 THEN 'unknown' ELSE ? END, slot = CASE WHEN ambiguous = 1 THEN slot ELSE ? * slot END,
-			ambiguous = CASE WHEN ambiguous = 1 THEN 1 ELSE ? END, attempts = attempts + ?, known_at = ?, known_from = ?, request_id = ?, error = ?, owner = '', lease = 0
-		WHERE id = ? AND claim = ? AND order_json IS NULL AND state = 'sending' RETURNING `+columns,
-		string(state), ambiguous, ambiguous, int64(attempts), toMillis(t.now), string(from), failure.RequestID,
-		encodeError(&failure), c.Payment.ID, c.Number))
-	if err != nil {
-		return order.Payment{}, false, err
+	if err := t.exec(`UPDATE villapay_payment SET state = ?, slot = ?, ambiguous = ?, attempts = ?, known_at = ?, known_from = ?, request_id = ?, error = ?, owner = '', lease = 0
+		WHERE id = ? AND claim = ? AND order_json IS NULL`,
+		string(r.State), number(r.slot), number(r.ambiguous), int64(r.Attempts), toMillis(r.KnownAt), string(r.KnownFrom), r.RequestID, encodeError(r.Error),
+		r.ID, c.Number); err != nil {
+		return false, err
 	}
-	e := event{kind: "late answer", requestID: failure.RequestID, note: fmt.Sprintf("%s: %s", failure.Code, failure.Message)}
-	if r != nil {
-		e.kind = string(r.State)
-		return r.Payment, false, l.note(t, r.ID, e)
-	}
-	if r, err = t.byID(c.Payment.ID); err != nil {
-		return order.Payment{}, false, err
-	}
-	if again && r.claim == c.Number && r.Order == nil {
-		return r.Payment, false, nil
-	}
-	return r.At(t.now), true, l.note(t, r.ID, e)
+	return false, l.note(t, r.ID, event{kind: string(r.State), requestID: failure.RequestID, note: failure.Code + ": " + failure.Message})
+}
+
+// about is a condition on what was heard about a payment that is to get an order.
+func about(p order.Payment, made *order.Order) anyOf {
+	either := anyOf{scope: p.Scope}
+	either.in("orderid", p.OrderID)
+	either.in("bank_id", made.ID, made.Reference)
+	either.in("reference", made.ID, made.Reference)
+	return either
+}
+
+// earlier asks whether anything was heard about a payment before its order came,
+// or another payment has the same bank order or has paid the Villa order.
+func (l *Ledger) earlier(p order.Payment, made *order.Order) statement {
+	either := about(p, made)
+	where, args := either.where()
+	return statement{`SELECT EXISTS (SELECT 1 FROM villapay_report WHERE ` + where + `)
+		OR EXISTS (SELECT 1 FROM villapay_payment WHERE scope = ? AND bank_id = ? AND bank_id <> '' AND id <> ?)
+		OR EXISTS (SELECT 1 FROM villapay_payment WHERE scope = ? AND orderid = ? AND state = 'paid')`,
+		append(args, p.Scope, made.ID, p.ID, p.Scope, p.OrderID)}
 }
 
 // applyEarlier applies to a payment whose order was just recorded what was heard
-// about its charges before, if anything was, or if another payment has the same
-// bank order or has paid the Villa order. It returns the payment as it then stands.
-func (l *Ledger) applyEarlier(t *txn, r *row) (*row, error) {
-	either := anyOf{scope: r.Scope}
-	either.in("orderid", r.OrderID)
-	either.in("bank_id", r.BankOrderID, r.Reference)
-	either.in("reference", r.BankOrderID, r.Reference)
-	where, args := either.where()
-	known, err := scalar[bool](t.query(`SELECT EXISTS (SELECT 1 FROM villapay_report WHERE `+where+`)
-		OR EXISTS (SELECT 1 FROM villapay_payment WHERE scope = ? AND bank_id = ? AND bank_id <> '' AND id <> ?)
-		OR EXISTS (SELECT 1 FROM villapay_payment WHERE scope = ? AND orderid = ? AND state = 'paid')`,
-		append(args, r.Scope, r.BankOrderID, r.ID, r.Scope, r.OrderID)...))
+// before.
+func (l *Ledger) applyEarlier(t *txn, r *row, made *order.Order) error {
+	known, err := scalar[bool](t.ask(l.earlier(r.Payment, made)))
 	if err != nil || !known {
-		return r, err
+		return err
 	}
+	either := about(r.Payment, made)
 	related, err := t.related(either)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	villas, _, err := t.villas(r.Scope, append(related, order.Report{OrderID: r.OrderID, BankOrderID: r.BankOrderID, Reference: r.Reference}))
 	if err != nil {
-		return nil, err
+		return err
 	}
 	var last source
 	for _, heard := range related {
@@ -177,17 +180,21 @@ func (l *Ledger) applyEarlier(t *txn, r *row) (*row, error) {
 		last = source{heard.From, heard.RequestID}
 		note := heard.Summary() + ", received " + heard.Received.Format("2006-01-02 15:04:05.000") + " before the order was recorded"
 		if err := l.note(t, r.ID, event{kind: "charge", requestID: heard.RequestID, note: note, data: heard.Raw}); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	if _, err := l.resolveAll(t, r.Scope, villas, last); err != nil {
-		return nil, err
+		return err
 	}
-	return t.byID(r.ID)
+	now, err := t.byID(r.ID)
+	if err == nil {
+		*r = *now
+	}
+	return err
 }
 
 // scalar reads a query of one value; the zero value if there is no row.
-func scalar[T any](rows *sql.Rows, err error) (value T, _ error) {
+func scalar[T any](rows cursor, err error) (value T, _ error) {
 	if err != nil {
 		return value, err
 	}

@@ -30,10 +30,8 @@ type Recorded struct {
 func (l *Ledger) RecordReport(ctx context.Context, scope string, r order.Report, beside ...order.Report) (Recorded, error) {
 	var out Recorded
 	kept := false // by an earlier run of this call, to its end: it may have been committed
-	err := l.store.write(ctx, recordTx, func(t *txn) error {
-		if err := t.lock(reportKeys(scope, append(beside, r)...)...); err != nil {
-			return err
-		}
+	o := opening{why: recordTx, locks: reportKeys(scope, append(beside, r)...), reads: []statement{enough(scope, &r)}}
+	err := l.store.write(ctx, o, func(t *txn) error {
 		var before []Recorded // the bank's word decides, so it comes first: out is what stands then
 		for _, other := range beside {
 			_, said, err := l.recordReport(t, scope, other)
@@ -71,10 +69,8 @@ type Asked struct {
 // as of now. An answer that says nothing of a charge changes no state; its
 // warning replaces that of an earlier answer.
 func (l *Ledger) RecordAnswer(ctx context.Context, scope string, a Asked) error {
-	return l.wrap(l.store.write(ctx, recordTx, func(t *txn) error {
-		if err := t.lock(reportKeys(scope, a.Status.Reports...)...); err != nil {
-			return err
-		}
+	o := opening{why: recordTx, locks: reportKeys(scope, a.Status.Reports...)}
+	return l.wrap(l.store.write(ctx, o, func(t *txn) error {
 		said := false
 		for _, r := range a.Status.Reports {
 			if !r.AboutCharge() {
@@ -97,9 +93,7 @@ func (l *Ledger) RecordAnswer(ctx context.Context, scope string, a Asked) error 
 // noteAnswer brings up to date when and from whom an order's payments are known.
 // said reports whether the answer said anything of a charge.
 func (l *Ledger) noteAnswer(t *txn, scope string, a Asked, said bool) error {
-	if err := t.lock(orderKey(scope, a.OrderID)); err != nil {
-		return err
-	}
+	t.lock(orderKey(scope, a.OrderID))
 	payments, err := scanned(t.query(`SELECT `+columns+` FROM villapay_payment WHERE scope = ? AND orderid = ? AND order_json IS NOT NULL ORDER BY id DESC`, scope, a.OrderID))
 	if err != nil {
 		return err
@@ -114,7 +108,7 @@ func (l *Ledger) noteAnswer(t *txn, scope string, a Asked, said bool) error {
 				return err
 			}
 		}
-		if _, err := t.exec(`UPDATE villapay_payment SET known_at = ?, known_from = ?, request_id = ?, warnings = ? WHERE id = ?`,
+		if err := t.exec(`UPDATE villapay_payment SET known_at = ?, known_from = ?, request_id = ?, warnings = ? WHERE id = ?`,
 			toMillis(t.now), string(a.From), a.RequestID, encodeList(r.Warnings), r.ID); err != nil {
 			return err
 		}
@@ -129,11 +123,7 @@ func (l *Ledger) noteStatus(t *txn, r *row, a Asked) error {
 	if a.From == order.FromBank {
 		kind = "inquiry"
 	}
-	last, err := t.query(`SELECT note FROM villapay_event WHERE payment = ? AND kind = ? ORDER BY id DESC LIMIT 1`, r.ID, kind)
-	if err != nil {
-		return err
-	}
-	notes, err := texts(last)
+	notes, err := texts(t.query(`SELECT note FROM villapay_event WHERE payment = ? AND kind = ? ORDER BY id DESC LIMIT 1`, r.ID, kind))
 	if err != nil || len(notes) > 0 && notes[0] == a.Status.Word {
 		return err
 	}
@@ -254,24 +244,31 @@ func (t *txn) villas(scope string, reports []order.Report) (villas set, payments
 // one can be sent again with other values in the fields that no checksum covers.
 const reportsPerCharge = 100
 
-// keep records a report, unless it was before. Beyond the bound, a notification is
-// kept only if it is the first with its state, amount, currency and status.
+// enough asks whether a notification is beyond the bound, and not the first with its
+// state, amount, currency and status.
+func enough(scope string, r *order.Report) statement {
+	return statement{
+		`SELECT count(*) >= ? AND count(CASE WHEN transaction_state = ? AND amount = ? AND currency = ? AND status = ? THEN 1 END) > 0
+			FROM villapay_report WHERE scope = ? AND charge_id = ? AND charge_id <> '' AND origin = 'webhook'`,
+		[]any{int64(reportsPerCharge), r.TransactionState, r.Amount.String(), r.Currency, r.Status, scope, r.ChargeID},
+	}
+}
+
+// keep records a report, unless it was before or there are enough.
 func (t *txn) keep(scope string, r *order.Report) (fresh bool, err error) {
 	sum := fingerprint(r)
 	if r.From == order.FromWebhook {
-		full, err := scalar[bool](t.query(`SELECT count(*) >= ? AND count(CASE WHEN transaction_state = ? AND amount = ? AND currency = ? AND status = ? THEN 1 END) > 0
-			FROM villapay_report WHERE scope = ? AND charge_id = ? AND charge_id <> '' AND origin = 'webhook'`,
-			int64(reportsPerCharge), r.TransactionState, r.Amount.String(), r.Currency, r.Status, scope, r.ChargeID))
-		if err != nil || full {
+		enough, err := scalar[bool](t.ask(enough(scope, r)))
+		if err != nil || enough {
 			return false, err
 		}
 	}
-	changed, err := t.exec(`INSERT INTO villapay_report (scope, fingerprint, orderid, bank_id, reference, charge_id, border, amount, currency, status, transaction_state,
+	kept, err := scalar[int64](t.query(`INSERT INTO villapay_report (scope, fingerprint, orderid, bank_id, reference, charge_id, border, amount, currency, status, transaction_state,
 			livemode, charged_at, doubt, origin, paid_by, request_id, received_at, raw)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING RETURNING id`,
 		scope, sum, r.OrderID, r.BankOrderID, r.Reference, r.ChargeID, r.Border(), r.Amount.String(), r.Currency, r.Status, r.TransactionState,
-		livemode(r), toMillis(r.Created), r.Doubt, string(r.From), r.PaidBy, r.RequestID, toMillis(t.now), string(r.Raw))
-	return changed > 0, err
+		livemode(r), toMillis(r.Created), r.Doubt, string(r.From), r.PaidBy, r.RequestID, toMillis(t.now), string(r.Raw)))
+	return kept > 0, err
 }
 
 // livemode is 1, 0, or -1 if it is not stated.
@@ -296,9 +293,7 @@ func fingerprint(r *order.Report) string {
 func (l *Ledger) resolveAll(t *txn, scope string, villas set, heard source) (map[int64]outcome, error) {
 	all := map[int64]outcome{}
 	for _, orderID := range slices.Sorted(maps.Keys(villas)) {
-		if err := t.lock(orderKey(scope, orderID)); err != nil {
-			return nil, err
-		}
+		t.lock(orderKey(scope, orderID))
 		rows, resolved, _, err := t.resolve(scope, orderID)
 		if err != nil {
 			return nil, err
@@ -464,7 +459,7 @@ func (l *Ledger) update(t *txn, r *row, now order.Payment, heard source) (outcom
 			r.KnownFrom, r.RequestID = heard.from, heard.requestID
 		}
 	}
-	_, err := t.exec(`UPDATE villapay_payment SET state = ?, bank_state = ?, charge_id = ?, paid_at = ?, paid_at_from = ?, paid_by = ?, warnings = ?, error = ?,
+	err := t.exec(`UPDATE villapay_payment SET state = ?, bank_state = ?, charge_id = ?, paid_at = ?, paid_at_from = ?, paid_by = ?, warnings = ?, error = ?,
 			known_at = ?, known_from = ?, request_id = ? WHERE id = ?`,
 		string(r.State), r.BankState, r.ChargeID, toMillis(r.PaidAt), r.PaidAtFrom, r.PaidBy, encodeList(r.Warnings), encodeError(r.Error),
 		toMillis(r.KnownAt), string(r.KnownFrom), r.RequestID, r.ID)
@@ -511,10 +506,15 @@ func (t *txn) reports(either anyOf) (all []order.Report, _ error) {
 	return all, rows.Err()
 }
 
+// heard asks whether anything was answered about a Villa order's charges.
+func heard(scope, orderID string) statement {
+	return statement{`SELECT EXISTS (SELECT 1 FROM villapay_report WHERE scope = ? AND orderid = ? AND orderid <> '')`, []any{scope, orderID}}
+}
+
 // elsewhere is what is known of a Villa order's charges on bank orders that
 // nobody recorded; nil if nothing was heard.
 func (l *Ledger) elsewhere(t *txn, scope, orderID string) (*order.Payment, error) {
-	heard, err := scalar[bool](t.query(`SELECT EXISTS (SELECT 1 FROM villapay_report WHERE scope = ? AND orderid = ? AND orderid <> '')`, scope, orderID))
+	heard, err := scalar[bool](t.ask(heard(scope, orderID)))
 	if err != nil || !heard {
 		return nil, err
 	}

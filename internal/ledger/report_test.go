@@ -2,13 +2,13 @@ package ledger
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -284,19 +284,23 @@ func TestAReportThatAnotherProcessRecordsFirst(t *testing.T) {
 	l, other := at.open(t), at.open(t)
 	p := l.awaiting(t, "1")
 	r := report("c1", "o1", "Authorized")
+	var group sync.WaitGroup
 	l.store = &observed{l.store, func(run int, x *txn) {
 		query := x.query
-		x.query = func(text string, args ...any) (*sql.Rows, error) {
+		x.query = func(text string, args ...any) (cursor, error) {
 			if run == 1 && strings.Contains(text, "FROM villapay_payment") { // the report is kept, its payment not yet read
+				group.Go(func() { other.hear(t, r) })
+				waits := `SELECT count(*) FROM pg_locks WHERE NOT granted AND classid::bigint << 32 | objid::bigint = ` + lockID(reportKeys(scope, r)[0])
+				for other.count(t, waits) == 0 {
+					time.Sleep(time.Millisecond)
+				}
 				return nil, &pgconn.PgError{Code: pgSerialize}
 			}
 			return query(text, args...)
 		}
-		if run == 2 {
-			other.hear(t, r)
-		}
 	}}
 	done := l.hear(t, r)
+	group.Wait()
 	if done.Unknown || !done.Repeat || done.Payment.ID != p.ID || done.Payment.State != order.Paid {
 		t.Errorf("%+v", done)
 	}
@@ -308,9 +312,9 @@ type observed struct {
 	before func(run int, x *txn)
 }
 
-func (s *observed) write(ctx context.Context, why purpose, fn func(*txn) error) error {
+func (s *observed) write(ctx context.Context, o opening, fn func(*txn) error) error {
 	run := 0
-	return s.store.write(ctx, why, func(x *txn) error {
+	return s.store.write(ctx, o, func(x *txn) error {
 		run++
 		s.before(run, x)
 		return fn(x)
@@ -459,7 +463,7 @@ func TestNothingIsLeftBehind(t *testing.T) {
 			for _, orderID := range []string{"a", "b", "d"} {
 				var rows []*row
 				var resolved []order.Payment
-				err := l.store.write(t.Context(), recordTx, func(x *txn) (err error) {
+				err := l.store.write(t.Context(), opening{why: recordTx}, func(x *txn) (err error) {
 					rows, resolved, _, err = x.resolve(scope, orderID)
 					return err
 				})

@@ -29,7 +29,7 @@ const columns = `id, scope, env, orderid, source, idem_key, state, attempts, ord
 	reference, held_until, code_id, code_kind, code_text, code_shown_until, code_held_until, code_canceled, canceled, replaced_by, warnings, error, slot, claim, owner, holder, lease, ambiguous`
 
 // scan reads columns, and more behind them.
-func (r *row) scan(rows *sql.Rows, more ...any) error {
+func (r *row) scan(rows cursor, more ...any) error {
 	var answer sql.NullString
 	var amount, warnings, failure string
 	var created, expires, recorded, known, paid, held, slot, ambiguous, codeShown, codeHeld, codeCanceled, canceled int64
@@ -61,8 +61,23 @@ func (r *row) scan(rows *sql.Rows, more ...any) error {
 	return errors.Join(decode(warnings, &r.Warnings), decode(failure, &r.Error))
 }
 
+// asCursor is what database/sql says to a query.
+func asCursor(rows *sql.Rows, err error) (cursor, error) {
+	if err != nil {
+		return nil, err
+	}
+	return rows, nil
+}
+
+// noRows is what a query of nothing returns.
+type noRows struct{ cursor }
+
+func (noRows) Next() bool   { return false }
+func (noRows) Err() error   { return nil }
+func (noRows) Close() error { return nil }
+
 // scanned reads all rows of a query, and closes it.
-func scanned(rows *sql.Rows, err error) (all []*row, _ error) {
+func scanned(rows cursor, err error) (all []*row, _ error) {
 	if err != nil {
 		return nil, err
 	}
@@ -78,7 +93,7 @@ func scanned(rows *sql.Rows, err error) (all []*row, _ error) {
 }
 
 // one reads the only row of a query; nil if there is none.
-func one(rows *sql.Rows, err error) (*row, error) {
+func one(rows cursor, err error) (*row, error) {
 	all, err := scanned(rows, err)
 	if err != nil || len(all) == 0 {
 		return nil, err
@@ -87,7 +102,10 @@ func one(rows *sql.Rows, err error) (*row, error) {
 }
 
 // texts reads a query of one text column, and closes it.
-func texts(rows *sql.Rows) (all []string, _ error) {
+func texts(rows cursor, err error) (all []string, _ error) {
+	if err != nil {
+		return nil, err
+	}
 	defer func() { _ = rows.Close() }()
 	for rows.Next() {
 		var text string
@@ -173,14 +191,26 @@ type event struct {
 
 // note appends an event to a payment's history; payment 0 is none.
 func (l *Ledger) note(t *txn, payment int64, e event) error {
-	_, err := t.exec(`INSERT INTO villapay_event (payment, at, kind, actor, request_id, note, data) VALUES (?, ?, ?, ?, ?, ?, ?)`,
-		sql.NullInt64{Int64: payment, Valid: payment != 0}, toMillis(t.now), e.kind, l.actor, e.requestID, e.note, string(e.data))
-	return err
+	if payment == 0 {
+		return l.append(t, e, "NULL")
+	}
+	return l.append(t, e, "?", payment)
+}
+
+// append appends an event to the history of the payment that SQL says.
+func (l *Ledger) append(t *txn, e event, payment string, args ...any) error {
+	return t.exec(`INSERT INTO villapay_event (payment, at, kind, actor, request_id, note, data) VALUES (`+payment+`, ?, ?, ?, ?, ?, ?)`,
+		append(args, toMillis(t.now), e.kind, l.actor, e.requestID, e.note, string(e.data))...)
+}
+
+// byID is the payment with an id.
+func byID(id int64) statement {
+	return statement{`SELECT ` + columns + ` FROM villapay_payment WHERE id = ?`, []any{id}}
 }
 
 // byID reads a payment that must be there.
 func (t *txn) byID(id int64) (*row, error) {
-	r, err := one(t.query(`SELECT `+columns+` FROM villapay_payment WHERE id = ?`, id))
+	r, err := one(t.ask(byID(id)))
 	if err == nil && r == nil {
 		err = errGone
 	}

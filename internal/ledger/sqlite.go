@@ -19,6 +19,7 @@ import (
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
 
+	"github.com/villapay/villapay/internal/atomicfile"
 	"github.com/villapay/villapay/internal/backoff"
 )
 
@@ -27,6 +28,7 @@ import (
 type sqliteStore struct {
 	path   string // "" for a memory
 	memory string // its name
+	warns  string
 	now    func() time.Time
 	queue
 
@@ -48,23 +50,32 @@ func openSQLite(path string, now func() time.Time) (*sqliteStore, error) {
 }
 
 // fixPermissions takes others' permissions off the files, which older tools or a
-// restored backup may have left.
+// restored backup may have left, and fails if one is not a regular file. A link to
+// one, and a file of another user, are used as they are.
 func (s *sqliteStore) fixPermissions() error {
-	if runtime.GOOS == "windows" {
-		return nil
-	}
 	for _, suffix := range []string{"", "-wal", "-shm"} {
-		info, err := os.Stat(s.path + suffix)
+		path := s.path + suffix
+		info, err := os.Stat(path)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
 		if err != nil {
 			return err
 		}
-		if info.Mode().Perm()&0o077 != 0 {
-			if err := os.Chmod(s.path+suffix, 0o600); err != nil && !errors.Is(err, fs.ErrPermission) { // another user's may still be read
-				return err
-			}
+		loose := info.Mode().Perm()&0o077 != 0 && runtime.GOOS != "windows"
+		if info.Mode().IsRegular() && !loose {
+			continue // unopened: closing it would drop the locks that this process may have on it
+		}
+		file, err := atomicfile.Open(path, os.O_RDONLY)
+		if err == nil {
+			_, err = atomicfile.FixPermissions(file)
+			err = errors.Join(err, file.Close())
+		}
+		if err != nil && !info.Mode().IsRegular() {
+			return err
+		}
+		if err != nil {
+			s.warns = "others may be able to read the ledger: " + err.Error()
 		}
 	}
 	return nil
@@ -201,7 +212,7 @@ func (s *sqliteStore) migrate(ctx context.Context, w *writer) error {
 		return err
 	}
 	if version, err = w.version(ctx); err == nil { // another process may have been quicker
-		err = errors.Join(checkVersion(version), migrate(ctx, w.txn(ctx, s.now()), w.conn, version, sqliteDialect()))
+		err = errors.Join(checkVersion(version), migrate(w.txn(ctx, s.now()), version, sqliteDialect()))
 	}
 	if err == nil {
 		err = w.run(ctx, fmt.Sprintf("PRAGMA user_version = %d", schemaVersion)) // PRAGMA takes no parameters
@@ -249,9 +260,22 @@ func (w *writer) close() error {
 	return errors.Join(append(all, w.db.Close())...)
 }
 
-// reader opens the file for reading only. A file that does not exist, or that
-// another process is just making, holds nothing yet.
-func (s *sqliteStore) reader(ctx context.Context) (*sql.DB, error) {
+func (s *sqliteStore) reader(ctx context.Context, _ ...statement) (queryFunc, error) {
+	db, err := s.openReader(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return func(query string, args ...any) (cursor, error) {
+		if db == nil {
+			return noRows{}, nil
+		}
+		return asCursor(db.QueryContext(ctx, query, clean(args)...))
+	}, nil
+}
+
+// openReader opens the file for reading only. A file that does not exist, or that
+// another process is just making, holds nothing yet: nil.
+func (s *sqliteStore) openReader(ctx context.Context) (*sql.DB, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.read != nil {
@@ -281,7 +305,7 @@ func (s *sqliteStore) reader(ctx context.Context) (*sql.DB, error) {
 		err = checkVersion(version)
 	}
 	if err == nil && version > 0 && version < schemaVersion {
-		err = s.write(ctx, recordTx, func(*txn) error { return nil }) // brings it up to date
+		err = s.write(ctx, opening{why: recordTx}, func(*txn) error { return nil }) // brings it up to date
 	}
 	if err != nil || version == 0 {
 		return nil, errors.Join(err, db.Close())
@@ -293,8 +317,7 @@ func (s *sqliteStore) reader(ctx context.Context) (*sql.DB, error) {
 // readers is how many reads of one process run at once.
 const readers = 4
 
-func (*sqliteStore) bind(query string) string { return query }
-func (*sqliteStore) dialect() dialect         { return sqliteDialect() }
+func (*sqliteStore) dialect() dialect { return sqliteDialect() }
 func (s *sqliteStore) kind() string {
 	if s.memory != "" {
 		return "none"
@@ -303,13 +326,15 @@ func (s *sqliteStore) kind() string {
 }
 
 func (s *sqliteStore) where() string          { return cmp.Or(s.path, "none") }
+func (s *sqliteStore) warning() string        { return s.warns }
 func (s *sqliteStore) clock() time.Time       { return s.now() }
 func (*sqliteStore) explain(err error) string { return explain(err) }
 
 // probe writes a page with what is there already: villapay has no use for this
-// number.
-func (*sqliteStore) probe() (version string, statements []string) {
-	return "PRAGMA user_version", []string{"PRAGMA application_id = 0"}
+// number. A newer villapay may have come since the file was opened.
+func (*sqliteStore) probe(t *txn) error {
+	version, err := scalar[int](t.query("PRAGMA user_version"))
+	return errors.Join(err, checkVersion(version), t.exec("PRAGMA application_id = 0"))
 }
 
 func (s *sqliteStore) size(context.Context) (size int64, err error) {
@@ -326,15 +351,11 @@ func (s *sqliteStore) size(context.Context) (size int64, err error) {
 const logPages = 256
 
 func (s *sqliteStore) verify(ctx context.Context) (found string, err error) {
-	db, err := s.reader(ctx)
-	if err != nil || db == nil {
-		return "", err
-	}
-	rows, err := db.QueryContext(ctx, "PRAGMA quick_check(5)")
+	query, err := s.reader(ctx)
 	if err != nil {
 		return "", err
 	}
-	lines, err := texts(rows)
+	lines, err := texts(query("PRAGMA quick_check(5)"))
 	return strings.Join(lines, "; "), err
 }
 

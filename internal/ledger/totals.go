@@ -106,7 +106,7 @@ func (l *Ledger) receipts(ctx context.Context, p Period, payment, charge func(or
 	c := p.condition()
 	c.and("state IN ('paid', 'refunded', 'cancelled')")
 	rows, err := l.read(ctx, `SELECT id, scope, env, state, currency, amount FROM villapay_payment`+l.store.dialect().by("villapay_payment_paid")+c.where(), c.args...)
-	if err != nil || rows == nil {
+	if err != nil {
 		return err
 	}
 	defer func() { _ = rows.Close() }()
@@ -134,7 +134,7 @@ func (l *Ledger) receipts(ctx context.Context, p Period, payment, charge func(or
 // that are paid by it.
 func (l *Ledger) paidTwice(ctx context.Context, scope string) (charges []order.Receipt, payments map[int64]bool, _ error) {
 	t, err := l.reading(ctx)
-	if err != nil || t == nil {
+	if err != nil {
 		return nil, nil, err
 	}
 	orders, err := ordersPaidTwice(t, scope)
@@ -225,7 +225,7 @@ func (l *Ledger) Lookup(ctx context.Context, scope string, ids []string) (map[st
 
 func (l *Ledger) lookup(ctx context.Context, scope string, ids []string) (map[string][]order.Payment, error) {
 	t, err := l.reading(ctx)
-	if err != nil || t == nil || len(ids) == 0 {
+	if err != nil || len(ids) == 0 {
 		return nil, err
 	}
 	either := anyOf{scope: scope}
@@ -282,11 +282,7 @@ func (l *Ledger) lookupElsewhere(t *txn, scope string, ids []string, found map[s
 	if where == "" {
 		return nil
 	}
-	rows, err := t.query(`SELECT DISTINCT orderid FROM villapay_report WHERE `+where, args...)
-	if err != nil {
-		return err
-	}
-	heard, err := texts(rows)
+	heard, err := texts(t.query(`SELECT DISTINCT orderid FROM villapay_report WHERE `+where, args...))
 	if err != nil {
 		return err
 	}

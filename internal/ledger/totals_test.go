@@ -76,7 +76,8 @@ func TestTotals(t *testing.T) {
 			},
 			{"the next day", Period{Scope: scope, Since: day.AddDate(0, 0, 1)}, []string{"dev paid THB 2: 600.0"}, []string{"again 300.0 c-again"}},
 			{
-				"every environment", Period{Since: day, Until: day.AddDate(0, 0, 1)},
+				"every environment",
+				Period{Since: day, Until: day.AddDate(0, 0, 1)},
 				[]string{"dev paid THB 8: 1800.30", "dev cancelled THB 1: 300.0", "dev refunded THB 1: 300.0", "prod paid THB 1: 5000.00"},
 				[]string{"theirs-too 300 c-foreign", "twice 300.0 c-twice-2"},
 			},
@@ -152,27 +153,23 @@ func TestTotalsUseIndexes(t *testing.T) {
 	t.Parallel()
 	l := sqlitePlace(t).open(t)
 	l.awaiting(t, "1")
-	db, err := l.store.reader(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
 	for _, p := range []Period{{}, {Scope: scope, Source: order.QR, Until: time.Now()}} {
 		c := p.condition()
 		c.and("state IN ('paid', 'refunded', 'cancelled')")
-		if steps := plan(t, db, `SELECT id, scope, env, state, currency, amount FROM villapay_payment INDEXED BY villapay_payment_paid`+c.where()); len(steps) != 1 || !strings.Contains(steps[0], "USING COVERING INDEX villapay_payment_paid (paid_at>") {
+		if steps := plan(t, l, `SELECT id, scope, env, state, currency, amount FROM villapay_payment INDEXED BY villapay_payment_paid`+c.where()); len(steps) != 1 || !strings.Contains(steps[0], "USING COVERING INDEX villapay_payment_paid (paid_at>") {
 			t.Error(steps)
 		}
 	}
-	if steps := plan(t, db, `SELECT DISTINCT scope, orderid FROM villapay_payment WHERE `+paidTwice); len(steps) != 1 || !strings.Contains(steps[0], "INDEX villapay_payment_twice") {
+	if steps := plan(t, l, `SELECT DISTINCT scope, orderid FROM villapay_payment WHERE `+paidTwice); len(steps) != 1 || !strings.Contains(steps[0], "INDEX villapay_payment_twice") {
 		t.Error(steps)
 	}
 	c := &condition{}
 	c.match(sqliteDialect(), "300")
-	steps := plan(t, db, `SELECT `+columns+` FROM villapay_payment INDEXED BY villapay_payment_find`+c.where()+(&Filter{Limit: 30}).order(""))
+	steps := plan(t, l, `SELECT `+columns+` FROM villapay_payment INDEXED BY villapay_payment_find`+c.where()+(&Filter{Limit: 30}).order(""))
 	if len(steps) != 1 || !strings.HasPrefix(steps[0], "SCAN villapay_payment USING INDEX villapay_payment_find") {
 		t.Error(steps)
 	}
-	if slices.ContainsFunc(plan(t, db, `SELECT scope, charge_id FROM villapay_report WHERE charge_id <> '' AND `+sqliteDialect().contains("charge_id")), func(step string) bool {
+	if slices.ContainsFunc(plan(t, l, `SELECT scope, charge_id FROM villapay_report WHERE charge_id <> '' AND `+sqliteDialect().contains("charge_id")), func(step string) bool {
 		return !strings.Contains(step, "COVERING INDEX villapay_report_charge")
 	}) {
 		t.Error("charges are searched in the table")

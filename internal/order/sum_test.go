@@ -56,7 +56,7 @@ func TestSum(t *testing.T) {
 		{"999999999999999999.999999999999 0.000000000001", "1000000000000000000.000000000000"},
 	} {
 		var total Sum
-		for _, text := range strings.Fields(c.add) {
+		for text := range strings.FieldsSeq(c.add) {
 			total.Add(sum(t, text))
 		}
 		total.Add(Amount{})

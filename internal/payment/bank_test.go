@@ -247,7 +247,7 @@ func TestACodeThatEndedBefore(t *testing.T) {
 			t.Fatal(err)
 		}
 		p, err = one.Code(t.Context(), p)
-		if err == nil || !strings.Contains(err.Error(), "clocks") || p.LivingCode(time.Now()) != nil || !p.HoldsCode(time.Now()) {
+		if err == nil || !strings.Contains(err.Error(), "machine's clock") || p.LivingCode(time.Now()) != nil || !p.HoldsCode(time.Now()) {
 			t.Errorf("%+v, %v", p.Held, err)
 		}
 	})
@@ -462,7 +462,7 @@ func TestWhatCannotBeCanceled(t *testing.T) {
 		if now, err := one.Cancel(t.Context(), p); err != nil || now.State != order.Awaiting {
 			t.Errorf("without a code: %s %v", now.State, err)
 		}
-		if _, recorded, err := one.Ledger.RecordPage(t.Context(), p.ID); err != nil || !recorded {
+		if _, recorded, err := one.Ledger.RecordPage(t.Context(), p); err != nil || !recorded {
 			t.Fatal(recorded, err)
 		}
 		if now, err := one.Cancel(t.Context(), p); err != nil || now.State != order.Awaiting {

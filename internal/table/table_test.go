@@ -38,7 +38,7 @@ func read(r io.Reader, spec Spec) (records, wrong []string, err error) {
 		switch {
 		case errors.As(err, &bad) && !bad.Fatal:
 			if record.Line != bad.Line || record.Values != nil {
-				return records, wrong, fmt.Errorf("the record beside %v is %v", err, record)
+				return records, wrong, fmt.Errorf("the record beside %w is %v", err, record)
 			}
 			wrong = append(wrong, err.Error())
 		case err != nil:

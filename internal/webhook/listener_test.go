@@ -117,7 +117,7 @@ func TestRejectionsAreSummedUp(t *testing.T) {
 		if len(summaries) != minute+1 {
 			t.Errorf("%d summaries", len(summaries))
 		}
-		now = now.Add(sumUpEvery)
+		now = now.Add(summaryInterval)
 	}
 	for i, want := range []string{"rejected a request: 400 /notify from ", "rejected 101 requests, the last one: 400 /notify from ", "rejected 101 requests, the last one: "} {
 		if i >= len(summaries) || !strings.HasPrefix(summaries[i], want) {
@@ -158,7 +158,7 @@ func TestTheBankIsAskedAboutAPaidCharge(t *testing.T) {
 			}))
 			l.Inquire = func(ctx context.Context, chargeID string) ([]order.Report, error) {
 				asked = true
-				if deadline, limited := ctx.Deadline(); chargeID != "chrg_test_1" || !limited || time.Until(deadline) > inquireWithin {
+				if deadline, limited := ctx.Deadline(); chargeID != "chrg_test_1" || !limited || time.Until(deadline) > inquireTimeout {
 					t.Errorf("asked about %s without a limit", chargeID)
 				}
 				return test.beside, test.err
@@ -196,7 +196,7 @@ func TestTheBankIsAskedAboutEveryReading(t *testing.T) {
 	}
 }
 
-// Once nobody reads the events any more, none is acknowledged.
+// Once Each fails, no event is acknowledged.
 func TestAReaderThatIsGoneEndsTheAcknowledging(t *testing.T) {
 	t.Parallel()
 	l := listening(openLedger(t, t.TempDir()))
@@ -260,7 +260,7 @@ func TestASenderThatHangsUpIsRecordedAllTheSame(t *testing.T) {
 	l := listening(records(func(ctx context.Context, _ string, _ order.Report, _ ...order.Report) (ledger.Recorded, error) {
 		hangUp()
 		deadline, limited := ctx.Deadline()
-		if !limited || time.Until(deadline) > recordWithin {
+		if !limited || time.Until(deadline) > recordTimeout {
 			t.Error("recording has no limit")
 		}
 		return ledger.Recorded{}, ctx.Err()

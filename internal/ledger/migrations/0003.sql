@@ -103,4 +103,8 @@ CREATE INDEX villapay_report_border ON villapay_report (scope, border) WHERE bor
 CREATE INDEX villapay_payment_paid ON villapay_payment (paid_at, scope, source, env, state, currency, amount) WHERE paid_at <> 0;
 CREATE INDEX villapay_payment_twice ON villapay_payment (scope, orderid) WHERE warnings LIKE '%"code":"paid_twice"%';
 
+-- Every payment is in one of the two: open orders, by when they expire, or the rest.
+CREATE INDEX villapay_payment_expiry ON villapay_payment (expires_at) WHERE state = 'awaiting';
+CREATE INDEX villapay_payment_state ON villapay_payment (state, recorded_at, id) WHERE state <> 'awaiting';
+
 {{index}};
