@@ -1,5 +1,5 @@
-// Villapay makes KBank QR and WeChat payment orders for Villa orders, and reports
-// what became of them.
+// Villapay makes KBank QR and WeChat payment orders for Villa orders and reports
+// their status.
 package main
 
 import (

@@ -21,7 +21,7 @@ import (
 	"github.com/villapay/villapay/internal/sanitize"
 )
 
-// rawCall makes a raw authenticated call, for endpoints this tool does not know.
+// rawCall makes an authenticated call to an endpoint that villapay does not know.
 type rawCall struct {
 	app     *app
 	method  string
@@ -34,11 +34,11 @@ func newAPI(a *app) *cobra.Command {
 	c := &rawCall{app: a}
 	cmd := &cobra.Command{
 		Use:   "api PATH",
-		Short: "Make a raw call, for endpoints that villapay does not know",
-		Long: `Sends one request to a path below the environment's base URL, signed in as any
-other command is, and writes the answer's body to stdout, also where it is an
-error. The method is GET, or POST with fields or an input. Only GET and HEAD are
-sent again after a failure. The exit codes are those of every command.`,
+		Short: "Make an authenticated API request",
+		Long: `Sends one request to a path below the environment's base URL, with the same
+sign-in as any other command, and writes the response body to stdout, even if it
+is an error. The default method is GET, or POST with -f or --input. Only GET and
+HEAD requests are retried.`,
 		Example: `  villapay api /checkstatus/492500004632 --env sandbox
   villapay api /qrpayment -f orderid=492500004632 -f source=qr --env sandbox
   villapay api /checkstatus/492500004632 --env sandbox --jq .body.status`,
@@ -90,7 +90,7 @@ func (c *rawCall) run(ctx context.Context, args []string) error {
 	}
 	written := c.write(ctx, answer)
 	if _, lost := errors.AsType[*outputError](written); written != nil && err != nil && !lost {
-		c.app.warn("%s", written) // what the API's answer means comes first
+		c.app.warn("%s", written) // the API's error matters more
 		return err
 	}
 	if written != nil {
@@ -99,8 +99,8 @@ func (c *rawCall) run(ctx context.Context, args []string) error {
 	return err
 }
 
-// call sends the request. The answer is there also beside an error that its
-// status stands for.
+// call sends the request. If the response has an error status, it returns both
+// the response and the error.
 func (c *rawCall) call(ctx context.Context, client *api.Client, method, path string, body []byte) (answer *api.Response, err error) {
 	once := func(ctx context.Context) error {
 		req, err := client.Request(ctx, method, path, bytes.NewReader(body))
@@ -119,7 +119,7 @@ func (c *rawCall) call(ctx context.Context, client *api.Client, method, path str
 		_, err = client.Retry(ctx, once)
 		var failed *api.Error
 		if errors.As(err, &failed) && failed.Kind == api.Unknown {
-			failed.Kind = api.Unavailable // reading makes nothing
+			failed.Kind = api.Unavailable // a safe method changes nothing
 		}
 		return answer, err
 	}
@@ -127,18 +127,18 @@ func (c *rawCall) call(ctx context.Context, client *api.Client, method, path str
 	var failed *api.Error
 	if errors.As(err, &failed) && failed.Kind == api.Unknown {
 		explained := explainCall(failed)
-		explained.Hint = "it may have been carried out: look before you send it again"
+		explained.Hint = "the request may have succeeded; check before you send it again"
 		return answer, explained
 	}
 	return answer, err
 }
 
-// isSafe tells whether a method changes nothing: it may be sent again.
+// isSafe reports whether a method is safe (RFC 9110), so it may be retried.
 func isSafe(method string) bool { return method == http.MethodGet || method == http.MethodHead }
 
 func (c *rawCall) verb() (string, error) {
 	if c.input != "" && len(c.fields) > 0 {
-		return "", usageError("", "-f and --input are two ways to give one body")
+		return "", usageError("", "-f and --input cannot be used together")
 	}
 	method := strings.ToUpper(c.method)
 	if method == "" {
@@ -154,8 +154,8 @@ func (c *rawCall) verb() (string, error) {
 	return method, nil
 }
 
-// path reads the argument: a path, or a whole URL on the environment's own
-// host. Fields become its query where there is no body.
+// path parses the argument: a path, or a URL below the environment's base URL.
+// The fields of a safe request become its query.
 func (c *rawCall) path(profile config.Profile, method, arg string) (string, error) {
 	asked, err := url.Parse(arg)
 	if err != nil {
@@ -164,7 +164,7 @@ func (c *rawCall) path(profile config.Profile, method, arg string) (string, erro
 	if asked.IsAbs() || asked.Host != "" {
 		rest, ok := strings.CutPrefix(arg, profile.BaseURL+"/")
 		if !ok || profile.Sandbox {
-			return "", usageError("give the path alone", "%q is not below the base URL of %s", arg, profile.Name)
+			return "", usageError("give only the path", "%q is not below the base URL of %s", arg, profile.Name)
 		}
 		arg = rest
 	}
@@ -203,7 +203,7 @@ func (c *rawCall) pairs() (map[string]string, error) {
 	return pairs, nil
 }
 
-// maxInput bounds --input, in bytes.
+// maxInput is the size limit of --input, in bytes.
 const maxInput = 10 << 20
 
 func (c *rawCall) body(ctx context.Context, method string) ([]byte, error) {
@@ -238,8 +238,7 @@ func (c *rawCall) readInput(ctx context.Context) ([]byte, error) {
 	return data, nil
 }
 
-// write puts the answer on stdout as it came; at a terminal its text is
-// sanitized.
+// write writes the response to stdout unchanged, or sanitized at a terminal.
 func (c *rawCall) write(ctx context.Context, answer *api.Response) error {
 	var out bytes.Buffer
 	if c.include {
@@ -258,7 +257,7 @@ func (c *rawCall) write(ctx context.Context, answer *api.Response) error {
 	case json.Valid(answer.Body) && (c.app.query != nil || c.app.OutTTY):
 		return c.app.writeJSON(ctx, "json", answer.Body)
 	case c.app.query != nil:
-		return &failure{Code: "not_json", Message: "the answer is not JSON, so --jq cannot filter it", ExitCode: exitInternal}
+		return &failure{Code: "not_json", Message: "the response is not JSON, so --jq cannot filter it", ExitCode: exitInternal}
 	case c.app.OutTTY:
 		return c.app.write([]byte(sanitize.Text(string(answer.Body)) + "\n"))
 	}

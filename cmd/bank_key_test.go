@@ -30,13 +30,13 @@ func TestBankKeyWithoutASignIn(t *testing.T) {
 		t.Fatalf("login: exit %d, %q, %s", r.code, r.stdout, r.stderr)
 	}
 	noSecrets(t, m, testBankKey)
-	if r := m.run(t, "whoami"); r.code != 4 || !strings.Contains(r.stderr, "secret key for https://dev-kpaymentgateway-services.kasikornbank.com is there (file)") {
+	if r := m.run(t, "whoami"); r.code != 4 || !strings.Contains(r.stderr, "bank key for https://dev-kpaymentgateway-services.kasikornbank.com (file)") {
 		t.Errorf("whoami: exit %d, %s", r.code, r.stderr)
 	}
 	if r := m.run(t, "logout"); r.code != 4 {
 		t.Errorf("logout without a session: exit %d, %s", r.code, r.stderr)
 	}
-	for _, want := range []string{"is forgotten", "there was no secret key"} {
+	for _, want := range []string{"deleted the bank's secret key", "there was no secret key"} {
 		if r := m.run(t, "logout", "--kbank-secret"); r.code != 0 || !strings.Contains(r.stderr, want) {
 			t.Errorf("logout: exit %d, %s, want %q", r.code, r.stderr, want)
 		}
@@ -75,7 +75,7 @@ func TestWhoamiShowsTheBankKey(t *testing.T) {
 	if r := m.run(t, "logout"); r.code != 0 {
 		t.Fatal(r.stderr)
 	}
-	if r := m.run(t, "whoami"); r.code != 4 || !strings.Contains(r.stderr, "is there (file)") {
+	if r := m.run(t, "whoami"); r.code != 4 || !strings.Contains(r.stderr, "bank key for https") {
 		t.Errorf("after signing out: exit %d, %s", r.code, r.stderr)
 	}
 	// The key was entered for another URL than the one that is set now.
@@ -105,8 +105,8 @@ func TestBankKeyThatIsNoKey(t *testing.T) {
 		{"skey_test_1", []string{"--env", "prod"}, 3, "environment prod is live"},
 		{"pkey_test_1", nil, 3, "a public key"},
 		{"skey_test_1", []string{"--env", "sandbox"}, 2, "needs no key"},
-		{"skey_test_1", []string{"--web"}, 2, "choose one"},
-		{"skey_test_1", []string{"--with-token"}, 2, "choose one"},
+		{"skey_test_1", []string{"--web"}, 2, "use only one"},
+		{"skey_test_1", []string{"--with-token"}, 2, "use only one"},
 		{"skey_test_1", []string{"-u", "ann"}, 2, "--username"},
 	} {
 		r := m.pipe(t, test.key, append([]string{"login", "--kbank-secret"}, test.args...)...)

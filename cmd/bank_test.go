@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// bank is the quickest API that keeps its promises: an order for each
-// idempotency key, in memory. It can be told to lose answers and to fail.
+// bank is a fast in-memory API: one order per idempotency key. It can lose answers
+// and fail.
 type bank struct {
 	url   string
 	conns atomic.Int64                         // ever opened

@@ -16,50 +16,49 @@ import (
 	"github.com/villapay/villapay/internal/sanitize"
 )
 
-// batchOutput shows a batch while it runs: one line an order for programs, what
-// failed and a summary for people, and progress on stderr. Orders are added from
-// one goroutine at a time.
+// batchOutput shows a running batch: one line per order with json and csv, the
+// failures and a summary as a table, and progress on stderr. Only one goroutine
+// may call add at a time.
 type batchOutput struct {
-	app    *app
-	format config.Format
-	csv    *render.CSV
-	bar    *progressbar.ProgressBar // nil where it would be in the way
-	total  int
-	start  time.Time
+	app     *app
+	service *payment.Service
+	format  config.Format
+	csv     *render.CSV
+	bar     *progressbar.ProgressBar // nil if none is shown
+	total   int
+	start   time.Time
 
 	mu sync.Mutex
 	tally
 
-	failures [][]string // for the table, the first ones
-	warned   []warned   // by code
+	failures [][]string     // rows of the table, at most listedFailures
+	warnings []batchWarning // one per code
 }
 
-// warned is a warning that orders of a batch came with: once for all of them.
-type warned struct {
+// batchWarning is a warning that is shown once, however many orders have it.
+type batchWarning struct {
 	order.Warning
 	orders int
-	first  string
+	first  string // order ID
 }
 
-// tally counts how orders ended.
+// tally counts the orders by outcome.
 type tally struct{ made, replayed, failed, unknown int }
 
 func (t tally) done() int { return t.made + t.replayed + t.failed + t.unknown }
 
-// Progress on a terminal and elsewhere, and how many failures the table lists:
-// all bounded, however long the batch.
 const (
 	drawEvery      = 200 * time.Millisecond
 	noteEvery      = 10 * time.Second
 	listedFailures = 1000
 
 	barWidth  = 20
-	wideBar   = 80 // columns from which rate and time stand beside the bar
-	narrowBar = 60 // columns below which the bar itself is left out
+	wideBar   = 80 // from this width on, the rate and time are shown too
+	narrowBar = 60 // below this width, only the counts are shown
 )
 
-func (a *app) newBatchOutput(format config.Format, total int) (*batchOutput, error) {
-	o := &batchOutput{app: a, format: format, total: total, start: a.Now()}
+func (a *app) newBatchOutput(service *payment.Service, format config.Format, total int) (*batchOutput, error) {
+	o := &batchOutput{app: a, service: service, format: format, total: total, start: a.Now()}
 	if format == "csv" {
 		table, err := render.NewCSV(a.writer(), render.List{})
 		if err != nil {
@@ -84,9 +83,9 @@ func (a *app) newBatchOutput(format config.Format, total int) (*batchOutput, err
 	return o, nil
 }
 
-// follow tells how far the batch is until the returned function is called: with
-// a bar at a terminal, else with a line every ten seconds.
-func (o *batchOutput) follow() (stop func()) {
+// startProgress shows progress until stop is called: a bar at a terminal, else a
+// line every ten seconds.
+func (o *batchOutput) startProgress() (stop func()) {
 	every := noteEvery
 	if o.bar != nil {
 		every = drawEvery
@@ -113,15 +112,20 @@ func (o *batchOutput) follow() (stop func()) {
 
 // add shows one completed order.
 func (o *batchOutput) add(ctx context.Context, profile config.Profile, line payment.Line, p order.Payment, err error) error {
-	if p.OrderID == "" { // nothing was recorded
+	if p.OrderID == "" { // not recorded
 		p = order.Payment{OrderID: line.OrderID, Source: line.Source, Env: profile.Name, Scope: profile.Scope(), State: order.Rejected, KnownAt: o.app.Now(), KnownFrom: order.FromLedger}
 	}
 	if err != nil && p.Error == nil {
 		f := explainKind(err)
 		p.Error = &order.Failure{Code: f.Code, Message: f.Message, Status: f.Status, RequestID: f.RequestID, Retryable: f.Retryable}
 	}
+	if err == nil && o.format == "json" {
+		recording, cancel := context.WithTimeout(ctx, o.service.Timeout)
+		p, _ = o.app.codeWarning(o.app.recordPage(recording, o.service, p))
+		cancel()
+	}
 	if err == nil {
-		err = unpayable(p, o.app.Now(), false)
+		err = o.app.unpayable(p, false)
 	}
 	o.count(line, p, err)
 	o.warn(p)
@@ -129,7 +133,7 @@ func (o *batchOutput) add(ctx context.Context, profile config.Profile, line paym
 	case "csv":
 		return o.csv.Row(p)
 	case "json":
-		raw, err := render.PaymentJSON(o.app.view(p))
+		raw, err := render.PaymentJSON(o.app.view(ctx, p))
 		if err != nil {
 			return err
 		}
@@ -159,7 +163,7 @@ func (o *batchOutput) count(line payment.Line, p order.Payment, err error) {
 		o.failed++
 	}
 	code, message := f.Code, f.Message
-	if p.Error != nil { // in the server's own words
+	if p.Error != nil {
 		code, message = p.Error.Code, p.Error.Message
 	}
 	if o.format == "table" && len(o.failures) < listedFailures {
@@ -171,12 +175,12 @@ func (o *batchOutput) warn(p order.Payment) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for _, w := range p.Warnings {
-		i := slices.IndexFunc(o.warned, func(known warned) bool { return known.Code == w.Code })
+		i := slices.IndexFunc(o.warnings, func(known batchWarning) bool { return known.Code == w.Code })
 		if i < 0 {
-			i = len(o.warned)
-			o.warned = append(o.warned, warned{Warning: w, first: p.OrderID})
+			i = len(o.warnings)
+			o.warnings = append(o.warnings, batchWarning{Warning: w, first: p.OrderID})
 		}
-		o.warned[i].orders++
+		o.warnings[i].orders++
 	}
 }
 
@@ -198,30 +202,30 @@ func (o *batchOutput) progress() {
 	if n.done() > 0 {
 		left = time.Duration(float64(o.total-n.done()) / perSecond * float64(time.Second)).Round(time.Second).String()
 	}
-	o.app.note("%d of %d done, %d failed, %.1f a second, %s left", n.done(), o.total, n.failed+n.unknown, perSecond, left)
+	o.app.note("%d of %d done, %d failed, %.1f/s, %s left", n.done(), o.total, n.failed+n.unknown, perSecond, left)
 }
 
-// finishing answers Ctrl-C at once.
+// finishing acknowledges Ctrl-C while orders in flight finish.
 func (o *batchOutput) finishing() {
 	if o.bar != nil {
 		_ = o.bar.Clear()
 	}
-	o.app.note("no other order is started; those under way are finished, within 10 s. Ctrl-C again ends at once")
+	o.app.note("finishing the orders in flight, for 10 s at most; press Ctrl-C again to exit now")
 }
 
-// finish writes what failed and the summary: the result of the table format, a
-// note beside the others.
+// finish writes the failures and the summary with the table format, else the
+// summary as a note.
 func (o *batchOutput) finish(invalid int) error {
 	if o.bar != nil {
 		_ = o.bar.Clear()
 	}
-	for _, w := range o.warned {
+	for _, w := range o.warnings {
 		o.app.warn("%s (%s), first of order %s: %s", plural(w.orders, "order"), w.Code, w.first, w.Message)
 	}
 	n := o.counts()
 	summary := fmt.Sprintf("%d of %d orders: %d made, %d already open or paid, %d failed, %d unknown", n.done(), o.total, n.made, n.replayed, n.failed, n.unknown)
 	if invalid > 0 {
-		summary += fmt.Sprintf(", %d lines left out", invalid)
+		summary += fmt.Sprintf(", %d invalid lines skipped", invalid)
 	}
 	if o.format != "table" {
 		o.app.note("%s", summary)
@@ -257,12 +261,12 @@ func (o *batchOutput) result(invalid int, stopped error) error {
 	return nil
 }
 
-// stopped explains what ended a batch before its time, and how to go on. What
-// ends with "nothing was sent" elsewhere does so here only where that is true.
+// stopped explains why a batch ended early and how to continue it. It exits 3,
+// "nothing was sent", only if that is true of the whole batch.
 func (o *batchOutput) stopped(cause error) error {
 	f, n := *explainKind(cause), o.counts()
 	if f.ExitCode == exitInternal {
-		return cause // interrupted, or the output is gone
+		return cause // interrupted, or stdout failed
 	}
 	after := fmt.Sprintf("stopped after %d of %d orders: ", n.done(), o.total)
 	f.text, f.Message = after+f.Error(), after+f.Message
@@ -272,7 +276,7 @@ func (o *batchOutput) stopped(cause error) error {
 			f.Hint = hintDoctor
 		}
 	}
-	again := "the same command goes on where it stopped"
+	again := "run the same command again to continue"
 	if f.Hint == "" || f.Hint == hintRunAgain {
 		f.Hint = again
 	} else {

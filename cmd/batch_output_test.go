@@ -24,7 +24,7 @@ func telling(t *testing.T, tty bool, format config.Format) (*batchOutput, *bytes
 		Out: &bytes.Buffer{}, Err: &stderr, ErrTTY: tty, OutTTY: tty, Now: time.Now,
 		LookupEnv: func(string) (string, bool) { return "", false }, Size: func() (int, int) { return 80, 24 },
 	}, nil)
-	out, err := a.newBatchOutput(format, 100)
+	out, err := a.newBatchOutput(&payment.Service{}, format, 100)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,21 +47,20 @@ func (o *batchOutput) complete(t *testing.T, orders int) {
 	}
 }
 
-// Piped, a batch tells how far it is every ten seconds, by the clock: also while
-// no order completes.
+// Piped, a batch reports progress every ten seconds, even if no order completes.
 func TestBatchTellsHowFarItIs(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		out, stderr := telling(t, false, "json")
-		stop := out.follow()
+		stop := out.startProgress()
 		time.Sleep(10*time.Second + time.Second/2)
 		out.complete(t, 20)
 		time.Sleep(9 * time.Second)
 		stop()
 		want := []string{
-			"villapay: 0 of 100 done, 0 failed, 0.0 a second, unknown time left",
-			"villapay: 9 of 100 done, 0 failed, 0.5 a second, 3m22s left",
-			"villapay: 19 of 100 done, 1 failed, 0.6 a second, 2m8s left",
+			"villapay: 0 of 100 done, 0 failed, 0.0/s, unknown time left",
+			"villapay: 9 of 100 done, 0 failed, 0.5/s, 3m22s left",
+			"villapay: 19 of 100 done, 1 failed, 0.6/s, 2m8s left",
 		}
 		if diff := cmp.Diff(want, strings.Split(strings.TrimSpace(stderr.String()), "\n")); diff != "" {
 			t.Error(diff)
@@ -75,7 +74,7 @@ func TestBatchDrawsABar(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		out, stderr := telling(t, true, "table")
-		stop := out.follow()
+		stop := out.startProgress()
 		out.complete(t, 30)
 		time.Sleep(drawEvery)
 		stop()
@@ -92,7 +91,7 @@ func TestBatchDrawsABar(t *testing.T) {
 	})
 	synctest.Test(t, func(t *testing.T) {
 		out, stderr := telling(t, true, "json")
-		stop := out.follow()
+		stop := out.startProgress()
 		out.complete(t, 5)
 		stop()
 		if stderr.Len() > 0 {

@@ -79,7 +79,7 @@ func TestBatchWhoseSignInEnds(t *testing.T) {
 	stand := serveSandbox(t, sandbox.Options{RequireAuth: true, Authorizer: &endingSignIn{left: 20}}, nil)
 	m := newMachine(t, "VILLAPAY_BASE_URL="+stand.url)
 	r := m.run(t, "pay", "batch", m.orderFile(t, 200), "--rate", "0", "--concurrency", "4", "-o", "json")
-	if r.code != 4 || !strings.Contains(r.stderr, "stopped after 2") || !strings.Contains(r.stderr, "goes on where it stopped") {
+	if r.code != 4 || !strings.Contains(r.stderr, "stopped after 2") || !strings.Contains(r.stderr, "run the same command again to continue") {
 		t.Errorf("exit %d: %s", r.code, r.stderr)
 	}
 	made, begun := strings.Count(r.stdout, `"state":"awaiting"`), strings.Count(r.stdout, "\n")
@@ -105,7 +105,7 @@ func (c *counted) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c.Handler.ServeHTTP(w, r)
 }
 
-// expiring refuses the first token it sees from some request on.
+// expiring rejects the first token it sees from some request on.
 type expiring struct {
 	sandbox.Authorizer
 	mu    sync.Mutex
@@ -125,7 +125,7 @@ func (e *expiring) Check(token string) (status int, message string) {
 	return e.Authorizer.Check(token)
 }
 
-// One refresh for the whole batch, however many orders are refused at once.
+// A batch refreshes the token once, however many orders get a 401 at the same time.
 func TestBatchRefreshesItsSignInOnce(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewUnstartedServer(nil)
@@ -186,7 +186,7 @@ func TestBatchInterruptedOnce(t *testing.T) {
 	if code := c.ProcessState.ExitCode(); code != 130 || stdout.String() != want || villa != all || villa == orders {
 		t.Errorf("exit %d, stdout %q, want %q, stderr %s", code, &stdout, want, &stderr)
 	}
-	for _, said := range []string{"no other order is started; those under way are finished", "villapay: interrupted"} {
+	for _, said := range []string{"finishing the orders in flight", "villapay: interrupted"} {
 		if strings.Count(stderr.String(), said) != 1 {
 			t.Errorf("not said once: %q in %s", said, &stderr)
 		}

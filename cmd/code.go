@@ -39,33 +39,38 @@ func (c *codeFlags) check() error {
 	return render.CheckQRFile(c.file)
 }
 
-// fetchCode gets the bank's code for a payment, where the bank draws the codes, and
-// records any other one that can be paid. A code that could not be had is a failure
-// beside the payment, which then carries it as a warning: the order stands.
+// fetchCode fetches the bank's code for a payment, if the bank draws the codes, and
+// records any other code that can be paid. If that fails, the order still stands:
+// the payment is returned with a warning, together with the failure.
 func (a *output) fetchCode(ctx context.Context, service *payment.Service, p order.Payment) (order.Payment, *failure) {
 	p, err := service.Code(ctx, p)
 	if err == nil {
 		p, err = a.recordPage(ctx, service, p)
 	}
+	return a.codeWarning(p, err)
+}
+
+// codeWarning adds a warning to a payment without its code.
+func (a *output) codeWarning(p order.Payment, err error) (order.Payment, *failure) {
 	if err == nil {
 		return p, nil
 	}
-	f := codeFailure(p.OrderID, err)
+	f := a.codeFailure(p, err)
 	p.Warnings = append(p.Warnings, order.Warning{Code: "bank_code", Message: f.Message})
 	return p, f
 }
 
-// recordPage records that a payment's code is drawn which the bank did not give and
-// with which the payer pays: nobody can cancel that one.
+// recordPage records that a code is shown that did not come from the bank, but that
+// can be paid: it cannot be canceled. No such code is shown unless it is recorded.
 func (a *output) recordPage(ctx context.Context, service *payment.Service, p order.Payment) (order.Payment, error) {
 	settings, err := a.settings()
 	now := a.Now()
-	if err != nil || p.Payable(now) != nil || p.LivingCode(now) != nil || p.Held != nil && p.Held.Kind == order.Page && p.HoldsCode(now) {
+	if err != nil || p.Payable(now) != nil || p.LivingCode(now) != nil || holdsPage(p, now) || service.DrawsCodes(p.Source) {
 		return p, err
 	}
-	code, _, why := a.content(settings.Profile, p)
+	code, _, why := p.Code(settings.Profile.QRContent, now)
 	if why != nil || code.Kind == order.Reference {
-		return p, nil //nolint:nilerr // whoever draws it says why it cannot
+		return p, nil //nolint:nilerr // drawCode reports it
 	}
 	recorded, _, err := service.Ledger.RecordPage(ctx, p)
 	if err != nil {
@@ -74,13 +79,18 @@ func (a *output) recordPage(ctx context.Context, service *payment.Service, p ord
 	return recorded, nil
 }
 
-// codeFailure is how a command ends that was to draw a code which the bank did
-// not give.
-func codeFailure(orderID string, err error) *failure {
-	stands := "order " + orderID + " stands, but its payment code could not be fetched: "
+// holdsPage reports whether it is recorded that a code that did not come from the bank
+// is shown.
+func holdsPage(p order.Payment, now time.Time) bool {
+	return p.HoldsCode(now) && p.Held.Kind == order.Page
+}
+
+// codeFailure is the failure of a command that could not fetch the bank's code.
+func (a *output) codeFailure(p order.Payment, err error) *failure {
+	stands := "order " + p.OrderID + " stands, but its payment code could not be fetched: "
 	f := &failure{
 		Code: "bank_code", Message: stands + err.Error(),
-		Hint: "run `villapay order show " + orderID + " -o qr` for its code", Retryable: true, ExitCode: exitUnknown,
+		Hint: "run `" + a.sourceCommand("order show", p, "-o", "qr") + "` for its code", Retryable: true, ExitCode: exitUnknown,
 	}
 	var call *api.Error
 	var wrong *kbank.WrongCodeError
@@ -96,14 +106,14 @@ func codeFailure(orderID string, err error) *failure {
 		f.Retryable, f.ExitCode = false, exitRejected
 	}
 	if f.ExitCode == exitRejected {
-		f.Hint = "make another order: villapay pay qr " + orderID + " --new"
+		f.Hint = "make another order: " + a.sourceCommand("pay qr", p, "--new")
 	}
 	return f
 }
 
-// view is a payment as the payment object shows it, with its code if that may be
-// shown. Only the payment's own environment knows what its code holds.
-func (a *output) view(p order.Payment) render.View {
+// view returns the payment for rendering as JSON, with its code if that may be
+// shown. The content of a code depends on the settings of its environment.
+func (a *output) view(ctx context.Context, p order.Payment) render.View {
 	v := render.View{Payment: p, Now: a.Now()}
 	settings, err := a.settings()
 	if err == nil && p.Env == "" { // another tool made it
@@ -112,15 +122,16 @@ func (a *output) view(p order.Payment) render.View {
 	if err != nil || settings.Profile.Scope() != p.Scope || p.Payable(a.Now()) != nil {
 		return v
 	}
+	a.findBank(ctx)
 	if code, until, err := a.content(settings.Profile, p); err == nil {
 		v.QR = &render.QRView{Kind: string(code.Kind), Content: code.Text, ExpiresAt: until}
 	}
 	return v
 }
 
-// drawCode draws a payment's code, its caption above it: below, it could push
-// the code's first row off the screen. Where no code can be drawn, its text is
-// written instead, and the error says why.
+// drawCode draws a payment's code with its caption above it; below, the caption
+// could push the code's first row off the screen. If the code cannot be drawn, its
+// text is written instead, and the error says why.
 func (a *output) drawCode(p order.Payment, flags codeFlags, caption io.Writer) error {
 	if why := p.Payable(a.Now()); why != nil {
 		return &failure{Code: "no_code", Message: fmt.Sprintf("no code is drawn for order %s: %s", p.OrderID, why), ExitCode: exitRejected}
@@ -139,18 +150,22 @@ func (a *output) drawCode(p order.Payment, flags codeFlags, caption io.Writer) e
 	return noCode(drawErr)
 }
 
-// noCode explains a code that does not fit the terminal or any code at all.
+// noCode explains a code that does not fit the terminal or is too long for a QR
+// code.
 func noCode(err error) error {
 	var notDrawn *render.NotDrawn
 	var tooLong *render.TooLong
-	if errors.As(err, &notDrawn) || errors.As(err, &tooLong) {
+	switch {
+	case errors.As(err, &notDrawn):
+		return &failure{Code: "no_code", Message: err.Error(), Hint: notDrawn.Hint(), ExitCode: exitRejected}
+	case errors.As(err, &tooLong):
 		return &failure{Code: "no_code", Message: err.Error(), ExitCode: exitRejected}
 	}
 	return err
 }
 
-// draw draws a code so that its caption above stays on the screen too, where
-// there is room for both. What is drawn beside an error is the code's text.
+// draw draws a code that leaves room for its caption, if both fit. Beside an error
+// it returns the code's text.
 func (a *output) draw(code render.Code, style render.QRStyle) ([]byte, error) {
 	screen := a.screen()
 	beside := screen
@@ -176,13 +191,20 @@ func (a *output) code(p order.Payment) (render.Code, error) {
 	return render.NewCode(code, p, until), nil
 }
 
-// content is what a payment's code holds, and until when it may be shown. Where
-// the bank draws the codes, no other one is shown instead.
+// content returns the content of a payment's code and when the code expires. If the
+// bank draws the codes, no other code is shown in its place. Any other code that can
+// be paid is shown only once that is recorded.
 func (a *output) content(profile config.Profile, p order.Payment) (order.Code, time.Time, error) {
-	if a.bank != nil && a.bank.Sof[p.Source] != "" && p.LivingCode(a.Now()) == nil {
-		return order.Code{}, time.Time{}, errors.New("there is no payment code of the bank's")
+	now := a.Now()
+	living := p.LivingCode(now) != nil
+	if !living && a.drawsCodes(p.Source) {
+		return order.Code{}, time.Time{}, errors.New("the bank's payment code has not been fetched")
 	}
-	return p.Code(profile.QRContent, a.Now())
+	code, until, err := p.Code(profile.QRContent, now)
+	if err == nil && !living && code.Kind != order.Reference && !holdsPage(p, now) {
+		return order.Code{}, time.Time{}, errors.New("`villapay order show " + p.OrderID + " -o qr` draws it")
+	}
+	return code, until, err
 }
 
 func (a *output) writeCodeFile(p order.Payment, flags codeFlags) error {

@@ -28,7 +28,7 @@ func newCompletion(a *app) *cobra.Command {
 	)
 }
 
-// completionFor writes one shell's script. It reads no configuration.
+// completionFor returns the command for one shell. It reads no configuration.
 func completionFor(a *app, shell, example string, generate func(*cobra.Command, *bytes.Buffer) error) *cobra.Command {
 	return &cobra.Command{
 		Use:     shell,
@@ -46,8 +46,8 @@ func completionFor(a *app, shell, example string, generate func(*cobra.Command, 
 	}
 }
 
-// bashCompletion makes cobra's script work without the bash-completion package
-// too: it would print "command not found" into the line that is typed.
+// bashCompletion makes cobra's script work without the bash-completion package,
+// too. Without it the script prints "command not found" into the command line.
 func bashCompletion(root *cobra.Command, w *bytes.Buffer) error {
 	if err := root.GenBashCompletionV2(w, true); err != nil {
 		return err
@@ -126,8 +126,8 @@ func completeFiles(root *cobra.Command) {
 	visit(root)
 }
 
-// complete offers fixed words for a flag. A flag that takes a list is offered
-// them behind each comma.
+// complete completes a flag with fixed words. A flag that takes a list completes
+// them after each comma.
 func complete(cmd *cobra.Command, flag string, words ...string) {
 	if cmd.Flag(flag).Value.Type() != "stringSlice" {
 		mustComplete(cmd, flag, cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp))
@@ -148,16 +148,15 @@ func complete(cmd *cobra.Command, flag string, words ...string) {
 
 func mustComplete(cmd *cobra.Command, flag string, f cobra.CompletionFunc) {
 	if err := cmd.RegisterFlagCompletionFunc(flag, f); err != nil {
-		panic(err) // a flag that is not there: found by every test
+		panic(err) // no such flag: every test finds it
 	}
 }
 
-// completeNothing keeps shells from offering file names.
+// completeNothing keeps shells from completing file names.
 func (a *app) completeNothing(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 	return nil, cobra.ShellCompDirectiveNoFileComp
 }
 
-// completeEnv offers the environments.
 func (a *app) completeEnv(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 	if len(args) > 0 {
 		return nil, cobra.ShellCompDirectiveNoFileComp
@@ -165,7 +164,7 @@ func (a *app) completeEnv(_ *cobra.Command, args []string, _ string) ([]string, 
 	return a.envNames(func(config.Summary) bool { return true }), cobra.ShellCompDirectiveNoFileComp
 }
 
-// completeRemovable offers the environments that can be removed.
+// completeRemovable completes the environments that can be removed.
 func (a *app) completeRemovable(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 	if len(args) > 0 {
 		return nil, cobra.ShellCompDirectiveNoFileComp
@@ -173,8 +172,8 @@ func (a *app) completeRemovable(_ *cobra.Command, args []string, _ string) ([]st
 	return a.envNames(func(e config.Summary) bool { return !e.BuiltIn && !e.Selected }), cobra.ShellCompDirectiveNoFileComp
 }
 
-// envNames are the names of the environments that pass and what tells them
-// apart: nothing where the configuration cannot be read.
+// envNames returns the environments that pass, each with a description; none if the
+// configuration cannot be read.
 func (a *app) envNames(pass func(config.Summary) bool) []string {
 	settings, err := a.settings()
 	if err != nil {
@@ -194,7 +193,7 @@ func (a *app) envNames(pass func(config.Summary) bool) []string {
 	return names
 }
 
-// completeKey offers what `env unset` takes: keys and their values as they are.
+// completeKey completes `env unset`: keys, described by their current values.
 func (a *app) completeKey(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 	if len(args) > 0 {
 		return nil, cobra.ShellCompDirectiveNoFileComp
@@ -207,8 +206,8 @@ func (a *app) completeKey(_ *cobra.Command, args []string, _ string) ([]string, 
 	return keys, cobra.ShellCompDirectiveNoFileComp
 }
 
-// completeSetting offers what `env set` takes: a key, then the words that the
-// key can be, or its value as it is, to be changed.
+// completeSetting completes `env set`: a key, then its possible values, or its
+// current value to edit.
 func (a *app) completeSetting(cmd *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
 	if len(args) != 1 {
 		return a.completeKey(cmd, args, typed)
@@ -234,7 +233,7 @@ func (a *app) completeSetting(cmd *cobra.Command, args []string, typed string) (
 	return words, directive
 }
 
-// values are the effective values by key.
+// values returns the effective values by key.
 func (a *app) values() map[string]string {
 	now := map[string]string{}
 	if settings, err := a.settings(); err == nil {
@@ -245,31 +244,27 @@ func (a *app) values() map[string]string {
 	return now
 }
 
-// completionTimeout is how long somebody who pressed TAB waits for the ledger.
+// completionTimeout is how long completion waits for the ledger.
 const completionTimeout = time.Second
 
-// maxCompletions is how many orders completion shows at most; it looks at searched
-// payments for the newest ones.
+// maxCompletions is how many orders are listed. The newest ones come from the last
+// maxScanned payments.
 const maxCompletions, maxScanned = 50, 500
 
-// completeOrderIDs offers the ledger's orders that are not given yet.
+// completeOrderIDs completes order IDs of the ledger, except those already given.
 func (a *app) completeOrderIDs(cmd *cobra.Command, given []string, typed string) ([]string, cobra.ShellCompDirective) {
 	ctx, cancel := context.WithTimeout(cmd.Context(), completionTimeout)
 	defer cancel()
 	const directive = cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveKeepOrder
-	settings, err := a.settings()
-	if err != nil {
-		return nil, directive
-	}
-	opened, err := a.requireLedger(ctx)
+	settings, opened, err := a.requireLedger(ctx)
 	if err != nil {
 		return nil, directive
 	}
 	return orderCompletions(ctx, opened, settings.Profile.Scope(), given, typed), directive
 }
 
-// orderCompletions lists the newest orders and their states, then others that begin with
-// what is typed.
+// orderCompletions returns the newest orders with their states, then older ones,
+// all with the typed prefix.
 func orderCompletions(ctx context.Context, l *ledger.Ledger, scope string, given []string, typed string) []string {
 	newest := map[string]order.Payment{}
 	var ids []string
@@ -294,7 +289,7 @@ func orderCompletions(ctx context.Context, l *ledger.Ledger, scope string, given
 		if p, ok := newest[id]; ok {
 			id += "\t" + render.StateWord(p.State)
 			if p.Order != nil {
-				id += ", " + render.TableMoney(p.Amount, p.Currency)
+				id += ", " + render.Money(p.Amount, p.Currency)
 			}
 		}
 		list = append(list, id)
@@ -302,7 +297,6 @@ func orderCompletions(ctx context.Context, l *ledger.Ledger, scope string, given
 	return list
 }
 
-// completeOrderID offers one order.
 func (a *app) completeOrderID(cmd *cobra.Command, given []string, typed string) ([]string, cobra.ShellCompDirective) {
 	if len(given) > 0 {
 		return nil, cobra.ShellCompDirectiveNoFileComp
@@ -310,7 +304,6 @@ func (a *app) completeOrderID(cmd *cobra.Command, given []string, typed string) 
 	return a.completeOrderIDs(cmd, given, typed)
 }
 
-// completeSandboxOrder offers one of the sandbox's orders.
 func (a *app) completeSandboxOrder(cmd *cobra.Command, given []string, typed string) ([]string, cobra.ShellCompDirective) {
 	a.flags.env = config.Sandbox
 	return a.completeOrderID(cmd, given, typed)

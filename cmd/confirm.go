@@ -2,13 +2,13 @@ package cmd
 
 import "context"
 
-// confirmLive asks a question about real money.
+// confirmLive asks the user to confirm an action on a live environment.
 func (a *app) confirmLive(ctx context.Context, question string) error {
 	if a.flags.yes {
 		return nil
 	}
 	if !a.interactive() {
-		return usageError("add --yes to go on without a question", "this is about real money and nobody can be asked")
+		return usageError("add --yes to confirm", "this takes real money, and there is no terminal to ask for confirmation")
 	}
 	yes, err := a.confirm(ctx, question)
 	if err == nil && !yes {

@@ -11,12 +11,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// enableColor does nothing: terminals other than Windows consoles understand
-// escape sequences by themselves.
+// enableColor does nothing: only Windows consoles need it.
 func enableColor(...*os.File) {}
 
-// forbidCoreDumps sets the limit on their size to one byte. Zero would not do: Linux
-// pipes a core to a program whatever the limit, unless it is one.
+// forbidCoreDumps limits core dumps to one byte. With a limit of zero, Linux would
+// still pipe the core to the program in core_pattern; one turns that off too.
 func forbidCoreDumps() {
 	var limit syscall.Rlimit
 	if syscall.Getrlimit(syscall.RLIMIT_CORE, &limit) == nil && limit.Max > 0 {
@@ -25,22 +24,22 @@ func forbidCoreDumps() {
 	}
 }
 
-// ignoreWriteSignals makes errors of what would kill the process while it writes,
-// in the middle of an order: a closed pipe, a limit on the size of files.
+// ignoreWriteSignals turns the signals for a closed pipe and the file size limit
+// into write errors, so they cannot kill the process in the middle of an order.
 func ignoreWriteSignals() { signal.Ignore(syscall.SIGPIPE, syscall.SIGXFSZ) }
 
-// restoreSignals keeps programs that are started from inheriting what
-// ignoreWriteSignals did. It takes longer, so it waits until there is one.
+// restoreSignals undoes ignoreWriteSignals for child processes: they inherit
+// ignored signals, but not handled ones. It is slow, so it is called only before a
+// child is started.
 func restoreSignals() {
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE, syscall.SIGXFSZ)
 }
 
-// closedPipe tells whether a write failed because its reader had seen enough, as
-// head does. That ends a process by a signal, unless its parent ignored that.
+// closedPipe reports whether a write failed because the reader closed the pipe, as
+// head does.
 func closedPipe(err error) bool { return errors.Is(err, syscall.EPIPE) }
 
-// readerGone reports whether the other end of a pipe is closed, which writing to it
-// would show.
+// readerGone reports whether the other end of a pipe is closed, without a write.
 func readerGone(f *os.File) bool {
 	conn, err := f.SyscallConn()
 	gone := false
@@ -54,7 +53,7 @@ func readerGone(f *os.File) bool {
 	return gone
 }
 
-// watchWindow listens to what the terminal's window and Ctrl-Z tell a process.
+// watchWindow subscribes to window resizes and Ctrl-Z.
 func watchWindow() window {
 	resized, suspended := make(chan os.Signal, 1), make(chan os.Signal, 1)
 	signal.Notify(resized, syscall.SIGWINCH)
@@ -69,9 +68,8 @@ func watchWindow() window {
 	}
 }
 
-// suspend stops the process as Ctrl-Z does, and returns when its shell goes on
-// with it. The threads stop one after the other, so it is not enough to send the
-// signal.
+// suspend stops the process as Ctrl-Z does, and returns when the shell continues
+// it. Threads stop one by one, so it must wait for SIGCONT.
 func suspend() {
 	continued := make(chan os.Signal, 1)
 	signal.Notify(continued, syscall.SIGCONT)

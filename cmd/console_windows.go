@@ -7,8 +7,7 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// enableColor lets consoles understand escape sequences; Windows has this off
-// by default, and the QR library does not turn it on.
+// enableColor turns on escape sequences, which are off by default.
 func enableColor(files ...*os.File) {
 	for _, f := range files {
 		var mode uint32
@@ -19,22 +18,21 @@ func enableColor(files ...*os.File) {
 	}
 }
 
-// forbidCoreDumps does nothing: Windows keeps none by itself.
+// forbidCoreDumps does nothing: Windows writes none by default.
 func forbidCoreDumps() {}
 
-// ignoreWriteSignals does nothing: no signal kills a process that writes.
+// ignoreWriteSignals does nothing: Windows has no such signals.
 func ignoreWriteSignals() {}
 
-// restoreSignals does nothing either.
 func restoreSignals() {}
 
-// closedPipe tells whether a write failed because its reader had seen enough.
+// closedPipe reports whether a write failed because the reader closed the pipe.
 func closedPipe(err error) bool {
 	return errors.Is(err, windows.ERROR_BROKEN_PIPE) || errors.Is(err, windows.ERROR_NO_DATA)
 }
 
-// readerGone cannot tell: Windows says so only to who writes.
+// readerGone returns false: on Windows only a write can find out.
 func readerGone(*os.File) bool { return false }
 
-// watchWindow tells nothing: Windows has no such signals.
+// watchWindow subscribes to nothing: Windows has no such signals.
 func watchWindow() window { return window{release: func() {}} }

@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"io"
 	"maps"
@@ -15,8 +16,8 @@ import (
 	"github.com/villapay/villapay/internal/secret"
 )
 
-// debugTransport shows a conversation on stderr, tokens hidden. Of the sign-in's
-// conversation it shows no bodies: they hold passwords and tokens.
+// debugTransport writes requests and responses to stderr, with secrets redacted.
+// Without bodies it writes only their headers.
 type debugTransport struct {
 	next   http.RoundTripper
 	to     io.Writer
@@ -67,7 +68,11 @@ func (d *debugTransport) writeResponse(w *bytes.Buffer, req *http.Request, resp 
 	}
 	head, err := io.ReadAll(io.LimitReader(resp.Body, api.MaxBody+1))
 	fmt.Fprintf(w, "< %s\n", sanitize.Text(secret.Redact(string(head), token, key)))
-	resp.Body = &rejoined{io.MultiReader(bytes.NewReader(head), &failing{err}, resp.Body), resp.Body}
+	readErr := readerFunc(func([]byte) (int, error) { return 0, cmp.Or(err, io.EOF) })
+	resp.Body = struct {
+		io.Reader
+		io.Closer
+	}{io.MultiReader(bytes.NewReader(head), readErr, resp.Body), resp.Body}
 }
 
 // waitNoticeTransport reports which server we are waiting for.
@@ -88,7 +93,7 @@ func (p *waitNoticeTransport) RoundTrip(req *http.Request) (*http.Response, erro
 	return resp, nil
 }
 
-// noticeBody is a body whose end ends the waiting.
+// noticeBody stops the wait notice when the body is closed.
 type noticeBody struct {
 	io.ReadCloser
 	stop func()
@@ -99,23 +104,7 @@ func (a *noticeBody) Close() error {
 	return a.ReadCloser.Close()
 }
 
-// rejoined reads a body again from its start and closes the original.
-type rejoined struct {
-	io.Reader
-	io.Closer
-}
-
-// failing gives the error that reading met, if any.
-type failing struct{ err error }
-
-func (f *failing) Read([]byte) (int, error) {
-	if f.err != nil {
-		return 0, f.err
-	}
-	return 0, io.EOF
-}
-
-// hiddenHeaders are those whose values are, or hold, secrets.
+// hiddenHeaders are the headers that hold secrets.
 var hiddenHeaders = []string{"Authorization", "X-Api-Key", "Proxy-Authorization", "Cookie", "Set-Cookie"} //nolint:gochecknoglobals // a constant list
 
 func writeHeader(w *bytes.Buffer, prefix string, header http.Header, secrets ...secret.String) {

@@ -28,7 +28,7 @@ import (
 	"github.com/villapay/villapay/internal/sandbox"
 )
 
-// deps is what commands share. Each is nil until a command first needs it.
+// deps holds what commands share. Each is nil until a command first needs it.
 type deps struct {
 	*streams
 	config  *config.Config
@@ -36,10 +36,11 @@ type deps struct {
 	sandbox *sandbox.Sandbox
 	applog  *applog.Log
 	store   *auth.Store
-	bank    *kbank.Client // nil without the bank's key, or before a service was made
+
+	drawsCodes func(order.Source) bool // whether the bank draws the codes of a source
 }
 
-// close lets go of what was opened. It returns the first error.
+// close closes what was opened.
 func (a *deps) close() error {
 	var all []error
 	if a.ledger != nil {
@@ -54,7 +55,7 @@ func (a *deps) close() error {
 	return errors.Join(all...)
 }
 
-// settings reads the configuration once.
+// settings loads the configuration once.
 func (a *deps) settings() (*config.Config, error) {
 	if a.config == nil {
 		loaded, err := config.Load(a.LookupEnv, config.Flags{Env: a.flags.env, Timeout: a.flags.timeout})
@@ -71,8 +72,8 @@ func (a *deps) settings() (*config.Config, error) {
 
 func (a *deps) stateDir() (string, error) { return config.StateDir(a.LookupEnv) }
 
-// log is the log in the state directory. A log that cannot be written
-// never stops a payment.
+// log returns the logger for the log in the state directory. A log that cannot be
+// written never stops a payment.
 func (a *deps) log() *slog.Logger {
 	if a.applog == nil {
 		dir, err := a.stateDir()
@@ -84,7 +85,7 @@ func (a *deps) log() *slog.Logger {
 	return a.applog.Logger().With("pid", os.Getpid(), "version", a.Build.Version)
 }
 
-// openLedger opens the ledger that the configuration names.
+// openLedger opens the configured ledger once.
 func (a *deps) openLedger(ctx context.Context) (*ledger.Ledger, error) {
 	if a.ledger != nil {
 		return a.ledger, nil
@@ -96,11 +97,9 @@ func (a *deps) openLedger(ctx context.Context) (*ledger.Ledger, error) {
 	if err := settings.Require("ledger"); err != nil {
 		return nil, err
 	}
-	dir := ""
-	if settings.Ledger.Reveal() != "none" {
-		if dir, err = a.stateDir(); err != nil {
-			return nil, err
-		}
+	dir, err := a.stateDir()
+	if err != nil && settings.Ledger.Reveal() == "sqlite" {
+		return nil, err
 	}
 	defer a.waiting("the ledger")()
 	ctx, cancel := context.WithTimeout(ctx, settings.Profile.Timeout)
@@ -114,19 +113,20 @@ func (a *deps) openLedger(ctx context.Context) (*ledger.Ledger, error) {
 	return a.ledger, nil
 }
 
-// requireLedger opens the ledger for a command that is about nothing else.
-func (a *deps) requireLedger(ctx context.Context) (*ledger.Ledger, error) {
+// requireLedger is openLedger for commands that cannot work without a ledger.
+func (a *deps) requireLedger(ctx context.Context) (*config.Config, *ledger.Ledger, error) {
 	settings, err := a.settings()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if settings.Ledger.Reveal() == "none" {
-		return nil, &localError{
+		return nil, nil, &localError{
 			err:  errors.New("this needs the ledger, and the ledger is set to none"),
 			hint: "set `ledger` in the config file, or VILLAPAY_LEDGER, to sqlite or postgres://…",
 		}
 	}
-	return a.openLedger(ctx)
+	opened, err := a.openLedger(ctx)
+	return settings, opened, err
 }
 
 // actor names this process in the ledger's events. The user is the operating
@@ -143,8 +143,8 @@ func (a *deps) actor() string {
 	return fmt.Sprintf("%s@%s pid %d", name, host, os.Getpid())
 }
 
-// client makes the API client of the selected environment. idle is how many
-// connections are worth keeping.
+// client returns an API client for the selected environment. idle is the number of
+// idle connections to keep.
 func (a *deps) client(idle int) (*api.Client, error) {
 	settings, err := a.settings()
 	if err != nil {
@@ -180,8 +180,7 @@ func (a *deps) client(idle int) (*api.Client, error) {
 	return c, nil
 }
 
-// bankClient makes the client of the bank's API of the selected environment; nil
-// without the bank's key.
+// bankClient returns a client for the bank's API, nil without the bank's key.
 func (a *deps) bankClient(ctx context.Context, idle int) (*kbank.Client, error) {
 	settings, err := a.settings()
 	if err != nil {
@@ -203,10 +202,10 @@ func (a *deps) bankClient(ctx context.Context, idle int) (*kbank.Client, error) 
 			return nil, err
 		}
 	}
-	return &kbank.Client{HTTP: c, Sof: map[order.Source]string{order.QR: profile.KBank.SofQR, order.WeChat: profile.KBank.SofWeChat}}, nil
+	return &kbank.Client{HTTP: c, Sof: sofs(profile)}, nil
 }
 
-// transport makes the transport of one command to one server.
+// transport returns a new transport. server names the other side for wait notices.
 func (a *deps) transport(idle int, server string) (http.RoundTripper, error) {
 	transport, err := api.NewTransport(idle)
 	if err != nil {
@@ -215,8 +214,7 @@ func (a *deps) transport(idle int, server string) (http.RoundTripper, error) {
 	return a.wrapTransport(transport, server), nil
 }
 
-// wrapTransport shows a conversation with --debug, and says whom an answer is awaited
-// from.
+// wrapTransport adds the wait notice and, with --debug, the trace on stderr.
 func (a *deps) wrapTransport(transport http.RoundTripper, server string) http.RoundTripper {
 	if a.debugging() {
 		transport = &debugTransport{next: transport, to: a.Err, bodies: true}
@@ -224,13 +222,13 @@ func (a *deps) wrapTransport(transport http.RoundTripper, server string) http.Ro
 	return &waitNoticeTransport{next: transport, streams: a.streams, server: server}
 }
 
-// warmRoots reads the system's certificates, which takes Go some 10 ms on Linux,
-// while the ledger is opened and the server is connected to: the first handshake
-// would wait for it otherwise. What is wrong with them, the handshake says.
+// warmRoots loads the system's certificates in the background, which takes 10 ms on
+// Linux; otherwise the first handshake would wait for them. The handshake reports
+// any error.
 func warmRoots() { _, _ = x509.SystemCertPool() }
 
-// signInTransport carries the sign-in's calls. Their bodies hold passwords and
-// tokens, so --debug shows none of them.
+// signInTransport is the transport for the sign-in. Its bodies hold passwords and
+// tokens, so --debug does not show them.
 func (a *deps) signInTransport() (http.RoundTripper, error) {
 	transport, err := api.NewTransport(1)
 	if err != nil {
@@ -243,8 +241,8 @@ func (a *deps) signInTransport() (http.RoundTripper, error) {
 	return notice, nil
 }
 
-// sandboxURL stands for the embedded sandbox; no name under .invalid ever
-// resolves (RFC 6761), so a mistake cannot leave the process.
+// sandboxURL is the base URL of the embedded sandbox. Names under .invalid never
+// resolve (RFC 6761), so a mistake cannot leave the process.
 const sandboxURL = "http://sandbox.invalid"
 
 func (a *deps) openSandbox() (*sandbox.Sandbox, error) {
@@ -254,9 +252,13 @@ func (a *deps) openSandbox() (*sandbox.Sandbox, error) {
 			return nil, err
 		}
 		if err := os.MkdirAll(filepath.Join(dir, "sandbox"), 0o700); err != nil {
-			return nil, &localError{err: fmt.Errorf("the sandbox's memory: %w", err), hint: "check the directory's owner, mode and free space, or set VILLAPAY_STATE_DIR"}
+			return nil, &localError{err: fmt.Errorf("create the sandbox's directory: %w", err), hint: "check the directory's owner, mode and free space, or set VILLAPAY_STATE_DIR"}
 		}
-		a.sandbox = sandbox.New(sandbox.Options{Dir: filepath.Join(dir, "sandbox"), Now: a.Now})
+		opened := sandbox.New(sandbox.Options{Dir: filepath.Join(dir, "sandbox"), Now: a.Now})
+		if err := opened.Check(); err != nil {
+			return nil, &localError{err: fmt.Errorf("open the sandbox's state: %w", err), hint: "nothing was sent; remove the file, or set VILLAPAY_STATE_DIR"}
+		}
+		a.sandbox = opened
 	}
 	return a.sandbox, nil
 }
@@ -267,16 +269,16 @@ func (a *deps) userAgent() string {
 
 func (a *streams) debugging() bool { return a.flags.debug || isSet(a.Getenv("VILLAPAY_DEBUG")) }
 
-// onRetry reports at a terminal what is being waited for.
+// onRetry reports a retry at a terminal.
 func (a *streams) onRetry(w api.Wait) {
-	a.status("%s; asking again in %.1f s (attempt %d failed)", w.Err.Message, w.For.Seconds(), w.Attempt)
+	a.status("%s; retrying in %.1f s (attempt %d failed)", w.Err.Message, w.For.Seconds(), w.Attempt)
 }
 
-// newKey makes an idempotency key. Those of one batch sort by the time they were
-// made (RFC 9562, version 7), which keeps the ledger's index of them compact.
+// newKey returns a new idempotency key. UUIDs of version 7 sort by time, which
+// keeps the ledger's index compact.
 func newKey() string { return uuid.Must(uuid.NewV7()).String() }
 
-// payments makes the service for the selected environment.
+// payments returns the payment service of the selected environment.
 func (a *deps) payments(ctx context.Context, idle int) (*payment.Service, error) {
 	settings, err := a.settings()
 	if err != nil {
@@ -290,45 +292,73 @@ func (a *deps) payments(ctx context.Context, idle int) (*payment.Service, error)
 	if err != nil {
 		return nil, err
 	}
-	if a.bank, err = a.bankClient(ctx, idle); err != nil {
+	bank, err := a.bankClient(ctx, idle)
+	if err != nil {
 		return nil, err
 	}
-	if opened.Kind() == "none" {
-		a.warn("there is no ledger: nothing is remembered, and two runs can make two orders")
-		if a.bank != nil {
-			a.bank = nil // a code that nobody remembers could not be canceled
-			a.warn("without a ledger the bank is not asked, and no code of the bank's is shown")
-		}
+	if opened.Kind() == "none" && bank != nil {
+		bank = nil // a code that is not recorded cannot be canceled later
+		a.warn("without a ledger the bank's API is not used, and its codes are not shown")
 	}
 	profile := settings.Profile
-	return &payment.Service{
-		API: client, Ledger: opened, Bank: a.bank,
+	service := &payment.Service{
+		API: client, Ledger: opened, Bank: bank,
 		Env: profile.Name, Scope: profile.Scope(), Live: profile.Live, Timeout: profile.Timeout,
 		StatusPath: profile.StatusPath, StatusPaid: profile.StatusPaid,
 		Now: a.Now, NewKey: newKey, Note: func(text string) { a.note("%s", text) },
 		Warn: func(text string) { a.warn("%s", text) },
-	}, nil
+	}
+	a.drawsCodes = service.DrawsCodes
+	return service, nil
 }
 
-// warnInCI warns of a ledger that a CI job makes on its own disk: the next job does
-// not know what this one made.
-func (a *app) warnInCI(service *payment.Service) {
-	if service.Ledger.Kind() != "sqlite" || service.Env == config.Sandbox || !isSet(a.Getenv("CI")) {
+// findBank finds out for which sources the bank draws the codes, if payments has not.
+// A key that cannot be used counts: a code of the bank's may have been shown.
+func (a *deps) findBank(ctx context.Context) {
+	if a.drawsCodes != nil {
 		return
 	}
-	if _, err := os.Stat(service.Ledger.Where()); errors.Is(err, fs.ErrNotExist) {
-		a.warn("in CI a local ledger is lost with the machine: set VILLAPAY_LEDGER to a PostgreSQL URL")
+	a.drawsCodes = func(order.Source) bool { return false }
+	settings, err := a.settings()
+	if err != nil || settings.Ledger.Reveal() == "none" {
+		return
+	}
+	if !settings.Profile.Sandbox {
+		if key, _, err := a.bankKey(ctx); err == nil && key.Empty() {
+			return
+		}
+	}
+	sof := sofs(settings.Profile)
+	a.drawsCodes = func(source order.Source) bool { return sof[source] != "" }
+}
+
+// sofs returns the bank's name of each source, "" if it draws no codes for it.
+func sofs(profile config.Profile) map[order.Source]string {
+	return map[order.Source]string{order.QR: profile.KBank.SofQR, order.WeChat: profile.KBank.SofWeChat}
+}
+
+// warnForgetful warns if orders are not recorded for later runs: without a ledger, or
+// with a new one on a CI machine's disk.
+func (a *deps) warnForgetful(service *payment.Service) {
+	switch service.Ledger.Kind() {
+	case "none":
+		a.warn("there is no ledger: nothing is recorded, and running a command twice can make two orders")
+	case "sqlite":
+		_, err := os.Stat(service.Ledger.Where())
+		if errors.Is(err, fs.ErrNotExist) && isSet(a.Getenv("CI")) && service.Env != config.Sandbox {
+			a.warn("in CI a local ledger is lost with the machine: set VILLAPAY_LEDGER to a PostgreSQL URL")
+		}
 	}
 }
 
-// write puts a result on stdout. A failed write is an error of its own.
+// write writes a result to stdout. Its error is an *outputError.
 func (a *output) write(data []byte) error {
 	_, err := a.writer().Write(data)
 	return err
 }
 
-// writer is stdout for renderers: failed writes come out as outputError, and are
-// remembered for writers that look at no error, such as cobra's help.
+// writer returns stdout with failed writes as *outputError. The last one is kept
+// in writeErr, since cobra ignores write errors when it prints help.
 func (a *output) writer() io.Writer { return resultWriter{a} }
 
 type resultWriter struct{ *output }

@@ -155,7 +155,7 @@ func TestDocHandler(t *testing.T) {
 		"on-change":         "#!/bin/sh\necho \"$@\" >> changes\n[ ! -e crash ]\n",
 		"crash":             "",
 	} {
-		if err := os.WriteFile(filepath.Join(r.dir, name), []byte(text), 0o700); err != nil { //nolint:gosec // programs
+		if err := os.WriteFile(filepath.Join(r.dir, name), []byte(text), 0o700); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -190,9 +190,9 @@ func TestDocCodes(t *testing.T) {
 			}
 		}
 	}
-	code := regexp.MustCompile(`(?:Code: +|e\.Code, e\.Message = |e\.Code, e\.Message, e\.Err = |\.Code, f\.ExitCode(?:, f\.Retryable)? = |warn[A-Z]\w+ += )"([a-z_]+)"`)
+	code := regexp.MustCompile(`(?:Code: +|Code = |e\.Code, e\.Message = |e\.Code, e\.Again, e\.Message = |e\.Code, e\.Message, e\.Err = |\.Code, f\.ExitCode(?:, f\.Retryable)? = |f\.Code, f\.Message, f\.Hint, f\.ExitCode = |[wW]arn[A-Z]\w+ += |Warning\{|response, |busyError\()"([a-z_]+)"`)
 	seen := 0
-	for _, file := range goFiles(t, "../cmd", "../internal/api", "../internal/payment", "../internal/ledger") {
+	for _, file := range goFiles(t, "../cmd", "../internal/api", "../internal/kbank", "../internal/ledger", "../internal/order", "../internal/payment") {
 		for _, found := range code.FindAllStringSubmatch(readDoc(t, file), -1) {
 			seen++
 			if !strings.Contains(failures+support, "`"+found[1]+"`") {

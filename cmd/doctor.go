@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"net/http"
 	"os"
 	"slices"
@@ -24,7 +23,6 @@ import (
 	"github.com/villapay/villapay/internal/sanitize"
 )
 
-// doctor checks everything a payment needs and says what to do about each.
 type doctor struct{ app *app }
 
 func newDoctor(a *app) *cobra.Command {
@@ -40,7 +38,7 @@ makes none. It exits with 0, or with the code of the worst failure.`,
 	}
 }
 
-// check is one line of the diagnosis. Its JSON is a promise to scripts.
+// check is the result of one check. Its JSON is stable.
 type check struct {
 	Name    string `json:"name"`
 	Status  string `json:"status"` // ok, warn or fail
@@ -58,7 +56,7 @@ func warning(name, hint, format string, args ...any) check {
 	return check{Name: name, Status: "warn", Message: fmt.Sprintf(format, args...), Hint: hint}
 }
 
-// failed makes a failing check of an error, with its own hint and exit code.
+// failed turns an error into a failed check.
 func failed(name string, err error) check {
 	f := explainKind(err)
 	return check{Name: name, Status: "fail", Message: f.Error(), Hint: f.Hint, code: f.ExitCode}
@@ -73,14 +71,16 @@ func (c *doctor) run(ctx context.Context, _ []string) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	for i := range checks {
+		checks[i].Hint = c.app.inEnv(checks[i].Hint)
+	}
 	if err := c.show(ctx, format, checks); err != nil {
 		return err
 	}
 	return worst(checks)
 }
 
-// worst is the gravest failure: the first of 3, 4, 7, and anything else, in the
-// order in which they stand in the way of a payment.
+// worst returns the most severe failure: exit code 3, then 4, then 7, then others.
 func worst(checks []check) error {
 	for _, codes := range [][]int{{exitConfig}, {exitDenied}, {exitUnavailable}, {exitInternal, exitRejected, exitUnknown}} {
 		for _, c := range checks {
@@ -107,8 +107,8 @@ func (c *doctor) show(ctx context.Context, format config.Format, checks []check)
 	return render.Table(c.app.writer(), c.app.screen(), nil, rows)
 }
 
-// examine goes from what everything rests on to what rests on it, and stops
-// where the rest would only repeat the trouble.
+// examine runs the checks in order of dependency. It stops if all later checks would
+// fail for the same reason.
 func (c *doctor) examine(ctx context.Context) []check {
 	settings, err := c.app.settings()
 	if err != nil {
@@ -130,13 +130,13 @@ func (c *doctor) examine(ctx context.Context) []check {
 func (c *doctor) config(settings *config.Config) check {
 	problems := slices.Clone(settings.Warnings)
 	for _, name := range config.UnknownVariables(c.app.Environ()) {
-		problems = append(problems, name+" is set, and no variable of villapay has that name: see `villapay help environment`")
+		problems = append(problems, name+" is not a variable that villapay reads: see `villapay help environment`")
 	}
 	for _, path := range settings.UnreadFiles() {
 		problems = append(problems, path+" is not read: the file is config.yaml")
 	}
 	if len(problems) > 0 {
-		return warning("config", "", "%s: %s", settings.File, strings.Join(problems, "; "))
+		return warning("config", "", "%s", strings.Join(problems, "; "))
 	}
 	if settings.File == "" {
 		return ok("config", "no variable names a directory for config.yaml; the defaults apply")
@@ -180,7 +180,7 @@ func (c *doctor) ledger(ctx context.Context, settings *config.Config) []check {
 	return []check{ok("ledger", "%s: writable, intact, payments: %d, %.1f MB", opened.Where(), health.Payments, float64(health.SizeBytes)/1e6)}
 }
 
-// brokenLedger says what to do where others are sent to doctor.
+// brokenLedger replaces the hint of ledger errors, which would be to run doctor.
 func brokenLedger(err error) check {
 	stored, ok := errors.AsType[*ledger.Error](err)
 	if !ok {
@@ -234,7 +234,7 @@ func (c *doctor) signIn(ctx context.Context, settings *config.Config) check {
 	return ok("sign-in", "%s, ends %s; tokens in: %s", who, render.In(c.app.Now(), status.ExpiresAt), status.Store)
 }
 
-// givenToken looks at VILLAPAY_TOKEN, which beats any sign-in.
+// givenToken checks VILLAPAY_TOKEN, which overrides any sign-in.
 func (c *doctor) givenToken(status auth.Status) check {
 	text := "VILLAPAY_TOKEN"
 	if status.Username != "" {
@@ -249,15 +249,14 @@ func (c *doctor) givenToken(status auth.Status) check {
 	return ok("sign-in", "%s, ends %s", text, render.In(c.app.Now(), status.ExpiresAt))
 }
 
-// noSuchOrder is an order that cannot exist: Villa's have digits alone.
+// noSuchOrder is an order that cannot exist: Villa's order IDs have only digits.
 const noSuchOrder = "villapay-doctor"
 
-// serverWithin bounds the question to one server.
+// serverWithin limits the request to one server.
 const serverWithin = 10 * time.Second
 
-// api asks the API what became of an order that cannot exist: no, in the API's own
-// words, means that base_url, the token and the status endpoint are right. The
-// answer's Date says what time it is.
+// api asks the API for the status of an order that cannot exist. If the API itself
+// says that there is none, base_url, the token and the status endpoint are right.
 func (c *doctor) api(ctx context.Context, settings *config.Config, signIn check) []check {
 	profile := settings.Profile
 	if profile.Sandbox {
@@ -272,7 +271,7 @@ func (c *doctor) api(ctx context.Context, settings *config.Config, signIn check)
 	}
 	client.OnRetry = nil
 	if signIn.code != 0 {
-		client.Tokens = nil // whether it can be reached is worth knowing all the same
+		client.Tokens = nil // still check that it can be reached
 	}
 	seen := &dated{next: client.Transport, now: c.app.Now}
 	client.Transport = seen
@@ -296,11 +295,11 @@ func (c *doctor) api(ctx context.Context, settings *config.Config, signIn check)
 	return []check{answered, clock(seen.at, seen.date)}
 }
 
-// dated notes when the last answer came and what Date it had.
+// dated records the time and the Date header of the last response.
 type dated struct {
 	next http.RoundTripper
 	now  func() time.Time
-	at   time.Time // half way between question and answer
+	at   time.Time // midway between request and response
 	took time.Duration
 	date string
 }
@@ -315,7 +314,7 @@ func (d *dated) RoundTrip(req *http.Request) (*http.Response, error) {
 	return res, err
 }
 
-// answer says what the API's answer about the order that cannot exist means.
+// answer interprets the API's response about the order that cannot exist.
 func (c *doctor) answer(profile config.Profile, signedIn bool, took time.Duration, err error) check {
 	const name = "API"
 	away := fmt.Sprintf("reachable, %d ms away", took.Milliseconds())
@@ -332,7 +331,7 @@ func (c *doctor) answer(profile config.Profile, signedIn bool, took time.Duratio
 		return warning(name, "check base_url in `villapay env show`; if it is right, the API has no status endpoint: villapay env set status_path '' --env "+profile.Name,
 			"%s, but it has no such path as %s%s: base_url is wrong, or there is no status endpoint", away, profile.BaseURL, profile.StatusPath)
 	case call != nil && call.Kind == api.Denied && !signedIn:
-		return ok(name, "%s; not asked with a token, since nobody is signed in", away)
+		return ok(name, "%s; not checked with a token, because you are not signed in", away)
 	case call != nil && call.Status == 0:
 		k := failed(name, err)
 		k.Hint, k.code = cmp.Or(networkHint(err), "check the network, HTTPS_PROXY, and base_url in `villapay env show`"), exitUnavailable
@@ -350,8 +349,8 @@ func (c *doctor) answer(profile config.Profile, signedIn bool, took time.Duratio
 	return failed(name, err) // denied
 }
 
-// bank asks the bank about a charge that cannot exist. It also says whether the
-// bank draws codes.
+// bank asks the bank about a charge that cannot exist, and reports whether the bank
+// draws codes.
 func (c *doctor) bank(ctx context.Context, settings *config.Config) (_ check, draws bool) {
 	const name = "bank"
 	profile := settings.Profile
@@ -401,62 +400,51 @@ func (c *doctor) merchants(ctx context.Context, settings *config.Config) (check,
 	if settings.Profile.Sandbox {
 		return check{}, false
 	}
-	secretKey, _, _ := c.app.bankKey(ctx) // what is wrong with it, bank says
-	digits := map[string]string{
-		"the secret key":   merchantOfKey(secretKey.Reveal()),
-		"kbank.public_key": merchantOfKey(settings.Profile.KBank.PublicKey),
-		"the newest order": c.merchantOfOrders(ctx, settings.Profile.Scope()),
+	const name, hint = "merchant", "ask Villa which merchant is yours, and set its keys"
+	secretKey, _, _ := c.app.bankKey(ctx) // bank reports an invalid key
+	publicKey, newest := settings.Profile.KBank.PublicKey, c.newestOrder(ctx, settings.Profile.Scope())
+	switch {
+	case kbank.OtherMerchant(secretKey.Reveal(), newest):
+		return warning(name, hint, "the secret key and order %s are of two merchants", newest), true
+	case kbank.OtherMerchant(publicKey, newest):
+		return warning(name, hint, "kbank.public_key and order %s are of two merchants", newest), true
+	case !sameMerchant(merchantDigits(secretKey.Reveal()), merchantDigits(publicKey)):
+		return warning(name, hint, "the secret key and kbank.public_key are of two merchants"), true
 	}
-	names := slices.DeleteFunc(slices.Sorted(maps.Keys(digits)), func(name string) bool { return digits[name] == "" })
-	for i, one := range names {
-		for _, other := range names[:i] {
-			if !sameMerchant(digits[one], digits[other]) {
-				return warning("merchant", "ask Villa which merchant is yours, and set its keys", "%s and %s are of two merchants", other, one), true
-			}
+	known := 0
+	for _, text := range []string{secretKey.Reveal(), publicKey, newest} {
+		if text != "" {
+			known++
 		}
 	}
-	return ok("merchant", "%s are of one merchant", strings.Join(names, " and ")), len(names) > 1
+	return ok(name, "the keys and the newest order are of one merchant, as far as they are known"), known > 1
 }
 
-// merchantOfKey is the digits that a key begins with. Digits of the rest may follow.
-func merchantOfKey(key string) string {
-	_, rest, _ := strings.Cut(key, "_")
-	_, rest, _ = strings.Cut(rest, "_")
-	return rest[:len(rest)-len(strings.TrimLeft(rest, "0123456789"))]
-}
-
-// merchantOfOrders is the merchant's digits in the newest bank order.
-func (c *doctor) merchantOfOrders(ctx context.Context, scope string) string {
+// newestOrder returns the newest bank order of a scope, "" if there is none.
+func (c *doctor) newestOrder(ctx context.Context, scope string) string {
 	if c.app.ledger == nil {
 		return ""
 	}
 	for p, err := range c.app.ledger.List(ctx, ledger.Filter{Scope: scope, Limit: 20}) {
-		if err != nil {
-			return "" // as the ledger's own check says
-		}
-		if digits := merchantOfOrder(p.BankOrderID); digits != "" {
-			return digits
+		if err != nil || p.BankOrderID != "" {
+			return p.BankOrderID // the ledger check reports errors
 		}
 	}
 	return ""
 }
 
-// merchantOfOrder is what stands between an order's prefix and its 32 hex digits.
-func merchantOfOrder(id string) string {
-	const random = 32
-	key := merchantOfKey(id)
-	rest := id[strings.LastIndexByte(id, '_')+1:]
-	if len(rest) <= random || len(key) < len(rest)-random {
-		return ""
-	}
-	return rest[:len(rest)-random]
+// merchantDigits returns the digits after a key's prefix: the merchant's number, and
+// perhaps more.
+func merchantDigits(key string) string {
+	parts := strings.SplitN(key, "_", 3)
+	rest := parts[len(parts)-1]
+	return rest[:len(rest)-len(strings.TrimLeft(rest, "0123456789"))]
 }
 
-// shortestMerchant is the fewest digits that were seen to name a merchant.
+// shortestMerchant is the shortest merchant number seen.
 const shortestMerchant = 5
 
-// sameMerchant reports whether two texts that begin with a merchant's digits may be
-// of one merchant.
+// sameMerchant reports whether two keys with these digits may have the same merchant.
 func sameMerchant(a, b string) bool {
 	common := 0
 	for common < min(len(a), len(b)) && a[common] == b[common] {
@@ -465,8 +453,7 @@ func sameMerchant(a, b string) bool {
 	return common >= min(len(a), len(b), shortestMerchant)
 }
 
-// maxSkew is how far this machine's clock may be off before it matters to
-// tokens and countdowns.
+// maxSkew is the clock skew that tokens and countdowns tolerate.
 const maxSkew = 2 * time.Minute
 
 func clock(now time.Time, date string) check {
@@ -481,7 +468,7 @@ func clock(now time.Time, date string) check {
 	return ok("clock", "within %d s of the API's", int(skew.Abs().Seconds())+1)
 }
 
-// What codes hold: the id of a bank's order, and a payment code of the bank.
+// Typical contents of codes: the ID of a bank order, and a payment code of the bank.
 const (
 	sampleBankOrderID   = "order_test_0000000000000000000000000000000000000"
 	samplePayloadLength = 120 // characters

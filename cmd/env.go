@@ -16,7 +16,6 @@ func newEnv(a *app) *cobra.Command {
 		newEnvList(a), newEnvUse(a), newEnvShow(a), newEnvAdd(a), newEnvSet(a), newEnvUnset(a), newEnvRemove(a))
 }
 
-// envList lists the environments.
 type envList struct{ app *app }
 
 func newEnvList(a *app) *cobra.Command {
@@ -54,13 +53,12 @@ func mark(on bool, text string) string {
 	return ""
 }
 
-// envUse selects an environment for the commands to come.
 type envUse struct{ app *app }
 
 func newEnvUse(a *app) *cobra.Command {
 	c := &envUse{a}
 	return &cobra.Command{
-		Use: "use NAME", Short: "Select the environment for the commands to come",
+		Use: "use NAME", Short: "Select the environment for later commands",
 		Example: "  villapay env use sandbox\n  villapay env use dev",
 		Args:    exactArgs("an environment's name"), ValidArgsFunction: a.completeEnv, RunE: a.change(c.run, a.envSummary),
 	}
@@ -71,13 +69,12 @@ func (c *envUse) run(ctx context.Context, args []string) error {
 		return err
 	}
 	if forced := c.app.Getenv("VILLAPAY_ENV"); forced != "" && forced != args[0] {
-		c.app.warn("VILLAPAY_ENV=%s still decides in this shell", forced)
+		c.app.warn("VILLAPAY_ENV=%s still overrides it in this shell", forced)
 	}
 	c.app.note("now using %s", args[0])
 	return nil
 }
 
-// envShow shows every effective value and where it came from.
 type envShow struct{ app *app }
 
 func newEnvShow(a *app) *cobra.Command {
@@ -109,7 +106,6 @@ func (c *envShow) run(ctx context.Context, _ []string) error {
 	return render.Table(c.app.writer(), c.app.screen(), []string{"Key", "Value", "From"}, rows)
 }
 
-// envAdd adds an environment.
 type envAdd struct {
 	app     *app
 	baseURL string
@@ -124,7 +120,7 @@ func newEnvAdd(a *app) *cobra.Command {
 		Args:    exactArgs("a name"), ValidArgsFunction: a.completeNothing, RunE: a.change(c.run, a.envSummary),
 	}
 	cmd.Flags().StringVar(&c.baseURL, "base-url", "", "the API's base `URL`: https, or http on loopback")
-	cmd.Flags().BoolVar(&c.live, "live", false, "it takes real money: ask before each payment")
+	cmd.Flags().BoolVar(&c.live, "live", false, "takes real money: ask before each payment")
 	return cmd
 }
 
@@ -139,16 +135,15 @@ func (c *envAdd) run(ctx context.Context, args []string) error {
 	return nil
 }
 
-// envSet sets one value of the selected environment.
 type envSet struct{ app *app }
 
 func newEnvSet(a *app) *cobra.Command {
 	c := &envSet{a}
 	return &cobra.Command{
 		Use: "set KEY VALUE", Short: "Set a value of the selected environment",
-		Long: `Sets a value of the selected environment in the config file, whose comments it
-keeps. Lists are written with commas. The keys output and ledger hold for every
-environment. Secrets never enter the file.`,
+		Long: `Sets a value of the selected environment in the config file and keeps the file's
+comments. Separate the items of a list with commas. The keys output and ledger
+apply to every environment. Secrets are never written to the file.`,
 		Example: "  villapay env set timeout 45s --env dev\n  villapay env set auth.client_id 4h57kqb --env dev",
 		Args:    exactArgs("a key", "a value"), ValidArgsFunction: a.completeSetting, RunE: a.change(c.run, a.envValues),
 	}
@@ -158,7 +153,6 @@ func (c *envSet) run(ctx context.Context, args []string) error {
 	return config.Set(ctx, c.app.LookupEnv, c.app.flags.env, args[0], args[1])
 }
 
-// envUnset resets one value.
 type envUnset struct{ app *app }
 
 func newEnvUnset(a *app) *cobra.Command {
@@ -178,7 +172,6 @@ func (c *envUnset) run(ctx context.Context, args []string) error {
 	return err
 }
 
-// envRemove removes an environment.
 type envRemove struct{ app *app }
 
 func newEnvRemove(a *app) *cobra.Command {
@@ -198,7 +191,7 @@ func (c *envRemove) run(ctx context.Context, args []string) error {
 	return nil
 }
 
-// envSummaries are all environments as they are now.
+// envSummaries returns all environments, for -o json after a change.
 func (a *app) envSummaries(context.Context, []string) (any, error) {
 	settings, err := a.settings()
 	if err != nil {
@@ -207,7 +200,7 @@ func (a *app) envSummaries(context.Context, []string) (any, error) {
 	return settings.Envs(), nil
 }
 
-// envSummary is one of them, by its name.
+// envSummary returns the environment that args names.
 func (a *app) envSummary(_ context.Context, args []string) (any, error) {
 	settings, err := a.settings()
 	if err != nil {
@@ -217,7 +210,7 @@ func (a *app) envSummary(_ context.Context, args []string) (any, error) {
 	return envs[slices.IndexFunc(envs, func(e config.Summary) bool { return e.Name == args[0] })], nil
 }
 
-// envValues are the values of the selected environment.
+// envValues returns the values of the selected environment.
 func (a *app) envValues(context.Context, []string) (any, error) {
 	settings, err := a.settings()
 	if err != nil {

@@ -19,7 +19,7 @@ import (
 	"github.com/villapay/villapay/internal/render"
 )
 
-// The exit codes, a promise to scripts (villapay help exit-codes).
+// The exit codes are stable: scripts rely on them (villapay help exit-codes).
 const (
 	exitDone        = 0
 	exitInternal    = 1
@@ -30,12 +30,12 @@ const (
 	exitUnknown     = 6 // it may have been made; running it again is safe
 	exitUnavailable = 7 // nothing was made
 	exitNotPaid     = 8 // with --watch or --exit-status
-	exitSomeFailed  = 9 // of a batch
+	exitSomeFailed  = 9 // of a batch, or differences
 	exitInterrupted = 130
 )
 
-// failure is how a command ends other than well. Its fields are the error
-// object of -o json.
+// failure is the error that ends a command. Its fields are the error object of
+// -o json.
 type failure struct {
 	Code      string `json:"code"`
 	Message   string `json:"message"`
@@ -45,26 +45,26 @@ type failure struct {
 	Retryable bool   `json:"retryable"`
 	ExitCode  int    `json:"exit_code"`
 
-	text   string // what people read in place of Message, if that differs
-	quiet  bool   // people have read it already: only the error object is left
-	silent bool   // the reader is gone: only the exit code is left
+	text   string // shown instead of Message as text, if set
+	quiet  bool   // already shown as text: write only the error object
+	silent bool   // the reader is gone: write nothing
 }
 
 func (f *failure) Error() string { return cmp.Or(f.text, f.Message) }
 
-// usageError is bad input on the command line.
+// usageError reports invalid input on the command line.
 func usageError(hint, format string, args ...any) error {
 	return &failure{Code: "usage", Message: fmt.Sprintf(format, args...), Hint: hint, ExitCode: exitUsage}
 }
 
-// outputError is a write to stdout that failed: a full disk, a closed pipe.
+// outputError is a failed write to stdout, such as a full disk or a closed pipe.
 type outputError struct{ err error }
 
 func (e *outputError) Error() string { return "write the result: " + e.err.Error() }
 
 func (e *outputError) Unwrap() error { return e.err }
 
-// localError is trouble with this machine's own files before anything was sent.
+// localError is an error on this machine before anything was sent.
 type localError struct {
 	err  error
 	hint string
@@ -74,8 +74,7 @@ func (e *localError) Error() string { return e.err.Error() }
 
 func (e *localError) Unwrap() error { return e.err }
 
-// explain turns any error into how the command ends: the errors of the packages
-// below get their exit codes and hints here, a *failure has its own.
+// explain turns any error into a *failure with an exit code and a hint.
 func explain(ctx context.Context, err error) *failure {
 	f := explainKind(err)
 	if ctx.Err() == nil || f.silent || f.quiet || f.ExitCode == exitUsage {
@@ -84,7 +83,7 @@ func explain(ctx context.Context, err error) *failure {
 	interrupted := &failure{Code: "interrupted", Message: "interrupted", ExitCode: exitInterrupted}
 	if f.ExitCode == exitUnknown {
 		interrupted.Hint, interrupted.Retryable = f.Hint, true
-		if f.Code != interrupted.Code { // else its message says so too
+		if f.Code != interrupted.Code { // else the message already says so
 			interrupted.Message += "; " + f.Message
 		} else {
 			interrupted.Message = f.Message
@@ -98,7 +97,7 @@ const (
 	hintSignIn = "run `villapay login`"
 )
 
-const hintRunAgain = "the order may have been made; run the same command again, that is safe: it asks again with the same key"
+const hintRunAgain = "the order may have been made; run the same command again: that is safe, it repeats the request with the same key"
 
 func explainKind(err error) *failure {
 	var (
@@ -127,7 +126,7 @@ func explainKind(err error) *failure {
 		return &failure{Code: "code_held", Message: err.Error(), ExitCode: exitRejected}
 	case errors.As(err, &busy):
 		return &failure{Code: "busy", Message: err.Error(), Hint: hintRunAgain, Retryable: true, ExitCode: exitUnknown}
-	case errors.As(err, &call) && call.Kind == api.Unknown: // whatever else happened, it may have been made
+	case errors.As(err, &call) && call.Kind == api.Unknown: // before all others: the order may have been made
 		f := explainCall(call)
 		if errors.As(err, &signIn) && signIn.Hint != "" {
 			f.Hint = signIn.Hint + "; then: " + f.Hint
@@ -143,12 +142,12 @@ func explainKind(err error) *failure {
 		return explainConfig(settings)
 	case errors.As(err, &keyUsed):
 		return &failure{Code: "key_used", Message: err.Error(), Hint: "use another key, or none: villapay makes a fresh one", ExitCode: exitUsage}
-	case call != nil: // it was rejected, even if that could not be recorded
+	case call != nil: // even if the rejection could not be recorded
 		return explainCall(call)
-	case errors.As(err, &local): // which may explain an error of the ledger better
+	case errors.As(err, &local): // may wrap an error of the ledger with a better hint
 		return &failure{Code: "local", Message: err.Error(), Hint: local.hint, ExitCode: exitConfig}
 	case errors.As(err, &stored) && errors.Is(err, context.DeadlineExceeded):
-		return &failure{Code: "timeout", Message: err.Error(), Hint: "nothing was sent; give it more time with --timeout, or " + hintDoctor, Retryable: true, ExitCode: exitConfig}
+		return &failure{Code: "timeout", Message: err.Error(), Hint: "nothing was sent; use a longer --timeout, or " + hintDoctor, Retryable: true, ExitCode: exitConfig}
 	case errors.As(err, &stored):
 		return &failure{Code: "ledger", Message: err.Error(), Hint: "nothing was sent; " + hintDoctor, ExitCode: exitConfig}
 	case errors.Is(err, context.DeadlineExceeded):
@@ -165,11 +164,11 @@ func explainCall(e *api.Error) *failure {
 		f.Hint = "you are signed in, but not allowed to do this: ask an administrator"
 		switch {
 		case e.Server != "":
-			f.Hint = "the bank does not accept the secret key: run `villapay doctor`"
+			f.Hint = "the bank does not accept the secret key; run `villapay doctor`"
 		case errors.Is(e, api.ErrNoRoute):
-			f.Hint = "check base_url, order_path and auth.scheme: run `villapay env show`"
+			f.Hint = "run `villapay env show`, and check base_url, order_path and auth.scheme"
 		case errors.Is(e, api.ErrFreshToken):
-			f.Hint = "check auth.scheme, since the token was renewed a moment ago: villapay env set auth.scheme Bearer, or villapay env unset auth.scheme"
+			f.Hint = "the token is new, so check auth.scheme: run `villapay env set auth.scheme Bearer`, or `villapay env unset auth.scheme`"
 		case e.Status == http.StatusUnauthorized:
 			f.Hint = hintSignIn
 		}
@@ -186,8 +185,7 @@ func explainCall(e *api.Error) *failure {
 	return f
 }
 
-// networkHint says what to do about a connection that this machine's network
-// prevents, "" about any other failure.
+// networkHint returns the hint for a failure of the local network, "" for any other.
 func networkHint(err error) string {
 	var proxy *api.ProxyError
 	var authority x509.UnknownAuthorityError
@@ -225,7 +223,7 @@ func explainConfig(e *config.Error) *failure {
 	return f
 }
 
-// fail writes how the command ends to stderr, as text or as one JSON object.
+// fail writes a failure to stderr, as text or as one JSON object.
 func (a *app) fail(f *failure) {
 	if f.silent {
 		return
@@ -248,8 +246,8 @@ func (a *app) fail(f *failure) {
 	}
 }
 
-// jsonErrors tells whether errors are written as JSON. It must work also when
-// the command line was not understood.
+// jsonErrors reports whether errors are written as JSON. It must work even if the
+// command line could not be parsed.
 func (a *app) jsonErrors() bool {
 	format := a.flags.output
 	if format == "" && (a.flags.jq != "" || !a.parsed && asksForJSON(a.args)) {
@@ -264,15 +262,15 @@ func (a *app) jsonErrors() bool {
 	return format == "json"
 }
 
-// asksForJSON looks for -o json or --jq in a command line that was not understood.
+// asksForJSON looks for -o json or --jq in a command line that could not be parsed.
 func asksForJSON(args []string) bool {
 	f := pflag.NewFlagSet("", pflag.ContinueOnError)
 	f.ParseErrorsAllowlist.UnknownFlags = true
 	f.Usage = func() {}
 	output, jq := f.StringP("output", "o", "", ""), f.String("jq", "", "")
 	for name, short := range map[string]string{"help": "h", "quiet": "q", "yes": "y", "include": "i"} {
-		f.BoolP(name, short, false, "") // they can stand before an o: -qo json
+		f.BoolP(name, short, false, "") // can precede o: -qo json
 	}
-	_ = f.Parse(args) // what was read before an error counts
+	_ = f.Parse(args) // what precedes an error is parsed
 	return *output == "json" || *jq != ""
 }

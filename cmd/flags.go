@@ -13,7 +13,7 @@ import (
 	"github.com/villapay/villapay/internal/config"
 )
 
-// formatFlag is the -o flag: an unknown format is invalid while parsing.
+// formatFlag is the -o flag.
 type formatFlag struct{ value *config.Format }
 
 func (f *formatFlag) String() string { return string(*f.value) }
@@ -50,7 +50,7 @@ func (f *choiceFlag) Set(text string) error {
 
 func (f *choiceFlag) words() []string { return f.choices }
 
-// timeFlag is a duration above zero.
+// timeFlag is a positive duration.
 type timeFlag struct {
 	value *time.Duration
 	max   time.Duration // 0 = no limit
@@ -78,8 +78,7 @@ func (f *timeFlag) Set(text string) error {
 	return nil
 }
 
-// countFlag is a whole number from 0 up, always decimal: pflag's own would read
-// 012 as ten.
+// countFlag is a non-negative decimal number; pflag's own would read 012 as ten.
 type countFlag struct{ value *int }
 
 func (f *countFlag) String() string { return strconv.Itoa(*f.value) }
@@ -95,8 +94,8 @@ func (f *countFlag) Set(text string) error {
 	return nil
 }
 
-// checkNotEmpty refuses a flag that was given without a value: most likely a
-// script's variable is unset, and the default is not what it meant.
+// checkNotEmpty rejects empty flag values. An empty value is most likely an unset
+// variable in a script, which must not turn into the default.
 func checkNotEmpty(flags *pflag.FlagSet) (err error) {
 	flags.Visit(func(f *pflag.Flag) {
 		if text := f.Value.String(); text == "" || text == "[]" {

@@ -63,7 +63,7 @@ func TestTheDiskFillsUpUnderABatch(t *testing.T) {
 	}
 	close(started)
 	_ = c.Wait()
-	if code := c.ProcessState.ExitCode(); code != 6 && code != 9 || !strings.Contains(stderr.String(), "goes on where it stopped") || strings.Contains(stderr.String(), "nothing was sent") {
+	if code := c.ProcessState.ExitCode(); code != 6 && code != 9 || !strings.Contains(stderr.String(), "run the same command again to continue") || strings.Contains(stderr.String(), "nothing was sent") {
 		t.Errorf("exit %d, stderr %s", code, &stderr)
 	}
 	if villa, _ := b.orders(); villa > 120 {

@@ -6,8 +6,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// newHelp is `help [COMMAND|TOPIC]`. cobra's own calls an unknown topic a
-// success.
+// newHelp replaces cobra's help command, which exits 0 for an unknown topic.
 func newHelp(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:     "help [COMMAND|TOPIC]",
@@ -44,8 +43,8 @@ func newHelp(a *app) *cobra.Command {
 	}
 }
 
-// topicsLike are the topics whose names begin as a word does, or the other way
-// round: cobra suggests commands alone.
+// topicsLike returns the help topics that share a prefix with word. Cobra suggests
+// only commands.
 func topicsLike(root *cobra.Command, word string) []string {
 	var near []string
 	for _, c := range root.Commands() {

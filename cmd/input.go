@@ -10,8 +10,8 @@ import (
 	"github.com/villapay/villapay/internal/table"
 )
 
-// openList opens a list that a command reads; - is stdin. example is what to write
-// instead of - at a terminal.
+// openList opens a command's input file; - is stdin. example is the hint if stdin is a
+// terminal.
 func (a *app) openList(ctx context.Context, name, example string) (io.ReadCloser, error) {
 	if name == "-" && a.InTTY {
 		return nil, usageError(example, "- reads stdin, and stdin is a terminal")
@@ -23,14 +23,13 @@ func (a *app) openList(ctx context.Context, name, example string) (io.ReadCloser
 	return from, nil
 }
 
-// lineProblems are the invalid lines of a list: the first ones are warnings, all
-// are counted.
+// lineProblems counts the invalid lines of a list and warns about the first ones.
 type lineProblems struct {
 	app *app
 	n   int
 }
 
-// shownProblems is how many invalid lines are named.
+// shownProblems is how many invalid lines get a warning.
 const shownProblems = 20
 
 func (l *lineProblems) add(problem *table.Error) {
@@ -39,7 +38,7 @@ func (l *lineProblems) add(problem *table.Error) {
 	}
 }
 
-// result is an error if there are invalid lines.
+// result returns an error if there are invalid lines.
 func (l *lineProblems) result(hint string) error {
 	if l.n > shownProblems {
 		l.app.warn("and %s more", plural(l.n-shownProblems, "invalid line"))
@@ -50,10 +49,14 @@ func (l *lineProblems) result(hint string) error {
 	return usageError(hint, "invalid lines: %d", l.n)
 }
 
-// explain turns the error of a list that cannot be read into how the command ends.
-func (l *lineProblems) explain(err error) error {
-	if invalid, ok := errors.AsType[*table.Error](err); ok {
-		return usageError("nothing was sent; accepted is "+table.Accepted, "%s", invalid)
+// explainList turns a read error into the command's error. hint starts the hint.
+func explainList(err error, hint string) error {
+	invalid, ok := errors.AsType[*table.Error](err)
+	if !ok {
+		return &localError{err: fmt.Errorf("read the list: %w", err), hint: hint}
 	}
-	return &localError{err: fmt.Errorf("read the list: %w", err), hint: "nothing was sent"}
+	if hint != "" {
+		hint += "; "
+	}
+	return usageError(hint+"accepted is "+table.Accepted, "%s", invalid)
 }

@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// Ctrl-C ends a command whose file is a FIFO that nobody writes to.
+// Ctrl-C ends a command whose file is a FIFO without a writer.
 func TestFIFOWithoutWriterObeysCtrlC(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -34,13 +34,15 @@ func TestFIFOWithoutWriterObeysCtrlC(t *testing.T) {
 			time.AfterFunc(300*time.Millisecond, cancel)
 			state := t.TempDir()
 			var stderr bytes.Buffer
-			p := &Program{In: strings.NewReader(""), Out: io.Discard, Err: &stderr, Now: time.Now, Local: time.UTC,
+			p := &Program{
+				In: strings.NewReader(""), Out: io.Discard, Err: &stderr, Now: time.Now, Local: time.UTC,
 				Size:    func() (int, int) { return 0, 0 },
 				Environ: func() []string { return nil },
 				LookupEnv: func(name string) (string, bool) {
 					value, set := map[string]string{"VILLAPAY_STATE_DIR": state, "VILLAPAY_CONFIG_DIR": state, "VILLAPAY_WEBHOOK_SECRET": "c2VjcmV0c2VjcmV0c2VjcmV0"}[name]
 					return value, set
-				}}
+				},
+			}
 			done := make(chan int, 1)
 			go func() { done <- Run(ctx, p, args) }()
 			select {

@@ -17,50 +17,50 @@ import (
 	"github.com/villapay/villapay/internal/render"
 )
 
-// Program is what villapay takes from the world it runs in. Nothing else in
-// this package reaches for the process's streams, environment or clock.
+// Program is villapay's view of the process: its streams, environment and clock.
+// Nothing else in this package uses them directly.
 type Program struct {
 	In       io.Reader
 	Out, Err io.Writer
 
 	InTTY, OutTTY, ErrTTY bool
-	Size                  func() (columns, rows int) // of the terminal; 0, 0 where there is none
-	Window                func() window              // asked for only by the live view
-	OutGone               func() bool                // whether nobody reads Out any more; may be nil
+	Size                  func() (columns, rows int) // of the terminal; 0, 0 if there is none
+	Window                func() window              // for the live view
+	OutGone               func() bool                // reports whether Out's reader is gone; may be nil
 
-	// NotifySignals is called when a command begins: from then on Ctrl-C and SIGTERM
-	// end Run's context. Listening to signals is felt at the start, so what only
-	// prints, such as help, goes without. May be nil.
+	// NotifySignals is called when a command starts. From then on Ctrl-C and SIGTERM
+	// cancel Run's context. It slows down the start, so commands that only print,
+	// such as help, skip it. May be nil.
 	NotifySignals func()
 
-	viewing atomic.Bool // a live view has the terminal
-	counted atomic.Bool // a progress bar tells how far it is
+	viewing atomic.Bool // a live view is on the terminal
+	counted atomic.Bool // a progress bar is on the terminal
 
 	LookupEnv func(name string) (value string, set bool)
 	Environ   func() []string
 	Now       func() time.Time
-	Local     *time.Location // the machine's own zone
+	Local     *time.Location // the machine's time zone
 	Build     Build
 }
 
-// streams is the program's streams, as the global flags have them used.
+// streams is the Program together with the global flags.
 type streams struct {
 	*Program
 	flags globalFlags
 }
 
-// Getenv returns a variable, trimmed, "" if it is not set.
+// Getenv returns the trimmed value of a variable, "" if it is not set.
 func (p *Program) Getenv(name string) string { return config.LookupEnv(p.LookupEnv).Get(name) }
 
-// window tells a live view what happens to its window. The channels may be nil.
+// window delivers the terminal's events to a live view. The channels may be nil.
 type window struct {
 	resized   <-chan os.Signal
-	suspended <-chan os.Signal // Ctrl-Z, which is held back until suspend is called
+	suspended <-chan os.Signal // Ctrl-Z; the process stops only when suspend is called
 	suspend   func()           // stops the process until its shell continues it
 	release   func()
 }
 
-// screen describes where a result goes, for package render.
+// screen describes stdout for package render.
 func (a *streams) screen() render.Screen {
 	s := a.screenOf(a.OutTTY)
 	s.Now, s.Local = a.Now(), a.Local
@@ -80,8 +80,8 @@ func (a *streams) screenOf(tty bool) render.Screen {
 	return s
 }
 
-// color decides as no-color.org and clig.dev ask: the flag first, then
-// NO_COLOR and TERM=dumb, then whether a person is looking.
+// color reports whether to use colors, as no-color.org and clig.dev ask: the flag
+// first, then NO_COLOR and TERM=dumb, then whether it is a terminal.
 func (a *streams) color(tty bool) bool {
 	switch a.flags.color {
 	case "always":
@@ -92,8 +92,8 @@ func (a *streams) color(tty bool) bool {
 	return tty && a.Getenv("NO_COLOR") == "" && a.Getenv("TERM") != "dumb"
 }
 
-// utf8Locale reads the locale as POSIX ranks its variables. Windows has none of
-// them and writes Unicode to consoles all the same.
+// utf8Locale reads the locale variables in POSIX order. Windows consoles take
+// Unicode without them.
 func utf8Locale(getenv func(string) string) bool {
 	for _, name := range []string{"LC_ALL", "LC_CTYPE", "LANG"} {
 		if value := strings.ToLower(getenv(name)); value != "" {
@@ -103,30 +103,28 @@ func utf8Locale(getenv func(string) string) bool {
 	return runtime.GOOS == "windows"
 }
 
-// live tells whether the selected environment takes real money.
+// live reports whether the selected environment takes real money.
 func (a *deps) live() bool {
 	settings, err := a.settings()
 	return err == nil && settings.Profile.Live
 }
 
-// interactive tells whether a person can be asked: there is a terminal to ask
-// on and to answer from, and nobody said not to.
+// interactive reports whether the user can be prompted.
 func (a *streams) interactive() bool {
 	return a.InTTY && a.ErrTTY && !a.flags.noInput && !isSet(a.Getenv("VILLAPAY_NO_INPUT")) && !isSet(a.Getenv("CI"))
 }
 
-// isSet reads a switch-like variable: anything but "", 0 and false is on.
+// isSet parses a boolean variable: anything but "", 0 and false is true.
 func isSet(value string) bool {
 	return value != "" && value != "0" && !strings.EqualFold(value, "false")
 }
 
-// readerFunc is a function that reads.
 type readerFunc func([]byte) (int, error)
 
 func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
-// ctxReader makes reads cancelable; a pipe may block forever. The read
-// that hangs then is left behind.
+// ctxReader makes reads cancelable; a pipe may block forever. A canceled read
+// leaves its goroutine behind.
 func ctxReader(ctx context.Context, r io.Reader) io.Reader {
 	type result struct {
 		n   int
@@ -147,7 +145,7 @@ func ctxReader(ctx context.Context, r io.Reader) io.Reader {
 	})
 }
 
-// openInput opens a file or, for "-", stdin. Opening and reading end with ctx: a
+// openInput opens a file, or stdin for "-". Opening and reading are cancelable; a
 // FIFO without a writer blocks both.
 func (p *Program) openInput(ctx context.Context, name string) (io.ReadCloser, error) {
 	if name == "-" {
@@ -178,13 +176,13 @@ func (p *Program) openInput(ctx context.Context, name string) (io.ReadCloser, er
 	}{ctxReader(ctx, file), file}, nil
 }
 
-// openBrowser shows url in the user's browser.
+// openBrowser opens url in the user's browser.
 func openBrowser(ctx context.Context, url string) error {
 	restoreSignals()
 	return auth.OpenBrowser(ctx, url)
 }
 
-// confirm asks a yes-no question on the terminal; no is the default.
+// confirm asks a yes-no question on the terminal; the default is no.
 func (a *streams) confirm(ctx context.Context, question string) (bool, error) {
 	fmt.Fprintf(a.Err, "%s [y/N] ", a.sanitize(question))
 	answer, _ := bufio.NewReader(ctxReader(ctx, a.In)).ReadString('\n')
@@ -201,26 +199,25 @@ func (a *streams) confirm(ctx context.Context, question string) (bool, error) {
 	return false, nil
 }
 
-// note tells a person something on stderr, unless they asked for quiet.
+// note writes a note to stderr, unless --quiet is set.
 func (a *streams) note(format string, args ...any) {
 	if !a.flags.quiet {
 		fmt.Fprintf(a.Err, "villapay: %s\n", a.sanitize(fmt.Sprintf(format, args...)))
 	}
 }
 
-// warn tells a person something on stderr, quiet or not.
+// warn writes a warning to stderr, even with --quiet.
 func (a *streams) warn(format string, args ...any) {
 	fmt.Fprintf(a.Err, "villapay: warning: %s\n", a.sanitize(fmt.Sprintf(format, args...)))
 }
 
-// sanitize makes text safe for stderr.
 func (a *streams) sanitize(text string) string { return a.screenOf(a.ErrTTY).Text(text) }
 
-// waitNotice is how long a request takes before a person reads which server it waits for.
+// waitNotice is how long a request may take before the wait is reported.
 const waitNotice = time.Second
 
-// waiting reports at a terminal which server we are waiting for, if that takes longer
-// than a moment. The returned function ends the wait.
+// waiting reports at a terminal what villapay is waiting for, unless stop is called
+// within waitNotice.
 func (a *streams) waiting(what string) (stop func()) {
 	if !a.ErrTTY {
 		return func() {}
@@ -233,8 +230,8 @@ func (a *streams) waiting(what string) (stop func()) {
 	}
 }
 
-// status reports at a terminal what is going on, in one line that the next status or
-// any other text replaces.
+// status shows one line at a terminal, until the next status or other text replaces
+// it.
 func (a *streams) status(format string, args ...any) {
 	if !a.ErrTTY || a.flags.quiet || a.showsProgress() {
 		return
@@ -262,7 +259,7 @@ func (a *streams) endStatus() {
 type statusWriter struct {
 	to    io.Writer
 	mu    sync.Mutex
-	shown bool // a status line stands where the cursor is
+	shown bool // the cursor is on a status line
 }
 
 // eraseLine returns to the line's start and erases it (ECMA-48).
@@ -289,5 +286,5 @@ func (w *statusWriter) status(line string) {
 	_, _ = io.WriteString(w.to, eraseLine+line)
 }
 
-// showsProgress tells whether something on the terminal moves already.
+// showsProgress reports whether a live view or progress bar is on the terminal.
 func (a *streams) showsProgress() bool { return a.viewing.Load() || a.counted.Load() }

@@ -12,7 +12,7 @@ import (
 	"github.com/villapay/villapay/internal/render"
 )
 
-// writeJSON writes one JSON value as json or yaml, through --jq where asked.
+// writeJSON writes one JSON value as json or yaml, filtered by --jq if set.
 func (a *output) writeJSON(ctx context.Context, format config.Format, raw []byte) error {
 	if format == config.FormatYAML {
 		return render.YAML(a.writer(), a.screen(), raw)
@@ -26,11 +26,11 @@ func (a *output) writeJSON(ctx context.Context, format config.Format, raw []byte
 	return render.JSON(a.writer(), a.screen(), raw)
 }
 
-// queryTimeout bounds a --jq expression that does not end.
+// queryTimeout stops a --jq expression that does not end.
 const queryTimeout = 10 * time.Second
 
-// runQuery filters a value with --jq. A filter that fails on this value is bad
-// input, but by now something may have been made: it is not a usage error.
+// runQuery filters a value with --jq. A failed filter is not a usage error, since
+// that would say that nothing was sent.
 func (a *output) runQuery(ctx context.Context, raw []byte) error {
 	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
 	defer cancel()
@@ -42,7 +42,7 @@ func (a *output) runQuery(ctx context.Context, raw []byte) error {
 	return err
 }
 
-// writeValue writes a value of our own as json or yaml.
+// writeValue writes a Go value as json or yaml.
 func (a *output) writeValue(ctx context.Context, format config.Format, value any) error {
 	raw, err := json.Marshal(value)
 	if err != nil {
@@ -51,7 +51,7 @@ func (a *output) writeValue(ctx context.Context, format config.Format, value any
 	return a.writeJSON(ctx, format, raw)
 }
 
-// writeJSONList writes values as one array, streamed unless --jq needs it whole.
+// writeJSONList writes values as one array. It streams them, except with --jq.
 func (a *output) writeJSONList(ctx context.Context, format config.Format, objects iter.Seq2[[]byte, error]) error {
 	switch {
 	case format == config.FormatYAML:

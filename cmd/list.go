@@ -14,7 +14,7 @@ import (
 	"github.com/villapay/villapay/internal/render"
 )
 
-// listFlags choose payments of the ledger, and how they are listed.
+// listFlags select payments of the ledger and how to list them.
 type listFlags struct {
 	app       *app
 	stretch   stretchFlags
@@ -33,14 +33,14 @@ func (c *listFlags) register(cmd *cobra.Command) {
 	f := cmd.Flags()
 	c.stretch.register(cmd, "only payments")
 	times := []string{string(ledger.ByRecorded), string(ledger.ByCreated), string(ledger.ByPaid)}
-	f.Var(&choiceFlag{&c.by, times}, "by", "the time that counts and sorts (default recorded)")
+	f.Var(&choiceFlag{&c.by, times}, "by", "the time to filter and sort by (default recorded)")
 	f.StringSliceVar(&c.states, "state", nil, "only these `STATES`, such as awaiting,unknown")
-	f.BoolVar(&c.unpaid, "unpaid", false, "one row, the newest payment, of every order that nobody paid")
+	f.BoolVar(&c.unpaid, "unpaid", false, "only the newest payment of each unpaid order")
 	f.Var(&choiceFlag{&c.source, order.Sources()}, "source", "only this source")
 	f.Var(&countFlag{value: &c.limit}, "limit", "list at most `N`; 0 = all")
 	f.BoolVar(&c.allEnvs, "all-envs", false, "the payments of every environment")
 	f.StringSliceVar(&c.columns, "columns", nil, "only these `COLUMNS` of table or CSV, such as orderid,amount")
-	f.BoolVar(&c.noHeaders, "no-headers", false, "leave the header of table or CSV out")
+	f.BoolVar(&c.noHeaders, "no-headers", false, "omit the header of table or CSV")
 	complete(cmd, "by", times...)
 	complete(cmd, "state", stateNames()...)
 	complete(cmd, "source", order.Sources()...)
@@ -55,8 +55,7 @@ func stateNames() []string {
 	return names
 }
 
-// list writes the payments that the flags choose, and that have a text if there is
-// one. It returns how many those were.
+// list writes the payments that match the flags and text, and returns their number.
 func (c *listFlags) list(ctx context.Context, text string) (shown int, filter ledger.Filter, _ error) {
 	format, err := c.format()
 	if err != nil {
@@ -65,16 +64,12 @@ func (c *listFlags) list(ctx context.Context, text string) (shown int, filter le
 	if filter, err = c.filter(text); err != nil {
 		return 0, filter, err
 	}
-	settings, err := c.app.settings()
+	settings, opened, err := c.app.requireLedger(ctx)
 	if err != nil {
 		return 0, filter, err
 	}
 	if !c.allEnvs {
 		filter.Scope = settings.Profile.Scope()
-	}
-	opened, err := c.app.requireLedger(ctx)
-	if err != nil {
-		return 0, filter, err
 	}
 	more := false
 	asked := filter
@@ -91,7 +86,7 @@ func (c *listFlags) list(ctx context.Context, text string) (shown int, filter le
 		}
 	})
 	if err == nil && more {
-		c.app.warn("the list is cut: the newest %d are shown; --limit 0 shows all", shown)
+		c.app.warn("showing only the newest %s; use --limit 0 for all", plural(shown, "payment"))
 	}
 	return shown, filter, err
 }
@@ -102,7 +97,7 @@ func (c *listFlags) format() (config.Format, error) {
 		return format, err
 	}
 	if (c.columns != nil || c.noHeaders) && format != "table" && format != "csv" {
-		return format, usageError("add -o csv, or omit --columns and --no-headers", "--columns and --no-headers are for table and csv, not for %s", format)
+		return format, usageError("add -o csv, or omit --columns and --no-headers", "--columns and --no-headers work with table and csv, not with %s", format)
 	}
 	for i, name := range c.columns {
 		if c.columns[i], err = oneOf("columns", strings.TrimSpace(name), render.Columns()); err != nil {
@@ -125,21 +120,22 @@ func (c *listFlags) filter(text string) (filter ledger.Filter, err error) {
 	return filter, err
 }
 
-// elsewhere says which other environments have payments that a filter chooses, "" if
-// none has.
+// elsewhere hints at other environments with matching payments, "" if there are none.
 func (c *listFlags) elsewhere(ctx context.Context, filter ledger.Filter) string {
 	if c.allEnvs {
 		return ""
 	}
 	payments, err := c.app.ledger.Elsewhere(ctx, filter)
 	if err != nil || len(payments) == 0 {
-		return "" // what is amiss with the ledger, the list itself has found
+		return "" // the list has reported any error of the ledger
 	}
-	return c.app.haveSome(payments) + ": add --all-envs, or --env NAME"
+	return c.app.have(payments, "some") + hintAllEnvs
 }
 
-// haveSome says which environments some payments are of.
-func (a *deps) haveSome(payments []order.Payment) string {
+const hintAllEnvs = ": add --all-envs, or --env NAME"
+
+// have names the environments of some payments and says what they have.
+func (a *deps) have(payments []order.Payment, what string) string {
 	var names []string
 	for _, p := range payments {
 		if name := a.envOf(p); !slices.Contains(names, name) {
@@ -147,13 +143,13 @@ func (a *deps) haveSome(payments []order.Payment) string {
 		}
 	}
 	if len(names) == 1 {
-		return names[0] + " has some"
+		return names[0] + " has " + what
 	}
-	return strings.Join(names[:len(names)-1], ", ") + " and " + names[len(names)-1] + " have some"
+	return strings.Join(names[:len(names)-1], ", ") + " and " + names[len(names)-1] + " have " + what
 }
 
-// envOf names the environment of today that a payment is of; if there is none, as
-// it was called when the payment was made.
+// envOf returns the current name of a payment's environment, or the recorded name if
+// it no longer exists.
 func (a *deps) envOf(p order.Payment) string {
 	for _, e := range a.config.Envs() {
 		if e.BaseURL == p.Scope {
@@ -163,8 +159,8 @@ func (a *deps) envOf(p order.Payment) string {
 	return p.Env
 }
 
-// isLive reports of a payment whether it takes real money: as the environments of
-// today have it, or as its order says.
+// isLive returns a function that reports whether a payment takes real money, from the
+// current environments or its order.
 func isLive(settings *config.Config) func(order.Payment) bool {
 	live := map[string]bool{settings.Profile.Scope(): settings.Profile.Live}
 	for _, e := range settings.Envs() {
@@ -179,7 +175,7 @@ func isLive(settings *config.Config) func(order.Payment) bool {
 	}
 }
 
-// values makes a sequence of payments that cannot fail.
+// values returns an iterator over payments that never yields an error.
 func values(payments []order.Payment) iter.Seq2[order.Payment, error] {
 	return func(yield func(order.Payment, error) bool) {
 		for _, p := range payments {
@@ -190,12 +186,11 @@ func values(payments []order.Payment) iter.Seq2[order.Payment, error] {
 	}
 }
 
-// showPayments writes a list of payments in a format, streamed where that is
-// possible.
+// showPayments writes a list of payments, streamed if the format allows it.
 func (a *output) showPayments(ctx context.Context, format config.Format, list render.List, payments iter.Seq2[order.Payment, error]) error {
 	switch format {
 	case "json", "yaml":
-		return a.writeJSONList(ctx, format, mapped(payments, func(p order.Payment) ([]byte, error) { return render.PaymentJSON(a.view(p)) }))
+		return a.writeJSONList(ctx, format, mapped(payments, func(p order.Payment) ([]byte, error) { return render.PaymentJSON(a.view(ctx, p)) }))
 	case "csv":
 		return a.writeCSV(list, payments)
 	}

@@ -16,10 +16,10 @@ import (
 	"github.com/villapay/villapay/internal/render"
 )
 
-// watchLive follows one order on the whole terminal and leaves its last state
-// behind when it ends. own is the payment to follow; the zero Payment is none.
+// watchLive watches one order on the whole terminal, and writes its last state when
+// it ends. own is the payment to watch; it may be the zero Payment.
 func (a *app) watchLive(ctx context.Context, service *payment.Service, orderID string, own order.Payment) (payment.Report, error) {
-	service.Note = nil // the view itself says what is going on
+	service.Note = nil // the view shows it
 	view := &liveView{app: a, source: updateSource(service)}
 	report, err := service.Watch(ctx, orderID, own, func(r payment.Report) error {
 		view.show(r)
@@ -37,19 +37,18 @@ func (a *app) watchLive(ctx context.Context, service *payment.Service, orderID s
 	return report, err
 }
 
-// Escape sequences of the live view (ECMA-48 and xterm's private modes): the
-// alternate screen, so that a resize leaves no debris and the shell's screen
-// comes back as it was.
+// Escape sequences of the live view (ECMA-48 and xterm). It uses the alternate screen,
+// so that the shell's screen is restored and a resize leaves nothing behind.
 const (
 	enterView = "\x1b[?1049h\x1b[?25l"
 	leaveView = "\x1b[?25h\x1b[?1049l"
-	beginDraw = "\x1b[?2026h\x1b[H" // terminals that know it show the frame at once
+	beginDraw = "\x1b[?2026h\x1b[H" // synchronized output, if supported
 	endDraw   = "\x1b[J\x1b[?2026l"
 	restOfRow = "\x1b[K"
 )
 
-// liveView redraws one order every second, and when something changes: the
-// order, or the window's size.
+// liveView redraws one order every second and after every change of the order or the
+// window size.
 type liveView struct {
 	app    *app
 	source string // updateSource
@@ -58,7 +57,7 @@ type liveView struct {
 	stop   func() // nil until the first report
 }
 
-// show draws a report. The first one takes the terminal over.
+// show draws a report. The first call takes over the terminal.
 func (v *liveView) show(r payment.Report) {
 	v.mu.Lock()
 	v.now = r
@@ -70,7 +69,7 @@ func (v *liveView) show(r payment.Report) {
 }
 
 func (v *liveView) start() {
-	window := v.app.Window() // from here on, so that Ctrl-Z always finds somebody to tidy up
+	window := v.app.Window() // before enter, so that Ctrl-Z always restores the screen
 	v.enter()
 	ended, done := make(chan struct{}), make(chan struct{})
 	go func() {
@@ -85,7 +84,7 @@ func (v *liveView) start() {
 	}
 }
 
-// end gives the terminal back as it was.
+// end restores the terminal.
 func (v *liveView) end() {
 	if v.stop != nil {
 		v.stop()
@@ -102,8 +101,8 @@ func (v *liveView) leave() {
 	v.app.viewing.Store(false)
 }
 
-// follow draws again when a second has passed and when the window changes. For
-// Ctrl-Z it steps aside.
+// follow redraws every second and after a resize. On Ctrl-Z it restores the screen
+// while the process is stopped.
 func (v *liveView) follow(window window, ended <-chan struct{}) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
@@ -122,8 +121,8 @@ func (v *liveView) follow(window window, ended <-chan struct{}) {
 	}
 }
 
-// draw writes one frame in one write, each line over the one before it. A lost
-// frame is no failure: what counts is shown again at the end.
+// draw writes one frame with one write, over the last frame. It ignores errors: the
+// result is written again at the end.
 func (v *liveView) draw() {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -138,14 +137,14 @@ func (v *liveView) draw() {
 			frame = append(frame, "\r\n"...)
 		}
 		frame = append(frame, line...)
-		if cells(line) < screen.Columns { // behind a full row the cursor still stands on its last cell
+		if cells(line) < screen.Columns { // after a full row the cursor is still on its last cell
 			frame = append(frame, restOfRow...)
 		}
 	}
 	_ = v.app.write(append(frame, endDraw...))
 }
 
-// cells counts the characters of a line, each of one cell, without colors.
+// cells counts the characters of a line, without escape sequences.
 func cells(line string) int {
 	n, escape := 0, false
 	for _, r := range line {
@@ -161,36 +160,56 @@ func cells(line string) int {
 	return n
 }
 
-// frame is what stands on the screen: the code where it may be shown, its
-// caption above it, and the order's state below. Where room is scarce, what
-// matters least gives way, and a code that still does not fit is replaced by why.
+// frame returns the lines of the screen: the caption and the code, if it may be shown,
+// then the state. The code outranks the lines below it: as long as it can be paid, it
+// stays, and the less important lines are shortened and omitted. If it does not fit
+// even so, the reason replaces it.
 func (v *liveView) frame(screen render.Screen) []string {
 	narrow := screen
 	narrow.Columns = max(1, screen.Columns-1)
-	facts, rest := v.facts(narrow), v.rest(narrow)
-	all := slices.Concat(facts, rest)
+	heading, rest := v.heading(narrow), v.rest(narrow)
+	must, more := v.facts(narrow)
+	var wrapped []string
+	for _, text := range more {
+		wrapped = append(wrapped, render.Wrap(narrow, text)...)
+	}
+	all := slices.Concat(heading, must, wrapped, rest)
 	if v.now.Payment.Payable(v.app.Now()) != nil {
 		return all
 	}
 	code, err := v.app.code(v.now.Payment)
 	if err != nil {
-		return slices.Concat(facts, render.Wrap(narrow, err.Error()), rest)
+		return slices.Concat(heading, must, wrapped, render.Wrap(narrow, err.Error()), rest)
+	}
+	// The caption names order and amount too, so the heading can go.
+	texts := [][]string{all, slices.Concat(heading, must, wrapped), slices.Concat(must, wrapped)}
+	for n := len(more); n >= 0; n-- {
+		text := slices.Clone(must)
+		for _, line := range more[:n] {
+			text = append(text, render.Truncate(narrow, line))
+		}
+		texts = append(texts, text)
 	}
 	caption := render.Wrap(narrow, code.Caption)
 	var drawn []string
-	for _, text := range [][]string{all, facts} {
+	for _, text := range texts {
 		drawn, err = drawLines(screen, code, len(caption)+len(text))
 		if err == nil {
 			return slices.Concat(caption, drawn, text)
 		}
 	}
-	return slices.Concat(facts, render.Wrap(narrow, err.Error()), rest)
+	why := err.Error()
+	var small *render.NotDrawn
+	if errors.As(err, &small) && small.Reason == "" {
+		why += "; make the window larger" // --qr-file is no flag of every watch
+	}
+	return slices.Concat(heading, must, wrapped, render.Wrap(narrow, why), rest)
 }
 
-// drawLines is the code's lines where they fit beside so many others. It fails
-// with a *render.NotDrawn that counts those too.
+// drawLines draws the code if it fits beside others other lines, which its
+// *render.NotDrawn includes.
 func drawLines(screen render.Screen, code render.Code, others int) ([]string, error) {
-	const prompt = 1 // the row that render.QR leaves free, and a view does not need
+	const prompt = 1 // render.QR leaves a row for the prompt, which a view does not need
 	var drawn bytes.Buffer
 	room := screen
 	room.Rows = max(1, screen.Rows-others+prompt)
@@ -203,33 +222,43 @@ func drawLines(screen render.Screen, code render.Code, others int) ([]string, er
 	return strings.Split(strings.TrimSuffix(drawn.String(), "\n"), "\n"), err
 }
 
-// facts are what must be seen: what is paid, how it stands, how long it lives,
-// and what is wrong with it.
-func (v *liveView) facts(screen render.Screen) []string {
-	p, now := v.now.Payment, v.app.Now()
-	heading := fmt.Sprintf("Order %s   %s", p.OrderID, render.Money(p.Amount, p.Currency))
-	if v.app.live() {
-		heading += "   LIVE: real money"
-	}
-	lines := render.Wrap(screen, heading)
-	state := render.Wrap(screen, render.StateWord(p.State)+countdown(now, p))
-	if rest, ok := strings.CutPrefix(state[0], render.StateWord(p.State)); ok {
-		state[0] = render.StateColored(screen, p.State) + rest
-	}
-	lines = append(lines, state...)
-	if p.State == order.Awaiting && p.BankState != "" {
-		lines = append(lines, render.Wrap(screen, render.BankState(p))...)
-	}
-	for _, w := range p.Warnings {
-		lines = append(lines, render.Wrap(screen, "warning: "+w.Message)...)
-	}
-	if trouble := unasked(v.now); trouble != "" {
-		lines = append(lines, render.Truncate(screen, trouble))
-	}
-	return lines
+// heading names the order and its amount.
+func (v *liveView) heading(screen render.Screen) []string {
+	p := v.now.Payment
+	return render.Wrap(screen, fmt.Sprintf("Order %s   %s", p.OrderID, render.Money(p.Amount, p.Currency)))
 }
 
-// rest is what gives way to the code.
+// facts returns the lines that must be visible, the order's state and expiry and that
+// the money is real, and what else there is to know, the most important first: what the
+// bank said, which joins the state where it fits, and any problems.
+func (v *liveView) facts(screen render.Screen) (must, more []string) {
+	p := v.now.Payment
+	text := render.StateWord(p.State) + countdown(v.app.Now(), p)
+	if v.app.live() {
+		text += "  LIVE: real money"
+	}
+	must = render.Wrap(screen, text)
+	if p.State == order.Awaiting && p.BankState != "" {
+		said := render.BankState(p)
+		if both := render.Wrap(screen, text+"  "+said); len(both) == len(must) {
+			must = both
+		} else {
+			more = append(more, said)
+		}
+	}
+	if rest, ok := strings.CutPrefix(must[0], render.StateWord(p.State)); ok {
+		must[0] = render.StateColored(screen, p.State) + rest
+	}
+	for _, w := range p.Warnings {
+		more = append(more, "warning: "+w.Message)
+	}
+	if trouble := unasked(v.now); trouble != "" {
+		more = append(more, render.Truncate(screen, trouble))
+	}
+	return must, more
+}
+
+// rest returns the lines that are omitted first.
 func (v *liveView) rest(screen render.Screen) []string {
 	var lines []string
 	if v.now.NoEndpoint {
@@ -238,7 +267,7 @@ func (v *liveView) rest(screen render.Screen) []string {
 	return append(lines, render.Truncate(screen, "Ctrl-C stops watching; the order stays as it is"))
 }
 
-// countdown says how long the order can still be paid, to the second.
+// countdown returns the time left to pay the order.
 func countdown(now time.Time, p order.Payment) string {
 	left := int(p.ExpiresAt.Sub(now) / time.Second)
 	if p.State != order.Awaiting || p.ExpiresAt.IsZero() || left < 0 {

@@ -14,7 +14,6 @@ import (
 	"github.com/villapay/villapay/internal/secret"
 )
 
-// login signs in to the selected environment.
 type login struct {
 	app           *app
 	web           bool
@@ -31,18 +30,21 @@ func newLogin(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "login",
 		Short: "Sign in to the selected environment",
-		Long: `Signs in to the environment's Cognito user pool and keeps the session, which
-renews itself until it ends. At a terminal it asks for name, password and codes;
---web signs in with a browser instead. A script sets VILLAPAY_USERNAME and
-VILLAPAY_PASSWORD, or pipes an ID token to --with-token, or needs no login at all
-with VILLAPAY_TOKEN.
+		Long: `Signs in to the environment's Cognito user pool and stores the session, which is
+renewed automatically until it ends. At a terminal it asks for the user name,
+password and codes; --web signs in with a browser instead. A script can set
+VILLAPAY_USERNAME and VILLAPAY_PASSWORD, or pipe an ID token to --with-token.
+With VILLAPAY_TOKEN no login is needed.
 
---kbank-secret keeps the merchant's secret key for the bank's API instead, asked
-for at a terminal or read from stdin. It needs no sign-in, and is used for the
-kbank.api_url that it was entered for alone. VILLAPAY_KBANK_SECRET beats it.
+--kbank-secret stores the merchant's secret key for the bank's API instead. It is
+entered at a terminal or read from stdin, and used only for the kbank.api_url
+that is set now. It needs no sign-in. VILLAPAY_KBANK_SECRET overrides it. With
+the key, pay qr shows a code that bank apps pay, order status asks the bank, and
+order cancel and order void work.
 
-Tokens and keys are encrypted in one file, whose key is in the system's keyring.
-Without a keyring it is a plain file that only you can read, after a warning.`,
+Tokens and keys are stored in one encrypted file, and its key in the system's
+keyring. Without a keyring, a warning is shown and the file is not encrypted;
+only you can read it.`,
 		Example: `  villapay login --env dev
   villapay login --env dev --web
   villapay login --env dev --with-token < id-token.txt
@@ -51,12 +53,12 @@ Without a keyring it is a plain file that only you can read, after a warning.`,
 	}
 	f := cmd.Flags()
 	f.BoolVar(&c.web, "web", false, "sign in with a browser")
-	f.BoolVar(&c.noBrowser, "no-browser", false, "with --web: show the address, and take the one the browser ended at")
-	f.BoolVar(&c.withToken, "with-token", false, "keep the ID token that stdin holds")
+	f.BoolVar(&c.noBrowser, "no-browser", false, "with --web: show the address, and ask for the one the browser ended at")
+	f.BoolVar(&c.withToken, "with-token", false, "store the ID token read from stdin")
 	f.BoolVar(&c.passwordStdin, "password-stdin", false, "read the password from stdin")
-	f.BoolVar(&c.kbankSecret, "kbank-secret", false, "keep the bank's secret key, asked for or read from stdin")
+	f.BoolVar(&c.kbankSecret, "kbank-secret", false, "store the bank's secret key, from a prompt or stdin")
 	f.StringVarP(&c.username, "username", "u", "", "user `NAME` (default: VILLAPAY_USERNAME, or asked)")
-	f.Var(&choiceFlag{&c.store, []string{"auto", "keyring", "file"}}, "store", "where tokens and keys are kept")
+	f.Var(&choiceFlag{&c.store, []string{"auto", "keyring", "file"}}, "store", "where tokens and keys are stored")
 	complete(cmd, "store", "auto", "keyring", "file")
 	return cmd
 }
@@ -108,17 +110,16 @@ func (c *login) check() error {
 	}
 	switch {
 	case ways > 1:
-		return usageError("", "choose one of --web, --with-token, --password-stdin and --kbank-secret")
+		return usageError("", "use only one of --web, --with-token, --password-stdin and --kbank-secret")
 	case c.kbankSecret && c.username != "":
-		return usageError("", "--username does not go with --kbank-secret: a key has no user")
+		return usageError("", "--username cannot be used with --kbank-secret")
 	case c.noBrowser && !c.web:
-		return usageError("", "--no-browser goes with --web")
+		return usageError("add --web", "--no-browser works only with --web")
 	}
 	return nil
 }
 
-// completePool asks for the IDs of the user pool if the environment has none yet, and
-// saves them.
+// completePool asks for missing IDs of the user pool and saves them.
 func (c *login) completePool(ctx context.Context, settings *config.Config) (*config.Config, error) {
 	profile := settings.Profile
 	missing := missingPool(profile)
@@ -156,7 +157,6 @@ func (c *login) completePool(ctx context.Context, settings *config.Config) (*con
 	return c.app.settings()
 }
 
-// saveBankKey keeps the key for the bank's API.
 func (c *login) saveBankKey(ctx context.Context, profile config.Profile) error {
 	url, err := bankAPI(profile)
 	if err != nil {
@@ -171,7 +171,7 @@ func (c *login) saveBankKey(ctx context.Context, profile config.Profile) error {
 		return usageError("", "%s", err)
 	}
 	if err := profile.CheckSecretKey(key); err != nil {
-		return &localError{err: err, hint: "give the secret key of environment " + profile.Name + ", or select another with -e"}
+		return &localError{err: err, hint: "enter the secret key of environment " + profile.Name + ", or select another with -e"}
 	}
 	store, err := c.app.tokenStore()
 	if err != nil {
@@ -180,7 +180,7 @@ func (c *login) saveBankKey(ctx context.Context, profile config.Profile) error {
 	if err := store.SaveBankKey(ctx, url, key, auth.Mode(c.store)); err != nil {
 		return err
 	}
-	c.app.note("the bank's secret key for %s is kept", url)
+	c.app.note("stored the bank's secret key for %s", url)
 	if c.app.Getenv(kbankVariable) != "" {
 		c.app.warn("%s is set and is used instead of this key", kbankVariable)
 	}
@@ -196,7 +196,7 @@ func (c *login) readBankKey(ctx context.Context) (secret.String, error) {
 		return secret.String{}, err
 	}
 	if prompt == nil {
-		return secret.String{}, usageError("pipe it: villapay login --kbank-secret < file", "nobody can be asked for the key here")
+		return secret.String{}, usageError("run `villapay login --kbank-secret < FILE`", "there is no terminal to ask for the key")
 	}
 	return prompt.Secret(ctx, "The bank's secret key (hidden): ")
 }
@@ -227,8 +227,7 @@ func (c *login) signIn(ctx context.Context, settings *config.Config) (auth.Token
 	return client.Password(ctx, username, password)
 }
 
-// credentials come from flags and variables, else from the terminal. A script is
-// never asked.
+// credentials come from flags and variables, else from a prompt.
 func (c *login) credentials(ctx context.Context, prompt auth.Prompter) (username string, password secret.String, err error) {
 	username = c.username
 	if username == "" {
@@ -243,7 +242,7 @@ func (c *login) credentials(ctx context.Context, prompt auth.Prompter) (username
 	}
 	if prompt == nil && (username == "" || password.Empty()) {
 		return "", password, &failure{
-			Code: "not_interactive", Message: "nobody can be asked for name and password here",
+			Code: "not_interactive", Message: "there is no terminal to ask for the user name and password",
 			Hint: "set VILLAPAY_USERNAME and VILLAPAY_PASSWORD, or use --with-token or VILLAPAY_TOKEN", ExitCode: exitDenied,
 		}
 	}
@@ -261,7 +260,7 @@ func (c *login) credentials(ctx context.Context, prompt auth.Prompter) (username
 	return username, password, err
 }
 
-// browse signs in with a browser, here or on another machine.
+// browse signs in with a browser, on this machine or another.
 func (c *login) browse(ctx context.Context, client *auth.Client, prompt auth.Prompter) (auth.Tokens, error) {
 	if c.noBrowser {
 		return client.Browser(ctx, nil, func(ctx context.Context) (string, error) {
@@ -278,10 +277,10 @@ func (c *login) browse(ctx context.Context, client *auth.Client, prompt auth.Pro
 	}, nil)
 }
 
-// maxSecret bounds what is read as one secret, in bytes.
+// maxSecret is the size limit of a secret, in bytes.
 const maxSecret = 64 << 10
 
-// readLimited reads one line, without its break.
+// readLimited reads a secret, without its line break.
 func readLimited(r io.Reader) (string, error) {
 	data, err := io.ReadAll(io.LimitReader(r, maxSecret+1))
 	switch {

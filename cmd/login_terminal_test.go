@@ -67,11 +67,11 @@ func TestBankKeyAtATerminal(t *testing.T) {
 	if code := x.exit(); code != 0 || strings.Contains(x.text(), testBankKey) {
 		t.Errorf("exit %d\n%s", code, x.text())
 	}
-	if r := m.run(t, "logout", "--kbank-secret"); r.code != 0 || !strings.Contains(r.stderr, "is forgotten") {
+	if r := m.run(t, "logout", "--kbank-secret"); r.code != 0 || !strings.Contains(r.stderr, "deleted the bank's secret key") {
 		t.Errorf("exit %d, %s", r.code, r.stderr)
 	}
 	x = m.at(t, 100, 30, "login", "--kbank-secret", "--no-input")
-	if code := x.exit(); code != 2 || !strings.Contains(x.text(), "nobody can be asked") {
+	if code := x.exit(); code != 2 || !strings.Contains(x.text(), "no terminal to ask") {
 		t.Errorf("--no-input: exit %d\n%s", code, x.text())
 	}
 }

@@ -8,7 +8,6 @@ import (
 	"github.com/villapay/villapay/internal/config"
 )
 
-// logout ends the session.
 type logout struct {
 	app         *app
 	allDevices  bool
@@ -18,21 +17,21 @@ type logout struct {
 func newLogout(a *app) *cobra.Command {
 	c := &logout{app: a}
 	cmd := &cobra.Command{
-		Use: "logout", Short: "Sign out and forget the tokens",
-		Long: `Ends the session at the user pool and forgets its tokens. ID tokens that were
-given out live on until they expire. With --kbank-secret it forgets the bank's
-secret key instead, and the session stays.`,
+		Use: "logout", Short: "Sign out and delete the tokens",
+		Long: `Ends the session at the user pool and deletes its tokens. ID tokens that were
+already issued stay valid until they expire. With --kbank-secret it deletes the
+bank's secret key instead and does not sign out.`,
 		Example: "  villapay logout --env dev\n  villapay logout --env dev --kbank-secret",
 		Args:    exactArgs(), RunE: a.change(c.run, a.identity),
 	}
 	cmd.Flags().BoolVar(&c.allDevices, "all-devices", false, "end every session of this user, everywhere")
-	cmd.Flags().BoolVar(&c.kbankSecret, "kbank-secret", false, "forget the bank's secret key instead")
+	cmd.Flags().BoolVar(&c.kbankSecret, "kbank-secret", false, "delete the bank's secret key instead")
 	return cmd
 }
 
 func (c *logout) run(ctx context.Context, _ []string) error {
 	if c.allDevices && c.kbankSecret {
-		return usageError("", "choose one of --all-devices and --kbank-secret")
+		return usageError("", "--all-devices cannot be used with --kbank-secret")
 	}
 	settings, err := c.app.settings()
 	if err != nil {
@@ -48,14 +47,13 @@ func (c *logout) run(ctx context.Context, _ []string) error {
 	if err := session.SignOut(ctx, c.allDevices); err != nil {
 		return err
 	}
-	c.app.note("signed out of %s; ID tokens already given out live until they expire", settings.Profile.Name)
+	c.app.note("signed out of %s; ID tokens that were already issued stay valid until they expire", settings.Profile.Name)
 	if c.app.Getenv("VILLAPAY_TOKEN") != "" {
 		c.app.warn("VILLAPAY_TOKEN is still set and is still used")
 	}
 	return nil
 }
 
-// removeBankKey forgets the key for the bank's API.
 func (c *logout) removeBankKey(ctx context.Context, profile config.Profile) error {
 	url, err := bankAPI(profile)
 	if err != nil {
@@ -70,7 +68,7 @@ func (c *logout) removeBankKey(ctx context.Context, profile config.Profile) erro
 	case err != nil:
 		return err
 	case found:
-		c.app.note("the bank's secret key for %s is forgotten", url)
+		c.app.note("deleted the bank's secret key for %s", url)
 	default:
 		c.app.note("there was no secret key for %s", url)
 	}

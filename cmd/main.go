@@ -16,19 +16,19 @@ import (
 	"golang.org/x/term"
 )
 
-// Set by the release build; a plain `go build` fills them from its build info.
+// Set by the release build. Without it they come from the build info.
 var (
 	version = ""
 	commit  = ""
 	date    = ""
 )
 
-// systemClock tells the time. Tests that show whole screens slow it down.
+// systemClock is the clock. Tests that show whole screens slow it down.
 var systemClock = time.Now
 
-// Main runs villapay with the process's own arguments, streams, environment and
-// signals, and returns its exit code. The first Ctrl-C or SIGTERM ends the
-// command in an orderly way, a second one at once: nothing is lost either way.
+// Main runs villapay as a process and returns its exit code. The first Ctrl-C or
+// SIGTERM cancels the command, the second one exits at once; nothing is lost either
+// way.
 func Main() int {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
@@ -44,30 +44,30 @@ func Main() int {
 	program.NotifySignals = func() { notifySignals(program, cancel) }
 	abortOnFatalErrors()
 	ignoreWriteSignals()
-	log.SetOutput(io.Discard) // net/http's own remarks, such as on an unsolicited response
+	log.SetOutput(io.Discard) // net/http logs there, such as an unsolicited response
 	enableColor(os.Stdout, os.Stderr)
 	defer func() {
 		if bug := recover(); bug != nil {
-			fmt.Fprintf(os.Stderr, "villapay: internal error: %v\nhint: what was sent is recorded; report this bug, with what follows\n\n%s", bug, debug.Stack())
+			fmt.Fprintf(os.Stderr, "villapay: internal error: %v\nhint: report this bug with the text below; what was sent is recorded\n\n%s", bug, debug.Stack())
 			os.Exit(exitInternal)
 		}
 	}()
 	return Run(ctx, program, os.Args[1:])
 }
 
-// abortOnFatalErrors ends the process by SIGABRT after a panic in a goroutine or a
-// fatal error of the runtime, which cannot be recovered from: the runtime's own exit
-// code 2 would say that nothing was sent.
+// abortOnFatalErrors ends the process with SIGABRT on errors that cannot be
+// recovered, such as a panic in another goroutine. The runtime's exit code 2 would
+// say that nothing was sent.
 func abortOnFatalErrors() {
 	debug.SetTraceback("crash")
 	forbidCoreDumps() // one would hold tokens
 }
 
-// notifySignals makes Ctrl-C and SIGTERM end ctx, and the second one the process.
+// notifySignals calls cancel on the first Ctrl-C or SIGTERM, and exits on the second.
 func notifySignals(program *Program, cancel func()) {
 	signals := make(chan os.Signal, 2)
-	// The runtime would answer Ctrl-\ with its goroutines and exit 2, which says
-	// that nothing was sent.
+	// On Ctrl-\ the runtime would dump its goroutines and exit 2, which says that
+	// nothing was sent.
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGQUIT)
 	go func() {
 		<-signals
@@ -82,8 +82,8 @@ func notifySignals(program *Program, cancel func()) {
 
 func isTerminal(f *os.File) bool { return term.IsTerminal(int(f.Fd())) }
 
-// terminalSize is the size of the terminal that the result goes to, or of the
-// one the notes go to; 0, 0 where there is none.
+// terminalSize returns the size of the terminal on stdout or stderr, 0, 0 if there
+// is none.
 func terminalSize() (columns, rows int) {
 	for _, f := range []*os.File{os.Stdout, os.Stderr} {
 		if columns, rows, err := term.GetSize(int(f.Fd())); err == nil {
@@ -93,7 +93,7 @@ func terminalSize() (columns, rows int) {
 	return 0, 0
 }
 
-// Build says which villapay this is.
+// Build describes the binary.
 type Build struct {
 	Version string `json:"version"`
 	Commit  string `json:"commit"`

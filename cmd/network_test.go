@@ -30,7 +30,7 @@ func TestNetworkTrouble(t *testing.T) {
 		code       int
 		says, hint string
 	}{
-		"a proxy that is no URL":   {"HTTPS_PROXY=http://ann:secret@proxy:port", 3, "HTTPS_PROXY is not the URL of a proxy", ""},
+		"a proxy that is no URL":   {"HTTPS_PROXY=http://ann:secret@proxy:port", 3, "HTTPS_PROXY is not a proxy URL", ""},
 		"a proxy with a password":  {"HTTPS_PROXY=" + proxy.URL, 7, "cannot reach api.invalid: the proxy 127.0.0.1:", "hint: nothing was made; check HTTPS_PROXY"},
 		"no such certificate file": {"SSL_CERT_FILE=" + filepath.Join(m.dir, "none.pem"), 3, "read SSL_CERT_FILE", ""},
 		"an authority of its own":  {"VILLAPAY_BASE_URL=" + unknown.URL, 7, "certificate signed by unknown authority", "set SSL_CERT_FILE"},
@@ -53,7 +53,7 @@ func TestRejectedFreshToken(t *testing.T) {
 	if r := m.with("VILLAPAY_USERNAME=ann", "VILLAPAY_PASSWORD="+password).run(t, "login"); r.code != 0 {
 		t.Fatal(r.stderr)
 	}
-	if r := m.run(t, "pay", "qr", "unauthorized"); r.code != 4 || !strings.Contains(r.stderr, "hint: check auth.scheme") {
+	if r := m.run(t, "pay", "qr", "unauthorized"); r.code != 4 || !strings.Contains(r.stderr, "check auth.scheme") {
 		t.Errorf("exit %d, %s", r.code, r.stderr)
 	}
 	if r := m.with("VILLAPAY_TOKEN=eyJhbGciOiJub25lIn0.e30.x").run(t, "pay", "qr", "unauthorized.2"); r.code != 4 || !strings.Contains(r.stderr, "check auth.scheme") {
@@ -66,7 +66,7 @@ func TestRejectedFreshToken(t *testing.T) {
 func TestNoSuchRouteIsTheSettings(t *testing.T) {
 	t.Parallel()
 	m := newMachine(t, "VILLAPAY_ENV=sandbox")
-	if r := m.run(t, "pay", "qr", "no-route"); r.code != 4 || !strings.Contains(r.stderr, "no_such_route") || !strings.Contains(r.stderr, "hint: check base_url") {
+	if r := m.run(t, "pay", "qr", "no-route"); r.code != 4 || !strings.Contains(r.stderr, "no_such_route") || !strings.Contains(r.stderr, "check base_url") {
 		t.Errorf("exit %d, %s", r.code, r.stderr)
 	}
 	for name, body := range map[string]string{

@@ -90,8 +90,8 @@ func TestAnAnswerThatStaysLost(t *testing.T) {
 	}
 }
 
-// kill -9 at random moments loses no order and makes none twice: whoever is
-// killed, the next run finishes with the same key.
+// kill -9 at random moments loses no order and makes none twice: the next run
+// finishes with the same key.
 func TestKilledAtRandomMoments(t *testing.T) {
 	t.Parallel()
 	stand := serveSandbox(t, sandbox.Options{Latency: 10 * time.Millisecond}, nil)
@@ -186,8 +186,8 @@ func newGate() *gate {
 	return &gate{make(chan struct{}, 100), make(chan struct{}), make(chan struct{})}
 }
 
-// hold lets the first request of many wait; the others pass. It is carried out
-// then also where nobody waits for its answer any more.
+// hold delays the first request and lets the others pass. The delayed request is
+// carried out even if its client is gone.
 func (g *gate) hold(next http.Handler) http.Handler {
 	var seen atomic.Bool
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -268,8 +268,8 @@ func TestNewReplacesTheOpenOrder(t *testing.T) {
 	stand.counts(t, "4925", 2, 2)
 }
 
-// A user's key returns its payment for the same order and source, and is refused
-// for anything else.
+// A user's key returns its payment for the same order and source, and is invalid for
+// any other.
 func TestIdempotencyKey(t *testing.T) {
 	t.Parallel()
 	stand := serveSandbox(t, sandbox.Options{}, nil)
@@ -294,8 +294,8 @@ func TestIdempotencyKey(t *testing.T) {
 	stand.counts(t, "4926", 0, 0)
 }
 
-// Without a ledger nothing is remembered, its price is said once, and an unknown
-// outcome tells the key to repeat with.
+// Without a ledger nothing is recorded, one warning says so, and the hint of an
+// unknown outcome has the key.
 func TestWithoutALedger(t *testing.T) {
 	t.Parallel()
 	stand := serveSandbox(t, sandbox.Options{}, nil)

@@ -15,9 +15,8 @@ import (
 	"github.com/villapay/villapay/internal/sandbox"
 )
 
-// DESIGN 4.4: a holder that is stopped while another asks, against a server that
-// ignores keys: its claim ends with its lease, and whatever both were told, one
-// bank order is ever shown.
+// A process is stopped while it holds a claim, and another takes over, against a
+// server that ignores keys. Only one bank order is ever shown.
 func TestAStoppedHolderShowsTheOthersOrder(t *testing.T) {
 	t.Parallel()
 	g := newGate()
@@ -95,8 +94,7 @@ func TestNothingIsSentFromAReadOnlyDirectory(t *testing.T) {
 	stand.counts(t, "4925", 0, 0)
 }
 
-// asNobody makes a command run as a user whom permissions bind, which root they
-// do not.
+// asNobody runs a command as an unprivileged user: root ignores file modes.
 func (m *machine) asNobody(t *testing.T, c *exec.Cmd) {
 	t.Helper()
 	const nobody = 65534

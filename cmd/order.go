@@ -21,8 +21,8 @@ func newOrder(a *app) *cobra.Command {
 		newOrderCancel(a), newOrderVoid(a), newOrderCheckout(a))
 }
 
-// oneOrMore asks for at least one order ID. It trims what a paste leaves at their
-// ends, in place, and checks each.
+// oneOrMore requires at least one valid order ID. It trims blanks, such as from a
+// paste, in place.
 func oneOrMore(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return usageError("usage: "+cmd.UseLine(), "%s needs an order ID", cmd.CommandPath())
@@ -43,11 +43,11 @@ func oneOrMore(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
-// isBlank reports whether a character shows nothing: white space, a zero-width
-// character, a byte order mark.
+// isBlank reports whether a character is invisible: white space, a zero-width
+// character or a byte order mark.
 func isBlank(r rune) bool { return unicode.IsSpace(r) || unicode.Is(unicode.Cf, r) }
 
-// oneOrder asks for exactly one order ID.
+// oneOrder requires exactly one valid order ID.
 func oneOrder(cmd *cobra.Command, args []string) error {
 	if err := exactArgs("an order ID")(cmd, args); err != nil {
 		return err
@@ -55,19 +55,23 @@ func oneOrder(cmd *cobra.Command, args []string) error {
 	return oneOrMore(cmd, args)
 }
 
-// sourceFlag chooses among an order's open payments.
+// sourceFlag registers --source, which selects one of several open payments.
 func sourceFlag(cmd *cobra.Command, source *string) {
 	cmd.Flags().Var(&choiceFlag{source, order.Sources()}, "source", "the payment of this source, if several are open")
 	complete(cmd, "source", order.Sources()...)
 }
 
-// pickOpen picks the payment that can be paid now, of a source if one is given.
-// Several without a source are an error.
+// pickOpen returns the payment that can be paid now, of the given source if any.
+// Several are an error without a source; so is a source that the order does not have.
 func (a *output) pickOpen(payments []order.Payment, source string) (order.Payment, error) {
 	if source != "" {
+		all := payments
 		payments = slices.DeleteFunc(slices.Clone(payments), func(p order.Payment) bool {
 			return p.State != order.Paid && p.Source != order.Source(source)
 		})
+		if len(payments) == 0 {
+			return order.Payment{}, noSource(all, source)
+		}
 	}
 	open, _ := order.Open(payments, a.Now())
 	for _, other := range payments {
@@ -78,10 +82,40 @@ func (a *output) pickOpen(payments []order.Payment, source string) (order.Paymen
 	return open, nil
 }
 
+// noSource returns the error for an order with payments of other sources only.
+func noSource(payments []order.Payment, source string) error {
+	f := &failure{Code: "no_payment", Message: fmt.Sprintf("order %s has no %s payment", payments[0].OrderID, source), ExitCode: exitRejected}
+	if other := payments[0].Source; other != "" {
+		f.Hint = fmt.Sprintf("it has a %s payment: add --source %s", other, other)
+	}
+	return f
+}
+
+// command returns a command about a payment's order, in its environment.
+func (a *deps) command(name string, p order.Payment, flags ...string) string {
+	p.Env = a.envNow(p)
+	return render.Command(name, p, flags...)
+}
+
+// sourceCommand is command for one that takes the payment's source.
+func (a *deps) sourceCommand(name string, p order.Payment, flags ...string) string {
+	p.Env = a.envNow(p)
+	return render.SourceCommand(name, p, flags...)
+}
+
+// envNow returns the name to select a payment's environment by. A payment that
+// another tool made is of the selected one.
+func (a *deps) envNow(p order.Payment) string {
+	if p.Scope == "" || p.Scope == a.config.Profile.Scope() {
+		return a.config.Profile.Name
+	}
+	return a.envOf(p)
+}
+
 const hintNotHere = "orders that were made without this ledger, on another machine or with another tool, are not known here"
 
-// noPayment says that the ledger knows no payment of an order, and what is known
-// under that ID.
+// noPayment returns the error for an order without a recorded payment. Its hint says
+// what else has that ID.
 func (a *deps) noPayment(ctx context.Context, orderID string) error {
 	return &failure{
 		Code: "no_payment", Message: fmt.Sprintf("no payment of order %s is known in %s", orderID, a.config.Profile.Name),
@@ -89,9 +123,8 @@ func (a *deps) noPayment(ctx context.Context, orderID string) error {
 	}
 }
 
-// whatIs says what is known under an ID of which the selected environment has no
-// payment: the Villa order whose bank order, reference or charge it is, and other
-// environments that have payments of it.
+// whatIs hints at what an unknown order ID may be: a bank order, reference or charge
+// of a Villa order, or an order of another environment.
 func (a *deps) whatIs(ctx context.Context, id string) string {
 	opened, err := a.openLedger(ctx)
 	if err != nil {
@@ -99,7 +132,7 @@ func (a *deps) whatIs(ctx context.Context, id string) string {
 	}
 	payments, err := opened.Named(ctx, id)
 	if err != nil {
-		return "" // what is amiss with the ledger, the command itself has found
+		return "" // the command has reported any error of the ledger
 	}
 	var elsewhere []order.Payment
 	for _, p := range payments {
@@ -111,7 +144,7 @@ func (a *deps) whatIs(ctx context.Context, id string) string {
 		}
 	}
 	if len(elsewhere) > 0 {
-		return a.haveSome(elsewhere) + ": add --env " + a.envOf(elsewhere[0])
+		return a.have(elsewhere, "some") + ": add --env " + a.envOf(elsewhere[0])
 	}
 	for _, p := range payments {
 		return fmt.Sprintf("%s is %s of order %s in %s: give that ID, and --env %s", id, nameOf(id, p), p.OrderID, a.envOf(p), a.envOf(p))
@@ -119,7 +152,7 @@ func (a *deps) whatIs(ctx context.Context, id string) string {
 	return ""
 }
 
-// nameOf says what an id is to a payment.
+// nameOf returns what kind of ID of the payment it is.
 func nameOf(id string, p order.Payment) string {
 	switch id {
 	case p.BankOrderID:
@@ -130,9 +163,9 @@ func nameOf(id string, p order.Payment) string {
 	return "a charge"
 }
 
-// notPaid is how --watch and --exit-status end if a payment is not paid. What
-// became of it was shown.
-func notPaid(p order.Payment) error {
+// notPaid returns the error of --watch and --exit-status for a payment that is not
+// paid. It is quiet, because the state was shown.
+func (a *deps) notPaid(p order.Payment) error {
 	f := &failure{Code: "not_paid", Message: "order " + p.OrderID + " is not paid: " + render.StateWord(p.State), RequestID: p.RequestID, ExitCode: exitNotPaid, quiet: true}
 	switch p.State {
 	case order.Paid:
@@ -140,7 +173,7 @@ func notPaid(p order.Payment) error {
 	case order.Failed, order.Cancelled, order.Refunded, order.Rejected:
 		f.Code, f.ExitCode = string(p.State), exitRejected
 	case order.Expired, order.Unknown:
-		f.Hint, f.Retryable = "villapay pay qr "+p.OrderID, true
+		f.Hint, f.Retryable = a.sourceCommand("pay qr", p), true
 	case order.Sending, order.Awaiting:
 		f.Retryable = true
 	}

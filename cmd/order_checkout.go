@@ -17,7 +17,6 @@ import (
 	"github.com/villapay/villapay/internal/render"
 )
 
-// orderCheckout serves the payer's page of an open order.
 type orderCheckout struct {
 	app       *app
 	addr      string
@@ -80,7 +79,7 @@ func (c *orderCheckout) run(ctx context.Context, args []string) error {
 	go func() { done <- c.app.serve(serving, listener, server) }()
 	report, err := c.follow(ctx, service, server, listener.Addr(), open)
 	if err == nil {
-		_ = backoff.Sleep(ctx, checkout.Linger) // so that every open page sees the end
+		_ = backoff.Sleep(ctx, checkout.Linger) // so that open pages show the final state
 	}
 	stop()
 	if served := <-done; err == nil {
@@ -92,8 +91,8 @@ func (c *orderCheckout) run(ctx context.Context, args []string) error {
 	return c.app.watched(ctx, report)
 }
 
-// prepare gets what the payer pays with: the bank's code, or else its widget, which
-// is recorded, since nobody can cancel it.
+// prepare fetches the bank's code or falls back to its widget. The widget is recorded,
+// because it cannot be canceled.
 func (c *orderCheckout) prepare(ctx context.Context, settings *config.Config, service *payment.Service, open order.Payment) (order.Payment, error) {
 	open, noCode := c.app.fetchCode(ctx, service, open)
 	switch {
@@ -105,18 +104,18 @@ func (c *orderCheckout) prepare(ctx context.Context, settings *config.Config, se
 	if err := requireWidget(settings.Profile); err != nil {
 		return open, err
 	}
-	opened, err := c.app.requireLedger(ctx)
+	_, opened, err := c.app.requireLedger(ctx)
 	if err != nil {
 		return open, err
 	}
 	now, recorded, err := opened.RecordPage(ctx, open)
 	if err == nil && !recorded {
-		err = &failure{Code: "not_open", Message: "order " + open.OrderID + ": the bank's code for it may still be paid; its page cannot be served beside that", ExitCode: exitRejected}
+		err = &failure{Code: "not_open", Message: "order " + open.OrderID + ": the bank's code may still be paid, so the page cannot be served", ExitCode: exitRejected}
 	}
 	return now, err
 }
 
-// requireWidget fails if the bank's widget cannot work.
+// requireWidget returns an error if the bank's widget is not configured.
 func requireWidget(profile config.Profile) error {
 	if profile.Sandbox || profile.KBank.PublicKey != "" {
 		return nil
@@ -127,9 +126,9 @@ func requireWidget(profile config.Profile) error {
 	}
 }
 
-// open finds the payment that can be paid now.
+// open returns the payment that can be paid now.
 func (c *orderCheckout) open(ctx context.Context, settings *config.Config, orderID string) (order.Payment, error) {
-	opened, err := c.app.requireLedger(ctx)
+	_, opened, err := c.app.requireLedger(ctx)
 	if err != nil {
 		return order.Payment{}, err
 	}
@@ -147,7 +146,7 @@ func (c *orderCheckout) open(ctx context.Context, settings *config.Config, order
 	if why := open.Payable(c.app.Now()); why != nil {
 		f := &failure{Code: "not_open", Message: fmt.Sprintf("order %s cannot be paid: %s", orderID, why), ExitCode: exitRejected}
 		if open.State != order.Paid {
-			f.Hint = "make a payment order first: villapay pay qr " + orderID
+			f.Hint = "make a payment order first: " + c.app.sourceCommand("pay qr", open)
 		}
 		return open, f
 	}
@@ -173,14 +172,14 @@ func (c *orderCheckout) page(settings *config.Config, service *payment.Service, 
 			if _, err := stand.Pay(ctx, open.BankOrderID, "Authorized"); err != nil {
 				return err
 			}
-			_, err := service.Status(ctx, open.OrderID, true) // so that the page need not wait for the next poll
+			_, err := service.Status(ctx, open.OrderID, true) // updates the page before the next poll
 			return err
 		}
 	}
 	return checkout.New(page, hosts)
 }
 
-// follow shows the page's address and tells the page what becomes of its payment.
+// follow writes the page's address and keeps the page up to date.
 func (c *orderCheckout) follow(ctx context.Context, service *payment.Service, server *checkout.Server, addr net.Addr, open order.Payment) (payment.Report, error) {
 	if err := c.app.write([]byte(server.URL() + "\n")); err != nil {
 		return payment.Report{}, err
@@ -197,11 +196,11 @@ func (c *orderCheckout) follow(ctx context.Context, service *payment.Service, se
 	})
 }
 
-// invite opens the page here, and draws its address for phones where they can
+// invite opens the page in the browser, and draws its address as a code if phones can
 // reach it.
 func (c *orderCheckout) invite(ctx context.Context, url string, addr net.Addr) {
 	if tcp, ok := addr.(*net.TCPAddr); ok && !tcp.IP.IsLoopback() {
-		c.app.warn("the page is served on %s: whoever can reach this machine and knows the address can open it", addr)
+		c.app.warn("the page is served on %s: anyone who can reach this machine and has the address can open it", addr)
 		if c.app.OutTTY {
 			var drawn bytes.Buffer
 			if err := render.QR(&drawn, c.app.screen(), render.Code{Text: url, Caption: render.CaptionPage}, ""); err == nil {

@@ -10,7 +10,6 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// orderFind finds payments by what somebody reads out.
 type orderFind struct{ listFlags }
 
 func newOrderFind(a *app) *cobra.Command {
@@ -19,8 +18,9 @@ func newOrderFind(a *app) *cobra.Command {
 		Use:   "find TEXT",
 		Short: "Find payments by any part of an id, or by an amount",
 		Long: `Finds the payments whose order ID, bank order id, charge id, reference_order or
-idempotency key contains a text, in any case, or whose amount it is, and lists
-them as order list does. If there are none it ends with 5.
+idempotency key contains a text, in any case, or whose amount it is, such as
+300.00 or "THB 2,674.75", and lists them as order list does. If there are none it
+ends with 5.
 
 Only what is recorded in this ledger is found; nobody is asked.`,
 		Example: `  villapay order find 4632 --env sandbox
@@ -35,7 +35,7 @@ Only what is recorded in this ledger is found; nobody is asked.`,
 func (c *orderFind) run(ctx context.Context, args []string) error {
 	text := strings.TrimSpace(args[0])
 	if text == "" || strings.ContainsFunc(text, unicode.IsControl) {
-		return usageError("", "%q is nothing to find", args[0])
+		return usageError("", "%q is not a text to find", args[0])
 	}
 	shown, filter, err := c.list(ctx, text)
 	if err != nil || shown > 0 {

@@ -6,7 +6,6 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// orderList lists payments of the ledger.
 type orderList struct{ listFlags }
 
 func newOrderList(a *app) *cobra.Command {

@@ -16,7 +16,6 @@ import (
 	"github.com/villapay/villapay/internal/render"
 )
 
-// orderReconcile compares a list of payments with the ledger.
 type orderReconcile struct {
 	app     *app
 	id      string
@@ -33,7 +32,7 @@ func newOrderReconcile(a *app) *cobra.Command {
 time, and reports the differences. Each row of the list counts as paid. It is
 read as pay batch reads files, and needs a header; --id names its column of order
 IDs, bank order ids, reference_orders or charge ids, and --amount that of the
-amounts, such as 300.00 or 1,234.50.
+amounts, such as 300.00, 1,234.50 or THB 1,234.50.
 
 The differences: only_in_file (not known here; or paid at another time, or less
 often), only_in_ledger, not_paid (known, and not as paid) and amount. It ends
@@ -59,18 +58,15 @@ func (c *orderReconcile) run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	settings, err := c.app.settings()
+	since, until, err := c.stretch.times(c.app.Now())
 	if err != nil {
 		return err
 	}
-	period := ledger.Period{Scope: settings.Profile.Scope()}
-	if period.Since, period.Until, err = c.stretch.times(c.app.Now()); err != nil {
-		return err
-	}
-	opened, err := c.app.requireLedger(ctx)
+	settings, opened, err := c.app.requireLedger(ctx)
 	if err != nil {
 		return err
 	}
+	period := ledger.Period{Scope: settings.Profile.Scope(), Since: since, Until: until}
 	file, err := c.read(ctx, args[0])
 	if err != nil {
 		return err
@@ -98,7 +94,7 @@ func (c *orderReconcile) run(ctx context.Context, args []string) error {
 }
 
 func (c *orderReconcile) read(ctx context.Context, name string) (*reconcile.File, error) {
-	from, err := c.app.openList(ctx, name, "villapay order reconcile - < bank.csv")
+	from, err := c.app.openList(ctx, name, "villapay order reconcile - -e "+c.app.config.Profile.Name+" < bank.csv")
 	if err != nil {
 		return nil, err
 	}
@@ -106,12 +102,12 @@ func (c *orderReconcile) read(ctx context.Context, name string) (*reconcile.File
 	problems := &lineProblems{app: c.app}
 	file, err := reconcile.Read(from, c.id, c.amount, problems.add)
 	if err != nil {
-		return nil, problems.explain(err)
+		return nil, explainList(err, "")
 	}
 	return file, problems.result("correct or remove them; the columns are named by --id and --amount")
 }
 
-// show writes the differences as they come.
+// show streams the differences.
 func (c *orderReconcile) show(ctx context.Context, format config.Format, all iter.Seq2[reconcile.Difference, error]) error {
 	switch format {
 	case "json", "yaml":
@@ -123,7 +119,7 @@ func (c *orderReconcile) show(ctx context.Context, format config.Format, all ite
 	}
 	titles := []render.Title{{Text: "Difference"}, {Text: "ID"}, {Text: "Order"}, {Text: "File", Right: true}, {Text: "Ledger", Right: true}, {Text: "Line", Right: true}, {Text: "Note"}}
 	return render.Rows(c.app.writer(), c.app.screen(), titles, mapped(all, func(d reconcile.Difference) ([]string, error) {
-		return []string{differenceWord(d.Kind), d.ID, d.OrderID, render.TableMoney(d.FileAmount, ""), render.TableMoney(d.LedgerAmount, ""), lineNumber(d), differenceNote(d)}, nil
+		return []string{differenceWord(d.Kind), d.ID, d.OrderID, render.Money(d.FileAmount, ""), render.Money(d.LedgerAmount, ""), lineNumber(d), differenceNote(d)}, nil
 	}))
 }
 
@@ -148,7 +144,7 @@ func differenceWord(kind reconcile.Kind) string {
 	return string(kind)
 }
 
-// differenceNote says what the ledger knows instead.
+// differenceNote returns what the ledger has instead.
 func differenceNote(d reconcile.Difference) string {
 	switch p := d.Payment; {
 	case p == nil:
@@ -156,7 +152,7 @@ func differenceNote(d reconcile.Difference) string {
 	case d.Kind == reconcile.NotPaid:
 		return render.StateWord(p.State)
 	case p.State == order.Paid:
-		return "paid " + p.PaidAt.In(order.Bangkok).Format("2006-01-02 15:04:05 -07")
+		return "paid " + render.Exact(p.PaidAt)
 	}
 	return ""
 }

@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"cmp"
 	"context"
 	"iter"
 	"strconv"
@@ -14,7 +15,6 @@ import (
 	"github.com/villapay/villapay/internal/render"
 )
 
-// orderReport adds up what came in.
 type orderReport struct {
 	app     *app
 	stretch stretchFlags
@@ -26,10 +26,11 @@ func newOrderReport(a *app) *cobra.Command {
 	c := &orderReport{app: a}
 	cmd := &cobra.Command{
 		Use:   "report",
-		Short: "Add up what was paid in a stretch of time, by default today",
+		Short: "Add up what was paid today, or in another stretch of time",
 		Long: `Adds up the payments of the ledger by the time of payment, exactly: what is paid,
-and what was paid and given back since, each on the day it was paid. Days are
-Bangkok's.
+and what was paid and given back since, each on the day it was paid. Without
+--since and --until it is today, with --until alone everything before its end,
+with --since alone everything from then on. Days are Bangkok's.
 
 The totals include money that came in because an order was paid more than once;
 such orders are listed with it, and it is what to give back.`,
@@ -52,31 +53,66 @@ func (c *orderReport) run(ctx context.Context, _ []string) error {
 		return err
 	}
 	if c.stretch == (stretchFlags{}) {
-		c.stretch = stretchFlags{"today", "today"}
+		c.stretch.since = "today"
 	}
+	c.stretch.until = cmp.Or(c.stretch.until, "today")
 	period := ledger.Period{Source: order.Source(c.source)}
 	if period.Since, period.Until, err = c.stretch.times(c.app.Now()); err != nil {
 		return err
 	}
-	settings, err := c.app.settings()
+	settings, opened, err := c.app.requireLedger(ctx)
 	if err != nil {
 		return err
 	}
 	if !c.allEnvs {
 		period.Scope = settings.Profile.Scope()
 	}
-	opened, err := c.app.requireLedger(ctx)
-	if err != nil {
-		return err
-	}
 	totals, extra, err := opened.Totals(ctx, period)
 	if err != nil {
 		return err
 	}
 	if format == "table" {
-		return c.table(settings, totals, paidTwice(extra))
+		err = c.table(settings, totals)
+	} else {
+		err = c.app.writeValue(ctx, format, reportOf(period, totals, paidTwice(extra)))
 	}
-	return c.app.writeValue(ctx, format, reportOf(period, totals, paidTwice(extra)))
+	if err != nil {
+		return err
+	}
+	c.app.note("%s", c.heading(ctx, opened, period, len(totals) > 0))
+	if format == "table" {
+		return c.twice(paidTwice(extra))
+	}
+	return nil
+}
+
+// heading says what the report is about, and which other environments have payments
+// if this one has none.
+func (c *orderReport) heading(ctx context.Context, opened *ledger.Ledger, period ledger.Period, some bool) string {
+	text, where := "nothing came in", "any environment"
+	if some {
+		text, where = "what came in", "all environments"
+	}
+	if !c.allEnvs {
+		where = c.app.config.Profile.Name
+	}
+	if c.source != "" {
+		text += " by " + c.source
+	}
+	text += " in " + where + " " + periodWords(period.Since, period.Until)
+	if some || c.allEnvs {
+		return text
+	}
+	period.Scope = ""
+	totals, _, err := opened.Totals(ctx, period)
+	if err != nil || len(totals) == 0 {
+		return text // the report itself shows errors of the ledger
+	}
+	var elsewhere []order.Payment
+	for _, t := range totals {
+		elsewhere = append(elsewhere, order.Payment{Scope: t.Scope, Env: t.Env})
+	}
+	return text + "; " + c.app.have(elsewhere, "payments") + hintAllEnvs
 }
 
 // reportValue is the report as JSON.
@@ -95,7 +131,7 @@ type totalValue struct {
 	Amount   order.Amount `json:"amount"`
 }
 
-// paidTwiceValue is what came in for an order beyond its first payment.
+// paidTwiceValue is what was paid for an order after its first payment.
 type paidTwiceValue struct {
 	OrderID  string       `json:"orderid"`
 	Currency string       `json:"currency"`
@@ -117,7 +153,7 @@ func reportOf(p ledger.Period, totals []ledger.Total, twice []paidTwiceValue) re
 	return v
 }
 
-// paidTwice adds up what came in too much for each order. extra is sorted by order.
+// paidTwice adds up the excess payments of each order. extra is sorted by order.
 func paidTwice(extra []order.Receipt) []paidTwiceValue {
 	all := []paidTwiceValue{}
 	var sum order.Sum
@@ -131,34 +167,31 @@ func paidTwice(extra []order.Receipt) []paidTwiceValue {
 	return all
 }
 
-func (c *orderReport) table(settings *config.Config, totals []ledger.Total, twice []paidTwiceValue) error {
+func (c *orderReport) table(settings *config.Config, totals []ledger.Total) error {
 	live := isLive(settings)
 	titles := []render.Title{{Text: "Env"}, {Text: "Money"}, {Text: "State"}, {Text: "Payments", Right: true}, {Text: "Amount", Right: true}}
-	err := render.Rows(c.app.writer(), c.app.screen(), titles, func(yield func([]string, error) bool) {
+	return render.Rows(c.app.writer(), c.app.screen(), titles, func(yield func([]string, error) bool) {
 		for _, t := range totals {
 			money := mark(live(order.Payment{Scope: t.Scope}), "LIVE")
-			if !yield([]string{t.Env, money, render.StateWord(t.State), strconv.Itoa(t.Payments), render.TableMoney(t.Amount, t.Currency)}, nil) {
+			if !yield([]string{t.Env, money, render.StateWord(t.State), strconv.Itoa(t.Payments), render.Money(t.Amount, t.Currency)}, nil) {
 				return
 			}
 		}
 	})
-	if err != nil {
-		return err
-	}
-	if len(totals) == 0 {
-		c.app.note("nothing came in")
-	}
+}
+
+// twice lists what was paid too much.
+func (c *orderReport) twice(twice []paidTwiceValue) error {
 	if len(twice) == 0 {
 		return nil
 	}
 	c.app.warn("%s paid more than once; what came in too much is part of the totals", verb(len(twice), "order", "was", "were"))
-	titles = []render.Title{{Text: "Paid more than once"}, {Text: "Too much", Right: true}}
+	titles := []render.Title{{Text: "Paid more than once"}, {Text: "Too much", Right: true}}
 	return render.Rows(c.app.writer(), c.app.screen(), titles, rowsOf(twice, func(v paidTwiceValue) []string {
-		return []string{v.OrderID, render.TableMoney(v.Amount, v.Currency)}
+		return []string{v.OrderID, render.Money(v.Amount, v.Currency)}
 	}))
 }
 
-// rowsOf makes rows of values.
 func rowsOf[T any](values []T, row func(T) []string) iter.Seq2[[]string, error] {
 	return func(yield func([]string, error) bool) {
 		for _, v := range values {
@@ -169,7 +202,7 @@ func rowsOf[T any](values []T, row func(T) []string) iter.Seq2[[]string, error] 
 	}
 }
 
-// verb is "1 order was" or "2 orders were".
+// verb returns "1 order was" or "2 orders were".
 func verb(n int, one, singular, several string) string {
 	if n == 1 {
 		return plural(n, one) + " " + singular

@@ -12,7 +12,6 @@ import (
 	"github.com/villapay/villapay/internal/render"
 )
 
-// orderShow shows everything that is recorded of one order.
 type orderShow struct {
 	app    *app
 	source string
@@ -45,11 +44,7 @@ func (c *orderShow) run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	settings, err := c.app.settings()
-	if err != nil {
-		return err
-	}
-	opened, err := c.app.requireLedger(ctx)
+	settings, opened, err := c.app.requireLedger(ctx)
 	if err != nil {
 		return err
 	}
@@ -65,6 +60,12 @@ func (c *orderShow) run(ctx context.Context, args []string) error {
 		if err != nil {
 			return err
 		}
+		for i, p := range payments {
+			if p.ID == open.ID {
+				payments[i] = open
+			}
+		}
+		c.app.findBank(ctx)
 		if c.code.file != "" {
 			if err := c.app.writeCodeFile(open, c.code); err != nil {
 				return err
@@ -77,7 +78,7 @@ func (c *orderShow) run(ctx context.Context, args []string) error {
 	return c.show(ctx, opened, format, payments)
 }
 
-// open picks the payment whose code is drawn, with the bank's code.
+// open returns the payment whose code is drawn, with the bank's code.
 func (c *orderShow) open(ctx context.Context, payments []order.Payment) (order.Payment, error) {
 	open, err := c.app.pickOpen(payments, c.source)
 	if err != nil || open.Payable(c.app.Now()) != nil || open.LivingCode(c.app.Now()) != nil {
@@ -107,7 +108,7 @@ func (c *orderShow) show(ctx context.Context, opened *ledger.Ledger, format conf
 			}
 			continue
 		}
-		view := c.app.view(p)
+		view := c.app.view(ctx, p)
 		view.Events = append([]ledger.Event{}, events...)
 		raw, err := render.PaymentJSON(view)
 		if err != nil {

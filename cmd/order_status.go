@@ -13,14 +13,13 @@ import (
 	"github.com/villapay/villapay/internal/render"
 )
 
-// orderStatus reports what is known of orders now.
 type orderStatus struct {
 	app        *app
 	watch      watchFlags
 	offline    bool
 	exitStatus bool
 
-	noted bool // that there is no status endpoint
+	noted bool // the missing status endpoint was reported
 }
 
 func newOrderStatus(a *app) *cobra.Command {
@@ -47,7 +46,7 @@ the whole.`,
 	}
 	f := cmd.Flags()
 	c.watch.register(cmd)
-	f.BoolVar(&c.offline, "offline", false, "report what the ledger knows; ask nobody")
+	f.BoolVar(&c.offline, "offline", false, "report only what the ledger has; send no request")
 	f.BoolVar(&c.exitStatus, "exit-status", false, "end with 8 unless every order is paid")
 	return cmd
 }
@@ -58,10 +57,10 @@ func (c *orderStatus) run(ctx context.Context, orderIDs []string) error {
 		return err
 	}
 	if c.watch.on() && c.offline {
-		return usageError("", "--watch asks the API and the bank, --offline asks nobody")
+		return usageError("", "--watch cannot be used with --offline")
 	}
 	if c.offline {
-		if _, err := c.app.requireLedger(ctx); err != nil {
+		if _, _, err := c.app.requireLedger(ctx); err != nil {
 			return err
 		}
 	}
@@ -83,7 +82,7 @@ func (c *orderStatus) run(ctx context.Context, orderIDs []string) error {
 	return c.result(ctx, service, reports)
 }
 
-// show writes what was found; one order is shown in full width.
+// show writes the payments; a single one as a detail view.
 func (c *orderStatus) show(ctx context.Context, format config.Format, reports []payment.Report) error {
 	var found []order.Payment
 	for _, r := range reports {
@@ -97,11 +96,10 @@ func (c *orderStatus) show(ctx context.Context, format config.Format, reports []
 		}
 		return c.app.showPayment(ctx, format, found[0], codeFlags{}, false)
 	}
-	return c.app.showPayments(ctx, format, render.List{}, values(found))
+	return c.app.showPayments(ctx, format, render.List{Live: isLive(c.app.config)}, values(found))
 }
 
-// result says what else there is to know about each order, and how the command
-// ends.
+// result writes remarks on each order and returns the command's error.
 func (c *orderStatus) result(ctx context.Context, service *payment.Service, reports []payment.Report) error {
 	var failed error
 	missing, unpaid := 0, 0
@@ -109,7 +107,7 @@ func (c *orderStatus) result(ctx context.Context, service *payment.Service, repo
 		c.remark(ctx, service, r, len(reports) > 1)
 		switch {
 		case !r.Found && r.Err != nil:
-			failed = cmp.Or(failed, statusError(r.Err))
+			failed = cmp.Or(failed, c.app.statusError(ctx, r))
 		case !r.Found:
 			missing++
 		case r.Payment.State != order.Paid:
@@ -126,27 +124,28 @@ func (c *orderStatus) result(ctx context.Context, service *payment.Service, repo
 	case c.exitStatus && unpaid > 0 && len(reports) > 1:
 		return &failure{Code: "not_paid", Message: fmt.Sprintf("%d of %d orders are not paid", unpaid, len(reports)), Retryable: true, ExitCode: exitNotPaid, quiet: true}
 	case c.exitStatus && unpaid > 0:
-		return exitStatus(reports[0].Payment)
+		return c.unpaid(reports[0].Payment)
 	}
 	return nil
 }
 
-// exitStatus is how --exit-status ends for an order that is not paid.
-func exitStatus(p order.Payment) error {
-	f := *explainKind(notPaid(p))
+// unpaid returns the error of --exit-status for an order that is not paid.
+func (c *orderStatus) unpaid(p order.Payment) error {
+	f := *explainKind(c.app.notPaid(p))
 	f.Code, f.ExitCode = "not_paid", exitNotPaid
 	return &f
 }
 
-// remark says what the result does not show. several says that the result is a
+// remark reports what the result does not show. With several orders the result is a
 // list, which shows less.
 func (c *orderStatus) remark(ctx context.Context, service *payment.Service, r payment.Report, several bool) {
 	about, p := "order "+r.OrderID, r.Payment
+	p.Env = c.app.envNow(p)
 	if r.Others > 0 {
-		c.app.note("%s has %d more recorded: see `villapay order show %s`", about, r.Others, r.OrderID)
+		c.app.note("%s has %s: see `%s`", about, plural(r.Others, "more payment"), c.app.command("order show", p))
 	}
 	for _, other := range r.Open {
-		c.app.warn("%s is paid, but its %s code (%s) may still be paid: let nobody scan it", about, other.Source, cmp.Or(other.BankOrderID, other.Key))
+		c.app.warn("%s is paid, but its %s code (%s) may still be paid: do not show it again", about, other.Source, cmp.Or(other.BankOrderID, other.Key))
 	}
 	if several && (p.State == order.Unknown || p.State == order.Expired) {
 		c.app.note("%s: %s: %s", about, render.StateWord(p.State), render.Meaning(c.app.screen(), p))
@@ -181,12 +180,14 @@ func (c *orderStatus) remark(ctx context.Context, service *payment.Service, r pa
 	}
 }
 
-// statusError is how a question that failed ends. What is said of a payment order
-// that failed, that nothing was made, would answer a question nobody asked.
-func statusError(err error) error {
-	f := explainKind(err)
+// statusError explains a failed status request about an order that is not recorded
+// here. The usual hint, that nothing was made, does not apply. What else has that ID
+// comes first: the order need not be of this environment.
+func (a *deps) statusError(ctx context.Context, r payment.Report) error {
+	f := explainKind(r.Err)
 	if f.ExitCode == exitUnavailable {
 		f.Hint = "try again later"
 	}
+	f.Hint = cmp.Or(a.whatIs(ctx, r.OrderID), f.Hint)
 	return f
 }

@@ -17,18 +17,18 @@ import (
 	"github.com/villapay/villapay/internal/secret"
 )
 
-// output is a command's results on stdout.
+// output writes a command's results to stdout.
 type output struct {
 	*deps
 	query     *render.Query // --jq, compiled before anything is sent
-	streaming bool          // one JSON object a line, at a terminal too
-	writeErr  error         // the first write to stdout that failed
+	streaming bool          // one JSON object per line, even at a terminal
+	writeErr  error         // the last failed write to stdout
 }
 
-// format returns the output format that a command writes: what the flag says,
-// else what the configuration says. has[0] is the command's default. A format
-// that the command lacks is a usage error if a flag asks for it; one that is
-// inherited (VILLAPAY_OUTPUT, the config file) falls back to the default.
+// format returns the output format: from the flag, else from the configuration.
+// has lists the command's formats, its default first. An unsupported format is a
+// usage error in the flag; in VILLAPAY_OUTPUT or the config file it means the
+// default.
 func (a *output) format(has ...config.Format) (config.Format, error) {
 	asked := a.flags.output
 	switch {
@@ -49,8 +49,8 @@ func (a *output) format(has ...config.Format) (config.Format, error) {
 	return has[0], nil
 }
 
-// flagFormat is format for commands that write JSON and YAML only if the command
-// line asks for it. It reads no configuration.
+// flagFormat is format for commands that write JSON and YAML only with -o or --jq.
+// It reads no configuration.
 func (a *output) flagFormat() (config.Format, error) {
 	if a.flags.output == "" && a.flags.jq == "" {
 		return config.FormatTable, nil
@@ -58,7 +58,6 @@ func (a *output) flagFormat() (config.Format, error) {
 	return a.format(config.FormatTable, config.FormatJSON, config.FormatYAML)
 }
 
-// compileQuery compiles --jq for a command that has these formats.
 func (a *output) compileQuery(has []config.Format) error {
 	if asked := a.flags.output; asked != "" && asked != config.FormatJSON {
 		return usageError("omit -o", "--jq works on JSON, not on %s", asked)
@@ -82,7 +81,8 @@ func formatNames(formats []config.Format) string {
 	return strings.Join(names, ", ")
 }
 
-// formatOrDefault is format for commands that work with a broken configuration too.
+// formatOrDefault is format for commands that also work with an invalid
+// configuration.
 func (a *output) formatOrDefault(has ...config.Format) (config.Format, error) {
 	format, err := a.format(has...)
 	if _, ok := errors.AsType[*config.Error](err); ok {
@@ -91,14 +91,14 @@ func (a *output) formatOrDefault(has ...config.Format) (config.Format, error) {
 	return format, err
 }
 
-// showPayment writes one payment in a format, and its code to a file where that
-// was asked for. withCode also draws the code at a terminal, under the table.
+// showPayment writes one payment, and its code to a file with --qr-file. withCode
+// also draws the code under the table at a terminal.
 func (a *output) showPayment(ctx context.Context, format config.Format, p order.Payment, code codeFlags, withCode bool) error {
 	for _, w := range p.Warnings {
 		a.warn("%s", w.Message)
 	}
 	var writeErr error
-	if code.file != "" { // before the code, which a note below could push off the screen
+	if code.file != "" { // first: a note after the code could push it off the screen
 		writeErr = a.writeCodeFile(p, code)
 	}
 	if err := a.showAs(ctx, format, p, code, withCode); err != nil {
@@ -110,7 +110,7 @@ func (a *output) showPayment(ctx context.Context, format config.Format, p order.
 func (a *output) showAs(ctx context.Context, format config.Format, p order.Payment, code codeFlags, withCode bool) error {
 	switch format {
 	case config.FormatJSON, config.FormatYAML:
-		raw, err := render.PaymentJSON(a.view(p))
+		raw, err := render.PaymentJSON(a.view(ctx, p))
 		if err != nil {
 			return err
 		}
@@ -118,22 +118,29 @@ func (a *output) showAs(ctx context.Context, format config.Format, p order.Payme
 	case config.FormatQR:
 		return a.drawCode(p, code, a.Err)
 	}
+	if p.Env == "" { // another tool made it
+		p.Env = a.envNow(p)
+	}
 	if err := render.Payment(a.writer(), a.screen(), p, a.live()); err != nil {
 		return err
 	}
-	if !withCode || !a.OutTTY || p.Payable(a.Now()) != nil {
+	if payable := p.Payable(a.Now()) == nil; !withCode || !a.OutTTY || !payable {
 		return nil
 	}
 	err := a.drawCode(p, code, a.Out)
-	if _, ok := errors.AsType[*failure](err); ok {
-		a.warn("%s", err) // the table has been shown: a code that does not fit is no failure
-		return nil        //nolint:nilerr // it was shown as a warning
+	if f, ok := errors.AsType[*failure](err); ok { // the table was written; the code is extra
+		text := f.Error()
+		if f.Hint != "" {
+			text += "; " + f.Hint
+		}
+		a.warn("%s", text)
+		return nil
 	}
 	return err
 }
 
-// previewRequest is the request that would make an order, the token redacted. It needs
-// no sign-in and opens no connection.
+// previewRequest returns the request that would make an order, with the token
+// redacted. It needs no sign-in and opens no connection.
 func (a *output) previewRequest(ctx context.Context, orderID string, source order.Source, key string) (*http.Request, error) {
 	settings, err := a.settings()
 	if err != nil {
@@ -154,7 +161,7 @@ func (a *output) previewRequest(ctx context.Context, orderID string, source orde
 	return req, err
 }
 
-// showRequest writes a request that is not sent, as text or as an object.
+// showRequest writes the request of --dry-run.
 func (a *output) showRequest(ctx context.Context, format config.Format, req *http.Request) error {
 	if format == config.FormatTable {
 		var text bytes.Buffer

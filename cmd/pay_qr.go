@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -14,7 +13,6 @@ import (
 	"github.com/villapay/villapay/internal/render"
 )
 
-// payQR makes one payment order and shows it with a code to scan.
 type payQR struct {
 	app    *app
 	source string
@@ -31,14 +29,16 @@ func newPayQR(a *app) *cobra.Command {
 		Use:   "qr ORDERID",
 		Short: "Make a payment order and show it with a code to scan",
 		Long: `Makes the payment order for a Villa order, records it, and shows it: at a
-terminal with a code to scan under it.
+terminal with a code to scan under it. With the bank's key (see villapay login
+--help) that is a code which bank apps pay; without it, a reference to the order
+for a counter or page that takes it over.
 
-Running it again is safe: an order that is still open is shown again instead of
-being made twice, and after a lost answer (exit 6) the same request is repeated
-with the same key. The order that is made is awaiting payment; it is not paid.
+Running it again is safe: an order that is still open is shown again, and after a
+lost response (exit 6) the request is repeated with the same key. A new order is
+awaiting payment; it is not paid yet.
 
-In a live environment it asks before it makes an order; without a terminal it
-needs --yes.`,
+In a live environment it asks for confirmation; without a terminal it needs
+--yes.`,
 		Example: `  villapay pay qr 492500004632 --env sandbox
   villapay pay qr 492500004632 --env sandbox --source wechat -o json
   villapay pay qr 492500004632 --env sandbox -o qr
@@ -49,9 +49,9 @@ needs --yes.`,
 		RunE:              a.run(c.run),
 	}
 	f := cmd.Flags()
-	f.Var(&choiceFlag{&c.source, order.Sources()}, "source", "how the payer pays (default: as the environment says)")
+	f.Var(&choiceFlag{&c.source, order.Sources()}, "source", "how the payer pays (default: the environment's source)")
 	f.Var(&keyFlag{&c.key}, "idempotency-key", "send `KEY` instead of a fresh one; the same key never makes two orders")
-	f.BoolVar(&c.fresh, "new", false, "make another order though one is still open")
+	f.BoolVar(&c.fresh, "new", false, "make another order even if one is still open")
 	c.watch.register(cmd)
 	f.BoolVar(&c.dryRun, "dry-run", false, "write the request of a new order; send and record nothing")
 	c.code.register(cmd)
@@ -94,13 +94,13 @@ func (c *payQR) run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	c.app.warnInCI(service)
+	c.app.warnForgetful(service)
 	started := c.app.Now()
 	request := payment.Request{OrderID: orderID, Source: source, Key: c.key, New: c.fresh}
 	if service.Live && !c.app.flags.yes {
 		request.Confirm = func(ctx context.Context) error {
 			asked := c.app.Now()
-			defer func() { started = started.Add(c.app.Now().Sub(asked)) }() // what a person takes is not the limit's
+			defer func() { started = started.Add(c.app.Now().Sub(asked)) }() // the prompt does not count toward the time limit
 			return c.mayPay(ctx, service, request)
 		}
 	}
@@ -114,8 +114,8 @@ func (c *payQR) run(ctx context.Context, args []string) error {
 	return c.show(ctx, service, format, p, noCode)
 }
 
-// show prints the payment and ends the command as its state asks. A live view
-// shows it by itself. noCode is why the bank's code could not be had, or nil.
+// show writes the payment, watches it with --watch, and returns the error of its
+// state. noCode is why the bank's code could not be fetched, or nil.
 func (c *payQR) show(ctx context.Context, service *payment.Service, format config.Format, p order.Payment, noCode *failure) error {
 	if noCode != nil && format == config.FormatQR {
 		return noCode
@@ -136,7 +136,7 @@ func (c *payQR) show(ctx context.Context, service *payment.Service, format confi
 	if err := c.app.showPayment(ctx, format, p, c.code, noCode == nil); err != nil {
 		return err
 	}
-	if err := unpayable(p, c.app.Now(), c.key != ""); err != nil {
+	if err := c.app.unpayable(p, c.key != ""); err != nil {
 		return err
 	}
 	if noCode != nil && file != "" {
@@ -148,23 +148,23 @@ func (c *payQR) show(ctx context.Context, service *payment.Service, format confi
 	return c.app.watchOrders(ctx, service, format, c.watch, []string{p.OrderID}, p)
 }
 
-// unpayable is how the making of a payment ends whose order can be paid no more, and
-// is not paid; nil for any other. It stands in the way of another one until --new.
-func unpayable(p order.Payment, now time.Time, keyGiven bool) error {
-	again := "make another order: villapay pay qr " + p.OrderID + " --new"
+// unpayable returns the error of a payment that was not paid and no longer can be,
+// else nil. Without --new such a payment blocks another order.
+func (a *output) unpayable(p order.Payment, keyGiven bool) error {
+	now, again := a.Now(), "make another order: "+a.sourceCommand("pay qr", p, "--new")
 	f := &failure{Code: string(p.State), RequestID: p.RequestID, Hint: again, ExitCode: exitRejected}
 	switch p.State {
 	case order.Failed:
 		f.Code, f.Message = p.Error.Code, "order "+p.OrderID+" failed: "+p.Error.Message
 		if p.ChargeID == "" {
-			f.Hint = "" // at birth; running it again makes another
+			f.Hint = "" // failed when made; running it again makes another
 		}
 	case order.Cancelled, order.Refunded:
 		f.Message = "order " + p.OrderID + " was " + render.StateWord(p.State) + ": its payment was taken back"
 	case order.Expired:
 		f.Message = "order " + p.OrderID + " has expired"
 		if !p.Lapsed(now) {
-			f.Message += ", and may still be paid until " + render.FormatTime(p.MayBePaidUntil(now))
+			f.Message += ", and may still be paid until " + render.Exact(p.MayBePaidUntil(now))
 			f.Hint = "run it again then, or " + again
 		}
 		if keyGiven {
@@ -176,8 +176,7 @@ func unpayable(p order.Payment, now time.Time, keyGiven bool) error {
 	return f
 }
 
-// explain adds to an unknown outcome what a person without a ledger needs: the
-// key to repeat with.
+// explain adds the key to the hint of an unknown outcome if no ledger has it.
 func (c *payQR) explain(settings *config.Config, p order.Payment, err error) error {
 	f := explainKind(err)
 	if f.ExitCode != exitUnknown || settings.Ledger.Reveal() != "none" {
@@ -187,7 +186,7 @@ func (c *payQR) explain(settings *config.Config, p order.Payment, err error) err
 	return f
 }
 
-// mayPay asks before live money moves, once somebody is signed in.
+// mayPay asks for confirmation in a live environment, after checking the sign-in.
 func (c *payQR) mayPay(ctx context.Context, service *payment.Service, request payment.Request) error {
 	if tokens := service.API.Tokens; tokens != nil {
 		if _, err := tokens.Token(ctx); err != nil {
@@ -197,8 +196,8 @@ func (c *payQR) mayPay(ctx context.Context, service *payment.Service, request pa
 	return c.app.confirmLive(ctx, fmt.Sprintf("Make a LIVE payment order for %s (%s) in %s?", request.OrderID, request.Source, service.Env))
 }
 
-// keyFlag is an idempotency key that can stand in a header. An empty one is a
-// script's unset variable, and would protect from nothing.
+// keyFlag is an idempotency key, valid in a header. An empty one is most likely an
+// unset variable in a script, and would not prevent a second order.
 type keyFlag struct{ value *string }
 
 func (f *keyFlag) String() string { return *f.value }
@@ -207,15 +206,15 @@ func (f *keyFlag) Type() string { return "KEY" }
 
 func (f *keyFlag) Set(key string) error {
 	if key == "" {
-		return errors.New("an idempotency key is not empty")
+		return errors.New("an idempotency key cannot be empty")
 	}
 	for _, r := range key {
 		if r <= ' ' || r > '~' {
-			return errors.New("an idempotency key is made of visible ASCII characters")
+			return errors.New("an idempotency key can contain only visible ASCII characters")
 		}
 	}
 	if len(key) > 255 {
-		return errors.New("an idempotency key has at most 255 characters")
+		return errors.New("an idempotency key can have at most 255 characters")
 	}
 	*f.value = key
 	return nil

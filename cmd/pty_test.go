@@ -171,7 +171,7 @@ func (x *terminal) press(keys string) {
 	}
 }
 
-// resize changes the window's size, of which the program is told.
+// resize changes the window's size and signals the program.
 func (x *terminal) resize(cols, rows int) {
 	x.t.Helper()
 	x.mu.Lock()

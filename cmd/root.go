@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -14,19 +15,17 @@ import (
 	"github.com/villapay/villapay/internal/config"
 )
 
-// app is one run of villapay: the world it runs in, the global flags, and what
-// commands share, each built when a command first needs it.
+// app is one run of villapay.
 type app struct {
 	*output
 	args   []string
-	parsed bool // the command line was understood: errors are no longer usage errors
+	parsed bool // an error from here on is not a usage error
 }
 
 func newApp(p *Program, args []string) *app {
 	return &app{output: &output{deps: &deps{streams: &streams{Program: p}}}, args: args}
 }
 
-// globalFlags are the flags that every command takes.
 type globalFlags struct {
 	env     string
 	output  config.Format
@@ -39,7 +38,7 @@ type globalFlags struct {
 	debug   bool
 }
 
-// Run carries out one command line and returns its exit code.
+// Run runs one command line and returns its exit code.
 func Run(ctx context.Context, p *Program, args []string) int {
 	if p.ErrTTY && p.Getenv("TERM") != "dumb" {
 		p.Err = &statusWriter{to: p.Err}
@@ -47,7 +46,7 @@ func Run(ctx context.Context, p *Program, args []string) int {
 	a := newApp(p, args)
 	defer a.endStatus()
 	if slices.Equal(args, []string{"--version"}) {
-		args = []string{"version"} // as other tools have it
+		args = []string{"version"}
 	}
 	root := a.root()
 	if completing(args) {
@@ -74,16 +73,34 @@ func Run(ctx context.Context, p *Program, args []string) int {
 		return exitDone
 	}
 	f := explain(ctx, err)
-	if f.Hint == hintSignIn && a.config != nil {
-		f.Hint = "run `villapay login -e " + a.config.Profile.Name + "`"
-	}
-	f.Hint = a.signInHint(err, f.Hint)
+	f.Hint = a.signInHint(err, a.inEnv(f.Hint))
 	a.fail(f)
 	return f.ExitCode
 }
 
-// logFailure writes how a command ended to the log. A mistake on the command line
-// is nothing to look into later.
+// aboutEnv is a command in a hint that applies to one environment.
+var aboutEnv = regexp.MustCompile("`villapay (?:login|doctor|env (?:show|set|unset))[^`]*`")
+
+// inEnv completes the commands of a hint with the environment of this run, which
+// need not be the selected one.
+func (a *app) inEnv(hint string) string {
+	if a.config == nil {
+		return hint
+	}
+	return aboutEnv.ReplaceAllStringFunc(hint, func(command string) string {
+		if strings.Contains(command, " -e ") || strings.Contains(command, " --env ") || strings.Contains(command, "--help") {
+			return command
+		}
+		words, rest, redirected := strings.Cut(strings.Trim(command, "`"), " < ")
+		words += " -e " + a.config.Profile.Name
+		if redirected {
+			words += " < " + rest
+		}
+		return "`" + words + "`"
+	})
+}
+
+// logFailure logs a failure, except a usage error.
 func (a *app) logFailure(command string, f *failure) {
 	if f.ExitCode == exitUsage {
 		return
@@ -95,7 +112,7 @@ func (a *app) logFailure(command string, f *failure) {
 	log.Error("failed", "code", f.Code, "error", f.Error(), "status", f.Status, "request_id", f.RequestID)
 }
 
-// asUsage makes a usage error of what cobra found wrong with the command line.
+// asUsage turns an error of cobra's parser into a usage error.
 func asUsage(err error) error {
 	if _, ok := errors.AsType[*failure](err); ok {
 		return err
@@ -108,13 +125,13 @@ func asUsage(err error) error {
 	return usageError(hint, "%s", message)
 }
 
-// root is the whole command line.
+// root builds the command tree.
 func (a *app) root() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "villapay",
 		Short: "Make KBank QR and WeChat payment orders for Villa orders",
 		Long: `Makes KBank QR and WeChat payment orders for Villa orders, shows each as a table,
-JSON or a code to scan, and tells what became of it.
+JSON or a code to scan, and reports its status.
 
 Running a payment again is always safe: an order that is still open is shown
 again instead of being made twice.`,
@@ -153,15 +170,15 @@ again instead of being made twice.`,
 func (a *app) globalFlags(root *cobra.Command) {
 	f := root.PersistentFlags()
 	f.BoolP("help", "h", false, "show this help")
-	f.StringVarP(&a.flags.env, "env", "e", "", "use environment `NAME`, not the selected one")
+	f.StringVarP(&a.flags.env, "env", "e", "", "use environment `NAME` instead of the selected one")
 	f.VarP(&formatFlag{&a.flags.output}, "output", "o", "table, json, yaml, csv or qr")
 	f.StringVar(&a.flags.jq, "jq", "", "filter the JSON output with the jq expression `EXPR`")
 	f.BoolVarP(&a.flags.quiet, "quiet", "q", false, "write no notes, only warnings and errors")
 	f.BoolVarP(&a.flags.yes, "yes", "y", false, "answer yes to every question")
 	f.BoolVar(&a.flags.noInput, "no-input", false, "never ask anything")
-	f.Var(&timeFlag{&a.flags.timeout, 10 * time.Minute}, "timeout", "limit for the conversation with the API, such as 30s")
+	f.Var(&timeFlag{&a.flags.timeout, 10 * time.Minute}, "timeout", "time limit for calls to the API and the bank, such as 30s")
 	f.Var(&choiceFlag{&a.flags.color, []string{"auto", "always", "never"}}, "color", "use colors")
-	f.BoolVar(&a.flags.debug, "debug", false, "show the conversation with the API on stderr, secrets hidden")
+	f.BoolVar(&a.flags.debug, "debug", false, "show requests and responses on stderr, without secrets")
 	mustComplete(root, "env", func(cmd *cobra.Command, _ []string, typed string) ([]string, cobra.ShellCompDirective) {
 		return a.completeEnv(cmd, nil, typed)
 	})
@@ -169,8 +186,7 @@ func (a *app) globalFlags(root *cobra.Command) {
 	complete(root, "color", "auto", "always", "never")
 }
 
-// run adapts a command's run method to cobra. From here on errors are not about
-// the command line any more, unless they say so.
+// run adapts a command's run method to cobra.
 func (a *app) run(run func(ctx context.Context, args []string) error) func(*cobra.Command, []string) error {
 	return a.runWithoutSignals(func(ctx context.Context, args []string) error {
 		if a.NotifySignals != nil {
@@ -180,8 +196,8 @@ func (a *app) run(run func(ctx context.Context, args []string) error) func(*cobr
 	})
 }
 
-// runWithoutSignals adapts the run method of a command that does nothing which Ctrl-C would
-// have to end in an orderly way: it starts sooner.
+// runWithoutSignals is run for commands that Ctrl-C may end at once. They start
+// faster.
 func (a *app) runWithoutSignals(run func(ctx context.Context, args []string) error) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, args []string) error {
 		if err := checkNotEmpty(cmd.Flags()); err != nil {
@@ -192,8 +208,8 @@ func (a *app) runWithoutSignals(run func(ctx context.Context, args []string) err
 	}
 }
 
-// plain is run for commands whose result has one form. json is taken all the
-// same: it is how errors are written then.
+// plain is run for commands with only one output format. They accept -o json, which
+// then applies to errors.
 func (a *app) plain(run func(ctx context.Context, args []string) error) func(*cobra.Command, []string) error {
 	return a.run(func(ctx context.Context, args []string) error {
 		switch {
@@ -206,8 +222,8 @@ func (a *app) plain(run func(ctx context.Context, args []string) error) func(*co
 	})
 }
 
-// change is run for commands whose result is a change. state is the state after
-// it, written if -o or --jq asks for it.
+// change is run for commands that change settings or sessions. state returns what
+// they write with -o or --jq: the state after the change.
 func (a *app) change(run func(ctx context.Context, args []string) error, state func(ctx context.Context, args []string) (any, error)) func(*cobra.Command, []string) error {
 	return a.run(func(ctx context.Context, args []string) error {
 		format, err := a.flagFormat()
@@ -225,7 +241,7 @@ func (a *app) change(run func(ctx context.Context, args []string) error, state f
 	})
 }
 
-// group makes a command that only holds others.
+// group returns a command that only has subcommands.
 func group(use, short, example string, commands ...*cobra.Command) *cobra.Command {
 	c := &cobra.Command{Use: use, Short: short, Example: example, Args: noSubcommand, RunE: showHelp}
 	c.AddCommand(commands...)
@@ -234,8 +250,7 @@ func group(use, short, example string, commands ...*cobra.Command) *cobra.Comman
 
 func showHelp(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 
-// noSubcommand rejects what is not one of a group's commands, and names the ones
-// that may be the right ones.
+// noSubcommand reports an unknown subcommand and suggests similar ones.
 func noSubcommand(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
@@ -247,13 +262,16 @@ func noSubcommand(cmd *cobra.Command, args []string) error {
 	return usageError(hint, "%s has no command %q", cmd.CommandPath(), args[0])
 }
 
-// suggestions are the commands that somebody may want who asks cmd for one that it
-// does not have: one that other tools call so, one for an order ID, one of another
-// group, one that is spelled almost so.
+// suggestions returns replacements for an unknown subcommand: an alias from other
+// tools, a command for an order ID, one of another group, or a similar spelling.
 func suggestions(cmd *cobra.Command, args []string) (near []string) {
 	typed := args[0]
 	suggest := func(path string, rest []string) {
-		near = append(near, "`"+strings.Join(append([]string{path}, rest...), " ")+"`")
+		words := slices.Concat([]string{path}, rest)
+		if env := cmd.Flag("env"); env.Changed {
+			words = append(words, "-e", env.Value.String())
+		}
+		near = append(near, "`"+strings.Join(words, " ")+"`")
 	}
 	name := cmp.Or(map[string]string{
 		"ls": "list", "rm": "remove", "del": "remove", "delete": "remove", "get": "show", "select": "use", "switch": "use",
@@ -290,7 +308,7 @@ func suggestions(cmd *cobra.Command, args []string) (near []string) {
 	return near
 }
 
-// exactArgs asks for these arguments and names the ones that are missing.
+// exactArgs requires these arguments and names the missing ones.
 func exactArgs(names ...string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if len(args) == len(names) {

@@ -25,7 +25,6 @@ func newSandbox(a *app) *cobra.Command {
 		newSandboxServe(a), newSandboxPay(a), newSandboxReset(a)))
 }
 
-// sandboxServe offers the sandbox to any client on a port of this machine.
 type sandboxServe struct {
 	app         *app
 	addr        string
@@ -40,8 +39,8 @@ func newSandboxServe(a *app) *cobra.Command {
 		Use:   "serve",
 		Short: "Serve the sandbox on a loopback port, for any client",
 		Long: `Serves the sandbox's API, sign-in and bank on a loopback port until Ctrl-C. It
-shares its orders with --env sandbox. Its URL is the one line on stdout; the
-bank's is the same with ` + sandbox.BankPath + ` behind it.`,
+shares its orders with --env sandbox. Its URL is the only line on stdout; append
+` + sandbox.BankPath + ` for the bank's API.`,
 		Example: `  villapay sandbox serve --addr 127.0.0.1:8080
   villapay sandbox serve --latency 200ms --fail 503=10%,lost=5%
   VILLAPAY_BASE_URL=http://127.0.0.1:8080 VILLAPAY_TOKEN=any villapay pay qr 492500004632`,
@@ -89,7 +88,6 @@ func (c *sandboxServe) run(ctx context.Context, _ []string) error {
 	return c.app.serve(ctx, listener, stand)
 }
 
-// listenLoopback listens on an address of this machine alone.
 func listenLoopback(ctx context.Context, addr string) (net.Listener, error) {
 	host, _, err := net.SplitHostPort(addr)
 	if err != nil {
@@ -109,7 +107,7 @@ func listen(ctx context.Context, addr string) (net.Listener, error) {
 	return listener, nil
 }
 
-// serve answers until Ctrl-C, with which servers are meant to end: exit 0.
+// serve runs a server until Ctrl-C, which is not an error.
 func (a *app) serve(ctx context.Context, listener net.Listener, handler http.Handler) error {
 	if err := httpserver.Run(ctx, listener, handler, a.log()); err != nil {
 		return &localError{err: err}
@@ -122,7 +120,6 @@ func (a *deps) sandboxDir() (string, error) {
 	return filepath.Join(dir, "sandbox"), err
 }
 
-// sandboxPay does what a payer and the bank would do.
 type sandboxPay struct {
 	app   *app
 	state string
@@ -156,6 +153,13 @@ func (c *sandboxPay) run(ctx context.Context, args []string) error {
 	if errors.Is(err, sandbox.ErrNoOrder) {
 		return &failure{Code: "no_order", Message: fmt.Sprintf("the sandbox has no payment order for %s", args[0]), Hint: fmt.Sprintf("make it first: villapay pay qr %s --env sandbox", args[0]), ExitCode: exitRejected}
 	}
+	if closed, ok := errors.AsType[*sandbox.ClosedError](err); ok {
+		again := "villapay pay qr " + closed.OrderID
+		if closed.GivenBack {
+			again += " --new"
+		}
+		return &failure{Code: "not_open", Message: closed.Error(), Hint: "make another order: " + again + " --env sandbox", ExitCode: exitRejected}
+	}
 	if err != nil {
 		return &localError{err: err}
 	}
@@ -167,18 +171,16 @@ func (c *sandboxPay) run(ctx context.Context, args []string) error {
 		return err
 	}
 	return render.Table(c.app.writer(), c.app.screen(), []string{"Charge", "Order", "State", "Amount"},
-		[][]string{{notification.ID, args[0], notification.TransactionState, render.TableMoney(amount, notification.Currency)}})
+		[][]string{{notification.ID, args[0], notification.TransactionState, render.Money(amount, notification.Currency)}})
 }
 
-// sandboxReset forgets everything the sandbox made.
 type sandboxReset struct{ app *app }
 
 func newSandboxReset(a *app) *cobra.Command {
 	c := &sandboxReset{a}
 	return &cobra.Command{
-		Use: "reset", Short: "Forget every order the sandbox made", Example: "  villapay sandbox reset",
-		Long: `Forgets every order the sandbox made. What the ledger recorded about sandbox
-payments stays; it is history.`,
+		Use: "reset", Short: "Delete the sandbox's orders", Example: "  villapay sandbox reset",
+		Long: `Deletes the sandbox's orders. The ledger keeps its records of sandbox payments.`,
 		Args: exactArgs(), RunE: a.change(c.run, func(context.Context, []string) (any, error) {
 			return struct {
 				Orders int `json:"orders"`
@@ -202,6 +204,6 @@ func (c *sandboxReset) run(ctx context.Context, _ []string) error {
 	if err := os.Remove(filepath.Join(dir, "cognito.json")); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return &localError{err: err}
 	}
-	c.app.note("the sandbox is empty again")
+	c.app.note("the sandbox is empty")
 	return nil
 }

@@ -172,7 +172,7 @@ func TestSchemas(t *testing.T) {
 	s := loadSchemas(t)
 	t.Run("commands", func(t *testing.T) {
 		for name, test := range map[string]func(*testing.T, *schemas){
-			"payments": schemaPayments, "codes": schemaCodes, "batch": schemaBatch, "sending": schemaSending,
+			"payments": schemaPayments, "codes": schemaCodes, "batch": schemaBatch, "books": schemaBooks, "sending": schemaSending,
 			"other tools": schemaOtherTools, "notifications": schemaNotifications, "sign-in": schemaSignIn, "failures": schemaFailures,
 		} {
 			t.Run(name, func(t *testing.T) {
@@ -189,6 +189,8 @@ func TestSchemas(t *testing.T) {
 		{"payment.villapay.paid_by", "payment", "$defs/known/properties/paid_by"},
 		{"payment.villapay.qr.kind", "payment", "$defs/known/properties/qr/properties/kind"},
 		{"error.error.exit_code", "error", "properties/error/properties/exit_code"},
+		{"report.totals.state", "report", "properties/totals/items/properties/state"},
+		{"difference.kind", "difference", "properties/kind"},
 		{"whoami.store", "whoami", "properties/store"},
 		{"whoami.bank_key", "whoami", "properties/bank_key"},
 	} {
@@ -196,6 +198,11 @@ func TestSchemas(t *testing.T) {
 			if !s.seen[listed.place][value] && value != "keyring" { // which a test has none of
 				t.Errorf("%s: no command printed %v", listed.place, value)
 			}
+		}
+	}
+	for _, place := range []string{"report.paid_twice.orderid", "payment.villapay.warnings.code", "list.villapay.events.kind", "notification.villapay.warnings.code"} {
+		if len(s.seen[place]) == 0 {
+			t.Errorf("%s: no command printed one", place)
 		}
 	}
 }
@@ -260,22 +267,54 @@ func schemaCodes(t *testing.T, s *schemas) {
 	m.run(t, "env", "set", "kbank.sof_qr", "")
 	s.prints(t, m, 0, 1, "payment", "pay", "qr", "reference")
 	m.run(t, "env", "set", "qr_content", "https://pay.example/?order={{.id}}")
-	s.prints(t, m, 0, 1, "payment", "order", "status", "reference")
+	s.prints(t, m, 0, 1, "payment", "pay", "qr", "reference")
+}
+
+// writeList writes a file and returns its path.
+func writeList(t *testing.T, text string) string {
+	t.Helper()
+	name := filepath.Join(t.TempDir(), "list.csv")
+	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return name
 }
 
 func schemaBatch(t *testing.T, s *schemas) {
 	m := newMachine(t, "VILLAPAY_ENV=sandbox")
-	write := func(lines string) string {
-		name := filepath.Join(t.TempDir(), "orders.csv")
-		if err := os.WriteFile(name, []byte(lines), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return name
-	}
-	s.prints(t, m, 9, 3, "payment", "pay", "batch", write("orderid\n1\nrefused-amount\nfailed-order\n"))
-	s.prints(t, m, 6, 2, "payment", "pay", "batch", write("1\ntimed-out\n"), "--timeout", "2s")
+	s.prints(t, m, 9, 3, "payment", "pay", "batch", writeList(t, "orderid\n1\nrefused-amount\nfailed-order\n"))
+	s.prints(t, m, 6, 2, "payment", "pay", "batch", writeList(t, "1\ntimed-out\n"), "--timeout", "2s")
 	s.prints(t, m, 0, 1, "list", "order", "list", "--state", "unknown,rejected")
-	s.prints(t, m, 2, 0, "payment", "pay", "batch", write("a b\n"))
+	s.prints(t, m, 2, 0, "payment", "pay", "batch", writeList(t, "a b\n"))
+}
+
+// schemaBooks adds up what came in, and compares it with a list.
+func schemaBooks(t *testing.T, s *schemas) {
+	m := newMachine(t, "VILLAPAY_ENV=sandbox")
+	s.prints(t, m, 0, 1, "report", "order", "report")
+	for _, id := range []string{"paid-twice", "paid-1", "Voided", "Refunded", "open"} {
+		m.run(t, "pay", "qr", id)
+		if id != "open" {
+			m.run(t, "sandbox", "pay", id)
+		}
+		switch id {
+		case "paid-twice":
+			m.run(t, "order", "status", id)
+			m.run(t, "sandbox", "pay", id)
+		case "Voided", "Refunded":
+			m.run(t, "order", "status", id)
+			m.run(t, "sandbox", "pay", id, "--state", id)
+		}
+		m.run(t, "order", "status", id)
+	}
+	s.prints(t, m, 0, 1, "report", "order", "report", "--since", "today", "--until", "today")
+	s.prints(t, m, 0, 1, "report", "order", "report", "--since", "1h", "--all-envs", "--source", "qr")
+	file := writeList(t, "orderid,amount\npaid-twice,1.00\nopen,300.00\nnosuch,5\n")
+	s.prints(t, m, 9, 5, "difference", "order", "reconcile", file, "--since", "today", "--until", "today", "--jq", ".[]")
+	s.prints(t, m, 0, 0, "difference", "order", "reconcile", writeList(t, "orderid,amount\n"), "--since", "2020-01-01", "--until", "2020-01-02", "--jq", ".[]")
+	s.prints(t, m, 0, 1, "list", "order", "find", "paid")
+	s.prints(t, m, 5, 1, "list", "order", "find", "nosuch")
+	s.prints(t, m, 0, 1, "list", "order", "list", "--unpaid")
 }
 
 // schemaSending looks at a payment while it is being made, and interrupts that.
@@ -321,6 +360,7 @@ func schemaOtherTools(t *testing.T, s *schemas) {
 	s.prints(t, theirs, 0, 1, "payment", "order", "status", "bare-success")
 	theirs.run(t, "env", "set", "status_paid", "success")
 	s.prints(t, theirs, 0, 1, "payment", "order", "status", "bare-success")
+	s.prints(t, ours, 0, 1, "report", "order", "report")
 }
 
 // schemaNotifications passes notifications on to a reader, and writes them again.

@@ -14,23 +14,22 @@ import (
 	"github.com/villapay/villapay/internal/secret"
 )
 
-// errNoSignIn is the error of signing in to the embedded sandbox.
 func errNoSignIn() error {
-	return usageError("its sign-in is served by `villapay sandbox serve`: see `villapay help sandbox`", "the environment sandbox needs no sign-in")
+	return usageError("to try the sign-in, see `villapay help sandbox`", "the environment sandbox needs no sign-in")
 }
 
-// session is the selected environment's sign-in. Nothing is read or asked until a
-// token is needed.
+// session returns the selected environment's session. It reads nothing until a token
+// is needed.
 func (a *deps) session() (api.Tokens, error) {
 	session, err := a.currentSession()
 	if err != nil {
-		return nil, err // not a nil *auth.Session, which would be an api.Tokens
+		return nil, err // not session: a nil *auth.Session is a non-nil interface
 	}
 	return session, nil
 }
 
-// currentSession is the session of VILLAPAY_TOKEN or of an earlier sign-in. A
-// token that is set and empty is an error.
+// currentSession returns the session of VILLAPAY_TOKEN, else the stored one. An
+// empty VILLAPAY_TOKEN is an error.
 func (a *deps) currentSession() (*auth.Session, error) {
 	settings, err := a.settings()
 	if err != nil {
@@ -47,7 +46,7 @@ func (a *deps) currentSession() (*auth.Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	return auth.NewSession(client, nil, token), nil // which needs no state directory
+	return auth.NewSession(client, nil, token), nil // needs no state directory
 }
 
 func (a *deps) openSession() (*auth.Session, error) {
@@ -75,8 +74,8 @@ func (a *deps) openSession() (*auth.Session, error) {
 	return auth.NewSession(client, store, token), nil
 }
 
-// tokenStore is the file of sessions and bank keys. It is one for a run, so that
-// the keyring is asked once.
+// tokenStore returns the store of sessions and bank keys. A run opens it once, so
+// that the keyring prompts once.
 func (a *deps) tokenStore() (*auth.Store, error) {
 	if a.store == nil {
 		dir, err := a.stateDir()
@@ -90,10 +89,9 @@ func (a *deps) tokenStore() (*auth.Store, error) {
 
 const kbankVariable = "VILLAPAY_KBANK_SECRET"
 
-// bankKey is the merchant's secret key for the bank's API of the selected
-// environment. It is empty if there is none, or if the bank is not asked there.
-// store is "environment" (VILLAPAY_KBANK_SECRET), "keyring" or "file"; it is known
-// also if the key cannot be used.
+// bankKey returns the secret key for the bank's API of the selected environment. It
+// is empty without a key or without kbank.api_url. store is "environment"
+// (VILLAPAY_KBANK_SECRET), "keyring" or "file", even if the key is invalid.
 func (a *deps) bankKey(ctx context.Context) (key secret.String, store string, err error) {
 	settings, err := a.settings()
 	if err != nil || settings.Profile.KBank.APIURL == "" {
@@ -104,35 +102,35 @@ func (a *deps) bankKey(ctx context.Context) (key secret.String, store string, er
 		return key, "environment", err
 	}
 	tokens, err := a.tokenStore()
-	if err != nil { // without a directory nothing was ever stored
-		return secret.String{}, "", nil //nolint:nilerr // as the comment says
+	if err != nil {
+		return secret.String{}, "", nil //nolint:nilerr // no state directory, so no stored key
 	}
 	profile := settings.Profile
 	key, store, err = tokens.BankKey(ctx, profile.KBank.APIURL)
 	if err != nil || store == "" {
 		return secret.String{}, store, err
 	}
-	if err := profile.CheckSecretKey(key); err != nil { // live was changed since it was entered
-		return secret.String{}, store, &localError{err: fmt.Errorf("the key kept for %s: %w", profile.KBank.APIURL, err), hint: "run `villapay login --kbank-secret -e " + profile.Name + "`"}
+	if err := profile.CheckSecretKey(key); err != nil { // live has changed since login
+		return secret.String{}, store, &localError{err: fmt.Errorf("the stored key for %s: %w", profile.KBank.APIURL, err), hint: "run `villapay login --kbank-secret -e " + profile.Name + "`"}
 	}
 	return key, store, nil
 }
 
-// bankAPI is the URL that a bank key is entered for.
+// bankAPI returns the kbank.api_url that a key is stored for.
 func bankAPI(profile config.Profile) (string, error) {
 	if profile.Sandbox {
-		return "", usageError("", "the environment sandbox has a bank of its own, which needs no key")
+		return "", usageError("", "the environment sandbox needs no key for the bank")
 	}
 	if profile.KBank.APIURL == "" {
 		return "", &localError{
-			err:  errors.New("environment " + profile.Name + " has no kbank.api_url: there is no bank to use a key with"),
-			hint: "villapay env set kbank.api_url URL --env " + profile.Name,
+			err:  errors.New("environment " + profile.Name + " has no kbank.api_url"),
+			hint: "run `villapay env set kbank.api_url URL --env " + profile.Name + "`",
 		}
 	}
 	return profile.KBank.APIURL, nil
 }
 
-// warnText shows a warning of the sign-in, which may have several lines.
+// warnText writes a warning that may have several lines.
 func (a *deps) warnText(text string) {
 	first, rest, _ := strings.Cut(strings.TrimSpace(text), "\n")
 	a.warn("%s", first)
@@ -141,7 +139,7 @@ func (a *deps) warnText(text string) {
 	}
 }
 
-// signIn makes the client of the selected environment's user pool.
+// signIn returns a client for the selected environment's user pool.
 func (a *deps) signIn(settings *config.Config, prompt auth.Prompter) (*auth.Client, error) {
 	transport, err := a.signInTransport()
 	if err != nil {
@@ -155,11 +153,10 @@ func (a *deps) signIn(settings *config.Config, prompt auth.Prompter) (*auth.Clie
 	}, transport, a.Now, prompt, a.warnText), nil
 }
 
-// prompter asks at the terminal. It is nil if there is none, or asking is not
-// allowed.
+// prompter returns a prompt at the terminal, nil if the user cannot be asked.
 func (a *app) prompter() (auth.Prompter, error) {
 	if !a.interactive() {
-		return nil, nil //nolint:nilnil // nobody to ask is no error
+		return nil, nil //nolint:nilnil // documented
 	}
 	terminal, err := auth.OpenTerminal()
 	if err != nil {
@@ -168,10 +165,10 @@ func (a *app) prompter() (auth.Prompter, error) {
 	return terminal, nil
 }
 
-// poolKey is a setting without which there is nowhere to sign in.
+// poolKey is a setting that signing in requires.
 type poolKey struct{ name, value, label, example string }
 
-// missingPool returns those that an environment does not have. They come from Villa.
+// missingPool returns the settings that are not set. Their values come from Villa.
 func missingPool(profile config.Profile) []poolKey {
 	return slices.DeleteFunc([]poolKey{
 		{"auth.user_pool_id", profile.Auth.UserPoolID, "User pool ID, such as " + profile.Auth.Region + "_XXXXXXXXX", profile.Auth.Region + "_XXXXXXXXX"},
@@ -179,10 +176,8 @@ func missingPool(profile config.Profile) []poolKey {
 	}, func(k poolKey) bool { return k.value != "" })
 }
 
-// trySandbox is what can be done before Villa has given anything.
 const trySandbox = "to try villapay without them: villapay pay qr 492500004632 --env sandbox"
 
-// noPool is the error of an environment without a user pool.
 func noPool(profile config.Profile, missing []poolKey) error {
 	var names, commands []string
 	for _, k := range missing {
@@ -195,8 +190,7 @@ func noPool(profile config.Profile, missing []poolKey) error {
 	}
 }
 
-// signInHint is what to do about an error of the sign-in. On a fresh install there is
-// nowhere to sign in yet.
+// signInHint extends the hint if the environment has no user pool yet.
 func (a *app) signInHint(err error, hint string) string {
 	e, ok := errors.AsType[*auth.Error](err)
 	if !ok || e.Kind != auth.NotSignedIn || a.config == nil || a.Getenv("VILLAPAY_TOKEN") != "" || len(missingPool(a.config.Profile)) == 0 {
@@ -205,11 +199,11 @@ func (a *app) signInHint(err error, hint string) string {
 	return "ask Villa for the user pool ID and the app client ID of " + a.config.Profile.Name + ", then " + hint + "; " + trySandbox
 }
 
-// readSecretLine reads a secret from stdin, without its line break. It is never
-// typed there, where it would show.
+// readSecretLine reads a secret from stdin. A terminal is rejected: it would echo
+// the secret.
 func (a *app) readSecretLine(ctx context.Context, flag string) (secret.String, error) {
 	if a.InTTY {
-		return secret.String{}, usageError("pipe it: villapay login "+flag+" < file", "%s reads from stdin, and stdin is a terminal", flag)
+		return secret.String{}, usageError("run `villapay login "+flag+" < FILE`", "%s reads from stdin, and stdin is a terminal", flag)
 	}
 	line, err := readLimited(ctxReader(ctx, a.In))
 	switch {

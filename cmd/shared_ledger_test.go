@@ -334,7 +334,7 @@ func TestTheSharedLedgerIsGoneUnderABatch(t *testing.T) {
 	args := []string{"pay", "batch", m.orderFile(t, 300), "--rate", "0", "--concurrency", "8", "-o", "json"}
 	shown := shownOrders{}
 	r := m.run(t, args...)
-	if r.code != 6 && r.code != 9 || !strings.Contains(r.stderr, "goes on where it stopped") || strings.Contains(r.stderr, "nothing was sent") {
+	if r.code != 6 && r.code != 9 || !strings.Contains(r.stderr, "run the same command again to continue") || strings.Contains(r.stderr, "nothing was sent") {
 		t.Errorf("exit %d, stderr %s", r.code, r.stderr)
 	}
 	shown.see(t, []byte(r.stdout))
@@ -350,4 +350,19 @@ func TestTheSharedLedgerIsGoneUnderABatch(t *testing.T) {
 		t.Errorf("then: exit %d, %s", r.code, r.stderr)
 	}
 	shown.check(t, b, 300)
+}
+
+// A container that shares a ledger and has a token needs no directories.
+func TestASharedLedgerNeedsNoDirectories(t *testing.T) {
+	t.Parallel()
+	m := newMachine(t, "VILLAPAY_LEDGER="+sharedLedger(t), "VILLAPAY_BASE_URL="+serveSandbox(t, sandbox.Options{}, nil).url,
+		"HOME="+unset, "VILLAPAY_STATE_DIR="+unset, "VILLAPAY_CONFIG_DIR="+unset)
+	for _, args := range [][]string{{"pay", "qr", "4925"}, {"order", "status", "4925"}, {"order", "status", "4925", "--offline"}} {
+		if r := m.run(t, append(args, "-o", "json")...); r.code != 0 || r.object(t).Villapay.State != "awaiting" {
+			t.Errorf("%v: exit %d, %s", args, r.code, r.stderr)
+		}
+	}
+	if entries, err := os.ReadDir(m.dir); err != nil || len(entries) > 0 {
+		t.Errorf("it made %v, %v", entries, err)
+	}
 }

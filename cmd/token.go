@@ -6,13 +6,12 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// tokenCommand writes the ID token alone.
 type tokenCommand struct{ app *app }
 
 func newToken(a *app) *cobra.Command {
 	c := &tokenCommand{a}
 	return &cobra.Command{
-		Use: "token", Short: "Write the ID token, renewed where needed, for other tools",
+		Use: "token", Short: "Write the ID token for other tools, renewed if needed",
 		Example: `  villapay token --env dev > id-token.txt
   curl -H "Authorization: $(villapay token)" https://shop.villamarket.com/api/...`,
 		Args: exactArgs(), RunE: a.plain(c.run),

@@ -11,8 +11,8 @@ import (
 	"github.com/villapay/villapay/internal/sandbox/cognito"
 )
 
-// addTopics adds `help TOPIC` pages: commands without a run are help topics to
-// cobra.
+// addTopics adds the `help TOPIC` pages. To cobra a command without Run is a help
+// topic.
 func addTopics(root *cobra.Command) {
 	root.AddCommand(
 		&cobra.Command{Use: "environment", Short: "Variables and files that villapay reads", Long: topicEnvironment},
@@ -21,20 +21,23 @@ func addTopics(root *cobra.Command) {
 	)
 }
 
-const topicEnvironment = `A flag beats a variable, a variable beats the config file, and that beats the
-built-in default, everywhere. Blanks and line ends around a value do not count.
+const topicEnvironment = `A flag overrides a variable, a variable overrides the config file, and the config
+file overrides the built-in default. Values are trimmed.
 
   VILLAPAY_ENV             environment to use
-  VILLAPAY_TOKEN           ID token to send; no sign-in is used then
+  VILLAPAY_TOKEN           ID token to send instead of signing in
   VILLAPAY_LEDGER          sqlite, postgres://... or none
   VILLAPAY_OUTPUT          output format
   VILLAPAY_USERNAME        user name for login
   VILLAPAY_PASSWORD        password for login
   VILLAPAY_CLIENT_SECRET   secret of a confidential app client, for login
-  VILLAPAY_KBANK_SECRET    the merchant's secret key for the bank's API
-  VILLAPAY_WEBHOOK_SECRET  secret key that notifications are signed with
+  VILLAPAY_KBANK_SECRET    the merchant's secret key for the bank's API. With it,
+                           pay qr shows a code that bank apps pay, order status
+                           asks the bank, and order cancel and order void work
+  VILLAPAY_WEBHOOK_SECRET  secret key that notifications are signed with: the
+                           same one, for webhook commands alone
   VILLAPAY_NO_INPUT        never ask anything (CI does the same)
-  VILLAPAY_DEBUG           show the conversation with the API, secrets hidden
+  VILLAPAY_DEBUG           show requests and responses, without secrets
   VILLAPAY_CONFIG_DIR      where config.yaml is
   VILLAPAY_STATE_DIR       where the ledger, the sign-in and the log are
 
@@ -47,16 +50,15 @@ For the selected environment, so that a container needs no file:
   VILLAPAY_AUTH_CLIENT_ID      its app client
   VILLAPAY_AUTH_REGION         its region
 
-An empty variable counts as not set, except VILLAPAY_ENV, _BASE_URL, _LEDGER,
-_TOKEN, _KBANK_SECRET and _AUTH_*. These are an error where their value would be
-used: so a missing CI secret never becomes the default.
+An empty variable counts as unset, except VILLAPAY_ENV, _BASE_URL, _LEDGER,
+_TOKEN, _KBANK_SECRET and _AUTH_*. If one of these is empty and its value is
+needed, that is an error, so that a missing CI secret never means the default.
 
-NO_COLOR, TERM=dumb, HTTPS_PROXY, NO_PROXY and SSL_CERT_FILE mean what they mean
-everywhere.
+NO_COLOR, TERM=dumb, HTTPS_PROXY, NO_PROXY and SSL_CERT_FILE work as usual.
 
-Files: config.yaml in the config directory (` + "`villapay env show`" + ` says where each
-value comes from); ledger.db, tokens and log/ in the state directory, readable by
-you alone. Secrets never enter config.yaml.
+Files: config.yaml in the config directory (` + "`villapay env show`" + ` shows where each
+value comes from); ledger.db, tokens and log/ in the state directory, readable
+only by you. Secrets are never written to config.yaml.
 `
 
 const topicExitCodes = `  0    done
@@ -64,16 +66,18 @@ const topicExitCodes = `  0    done
   2    usage: a bad flag or argument; nothing was sent
   3    configuration, ledger or local disk; nothing was sent
   4    not signed in, or not allowed
-  5    rejected by the API or the bank; no such payment; no code to draw
-  6    outcome unknown: the order may have been made. Run the same command again:
-       that is safe, it asks again with the same key
+  5    rejected by the API or the bank; no such payment; nothing that can be
+       shown, canceled or voided
+  6    outcome unknown, or incomplete (the order was made, its code could not be
+       fetched). Run the same command again: that is safe, it repeats the request
+       with the same key
   7    the API or the sign-in cannot be reached; nothing was made
   8    not paid (with --watch, --watch-for or --exit-status)
-  9    a batch finished and some orders failed (6 outranks it)
+  9    finished, with failures or differences (6 outranks it)
   130  interrupted by Ctrl-C or SIGTERM (webhook listen, sandbox serve: 0)
 
-A script needs one rule beside success and failure: repeat on 6. Without a
-ledger, give --idempotency-key.
+A script must repeat the command on 6. Without a ledger, it must also set
+--idempotency-key.
 
   tries=0
   until villapay pay qr "$order" -o json > order.json; do
@@ -86,43 +90,48 @@ ledger, give --idempotency-key.
 `
 
 const topicFormatting = `-o table   for people (default); at a terminal ` + "`pay qr`" + ` draws the code under it
--o json    one object for one payment, an array for a list, a line an order
-           from a batch; indented at a terminal, one line when piped
+-o json    one object for a payment, an array for a list, one line per order for
+           a batch; indented at a terminal, one line when piped
 -o yaml    the same as YAML
 -o csv     for lists and batches, with CRLF line ends: orderid,source,state,
            id,amount,currency,created_at,expires_at,env,error_code,
            error_message,reference_order,charge_id,paid_at,paid_by,
            bank_state,recorded_at,replaced_by,warnings
--o qr      the code alone, its caption on stderr
+-o qr      only the code; its caption goes to stderr
 --jq EXPR  filters the JSON; strings are printed raw, numbers keep their digits
 
-The payment object has the order's fields as the API sent them, and what
-villapay knows besides under "villapay":
+The payment object has the order's fields as the API sent them. Villapay adds its
+own under "villapay":
 
-  orderid, env, source      what was asked for
+  orderid, env, source      from the request
   state                     sending, awaiting, paid, failed, rejected, unknown,
                             expired, cancelled or refunded
   created_at, expires_at    Bangkok time, RFC 3339
   expires_in                whole seconds left, null if nothing expires
   idempotency_key, attempts, replayed, request_id
-  known_at, known_from      how fresh the knowledge is: api, webhook or ledger
-  bank_state, charge_id, paid_at, paid_by, replaced_by
+  known_at, known_from      time and source of the state: api, bank, webhook or
+                            ledger
+  bank_state, charge_id, paid_by, replaced_by
+  paid_at, paid_at_from     the charge's time ("bank"), else when villapay first
+                            saw the payment ("known")
   qr                        {kind, content, expires_at} of the code that may be
                             shown now, else null; kind is thai_qr, wechat, page
-                            or reference
+                            (of the shop) or reference (no bank app pays it)
   warnings                  [{code, message}]
-  events                    its history, with ` + "`order show`" + ` alone
+  events                    its history, only with ` + "`order show`" + `
   error                     null, or
                             {code, message, status, request_id, retryable}
 
-The order's own status "success" means that it was made, not that it was paid:
-ask villapay.state.
+Unknown values are null. JSON Schemas are in docs/schema of the repository.
+
+The order's own status "success" means that it was made, not that it was paid.
+Use villapay.state.
 
   villapay pay qr 492500004632 --env sandbox --jq .villapay.state
 `
 
-// withSandboxPage makes `help sandbox` list the magic order IDs. The list is made
-// when it is asked for, so that no other command pays for it.
+// withSandboxPage makes `help sandbox` list the magic order IDs. The page is built
+// on demand, to keep other commands fast.
 func withSandboxPage(group *cobra.Command) *cobra.Command {
 	group.SetHelpFunc(func(cmd *cobra.Command, args []string) {
 		if cmd == group {
@@ -136,11 +145,11 @@ func withSandboxPage(group *cobra.Command) *cobra.Command {
 func sandboxPage() string {
 	var page bytes.Buffer
 	page.WriteString(`The environment "sandbox" is a stand-in inside villapay for the API and the bank:
-no network, no sign-in, no money. It remembers its orders between commands.
+no network, no sign-in, no money. It keeps its orders between commands.
 
-` + "`villapay sandbox pay ORDERID` pays one, as scanning its code would. `villapay" + `
-` + "sandbox serve` offers it to any client on a port, with a sign-in of its own." + `
-To draw what qr_payload holds:
+` + "`villapay sandbox pay ORDERID` pays an order, as scanning its code would." + `
+` + "`villapay sandbox serve` serves it on a port, with its own sign-in." + `
+To draw the content of qr_payload:
 
   villapay env set qr_content '{{.qr_payload}}' --env sandbox
 
@@ -176,8 +185,7 @@ The password of its users is %s, and signing in asks for:
 	return page.String()
 }
 
-// twoColumns writes words and what they mean, the meaning wrapped into a column
-// of its own.
+// twoColumns writes words and their descriptions, wrapped into two columns.
 func twoColumns(page *bytes.Buffer, rows [][2]string) {
 	width := 0
 	for _, row := range rows {

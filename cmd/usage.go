@@ -19,8 +19,7 @@ const (
 	maxHelpWidth = 100
 )
 
-// usage writes what follows a command's description in its help: how it is
-// called, examples, its commands and its flags.
+// usage writes the part of the help after the description.
 func (a *app) usage(c *cobra.Command) error {
 	var text bytes.Buffer
 	call := c.UseLine()
@@ -56,7 +55,7 @@ func (a *app) usage(c *cobra.Command) error {
 	return err
 }
 
-// list writes the commands that belong to a section, none where none do.
+// list writes one section of commands, unless it is empty.
 func list(text *bytes.Buffer, title string, c *cobra.Command, prefix string, belongs func(*cobra.Command) bool) {
 	var lines [][2]string
 	width := 0
@@ -81,7 +80,7 @@ func flags(text *bytes.Buffer, title string, set *pflag.FlagSet, width int) {
 	}
 }
 
-// flagError explains what is wrong with a flag, and names the nearest one.
+// flagError turns pflag's errors into usage errors with a suggestion.
 func flagError(c *cobra.Command, err error) error {
 	hint := fmt.Sprintf("run `%s --help`", c.CommandPath())
 	var unknown *pflag.NotExistError
@@ -111,7 +110,7 @@ func suggestHint(word string, words []string, or string) string {
 	return or
 }
 
-// oneOf checks a word against the words that a flag takes.
+// oneOf checks that a flag's value is one of words.
 func oneOf(flag, word string, words []string) (string, error) {
 	if slices.Contains(words, word) {
 		return word, nil

@@ -9,14 +9,14 @@ import (
 	"github.com/villapay/villapay/internal/config"
 )
 
-// versionCommand says which villapay this is. It reads no configuration.
+// versionCommand reads no configuration.
 type versionCommand struct{ app *app }
 
 func newVersion(a *app) *cobra.Command {
 	c := &versionCommand{a}
 	return &cobra.Command{
 		Use:     "version",
-		Short:   "Show which villapay this is",
+		Short:   "Show the version",
 		Example: "  villapay version\n  villapay version -o json",
 		Args:    exactArgs(),
 		RunE:    a.runWithoutSignals(c.run),

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -19,7 +20,7 @@ import (
 	"github.com/villapay/villapay/internal/sanitize"
 )
 
-// watchFlags ask to stay until orders are settled.
+// watchFlags are --watch and --watch-for.
 type watchFlags struct {
 	watch bool
 	limit time.Duration // 0 = none
@@ -33,10 +34,10 @@ func (f *watchFlags) register(cmd *cobra.Command) {
 func (f *watchFlags) on() bool { return f.watch || f.limit > 0 }
 
 // errWatchLimit ends a watch at its limit.
-var errWatchLimit = errors.New("the time of --watch-for is over") //nolint:gochecknoglobals // an error
+var errWatchLimit = errors.New("the time of --watch-for is over")
 
-// begin returns the context of a watch: it ends with --watch-for, and when nobody
-// reads what is written.
+// begin returns the context of a watch. It is canceled after --watch-for, or when the
+// reader of stdout is gone.
 func (f *watchFlags) begin(ctx context.Context, a *app) (context.Context, context.CancelFunc) {
 	ctx, stop := context.WithCancelCause(ctx)
 	limit := func() {}
@@ -50,7 +51,7 @@ func (f *watchFlags) begin(ctx context.Context, a *app) (context.Context, contex
 	}
 }
 
-// readerCheckInterval is how often a command that waits looks whether stdout still has a reader.
+// readerCheckInterval is how often a waiting command checks that stdout has a reader.
 const readerCheckInterval = 500 * time.Millisecond
 
 // endWithReader calls stop when nobody reads what is written any more. It looks
@@ -68,9 +69,9 @@ func (a *app) endWithReader(ctx context.Context, stop context.CancelCauseFunc) {
 	}()
 }
 
-// watchOrders follows orders until all are settled: one at a terminal as a live
-// view, else with a line for each change. own is the payment that has been shown
-// already, which is then the one to follow; the zero Payment if none has.
+// watchOrders watches orders until all are settled: a single order at a terminal as a
+// live view, else with a line for each change. own is the payment that was already
+// shown and is to be watched; it may be the zero Payment.
 func (a *app) watchOrders(ctx context.Context, service *payment.Service, format config.Format, flags watchFlags, orderIDs []string, own order.Payment) error {
 	watching, stop := flags.begin(ctx, a)
 	defer stop()
@@ -92,8 +93,8 @@ func (a *app) watchOrders(ctx context.Context, service *payment.Service, format 
 	var worst *failure
 	for i, r := range reports {
 		f := a.endOf(ctx, r)
-		if over && !r.Payment.State.Final() {
-			f = &failure{Code: "not_paid", Message: fmt.Sprintf("order %s is not paid after %s", orderIDs[i], flags.limit), Retryable: true, ExitCode: exitNotPaid}
+		if over && (!r.Found || !r.Payment.State.Final()) {
+			f = &failure{Code: "not_paid", Message: fmt.Sprintf("order %s is not paid after %s", orderIDs[i], flags.limit), Retryable: true, ExitCode: exitNotPaid} //nolint:gosec // one report for each order
 		}
 		if f != nil && len(reports) > 1 && !f.quiet {
 			a.warn("%s", f)
@@ -104,13 +105,13 @@ func (a *app) watchOrders(ctx context.Context, service *payment.Service, format 
 		}
 	}
 	if worst == nil {
-		return nil // which a nil *failure is not
+		return nil // not worst: a nil *failure is a non-nil error
 	}
 	return worst
 }
 
-// rank orders the ends of several watches: a question without an answer outranks
-// 5, and that outranks 8.
+// rank orders the failures of several watches: exit 8 is last, exit 5 before it, and
+// all others are first.
 func rank(f *failure) int {
 	switch f.ExitCode {
 	case exitRejected:
@@ -121,7 +122,7 @@ func rank(f *failure) int {
 	return 0
 }
 
-// watchLines writes a line, or an object, for each change of each order.
+// watchLines writes a line or object for each change of each order.
 func (a *app) watchLines(ctx context.Context, service *payment.Service, format config.Format, orderIDs []string, own order.Payment, reports []payment.Report) error {
 	write, err := a.changes(ctx, format)
 	if err != nil {
@@ -129,10 +130,25 @@ func (a *app) watchLines(ctx context.Context, service *payment.Service, format c
 	}
 	var mu sync.Mutex
 	notedSource := false
+	first := slices.Repeat([]order.Payment{own}, len(orderIDs))
+	if own.Key == "" { // what the ledger has comes first, in the order asked
+		for i, orderID := range orderIDs {
+			known, found, err := service.Recorded(ctx, orderID)
+			if err != nil {
+				return err
+			}
+			if found {
+				first[i] = known
+				if err := write(known); err != nil {
+					return err
+				}
+			}
+		}
+	}
 	group, ctx := errgroup.WithContext(ctx)
 	for i, orderID := range orderIDs {
 		group.Go(func() (err error) {
-			shown, trouble := own, ""
+			shown, trouble := first[i], ""
 			reports[i], err = service.Watch(ctx, orderID, own, func(r payment.Report) error {
 				mu.Lock()
 				defer mu.Unlock()
@@ -162,7 +178,7 @@ func (a *app) watchLines(ctx context.Context, service *payment.Service, format c
 	return group.Wait()
 }
 
-// unasked says who cannot be asked about an order, "" if nobody.
+// unasked returns a warning if the API or the bank cannot be asked, else "".
 func unasked(r payment.Report) string {
 	switch {
 	case r.Err != nil:
@@ -173,13 +189,13 @@ func unasked(r payment.Report) string {
 	return ""
 }
 
-// sameLine reports whether there is nothing to write about a payment in one line.
+// sameLine reports whether changeLine would have nothing new.
 func sameLine(before, now order.Payment) bool {
 	return before.State == now.State && before.BankState == now.BankState && before.Key == now.Key && before.ReplacedBy == now.ReplacedBy
 }
 
-// sameObject reports whether the payment object says nothing new beside what is in
-// a line: the code to scan and the warnings.
+// sameObject reports whether the payment object has the same code and warnings, which
+// sameLine does not compare.
 func sameObject(before, now order.Payment) bool {
 	code := func(p order.Payment) order.Held {
 		if p.Held == nil {
@@ -202,7 +218,7 @@ func (a *output) ring(r payment.Report) {
 	}
 }
 
-// updateSource says where news can come from if the API has no status endpoint.
+// updateSource describes where updates come from if the API has no status endpoint.
 func updateSource(service *payment.Service) string {
 	switch {
 	case service.Bank != nil:
@@ -213,13 +229,12 @@ func updateSource(service *payment.Service) string {
 	return "the API has no status endpoint: a notification will tell"
 }
 
-// hasView reports whether watching takes the whole terminal. It does not if --debug
-// writes to the same one.
+// hasView reports whether to watch in the live view. --debug output would garble it.
 func (a *app) hasView(format config.Format) bool {
 	return format == config.FormatTable && a.OutTTY && a.Getenv("TERM") != "dumb" && (!a.debugging() || !a.ErrTTY)
 }
 
-// endOf is how watching one order ends, nil if it is paid.
+// endOf is watched as a *failure, nil if the order is paid.
 func (a *app) endOf(ctx context.Context, report payment.Report) *failure {
 	if err := a.watched(ctx, report); err != nil {
 		return explainKind(err)
@@ -227,24 +242,25 @@ func (a *app) endOf(ctx context.Context, report payment.Report) *failure {
 	return nil
 }
 
-// watched is how watching one order ends: 0 paid, 8 expired or replaced, 5 failed.
+// watched returns the error of a watched order: nil if it is paid, exit 8 if it
+// expired or was replaced, 5 if it failed.
 func (a *app) watched(ctx context.Context, report payment.Report) error {
 	p := report.Payment
 	switch {
 	case report.Found && p.ReplacedBy != "" && !p.State.Final():
 		return &failure{
 			Code: "replaced", Message: "order " + p.OrderID + ": a newer payment has replaced the one that was watched, whose code must not be paid any more",
-			Hint: "to watch the newer one: villapay order status " + p.OrderID + " --watch", ExitCode: exitNotPaid,
+			Hint: "to watch the newer one: " + a.command("order status", p, "--watch"), ExitCode: exitNotPaid,
 		}
 	case report.Found:
-		return notPaid(p)
+		return a.notPaid(p)
 	case report.Err != nil:
-		return statusError(report.Err)
+		return a.statusError(ctx, report)
 	}
 	return a.noPayment(ctx, report.OrderID)
 }
 
-// changes makes what writes one line, or document, for each change.
+// changes returns a function that writes a line or document for a change.
 func (a *output) changes(ctx context.Context, format config.Format) (func(order.Payment) error, error) {
 	switch format {
 	case config.FormatCSV:
@@ -255,7 +271,7 @@ func (a *output) changes(ctx context.Context, format config.Format) (func(order.
 		return table.Row, nil
 	case config.FormatJSON, config.FormatYAML:
 		return func(p order.Payment) error {
-			raw, err := render.PaymentJSON(a.view(p))
+			raw, err := render.PaymentJSON(a.view(ctx, p))
 			if err != nil {
 				return err
 			}
@@ -271,8 +287,8 @@ func (a *output) changes(ctx context.Context, format config.Format) (func(order.
 }
 
 func changeLine(now time.Time, p order.Payment) string {
-	line := fmt.Sprintf("%s  %s  %s  %s", render.FormatTime(now), p.OrderID, render.StateWord(p.State), render.Money(p.Amount, p.Currency))
-	if p.BankState != "" {
+	line := fmt.Sprintf("%s  %s  %s  %s", render.Exact(now), p.OrderID, render.StateWord(p.State), render.Money(p.Amount, p.Currency))
+	if p.BankState != "" && p.State != order.Paid {
 		line += "  " + render.BankState(p)
 	}
 	return sanitize.Text(line)

@@ -20,14 +20,14 @@ func newWebhook(a *app) *cobra.Command {
 		newWebhookListen(a), newWebhookReplay(a), newWebhookSend(a), newWebhookVerify(a))
 }
 
-// secretFlag names the file that holds the secret key of notifications.
+// secretFlag is the --secret-file flag.
 type secretFlag struct{ file string }
 
 func (s *secretFlag) register(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&s.file, "secret-file", "", "`FILE` that holds the secret key (default: VILLAPAY_WEBHOOK_SECRET or VILLAPAY_KBANK_SECRET)")
 }
 
-// key is the secret key that notifications are signed with.
+// key reads the secret key that notifications are signed with.
 func (s *secretFlag) key(ctx context.Context, a *app) (secret.String, error) {
 	text, from := "", s.file
 	if s.file != "" {
@@ -59,7 +59,7 @@ func (s *secretFlag) key(ctx context.Context, a *app) (secret.String, error) {
 	return key, nil
 }
 
-// readNotification reads a notification from a file or, for "-", stdin.
+// readNotification reads a notification from a file, or from stdin for "-".
 func (a *app) readNotification(ctx context.Context, name string, limit int64) ([]byte, error) {
 	source, err := a.openInput(ctx, name)
 	if err != nil {
@@ -76,5 +76,5 @@ func (a *app) readNotification(ctx context.Context, name string, limit int64) ([
 	return bytes.TrimSpace(body), nil
 }
 
-// listenAddr is where notifications are received unless a flag says otherwise.
+// listenAddr is the default address for notifications.
 const listenAddr = "127.0.0.1:8975"

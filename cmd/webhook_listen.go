@@ -3,6 +3,7 @@ package cmd
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"strings"
@@ -10,12 +11,13 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/villapay/villapay/internal/config"
+	"github.com/villapay/villapay/internal/kbank"
+	"github.com/villapay/villapay/internal/order"
 	"github.com/villapay/villapay/internal/render"
 	"github.com/villapay/villapay/internal/sanitize"
 	"github.com/villapay/villapay/internal/webhook"
 )
 
-// webhookListen receives payment notifications.
 type webhookListen struct {
 	app    *app
 	addr   string
@@ -28,25 +30,25 @@ func newWebhookListen(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "listen",
 		Short: "Receive payment notifications, verify and record them",
-		Long: `Receives the bank's payment notifications: verifies each checksum, records the
-event in the ledger, answers 200 only then, and writes it to stdout. Commands on
-the same ledger see it at once. Notifications for orders that are not recorded
-yet are kept and applied when they are. With the bank's key, the bank is asked
-about each charge that is said to be paid. GET /healthz answers 200 while
-notifications can be recorded.
+		Long: `Receives the bank's payment notifications. It verifies each checksum, records the
+event in the ledger, writes it to stdout, and only then answers 200. Commands
+with the same ledger see the event at once. Notifications for orders that are not
+recorded yet are kept and applied later. With the bank's key, it confirms each
+paid charge with the bank. GET /healthz answers 200 while notifications can be
+recorded.
 
-When the reader of its output is gone, it ends with 1 before it acknowledges
-another event: webhook replay writes recorded ones again.
+If the reader of its output is gone, it exits 1 before it acknowledges another
+event. ` + "`villapay webhook replay`" + ` writes recorded events again.
 
-It listens on this machine alone; put a TLS proxy before it, or use --addr. It
-ends with 0 on Ctrl-C.`,
+It listens only on loopback by default; put a TLS proxy in front of it, or use
+--addr. On Ctrl-C it exits 0.`,
 		Example: `  villapay webhook listen --env sandbox --secret-file webhook.key
   villapay webhook listen --env sandbox -o json | tee -a notifications.ndjson`,
 		Args: exactArgs(), RunE: a.run(c.run),
 	}
 	f := cmd.Flags()
 	f.StringVar(&c.addr, "addr", listenAddr, "listen on `ADDRESS`")
-	f.StringVar(&c.path, "path", "/", "take notifications at `PATH`")
+	f.StringVar(&c.path, "path", "/", "receive notifications at `PATH`")
 	c.secret.register(cmd)
 	return cmd
 }
@@ -66,11 +68,7 @@ func (c *webhookListen) run(ctx context.Context, _ []string) error {
 	if err != nil {
 		return err
 	}
-	settings, err := c.app.settings()
-	if err != nil {
-		return err
-	}
-	opened, err := c.app.requireLedger(ctx)
+	settings, opened, err := c.app.requireLedger(ctx)
 	if err != nil {
 		return err
 	}
@@ -91,7 +89,7 @@ func (c *webhookListen) run(ctx context.Context, _ []string) error {
 		Each: func(e webhook.Event) error {
 			err := c.app.writeEvent(ctx, format, e)
 			if err != nil {
-				stop(err) // a supervisor starts it and its reader again
+				stop(err) // a supervisor can restart it and its reader
 			}
 			return err
 		},
@@ -103,7 +101,13 @@ func (c *webhookListen) run(ctx context.Context, _ []string) error {
 		return err
 	}
 	if bank != nil {
-		handler.Inquire = bank.Reports
+		handler.Inquire = func(ctx context.Context, chargeID string) ([]order.Report, error) {
+			said, err := bank.Reports(ctx, chargeID)
+			if errors.Is(err, kbank.ErrNoCharge) {
+				return nil, nil
+			}
+			return said, err
+		}
 	}
 	err = c.app.serve(serving, listener, handler)
 	if cause := context.Cause(serving); cause != nil && ctx.Err() == nil {
@@ -112,10 +116,10 @@ func (c *webhookListen) run(ctx context.Context, _ []string) error {
 	return err
 }
 
-// maxInquiries is how many connections to the bank are kept.
+// maxInquiries is how many idle connections to the bank are kept.
 const maxInquiries = 8
 
-// announce says where it listens, and loudly so where others can reach it.
+// announce reports the address, with a warning if other machines can reach it.
 func (c *webhookListen) announce(addr net.Addr, env string) {
 	if tcp, ok := addr.(*net.TCPAddr); ok && !tcp.IP.IsLoopback() {
 		c.app.warn("listening on %s, which other machines can reach, without TLS", addr)
@@ -123,7 +127,6 @@ func (c *webhookListen) announce(addr net.Addr, env string) {
 	c.app.note("listening for notifications of %s on http://%s%s; Ctrl-C ends it", env, addr, c.path)
 }
 
-// writeEvent writes one event to stdout.
 func (a *output) writeEvent(ctx context.Context, format config.Format, e webhook.Event) error {
 	if format == "json" {
 		raw, err := json.Marshal(e)
@@ -145,7 +148,7 @@ func (a *output) writeEvent(ctx context.Context, format config.Format, e webhook
 		state += " (repeat)"
 	}
 	var text strings.Builder
-	fmt.Fprintf(&text, "%s  %s  %s  %s  %s  %s", render.FormatTime(e.At), order, state, render.Money(n.Amount, n.Currency), n.TransactionState, n.ID)
+	fmt.Fprintf(&text, "%s  %s  %s  %s  %s  %s", render.Exact(e.At), order, state, render.Money(n.Amount, n.Currency), n.TransactionState, n.ID)
 	for _, w := range e.Recorded.Warnings {
 		text.WriteString("  warning: " + w.Message)
 	}

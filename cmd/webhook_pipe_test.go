@@ -7,9 +7,9 @@ import (
 	"testing"
 )
 
-// A listener ends with the handler that reads its events: at once, so that a
-// supervisor starts both again, and without acknowledging what nobody reads. Events
-// that came meanwhile are replayed.
+// A listener exits at once when the reader of its events is gone, so that a
+// supervisor can restart both, and does not acknowledge unread events. Replay writes
+// the events received meanwhile.
 func TestTheListenerEndsWithItsHandler(t *testing.T) {
 	t.Parallel()
 	if runtime.GOOS == "windows" {

@@ -9,7 +9,6 @@ import (
 	"github.com/villapay/villapay/internal/webhook"
 )
 
-// webhookReplay writes recorded notifications again.
 type webhookReplay struct {
 	app   *app
 	since string
@@ -20,13 +19,13 @@ func newWebhookReplay(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "replay",
 		Short: "Write recorded notifications again",
-		Long: `Writes the notifications that were received since a time again, oldest first, in
-the form in which webhook listen writes them. Each says what its payment is now,
-and that it is a repeat: a handler that was down catches up with it.`,
+		Long: `Writes the notifications received since a time again, oldest first, in the format
+of ` + "`villapay webhook listen`" + `. Each has the current state of its payment and is
+marked as a repeat. Use it to catch up after an outage of the handler.`,
 		Example: `  villapay webhook replay --env sandbox --since 24h -o json`,
 		Args:    exactArgs(), RunE: a.run(c.run),
 	}
-	cmd.Flags().StringVar(&c.since, "since", "", "from `TIME` on: 24h, today, a date, or a time with zone")
+	cmd.Flags().StringVar(&c.since, "since", "", "since `WHEN`: 24h or 7d ago, today, a date, or a time with zone")
 	_ = cmd.MarkFlagRequired("since")
 	complete(cmd, "since")
 	return cmd
@@ -41,11 +40,7 @@ func (c *webhookReplay) run(ctx context.Context, _ []string) error {
 	if err != nil {
 		return err
 	}
-	settings, err := c.app.settings()
-	if err != nil {
-		return err
-	}
-	opened, err := c.app.requireLedger(ctx)
+	settings, opened, err := c.app.requireLedger(ctx)
 	if err != nil {
 		return err
 	}

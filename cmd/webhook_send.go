@@ -18,7 +18,6 @@ import (
 	"github.com/villapay/villapay/internal/webhook"
 )
 
-// webhookSend sends a signed test notification.
 type webhookSend struct {
 	app    *app
 	to     string
@@ -36,12 +35,12 @@ func newWebhookSend(a *app) *cobra.Command {
 		faults = append(faults, f.Name)
 		rows = append(rows, [2]string{f.Name, f.What})
 	}
-	help := bytes.NewBufferString("\n\nWays to break one (--fault):\n\n")
+	help := bytes.NewBufferString("\n\nFaults (--fault):\n\n")
 	twoColumns(help, rows)
 	cmd := &cobra.Command{
 		Use:   "send ORDERID",
 		Short: "Send a signed test notification about a recorded order",
-		Long:  "Sends the notification that the bank would send about an order of the ledger,\nsigned with the secret key, to a listener. In a live environment it asks first;\nwithout a terminal it needs --yes." + help.String(),
+		Long:  "Sends a listener the notification that the bank would send about a recorded\norder, signed with the secret key. In a live environment it asks for\nconfirmation; without a terminal it needs --yes." + help.String(),
 		Example: `  villapay webhook send 492500004632 --env sandbox
   villapay webhook send 492500004632 --env sandbox --state Declined
   villapay webhook send 492500004632 --env sandbox --fault forged`,
@@ -50,7 +49,7 @@ func newWebhookSend(a *app) *cobra.Command {
 	f := cmd.Flags()
 	f.StringVar(&c.to, "to", "http://"+listenAddr+"/", "the listener's `URL`")
 	f.StringVar(&c.state, "state", "Authorized", "the charge's transaction `STATE`, such as Settled, Declined or Voided")
-	f.Var(&choiceFlag{&c.fault, faults}, "fault", "send it broken: `FAULT` is one of those above")
+	f.Var(&choiceFlag{&c.fault, faults}, "fault", "send an invalid notification; `FAULT` is one of the above")
 	f.BoolVar(&c.print, "print", false, "write it to stdout; send nothing")
 	c.secret.register(cmd)
 	complete(cmd, "state", sandbox.States()...)
@@ -67,11 +66,7 @@ func (c *webhookSend) run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	settings, err := c.app.settings()
-	if err != nil {
-		return err
-	}
-	opened, err := c.app.requireLedger(ctx)
+	settings, opened, err := c.app.requireLedger(ctx)
 	if err != nil {
 		return err
 	}
@@ -105,7 +100,7 @@ func (c *webhookSend) send(ctx context.Context, body []byte) error {
 	}
 	status, err := webhook.Send(ctx, &http.Client{Transport: transport}, c.to, body)
 	if err != nil {
-		f := &failure{Code: "unreachable", Message: "cannot reach " + c.to, Hint: "start it: villapay webhook listen", Retryable: true, ExitCode: exitUnavailable}
+		f := &failure{Code: "unreachable", Message: "cannot reach " + c.to, Hint: "run `villapay webhook listen`", Retryable: true, ExitCode: exitUnavailable}
 		if errors.Is(err, webhook.ErrNoAnswer) {
 			f.Code, f.Message, f.Hint, f.ExitCode = "unknown", c.to+" did not answer", "sending it again is safe", exitUnknown
 		}

@@ -10,7 +10,6 @@ import (
 	"github.com/villapay/villapay/internal/webhook"
 )
 
-// webhookVerify checks a notification.
 type webhookVerify struct {
 	app    *app
 	secret secretFlag
@@ -21,7 +20,7 @@ func newWebhookVerify(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "verify FILE|-",
 		Short: "Check a notification's fields and checksum",
-		Long:  "Verifies the checksum of a notification in a file or on stdin. It ends with 0 if\nthat is right. If not, it names the fields that are missing or malformed, or says\nthat the checksum does not match, and ends with 5.",
+		Long:  "Verifies a notification in a file or on stdin, and exits 0 if its checksum is\nright. Otherwise it exits 5, and lists the missing or malformed fields or reports\nthat the checksum does not match.",
 		Example: `  villapay webhook send 492500004632 --env sandbox --print > notification.json
   villapay webhook verify notification.json
   villapay webhook send 492500004632 --env sandbox --print | villapay webhook verify -`,
@@ -49,7 +48,7 @@ func (c *webhookVerify) run(ctx context.Context, args []string) error {
 		return err
 	}
 	if len(differences) > 0 {
-		return &failure{Code: "not_verified", Message: "the notification is not right: " + differences[0].Part + " " + differences[0].Problem, ExitCode: exitRejected}
+		return &failure{Code: "not_verified", Message: "invalid notification: " + differences[0].Part + " " + differences[0].Problem, ExitCode: exitRejected}
 	}
 	return nil
 }

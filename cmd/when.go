@@ -13,19 +13,17 @@ import (
 	"github.com/villapay/villapay/internal/order"
 )
 
-// stretchFlags choose a stretch of time.
 type stretchFlags struct{ since, until string }
 
 func (s *stretchFlags) register(cmd *cobra.Command, about string) {
 	f := cmd.Flags()
 	f.StringVar(&s.since, "since", "", about+" since `WHEN`: 24h or 7d ago, today, yesterday, a date, or a time with zone")
-	f.StringVar(&s.until, "until", "", "and until `WHEN`: a day is included whole, a time is not")
+	f.StringVar(&s.until, "until", "", "until `WHEN`: a day is included, a time is not")
 	complete(cmd, "since", "today", "yesterday")
 	complete(cmd, "until", "today", "yesterday")
 }
 
-// times are the stretch's begin and the first moment after it; zero where it is
-// open.
+// times returns the start and the exclusive end, zero if open.
 func (s *stretchFlags) times(now time.Time) (since, until time.Time, err error) {
 	if since, err = sinceTime(s.since, now); err != nil {
 		return since, until, err
@@ -45,6 +43,24 @@ func (s *stretchFlags) times(now time.Time) (since, until time.Time, err error) 
 	return since, until, nil
 }
 
+// periodWords says which stretch of time it is: days by their dates, inclusive.
+func periodWords(since, until time.Time) string {
+	words := func(at, day time.Time) string {
+		if at = at.In(order.Bangkok); at.Equal(at.Truncate(time.Second)) && at.Format(time.TimeOnly) == "00:00:00" {
+			return day.In(order.Bangkok).Format(time.DateOnly)
+		}
+		return at.Format("2006-01-02 15:04:05 -07")
+	}
+	first, last := words(since, since), words(until, until.AddDate(0, 0, -1))
+	switch {
+	case since.IsZero():
+		return "until " + last
+	case first == last:
+		return "on " + first
+	}
+	return "from " + first + " to " + last
+}
+
 // sinceTime reads --since; "" is the zero time.
 func sinceTime(text string, now time.Time) (time.Time, error) {
 	if text == "" {
@@ -52,11 +68,11 @@ func sinceTime(text string, now time.Time) (time.Time, error) {
 	}
 	since, _, err := parseWhen(text, now)
 	if err == nil && since.After(now) {
-		meant := since.AddDate(now.Year()-since.Year(), 0, 0)
-		if meant.After(now) {
-			meant = meant.AddDate(-1, 0, 0)
+		near := since.AddDate(now.Year()-since.Year(), 0, 0)
+		if near.After(now) {
+			near = near.AddDate(-1, 0, 0)
 		}
-		err = fmt.Errorf("%s is in the future; was the year %d meant?", text, meant.Year())
+		err = fmt.Errorf("%s is in the future; did you mean %d?", text, near.Year())
 	}
 	if err != nil {
 		return since, usageError(hintWhen, "--since: %s", err)
@@ -66,9 +82,8 @@ func sinceTime(text string, now time.Time) (time.Time, error) {
 
 const hintWhen = "examples: 24h, 7d, today, yesterday, 2026-11-22, 2026-11-22T18:30+07:00"
 
-// parseWhen reads a time: a duration back from now, in which d stands for 24 hours,
-// a day of Bangkok's, or a time, which is Bangkok's if it names no zone. day says
-// that it is a day, of which it returns the begin.
+// parseWhen parses a duration before now, in which d is 24 hours, a day, or a time.
+// The default time zone is Bangkok's. For a day it returns its start, and day is true.
 func parseWhen(text string, now time.Time) (at time.Time, day bool, _ error) {
 	if days, ok := strings.CutSuffix(text, "d"); ok {
 		if d, err := time.ParseDuration(days + "h"); err == nil && d > 0 && d < math.MaxInt64/24 {
@@ -87,7 +102,7 @@ func parseWhen(text string, now time.Time) (at time.Time, day bool, _ error) {
 		return today.AddDate(0, 0, -1), true, nil
 	}
 	if year := buddhistYear(text, now); year != 0 {
-		return at, false, fmt.Errorf("%s has a Buddhist year; was the year %d meant?", text, year)
+		return at, false, fmt.Errorf("%s has a Buddhist year; did you mean %d?", text, year)
 	}
 	if at, err := time.ParseInLocation(time.DateOnly, text, order.Bangkok); err == nil {
 		return at, true, nil
@@ -100,8 +115,8 @@ func parseWhen(text string, now time.Time) (at time.Time, day bool, _ error) {
 	return at, false, errors.New(strconv.Quote(text) + " is neither a duration, a day, nor a time")
 }
 
-// buddhistYear is the common year of a date in the Buddhist calendar of Thailand; 0
-// if it is not one.
+// buddhistYear returns the common year of a date in the Thai Buddhist calendar, 0 for
+// any other date.
 func buddhistYear(text string, now time.Time) int {
 	const ahead = 543
 	first, _, _ := strings.Cut(text, "-")

@@ -10,7 +10,6 @@ import (
 	"github.com/villapay/villapay/internal/sanitize"
 )
 
-// whoami reports who is signed in, where the tokens are, and until when.
 type whoami struct{ app *app }
 
 func newWhoami(a *app) *cobra.Command {
@@ -46,7 +45,7 @@ func (c *whoami) run(ctx context.Context, _ []string) error {
 	_, bankKey, keyErr := c.app.bankKey(ctx)
 	switch {
 	case err != nil && bankKey != "":
-		c.app.note("the bank's secret key for %s is there (%s)", c.app.config.Profile.KBank.APIURL, bankKey)
+		c.app.note("there is a bank key for %s (%s)", c.app.config.Profile.KBank.APIURL, bankKey)
 		return err
 	case err != nil:
 		return err
@@ -62,7 +61,8 @@ func (c *whoami) run(ctx context.Context, _ []string) error {
 	return render.Table(c.app.writer(), c.app.screen(), nil, c.rows(status, bankKey))
 }
 
-// identity is whoami's JSON after signing in or out. Nobody may be signed in.
+// identity returns whoami's JSON after signing in or out. Its fields are empty if
+// nobody is signed in.
 func (a *app) identity(ctx context.Context, _ []string) (any, error) {
 	profile := a.config.Profile
 	status := auth.Status{Env: profile.Name, UserPoolID: profile.Auth.UserPoolID}
@@ -71,7 +71,7 @@ func (a *app) identity(ctx context.Context, _ []string) (any, error) {
 			status = now
 		}
 	}
-	_, bankKey, _ := a.bankKey(ctx) // whoami says what is wrong with a key
+	_, bankKey, _ := a.bankKey(ctx) // whoami reports an invalid key
 	return identityOf(status, bankKey), nil
 }
 
@@ -85,11 +85,11 @@ func identityOf(s auth.Status, bankKey string) identity {
 
 func (c *whoami) rows(s auth.Status, bankKey string) [][]string {
 	kept := map[string]string{
-		"environment": "VILLAPAY_TOKEN, which beats any sign-in",
-		"keyring":     "encrypted in " + s.Path + ", its key in the keyring",
+		"environment": "VILLAPAY_TOKEN, which overrides any sign-in",
+		"keyring":     "encrypted in " + s.Path + ", with its key in the keyring",
 		"file":        "unencrypted in " + s.Path,
 	}[s.Store]
-	rows := [][]string{{"User", sanitize.Text(s.Username)}, {"Environment", s.Env}, {"User pool", sanitize.Text(s.UserPoolID)}, {"Tokens kept", kept}}
+	rows := [][]string{{"User", sanitize.Text(s.Username)}, {"Environment", s.Env}, {"User pool", sanitize.Text(s.UserPoolID)}, {"Tokens stored", kept}}
 	if !s.ExpiresAt.IsZero() {
 		until := c.app.screen().Time(s.ExpiresAt)
 		if s.Renewable {
@@ -102,7 +102,7 @@ func (c *whoami) rows(s auth.Status, bankKey string) [][]string {
 	case "environment":
 		rows = append(rows, []string{"Bank key", kbankVariable})
 	default:
-		rows = append(rows, []string{"Bank key", "kept with the tokens: " + bankKey})
+		rows = append(rows, []string{"Bank key", "stored with the tokens: " + bankKey})
 	}
 	return rows
 }

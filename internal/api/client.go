@@ -18,27 +18,27 @@ import (
 	"github.com/villapay/villapay/internal/secret"
 )
 
-// MaxBody is the most that is read of an answer, in bytes.
+// MaxBody is the size limit of a response body, in bytes.
 const MaxBody = 1 << 20
 
-// Tokens gives the sign-in's ID token. Refresh is called after a 401 with the
-// token that was denied.
+// Tokens provides the ID token. Refresh is called after a 401 with the rejected
+// token.
 type Tokens interface {
 	Token(ctx context.Context) (secret.String, error)
 	Refresh(ctx context.Context, used secret.String) (secret.String, error)
 }
 
-// Client calls one environment's API. Its fields are set once, before the first
-// call; it is then safe for concurrent use.
+// Client calls one environment's API. It is safe for concurrent use once its fields
+// are set.
 type Client struct {
 	Name              string // of the server, for errors: "" = the API
-	BaseURL           string // https://host/path, no slash at its end
-	OrderPath         string // of the call that makes an order; "" = /qrpayment
-	Scheme            string // before the token in Authorization; "" sends it raw
-	IdempotencyHeader string // the header that carries the idempotency key
+	BaseURL           string // https://host/path, without a trailing slash
+	OrderPath         string // path for making an order; "" = /qrpayment
+	Scheme            string // authorization scheme; "" sends the token alone
+	IdempotencyHeader string // header for the idempotency key
 	UserAgent         string
 	Tokens            Tokens        // nil if the server needs no sign-in
-	Key               secret.String // sent as x-api-key, which is the bank's way; the zero value sends none
+	Key               secret.String // sent as x-api-key if not empty
 	Transport         http.RoundTripper
 
 	Log     *slog.Logger   // one record per call; nil logs nothing
@@ -46,8 +46,7 @@ type Client struct {
 	jitter  func() float64 // 0 ≤ x < 1; nil is random
 }
 
-// OrderRequest builds the request that makes a payment order, without a token:
-// POST {base}{order path} {"orderid","source"} and nothing else.
+// OrderRequest builds the request that makes a payment order, without a token.
 func (c *Client) OrderRequest(ctx context.Context, orderID string, source order.Source, key string) (*http.Request, error) {
 	body, err := json.Marshal(struct {
 		OrderID string       `json:"orderid"`
@@ -65,7 +64,7 @@ func (c *Client) OrderRequest(ctx context.Context, orderID string, source order.
 	return req, nil
 }
 
-// CreateOrder asks once for a payment order. Errors are *Error, or come from
+// CreateOrder sends one request for a payment order. Errors are *Error, or come from
 // Tokens or the context.
 func (c *Client) CreateOrder(ctx context.Context, orderID string, source order.Source, key string) (*order.Order, *Response, error) {
 	req, err := c.OrderRequest(ctx, orderID, source, key)
@@ -82,14 +81,13 @@ func (c *Client) CreateOrder(ctx context.Context, orderID string, source order.S
 	return made, response, err
 }
 
-// ErrNoOrder says that the status endpoint does not know the order.
+// ErrNoOrder means that the status endpoint does not know the order.
 var ErrNoOrder = errors.New("the API does not know this order")
 
-// Status asks once what became of a Villa order. path is the environment's
-// status_path, such as /checkstatus/{orderid}; statusPaid are its bare words that
-// mean paid. It fails with ErrNoRoute if the API has no such endpoint and with
-// ErrNoOrder if it does not know the order. Asking changes nothing, so no failure
-// is Unknown.
+// Status sends one request for the status of a Villa order. path is the environment's
+// status_path, such as /checkstatus/{orderid}; statusPaid are the bare words that
+// mean paid. It returns ErrNoRoute if the API has no such endpoint, and ErrNoOrder if
+// it does not know the order. It changes nothing, so no failure is Unknown.
 func (c *Client) Status(ctx context.Context, path, orderID string, statusPaid []string) (status order.Status, requestID string, _ error) {
 	req, err := c.Request(ctx, http.MethodGet, strings.ReplaceAll(path, "{orderid}", url.PathEscape(orderID)), nil)
 	if err != nil {
@@ -107,7 +105,7 @@ func (c *Client) Status(ctx context.Context, path, orderID string, statusPaid []
 				err = failure
 			}
 		}
-		return asQuestion(err)
+		return asReadOnly(err)
 	})
 	if err != nil {
 		return order.Status{}, "", err
@@ -115,9 +113,9 @@ func (c *Client) Status(ctx context.Context, path, orderID string, statusPaid []
 	return status, response.RequestID, nil
 }
 
-// asQuestion corrects the kind of a failed question: unlike a failed order, it
-// cannot have made anything.
-func asQuestion(err error) error {
+// asReadOnly corrects the kind of a failed status request, which cannot have made
+// anything.
+func asReadOnly(err error) error {
 	var failure *Error
 	if !errors.As(err, &failure) {
 		return err
@@ -131,8 +129,8 @@ func asQuestion(err error) error {
 	return failure
 }
 
-// Request builds a request for a path below the base URL. It fails for one that
-// would leave for another host.
+// Request builds a request for a path below the base URL. It returns an error if the
+// path leads to another host.
 func (c *Client) Request(ctx context.Context, method, path string, body io.Reader) (*http.Request, error) {
 	base, err := url.Parse(c.BaseURL)
 	if err != nil {
@@ -145,35 +143,34 @@ func (c *Client) Request(ctx context.Context, method, path string, body io.Reade
 	if req.URL.Scheme != base.Scheme || req.URL.Host != base.Host || req.URL.User != nil {
 		return nil, fmt.Errorf("%s is not on %s", req.URL.Redacted(), base.Host)
 	}
-	// net/http resends requests that carry an idempotency key by itself when it
-	// can rewind the body. Attempts are counted here, so it must not.
+	// net/http resends a request with an idempotency key if it can rewind the body.
+	// Retry counts the attempts, so net/http must not.
 	req.GetBody = nil
 	req.Header.Set("User-Agent", c.UserAgent)
 	req.Header.Set("Accept", "application/json")
 	return req, nil
 }
 
-// Do signs req with the token, sends it once and reads the whole answer,
-// whatever its status. Redirects are not followed. If the answer repeats the
-// token, that is hidden.
+// Do adds the token to req, sends it once and reads the whole response, whatever its
+// status. It does not follow redirects. A token in the response is redacted.
 func (c *Client) Do(req *http.Request) (*Response, error) {
 	return c.do(req, "", func(_ *Response, err error) error { return err })
 }
 
-// do is Do for a call about a Villa order, "" for none. judge has the last word
-// on what the answer, or the lack of one, means; that goes into the log.
-func (c *Client) do(req *http.Request, orderID string, judge func(*Response, error) error) (*Response, error) {
+// do is Do for a call about a Villa order, "" for none. interpret returns the call's
+// error, which is logged.
+func (c *Client) do(req *http.Request, orderID string, interpret func(*Response, error) error) (*Response, error) {
 	start := time.Now()
 	var response *Response
 	token, err := c.authorize(req)
 	if err == nil {
 		response, err = c.send(req, token)
 	}
-	err = judge(response, err)
+	err = interpret(response, err)
 	if failure, ok := errors.AsType[*Error](err); ok {
 		failure.Server = c.Name
 	}
-	c.record(req, orderID, response, err, time.Since(start))
+	c.logCall(req, orderID, response, err, time.Since(start))
 	return response, err
 }
 
@@ -198,13 +195,13 @@ func (c *Client) send(req *http.Request, token secret.String) (*Response, error)
 		Transport:     c.Transport,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
-	resp, err := client.Do(trace.watch(req)) //nolint:gosec // Request checks the host
+	resp, err := client.Do(trace.watch(req))
 	if err != nil {
 		return nil, trace.failure(req, err)
 	}
 	defer resp.Body.Close()
 	response := &Response{Status: resp.StatusCode, Header: resp.Header, RequestID: requestID(resp.Header)}
-	if resp.StatusCode == http.StatusSwitchingProtocols { // its body is a connection that no context ends
+	if resp.StatusCode == http.StatusSwitchingProtocols { // its body ignores the context
 		return nil, &Error{
 			Kind: Unknown, Again: true, Status: resp.StatusCode, Code: "http_101",
 			Message: "the server switched protocols instead of answering", RequestID: response.RequestID,
@@ -227,8 +224,8 @@ func (c *Client) send(req *http.Request, token secret.String) (*Response, error)
 	return response, nil
 }
 
-// record writes one call to the log, with its outcome.
-func (c *Client) record(req *http.Request, orderID string, response *Response, err error, took time.Duration) {
+// logCall logs one call.
+func (c *Client) logCall(req *http.Request, orderID string, response *Response, err error, took time.Duration) {
 	if c.Log == nil {
 		return
 	}
@@ -243,7 +240,7 @@ func (c *Client) record(req *http.Request, orderID string, response *Response, e
 		attrs = append(attrs, slog.Int("status", response.Status), slog.String("request_id", response.RequestID))
 	}
 	outcome, level := "ok", slog.LevelInfo
-	if err == nil && orderID == "" && response.Failure() != nil { // a raw call takes any answer
+	if err == nil && orderID == "" && response.Failure() != nil { // Do accepts any status
 		outcome, level = "rejected", slog.LevelWarn
 	}
 	if err != nil {
@@ -252,7 +249,7 @@ func (c *Client) record(req *http.Request, orderID string, response *Response, e
 		if failure, ok := errors.AsType[*Error](err); ok {
 			outcome = failure.Kind.String()
 			if failure.Kind == Rejected {
-				level = slog.LevelWarn // by a server that works as it should
+				level = slog.LevelWarn // the server works
 			}
 			attrs = append(attrs, slog.String("code", failure.Code))
 		}

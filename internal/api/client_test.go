@@ -129,7 +129,7 @@ func TestOrdersInWrappers(t *testing.T) {
 // Each row of the retry table, as one attempt is classified.
 func TestFailures(t *testing.T) {
 	t.Parallel()
-	notOrder := Error{Kind: Unknown, Code: "http_200", Message: "the server's answer is not an order"}
+	notOrder := Error{Kind: Unknown, Code: "http_200", Message: "the response is not an order"}
 	for _, test := range []struct {
 		status int
 		body   string
@@ -361,8 +361,7 @@ func TestNoRequestLeavesForAnotherHost(t *testing.T) {
 	}
 }
 
-// A server that repeats the token shows it to nobody: not in an error, and not in
-// an order.
+// A token that the server repeats is redacted, in errors and orders.
 func TestTokensAreRedactedOnEntry(t *testing.T) {
 	t.Parallel()
 	const token = "eyJ.token.sig"

@@ -13,19 +13,19 @@ import (
 	"github.com/villapay/villapay/internal/secret"
 )
 
-// Kind says what a failed call may have done at the API. It decides the exit
-// code.
+// Kind classifies a failed call by what it may have done at the API. It determines
+// the exit code.
 type Kind int
 
 // The kinds of failure, the worst last.
 const (
-	Rejected    Kind = iota + 1 // the API said no; nothing was made
+	Rejected    Kind = iota + 1 // the API rejected the request; nothing was made
 	Denied                      // not signed in, or not allowed; nothing was made
-	Unavailable                 // never reached, or throttled; nothing was made
-	Unknown                     // sent, and the outcome is not known: it may have been made
+	Unavailable                 // not reached, or throttled; nothing was made
+	Unknown                     // sent, outcome unknown: it may have been made
 )
 
-// String is the kind's word in the log.
+// String returns the kind as written to the log.
 func (k Kind) String() string {
 	switch k {
 	case Rejected:
@@ -40,20 +40,20 @@ func (k Kind) String() string {
 	return "failed"
 }
 
-// Error is a failed call. It is the one error type that calls return, apart
-// from errors of the context and of the caller's own Tokens.
+// Error is a failed call. Calls return no other errors, except those of the context
+// and of Tokens.
 type Error struct {
 	Kind       Kind
-	Again      bool          // asking again with the same key may help
-	Status     int           // HTTP status; 0 if none arrived
-	Code       string        // the API's own code, or one of ours such as http_502
-	Message    string        // for people; server text, so not to be shown unsanitized
+	Again      bool          // a retry with the same key may help
+	Status     int           // HTTP status; 0 without a response
+	Code       string        // the API's code, or one of ours such as http_502
+	Message    string        // may be the server's text: sanitize it before showing it
 	RequestID  string        // x-amzn-RequestId
-	RetryAfter time.Duration // what the server asked to wait; 0 if it did not
+	RetryAfter time.Duration // from Retry-After; 0 if there is none
 	Err        error         // the transport's error, if any
 	Server     string        // Client.Name
 
-	token secret.String // that the denied request carried, for one refresh
+	token secret.String // of the denied request, for one refresh
 }
 
 func (e *Error) Error() string {
@@ -68,14 +68,13 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.Err }
 
-// Retryable reports whether running the command again can make the order:
-// nothing stands against it, and it is safe.
+// Retryable reports whether running the command again may succeed.
 func (e *Error) Retryable() bool { return e.Kind == Unavailable || e.Kind == Unknown }
 
-// ErrFreshToken says that the API rejected a token that had just been renewed.
+// ErrFreshToken means that the API rejected a token that had just been renewed.
 var ErrFreshToken = errors.New("the API rejected a token that had just been renewed")
 
-// ErrNoRoute says that the API has no such path, as API Gateway puts it.
+// ErrNoRoute means that API Gateway has no such path.
 var ErrNoRoute = errors.New("the API has no such route")
 
 // rule is one row of the retry table.
@@ -84,13 +83,13 @@ type rule struct {
 	again bool
 }
 
-// rules is the retry table by HTTP status (docs/errors.md shows it for people).
-// Statuses that are not listed fall to their class; see classify.
+// rules is the retry table by HTTP status (see docs/errors.md). classify handles the
+// statuses that are not listed.
 var rules = map[int]rule{ //nolint:gochecknoglobals // a constant table
 	http.StatusUnauthorized:        {Denied, false}, // Retry refreshes the sign-in once
 	http.StatusForbidden:           {Denied, false},
 	http.StatusRequestTimeout:      {Unknown, true},
-	http.StatusConflict:            {Unknown, true}, // the first request with this key still runs
+	http.StatusConflict:            {Unknown, true}, // the first request with this key is still running
 	http.StatusTooManyRequests:     {Unavailable, true},
 	http.StatusInternalServerError: {Unknown, true},
 	http.StatusBadGateway:          {Unknown, true},
@@ -98,7 +97,7 @@ var rules = map[int]rule{ //nolint:gochecknoglobals // a constant table
 	http.StatusGatewayTimeout:      {Unknown, true},
 }
 
-// classify says what a status means for a request that was sent.
+// classify returns the rule for a response status.
 func classify(status int) rule {
 	if r, ok := rules[status]; ok {
 		return r
@@ -106,7 +105,7 @@ func classify(status int) rule {
 	if status >= 400 && status < 500 {
 		return rule{Rejected, false}
 	}
-	return rule{Unknown, false} // 2xx that is no order, 3xx, odd 5xx
+	return rule{Unknown, false} // 2xx without an order, 3xx, other 5xx
 }
 
 // DecodeError reads the three error envelopes the vendor and API Gateway use:
@@ -131,8 +130,8 @@ func DecodeError(body []byte) (code, message string) {
 
 // statusError makes the error for a whole answer that is not a success.
 func statusError(status int, header http.Header, body []byte) *Error {
-	// A wrapper's status counts in a 2xx, and wherever it alone says that the
-	// request may have been carried out.
+	// A wrapper's status counts if the HTTP status is 2xx, or if only the wrapper's
+	// says that the request may have succeeded.
 	if inner, _ := unwrap(status, body); inner >= 400 && (status/100 == 2 || classify(inner).kind == Unknown && classify(status).kind != Unknown) {
 		status = inner
 	}
@@ -146,7 +145,7 @@ func statusError(status int, header http.Header, body []byte) *Error {
 	case noRoute(status, header.Get("X-Amzn-Errortype"), e.Code, e.Message, body):
 		e.Code, e.Message, e.Err = "no_such_route", "the API has no such route", ErrNoRoute
 	case e.Message == "" && status >= 200 && status < 300:
-		e.Message = "the server's answer is not an order"
+		e.Message = "the response is not an order"
 	case e.Message == "" && status >= 300 && status < 400:
 		e.Message = "the server redirects elsewhere; redirects are not followed"
 	case e.Message == "":
@@ -158,9 +157,9 @@ func statusError(status int, header http.Header, body []byte) *Error {
 	return e
 }
 
-// noRoute recognizes API Gateway's answers for a path it does not have: a 403 about
-// the Authorization header, which it takes for an AWS signature, and a 404 that is
-// not the vendor's own. Each 403 was seen with its type and without.
+// noRoute recognizes API Gateway's responses for an unknown path: a 403 about the
+// Authorization header, which it reads as an AWS signature, or a 404 that is not the
+// vendor's. The 403 has been seen with and without an error type.
 func noRoute(status int, kind, code, message string, body []byte) bool {
 	switch status {
 	case http.StatusForbidden:
@@ -199,7 +198,7 @@ func retryAfter(header http.Header) time.Duration {
 	if err != nil {
 		return 0
 	}
-	now, err := http.ParseTime(header.Get("Date")) // the server's own clock, so that ours does not matter
+	now, err := http.ParseTime(header.Get("Date")) // relative to the server's clock
 	if err != nil {
 		return 0
 	}

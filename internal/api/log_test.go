@@ -33,7 +33,7 @@ func TestEveryCallIsLogged(t *testing.T) {
 	for name, want := range map[string]string{
 		"made":     `INFO call method=POST path=/api/qrpayment order=4925 key=k status=200 request_id=req-1 outcome=ok`,
 		"rejected": `WARN call method=POST path=/api/qrpayment order=4925 key=k status=400 request_id="" error="no: [redacted] (bad, HTTP 400)" code=bad outcome=rejected`,
-		"no order": `ERROR call method=POST path=/api/qrpayment order=4925 key=k status=200 request_id="" error="the server's answer is not an order (HTTP 200)" code=http_200 outcome=unknown`,
+		"no order": `ERROR call method=POST path=/api/qrpayment order=4925 key=k status=200 request_id="" error="the response is not an order (HTTP 200)" code=http_200 outcome=unknown`,
 		"lost":     `ERROR call method=POST path=/api/qrpayment order=4925 key=k error="lost the connection to HOST before its answer was complete: EOF" code=connection_lost outcome=unknown`,
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -12,17 +12,16 @@ import (
 	"github.com/villapay/villapay/internal/secret"
 )
 
-// Response is a whole answer to a call, without the secrets that the request
-// carried.
+// Response is a complete response. The request's secrets are redacted.
 type Response struct {
 	Status    int
 	Header    http.Header
-	Body      []byte // at most MaxBody bytes, wrappers and all
+	Body      []byte // at most MaxBody bytes, with any wrappers
 	RequestID string
 	token     secret.String
 }
 
-// Date is the server's own time of the answer; zero if it states none.
+// Date returns the Date header, zero if there is none.
 func (r *Response) Date() time.Time {
 	at, err := http.ParseTime(r.Header.Get("Date"))
 	if err != nil {
@@ -31,7 +30,7 @@ func (r *Response) Date() time.Time {
 	return at
 }
 
-// Failure returns the error that a status other than 2xx stands for, nil for 2xx.
+// Failure returns the error of a status other than 2xx, nil for 2xx.
 func (r *Response) Failure() error {
 	if _, ok := r.success(); ok {
 		return nil
@@ -39,8 +38,8 @@ func (r *Response) Failure() error {
 	return r.failure()
 }
 
-// success returns the body without its wrappers, and whether the answer and each
-// wrapper says 2xx.
+// success returns the unwrapped body, and whether the status and the innermost
+// wrapper's are 2xx.
 func (r *Response) success() (body []byte, ok bool) {
 	status, body := unwrap(r.Status, r.Body)
 	return body, r.Status/100 == 2 && status/100 == 2
@@ -52,7 +51,7 @@ func (r *Response) failure() *Error {
 	return e
 }
 
-// redact hides a secret that the server repeats: some echo what they were sent.
+// redact hides the token in a response: some servers echo requests.
 func (r *Response) redact(token secret.String) {
 	r.token = token
 	r.Body = []byte(secret.Redact(string(r.Body), token))
@@ -64,7 +63,7 @@ func (r *Response) redact(token secret.String) {
 	}
 }
 
-// order reads the order in an answer, or says what it is instead.
+// order decodes the order in a response.
 func (r *Response) order() (*order.Order, error) {
 	body, ok := r.success()
 	if !ok {
@@ -79,13 +78,13 @@ func (r *Response) order() (*order.Order, error) {
 	return made, nil
 }
 
-// unwrap takes {"statusCode":N,"body":…} wrappers off, also nested ones and
-// bodies that are JSON inside a string. It returns the innermost status code,
-// or status if there is no wrapper.
+// unwrap removes {"statusCode":N,"body":…} wrappers, even if they are nested or the
+// body is JSON in a string. It returns the innermost status code, or status without
+// a wrapper.
 func unwrap(status int, body []byte) (int, []byte) {
 	for range 3 {
 		if !bytes.Contains(body, []byte("statusCode")) {
-			break // as nearly always
+			break // the usual case
 		}
 		wrapper, err := order.ParseObject(body)
 		if err != nil || wrapper["statusCode"] == nil || wrapper["body"] == nil {

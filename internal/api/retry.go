@@ -9,51 +9,49 @@ import (
 	"github.com/villapay/villapay/internal/backoff"
 )
 
-// The limits of asking again.
 const (
 	maxAttempts  = 5
 	firstBackoff = 250 * time.Millisecond
 	maxBackoff   = 8 * time.Second
 )
 
-// Wait is a pause before asking again.
+// Wait is a pause before a retry.
 type Wait struct {
 	For     time.Duration
 	Attempt int // the attempt that failed, from 1
 	Err     *Error
 }
 
-// Attempts says how a series of attempts went.
+// Attempts summarizes the attempts of a call.
 type Attempts struct {
 	Sent      int  // requests sent
-	Ambiguous bool // at least one of them may have been carried out
+	Ambiguous bool // at least one of them may have succeeded
 }
 
-// Retry calls ask until it succeeds or asking again cannot help: at most five
-// times, with exponential backoff and full jitter, Retry-After honored, all
-// within ctx. After a 401 it refreshes the sign-in once; if that fails for
-// good, the error wraps the reason. Once an attempt was ambiguous, every failure
-// ends as Unknown: only an answer resolves it. ask must send the same bytes with
-// the same key each time.
+// Retry calls ask until it succeeds or a retry cannot help: at most five times, with
+// exponential backoff, full jitter and Retry-After. After a 401 it refreshes the
+// token once; if that fails permanently, the error wraps the reason. After an
+// ambiguous attempt every failure is Unknown. ask must send the same bytes with the
+// same key each time.
 func (c *Client) Retry(ctx context.Context, ask func(context.Context) error) (Attempts, error) {
-	return c.asking(ctx, ask, true)
+	return c.retry(ctx, ask, true)
 }
 
-// Once is Retry for a request that must not be repeated: it is sent again only
-// after a 401, which no backend has seen.
+// Once is Retry for a request that must not be repeated. It is sent again only after
+// a 401, which never reaches the backend.
 func (c *Client) Once(ctx context.Context, ask func(context.Context) error) error {
-	_, err := c.asking(ctx, ask, false)
+	_, err := c.retry(ctx, ask, false)
 	return err
 }
 
-func (c *Client) asking(ctx context.Context, ask func(context.Context) error, again bool) (Attempts, error) {
+func (c *Client) retry(ctx context.Context, ask func(context.Context) error, again bool) (Attempts, error) {
 	var made Attempts
 	refreshed := false
 	for {
 		err := ask(ctx)
 		var failure *Error
 		if err != nil && !errors.As(err, &failure) {
-			return made, made.settle(err) // from Tokens or the context: nothing was sent this time
+			return made, made.settle(err) // from Tokens or the context: this attempt was not sent
 		}
 		made.Sent++
 		if err == nil {
@@ -80,22 +78,21 @@ func (c *Client) asking(ctx context.Context, ask func(context.Context) error, ag
 	}
 }
 
-// isTransient reports whether a failed refresh may work later: then the 401 is
-// not the last word.
+// isTransient reports whether a failed refresh may succeed later.
 func isTransient(err error) bool {
 	var later interface{ Transient() bool }
 	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) || errors.As(err, &later) && later.Transient()
 }
 
-// settle turns a last failure into Unknown where an earlier attempt may have
-// been carried out.
+// settle turns the last failure into Unknown if an earlier attempt may have
+// succeeded.
 func (a Attempts) settle(err error) error {
 	if !a.Ambiguous {
 		return err
 	}
 	settled := &Error{Kind: Unknown, Code: "outcome_unknown", Message: err.Error(), Err: err}
 	if errors.Is(err, context.DeadlineExceeded) {
-		settled.Message = "no time was left to ask again"
+		settled.Message = "no time was left for a retry"
 	}
 	if failure, ok := errors.AsType[*Error](err); ok {
 		*settled = *failure
@@ -104,8 +101,8 @@ func (a Attempts) settle(err error) error {
 	return settled
 }
 
-// pause waits before the next attempt. It returns false if the time left
-// does not allow it.
+// pause waits before the next attempt. It returns false if ctx does not leave enough
+// time.
 func (c *Client) pause(ctx context.Context, attempt int, failure *Error) bool {
 	wait := max(c.delay(attempt), failure.RetryAfter)
 	if ctx.Err() != nil {
@@ -120,7 +117,7 @@ func (c *Client) pause(ctx context.Context, attempt int, failure *Error) bool {
 	return backoff.Sleep(ctx, wait) == nil
 }
 
-// delay is exponential with full jitter: anything up to the bound.
+// delay returns an exponential backoff with full jitter.
 func (c *Client) delay(attempt int) time.Duration {
 	jitter := rand.Float64
 	if c.jitter != nil {

@@ -20,9 +20,8 @@ import (
 	"time"
 )
 
-// NewTransport makes the transport for one command: TLS 1.2 or newer, HTTP/2
-// where offered, proxies and CA files from the environment, connections kept
-// for up to idle requests at once.
+// NewTransport returns a transport with TLS 1.2 or newer, HTTP/2, proxies and CA files
+// from the environment, and up to idle idle connections.
 func NewTransport(idle int) (*http.Transport, error) {
 	roots, err := extraRoots(runtime.GOOS, os.Getenv("SSL_CERT_FILE"))
 	if err != nil {
@@ -46,9 +45,8 @@ func NewTransport(idle int) (*http.Transport, error) {
 	}, nil
 }
 
-// checkProxy returns an error for a proxy that net/http cannot use: it would go
-// around the proxy without a word. The error does not repeat the text, which may
-// hold a password.
+// checkProxy returns an error for a proxy that net/http would silently bypass. The
+// error does not contain the URL, which may have a password.
 func checkProxy(text string) error {
 	if text == "" {
 		return nil
@@ -58,16 +56,16 @@ func checkProxy(text string) error {
 	}
 	proxy, err := url.Parse(text)
 	if err != nil || proxy.Hostname() == "" || !slices.Contains([]string{"http", "https", "socks5", "socks5h"}, proxy.Scheme) {
-		return errors.New("HTTPS_PROXY is not the URL of a proxy, such as http://proxy.example:3128")
+		return errors.New("HTTPS_PROXY is not a proxy URL, such as http://proxy.example:3128")
 	}
 	return nil
 }
 
-// ProxyError says that the proxy of HTTPS_PROXY does not let us through.
+// ProxyError means that the proxy in HTTPS_PROXY failed or rejected the connection.
 type ProxyError struct {
 	Proxy  string // host and port
-	Answer string // such as 407 Proxy Authentication Required; "" if it cannot be reached
-	Err    error  // why it cannot be reached
+	Answer string // such as 407 Proxy Authentication Required; "" if not reached
+	Err    error  // why it could not be reached
 }
 
 func (e *ProxyError) Error() string {
@@ -84,19 +82,18 @@ func proxyAnswer(_ context.Context, proxy *url.URL, _ *http.Request, answer *htt
 	return &ProxyError{Proxy: proxy.Host, Answer: describe(answer.StatusCode)}
 }
 
-// extraRoots honors SSL_CERT_FILE where Go itself does not (macOS, Windows), and
-// finds out whether it can be read: Go goes on without it. nil means the system's
-// own roots.
+// extraRoots loads SSL_CERT_FILE on systems where Go does not (macOS, Windows), and
+// checks it on all, since Go ignores an unreadable file. nil means the system's roots.
 func extraRoots(system, file string) (*x509.CertPool, error) {
 	if file == "" {
-		return nil, nil //nolint:nilnil // nil is tls.Config's own word for the system's roots
+		return nil, nil //nolint:nilnil // nil means the system's roots to tls.Config
 	}
 	pem, err := os.ReadFile(file) //nolint:gosec // the user names the file
 	if err != nil {
 		return nil, fmt.Errorf("read SSL_CERT_FILE: %w", err)
 	}
 	if !bytes.Contains(pem, []byte("-----BEGIN CERTIFICATE-----")) {
-		return nil, fmt.Errorf("SSL_CERT_FILE %s holds no certificate", file)
+		return nil, fmt.Errorf("SSL_CERT_FILE %s contains no certificate", file)
 	}
 	if system != "darwin" && system != "windows" {
 		return nil, nil //nolint:nilnil // as above
@@ -106,13 +103,13 @@ func extraRoots(system, file string) (*x509.CertPool, error) {
 		return nil, fmt.Errorf("load the system's CA certificates: %w", err)
 	}
 	if !roots.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("SSL_CERT_FILE %s holds no certificate", file)
+		return nil, fmt.Errorf("SSL_CERT_FILE %s contains no certificate", file)
 	}
 	return roots, nil
 }
 
-// progress watches how far a request got, since that decides what its failure
-// may have done.
+// progress records whether a request got a connection: without one, its failure
+// cannot have done anything.
 type progress struct{ connected atomic.Bool }
 
 func (p *progress) watch(req *http.Request) *http.Request {
@@ -120,11 +117,10 @@ func (p *progress) watch(req *http.Request) *http.Request {
 	return req.WithContext(httptrace.WithClientTrace(req.Context(), trace))
 }
 
-// failure classifies an error of the transport. Without a connection nothing
-// was sent; with one, something may have been.
+// failure classifies a transport error.
 func (p *progress) failure(req *http.Request, err error) *Error {
 	if wrapped, ok := errors.AsType[*url.Error](err); ok {
-		err = wrapped.Err // its text repeats the method and the URL
+		err = wrapped.Err // without the method and URL
 	}
 	e := &Error{Kind: Unknown, Again: true, Code: "connection_lost", Err: err}
 	e.Message = "lost the connection to " + req.URL.Host + " before its answer was complete: " + reason(err)

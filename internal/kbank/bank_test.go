@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -143,8 +144,8 @@ func (b *bank) calls(ctx context.Context, t *testing.T) map[string]func() error 
 	}
 }
 
-// Every failure has one kind for each call: a question makes nothing, a code that
-// nobody was shown is nothing, and a change that may have been made is unknown.
+// Every failure has one kind for each call: an inquiry changes nothing, a code that
+// was not shown does not matter, and a change that may have been made is unknown.
 func TestFailures(t *testing.T) {
 	t.Parallel()
 	const rejected, denied, unavailable, unknown = api.Rejected, api.Denied, api.Unavailable, api.Unknown
@@ -172,7 +173,9 @@ func TestFailures(t *testing.T) {
 		{"404 of a gateway", says(404, `{"message":"Not Found"}`), "no_such_route", unavailable, unavailable},
 		{"405 and a page", says(405, "<html>No.</html>"), "http_405", unavailable, unavailable},
 		{"5 MiB", says(200, `{"object":"qr","fill":"`+strings.Repeat("x", 5<<20)+`"}`), "answer_too_large", unavailable, unknown},
-		{"a redirect", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/elsewhere", 307) }, "http_307", unavailable, unknown},
+		{"a redirect", func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "/elsewhere", http.StatusTemporaryRedirect)
+		}, "http_307", unavailable, unknown},
 		{"a cut connection", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, "connection_lost", unavailable, unknown},
 		{"half an answer", func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Length", "100")
@@ -327,9 +330,7 @@ func TestWrongCodes(t *testing.T) {
 		{"id", "", ""},
 	} {
 		changed := map[string]any{}
-		for name, value := range good {
-			changed[name] = value
-		}
+		maps.Copy(changed, good)
 		changed[test.field] = test.value
 		body, err := json.Marshal(changed)
 		if err != nil {
@@ -425,7 +426,6 @@ func TestInquire(t *testing.T) {
 		{charge(`"id":"chrg_1","reference_order":"4926.1"`), none, nil},
 		{charge(`"id":"chrg_1","orderid":"4926"`), none, none},
 		{`[` + charge(`"id":"chrg_1"`) + `,` + charge(`"id":"chrg_2","order_id":"order_test_9"`) + `]`, none, none},
-		{`{"id":"` + bankOrder + `","object":"order","status":"success"}`, nil, nil},
 	} {
 		b := serve(t, says(200, test.answer))
 		_, _, asOrder := b.InquireOrder(t.Context(), paymentOver(t, "300.0"))
@@ -451,7 +451,12 @@ func TestNoCharge(t *testing.T) {
 		{404, `{"object":"error","message":"No."}`, true},
 		{200, `{"object":"error","code":"not_found","message":"No."}`, true},
 		{400, `{"object":"error","code":"charge_not_found","message":"No."}`, true},
+		{404, `{"object":"error","code":"ORDER_NOT_FOUND","message":"No."}`, true},
 		{400, `{"object":"error","code":"invalid_id","message":"No."}`, false},
+		{404, `{"object":"error","code":"unauthorized_merchant","message":"No."}`, false},
+		{404, `{"object":"error","code":"merchant_not_found","message":"No."}`, false},
+		{400, `{"object":"error","message":"No."}`, false},
+		{200, `{"object":"Error","code":"not_found"}`, false},
 		{401, `{"object":"error","code":"unauthorized","message":"No."}`, false},
 		{404, `{"message":"Not Found"}`, false},
 		{404, `{}`, false},
@@ -486,5 +491,37 @@ func TestOtherMerchant(t *testing.T) {
 		if got := c.OtherMerchant(test.order); got != test.want {
 			t.Errorf("%q and %s: %t", test.key, test.order, got)
 		}
+	}
+}
+
+// An answer that states no transaction_state says neither that an order is unpaid nor
+// that a charge was not voided.
+func TestAnAnswerThatSaysNothing(t *testing.T) {
+	t.Parallel()
+	for _, body := range []string{
+		`{}`, `[]`, `null`, `[{}]`, `"success"`, `{"object":"qr"}`, `{"status":"success"}`, `{"error":{"code":"internal"}}`,
+		`{"object":"Error","code":"internal"}`, `{"object":"order","id":"order_test_1","status":"success"}`,
+		`{"ID":"chrg_test_1","Transaction_State":"Authorized"}`, `{"data":[]}`, `{"transaction_state":""}`,
+	} {
+		c := serve(t, says(200, body))
+		_, _, err := c.InquireOrder(t.Context(), paymentOver(t, "300.0"))
+		_, _, charge := c.InquireCharge(t.Context(), "chrg_test_1", "4925")
+		for _, err := range []error{err, charge} {
+			failure, ok := errors.AsType[*api.Error](err)
+			if !ok || failure.Kind != api.Unavailable || errors.Is(err, ErrNoCharge) {
+				t.Errorf("%s: %v", body, err)
+			}
+		}
+	}
+	both := `[{"id":"chrg_test_1","order_id":"order_test_1","transaction_state":"Declined"},{"id":"chrg_test_2","order_id":"order_test_1"}]`
+	status, _, err := serve(t, says(200, both)).InquireCharge(t.Context(), "chrg_test_1", "")
+	if err == nil {
+		t.Errorf("a charge that was not asked about: %+v", status)
+	}
+	p := paymentOver(t, "300.0")
+	both = strings.ReplaceAll(both, "order_test_1", p.BankOrderID)
+	status, _, err = serve(t, says(200, both)).InquireOrder(t.Context(), p)
+	if err != nil || len(status.Reports) != 2 || status.Reports[0].Doubt != "" || status.Reports[1].Doubt != "transaction_state" {
+		t.Errorf("%+v, %v", status.Reports, err)
 	}
 }

@@ -1,12 +1,8 @@
-// Package kbank is a thin client of the bank's merchant API, for whoever has the
-// merchant's secret key.
+// Package kbank is a thin client of the bank's merchant API.
 //
-// It promises what package api promises, whose client carries its calls: one
-// request a call, to the configured host and no other, bounded in size and time,
-// the secret key in no error, and every failure classified by what it may have
-// done. The bank's error envelope is a failure whatever its HTTP status, and an
-// answer about something else than what was asked is none. Amounts go out with the
-// digits they came with.
+// It makes the same promises as package api, which it is built on. The bank's error
+// envelope is a failure whatever its HTTP status, and so is an answer about another
+// order or charge. Amounts keep their digits.
 package kbank
 
 import (
@@ -26,9 +22,8 @@ import (
 	"github.com/villapay/villapay/internal/order"
 )
 
-// Client calls the bank. HTTP has the bank's address, and the key that goes there
-// alone. Sof has the bank's word for each source; a source without one has no
-// codes.
+// Client calls the bank's API. HTTP has its URL and key. Sof is the bank's source of
+// funds for each source; a source without one has no codes.
 type Client struct {
 	HTTP *api.Client
 	Sof  map[order.Source]string
@@ -38,18 +33,18 @@ type Client struct {
 type Code struct {
 	*order.BankCode
 	RequestID string
-	Date      time.Time // the answer's Date header; zero if it has none
+	Date      time.Time // the Date header; zero if there is none
 }
 
-// WrongCodeError says that the bank made no code, or one that must not be shown.
+// WrongCodeError means that the bank made no code, or one that must not be shown.
 type WrongCodeError struct{ Err error }
 
 func (e *WrongCodeError) Error() string { return e.Err.Error() }
 
 func (e *WrongCodeError) Unwrap() error { return e.Err }
 
-// Code asks for the code of a payment's order. Asking again is safe: a code that
-// nobody was shown cannot be paid. Errors are *api.Error, or *WrongCodeError.
+// Code requests a code for a payment's order. Repeating it is safe: a code that is
+// never shown cannot be paid. Errors are *api.Error or *WrongCodeError.
 func (c *Client) Code(ctx context.Context, p *order.Payment) (code Code, _ error) {
 	made, err := order.Decode(p.Order)
 	if err != nil {
@@ -84,22 +79,35 @@ func (c *Client) Code(ctx context.Context, p *order.Payment) (code Code, _ error
 	return code, nil
 }
 
-// OtherMerchant reports whether the key is another merchant's than a bank order. Both
-// begin with the merchant's digits, if they are as the bank makes them; an order's
-// are followed by 32 hex digits.
+// OtherMerchant reports whether the key is another merchant's than a bank order.
 func (c *Client) OtherMerchant(bankOrderID string) bool {
-	_, id, _ := strings.Cut(strings.TrimPrefix(bankOrderID, "order_"), "_")
-	_, key, _ := strings.Cut(strings.TrimPrefix(c.HTTP.Key.Reveal(), "skey_"), "_")
+	return OtherMerchant(c.HTTP.Key.Reveal(), bankOrderID)
+}
+
+// OtherMerchant reports whether a secret or public key is another merchant's than a
+// bank order. Both begin with the merchant's digits, if they are as the bank makes
+// them; an order's are followed by 32 hex digits.
+func OtherMerchant(key, bankOrderID string) bool {
+	id, key := unprefixed(bankOrderID), unprefixed(key)
 	merchant := id[:max(0, len(id)-32)]
 	return merchant != "" && key != "" && strings.Trim(merchant, "0123456789") == "" && !strings.HasPrefix(key, merchant)
 }
 
-// ErrNoCharge says that the bank knows no charge with an id, or of an order.
+// unprefixed returns a key or ID without its prefix, such as skey_test_.
+func unprefixed(text string) string {
+	parts := strings.SplitN(text, "_", 3)
+	if len(parts) < 3 {
+		return ""
+	}
+	return parts[2]
+}
+
+// ErrNoCharge means that the bank knows no such charge, or none of the order.
 var ErrNoCharge = errors.New("the bank knows no charge of it")
 
-// InquireOrder asks what became of the last charge of a payment's bank order. It
-// changes nothing, so no failure is Unknown. It fails with ErrNoCharge if there is
-// none. An answer that names another order is a failure.
+// InquireOrder returns the status of the last charge of a payment's bank order, and
+// ErrNoCharge if there is none. It changes nothing, so no failure is Unknown. An
+// answer about another order is a failure.
 func (c *Client) InquireOrder(ctx context.Context, p *order.Payment) (order.Status, string, error) {
 	return c.inquire(ctx, p.BankOrderID, p.OrderID, func(r order.Report) bool {
 		names := []string{p.BankOrderID, p.Reference, ""}
@@ -107,8 +115,8 @@ func (c *Client) InquireOrder(ctx context.Context, p *order.Payment) (order.Stat
 	})
 }
 
-// InquireCharge is InquireOrder for a charge. orderID is the Villa order that is
-// asked about; "" is any.
+// InquireCharge is InquireOrder for a charge. orderID is the expected Villa order, ""
+// for any.
 func (c *Client) InquireCharge(ctx context.Context, chargeID, orderID string) (order.Status, string, error) {
 	return c.inquire(ctx, chargeID, orderID, func(r order.Report) bool { return r.ChargeID == chargeID || r.ChargeID == "" })
 }
@@ -120,7 +128,7 @@ func (c *Client) inquire(ctx context.Context, id, orderID string, about func(ord
 		status, err = c.status(response, orderID, about)
 	}
 	if failure, ok := errors.AsType[*api.Error](err); ok {
-		if saysError(response) && (failure.Status == http.StatusNotFound || strings.HasSuffix(failure.Code, "not_found")) {
+		if saysNoCharge(response) {
 			failure.Err = ErrNoCharge
 		}
 		if failure.Kind == api.Unknown {
@@ -133,29 +141,38 @@ func (c *Client) inquire(ctx context.Context, id, orderID string, about func(ord
 	return status, response.RequestID, nil
 }
 
-// status reads what an answer says about charges, all of which must be those that
-// were asked about.
+// status parses an answer about a charge. All of its reports must satisfy about. An
+// answer that states no transaction_state is unreadable: it does not say that there
+// is no charge.
 func (c *Client) status(response *api.Response, orderID string, about func(order.Report) bool) (order.Status, error) {
 	status, err := order.ParseStatus(response.Body, orderID, nil)
+	if err == nil && !slices.ContainsFunc(status.Reports, order.Report.AboutCharge) {
+		err = errors.New("it does not state the transaction_state of a charge")
+	}
 	if err == nil && !slices.ContainsFunc(status.Reports, func(r order.Report) bool { return !about(r) }) {
 		for i := range status.Reports {
-			status.Reports[i].From, status.Reports[i].RequestID = order.FromBank, response.RequestID
+			r := &status.Reports[i]
+			r.From, r.RequestID = order.FromBank, response.RequestID
+			if !r.AboutCharge() {
+				r.Doubt = "transaction_state"
+			}
 		}
 		return status, nil
 	}
 	if err != nil && !errors.Is(err, order.ErrOtherOrder) {
 		return order.Status{}, c.unreadable(response, err)
 	}
-	return order.Status{}, c.failure(api.Unknown, response, "other_order", "the bank's answer is about something else than what was asked", err)
+	return order.Status{}, c.failure(api.Unknown, response, "other_order", "the bank's answer is about another order or charge", err)
 }
 
-// Reports asks once about a charge, for a notification about it.
+// Reports returns the bank's reports on a charge, to confirm a notification.
 func (c *Client) Reports(ctx context.Context, chargeID string) ([]order.Report, error) {
 	status, _, err := c.InquireCharge(ctx, chargeID, "")
 	return status.Reports, err
 }
 
-// Cancel takes an unpaid code back, once. It succeeds only if the bank says so.
+// Cancel cancels an unpaid code. It sends one request, and succeeds only if the bank
+// confirms it.
 func (c *Client) Cancel(ctx context.Context, codeID string) (requestID string, _ error) {
 	response, fields, err := c.change(ctx, codeID, "cancel")
 	if err != nil {
@@ -174,8 +191,8 @@ func (c *Client) Cancel(ctx context.Context, codeID string) (requestID string, _
 	return response.RequestID, nil
 }
 
-// Void gives a payment back, once, and returns what the bank says about the charge
-// then. It succeeds only if that is that the charge was taken back.
+// Void voids a charge and returns its new status. It sends one request, and succeeds
+// only if the bank confirms it.
 func (c *Client) Void(ctx context.Context, chargeID, orderID string) (order.Status, string, error) {
 	response, _, err := c.change(ctx, chargeID, "void")
 	if err != nil {
@@ -191,14 +208,14 @@ func (c *Client) Void(ctx context.Context, chargeID, orderID string) (order.Stat
 	return status, response.RequestID, nil
 }
 
-// TakenBack reports whether an answer says that a charge was paid and is no more.
+// TakenBack reports whether a status says that a paid charge was reversed.
 func TakenBack(status order.Status, chargeID string) bool {
 	return slices.ContainsFunc(status.Reports, func(r order.Report) bool {
 		return r.ChargeID == chargeID && r.Doubt == "" && order.Transaction(r.TransactionState) >= order.Reversed
 	})
 }
 
-// change asks for a change, which counts as made only if a whole answer says so.
+// change sends a change to a code or charge.
 func (c *Client) change(ctx context.Context, id, verb string) (*api.Response, order.Object, error) {
 	response, err := c.call(ctx, http.MethodPost, []byte("{}"), id, verb)
 	if err != nil {
@@ -214,17 +231,17 @@ func (c *Client) change(ctx context.Context, id, verb string) (*api.Response, or
 	return response, fields, nil
 }
 
-// call sends one request to /qr/v2/qr or below, and returns its answer. A whole
-// answer comes beside the error that it stands for.
+// call sends one request to /qr/v2/qr or below. If the response has an error status,
+// it returns both the response and the error.
 func (c *Client) call(ctx context.Context, method string, body []byte, below ...string) (*api.Response, error) {
-	path := "/qr/v2/qr"
+	parts := []string{"/qr/v2/qr"}
 	for _, name := range below {
-		if strings.Trim(name, ".") == "" { // it would lead elsewhere
-			return nil, fmt.Errorf("%q is no id of the bank's", name)
+		if strings.Trim(name, ".") == "" { // would change the path
+			return nil, fmt.Errorf("%q is not a valid ID at the bank", name)
 		}
-		path += "/" + url.PathEscape(name)
+		parts = append(parts, url.PathEscape(name))
 	}
-	req, err := c.HTTP.Request(ctx, method, path, bytes.NewReader(body))
+	req, err := c.HTTP.Request(ctx, method, strings.Join(parts, "/"), bytes.NewReader(body))
 	if err != nil {
 		return nil, err
 	}
@@ -243,20 +260,31 @@ func (c *Client) call(ctx context.Context, method string, body []byte, below ...
 	err = response.Failure()
 	if failure, ok := errors.AsType[*api.Error](err); ok {
 		failure.Server = c.HTTP.Name
-		if failure.Kind == api.Rejected && !envelope && (unread != nil || errors.Is(err, api.ErrNoRoute)) { // somebody before the bank said it
-			failure.Kind, failure.Message = api.Unavailable, "the bank cannot be reached: something else answers there"
+		if failure.Kind == api.Rejected && !envelope && (unread != nil || errors.Is(err, api.ErrNoRoute)) { // from a proxy or gateway, not the bank
+			failure.Kind, failure.Message = api.Unavailable, "the bank cannot be reached: another server answers at its address"
 		}
 	}
 	return response, err
 }
 
-// saysError reports whether an answer is the bank's own error envelope.
-func saysError(response *api.Response) bool {
+// saysNoCharge reports whether an answer is the bank's own error envelope that says
+// that there is no such charge. An error code that says anything else, such as
+// unauthorized_merchant, does not, whatever its HTTP status.
+func saysNoCharge(response *api.Response) bool {
 	if response == nil {
 		return false
 	}
 	fields, err := order.ParseObject(response.Body)
-	return err == nil && fields.Text("object") == "error"
+	if err != nil || fields.Text("object") != "error" {
+		return false
+	}
+	switch what, found := strings.CutSuffix(strings.ToLower(fields.Text("code")), "not_found"); strings.TrimSuffix(what, "_") {
+	case "":
+		return found || response.Status == http.StatusNotFound && fields.Text("code") == ""
+	case "charge", "order", "qr", "code", "transaction", "payment":
+		return found
+	}
+	return false
 }
 
 func (c *Client) unreadable(response *api.Response, err error) *api.Error {

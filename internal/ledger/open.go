@@ -107,8 +107,9 @@ func orderKey(scope, id string) lockKey     { return lockKey("order\x00" + scope
 
 // Open opens the ledger that dsn names: "sqlite", the file ledger.db in
 // stateDir, a postgres:// (postgresql://) URL, or "none", a memory that ends with
-// the process and needs no stateDir. Claims are locked by files in stateDir. actor says who writes events, such as "user@host pid
-// 123". now is this machine's clock, best with Go's monotonic reading.
+// the process. Claims are locked by files in stateDir, which only SQLite needs.
+// actor says who writes events, such as "user@host pid 123". now is this machine's
+// clock, best with Go's monotonic reading.
 //
 // SQLite's file is made, 0600 in a directory 0700, when something is first
 // written; a PostgreSQL server has to be there, and its schema is made when it is
@@ -122,7 +123,7 @@ func Open(ctx context.Context, dsn secret.String, stateDir, actor string, now fu
 	}
 	var err error
 	text := dsn.Reveal()
-	if text != "none" {
+	if text != "none" && stateDir != "" {
 		l.lock.dir = filepath.Join(stateDir, "claims")
 	}
 	switch {

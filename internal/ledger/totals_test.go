@@ -76,7 +76,8 @@ func TestTotals(t *testing.T) {
 			},
 			{"the next day", Period{Scope: scope, Since: day.AddDate(0, 0, 1)}, []string{"dev paid THB 2: 600.0"}, []string{"again 300.0 c-again"}},
 			{
-				"every environment", Period{Since: day, Until: day.AddDate(0, 0, 1)},
+				"every environment",
+				Period{Since: day, Until: day.AddDate(0, 0, 1)},
 				[]string{"dev paid THB 8: 1800.30", "dev cancelled THB 1: 300.0", "dev refunded THB 1: 300.0", "prod paid THB 1: 5000.00"},
 				[]string{"theirs-too 300 c-foreign", "twice 300.0 c-twice-2"},
 			},

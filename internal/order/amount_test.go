@@ -95,8 +95,15 @@ func TestAmountsCompareByValue(t *testing.T) {
 func TestAmountJSON(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ in, out string }{
-		{`300.0`, `300.0`}, {`300`, `300`}, {`-0`, `-0`}, {`"74.00"`, `74.00`}, {`" 74.00 "`, `74.00`}, {`"74"`, `74`},
-		{`null`, `null`}, {`""`, `null`}, {`" "`, `null`},
+		{`300.0`, `300.0`},
+		{`300`, `300`},
+		{`-0`, `-0`},
+		{`"74.00"`, `74.00`},
+		{`" 74.00 "`, `74.00`},
+		{`"74"`, `74`},
+		{`null`, `null`},
+		{`""`, `null`},
+		{`" "`, `null`},
 	} {
 		var a Amount
 		if err := json.Unmarshal([]byte(c.in), &a); err != nil {

@@ -22,8 +22,11 @@ func TestFields(t *testing.T) {
 	t.Parallel()
 	got, err := Fields([]byte(" {\"b\" : 1.50, \"\\u0062\":\n{ \"x\":[1, 2] }, \"B\":null, \"\":\"\", \"น้ำ\":\"\\u0e19\"} "))
 	want := []Field{
-		{"b", []byte(`"b"`), json.RawMessage("1.50")}, {"b", []byte(`"\u0062"`), json.RawMessage(`{ "x":[1, 2] }`)}, {"B", []byte(`"B"`), json.RawMessage("null")},
-		{"", []byte(`""`), json.RawMessage(`""`)}, {"น้ำ", []byte(`"น้ำ"`), json.RawMessage(`"\u0e19"`)},
+		{"b", []byte(`"b"`), json.RawMessage("1.50")},
+		{"b", []byte(`"\u0062"`), json.RawMessage(`{ "x":[1, 2] }`)},
+		{"B", []byte(`"B"`), json.RawMessage("null")},
+		{"", []byte(`""`), json.RawMessage(`""`)},
+		{"น้ำ", []byte(`"น้ำ"`), json.RawMessage(`"\u0e19"`)},
 	}
 	if diff := cmp.Diff(want, got); diff != "" || err != nil {
 		t.Error(err, diff)

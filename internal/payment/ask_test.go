@@ -67,8 +67,8 @@ func TestEarlierPaymentsAreAskedAbout(t *testing.T) {
 	}
 }
 
-// A question that fails is a warning, and holds another order up for three
-// seconds at most. Nobody is asked where there is nothing to ask about, or nobody.
+// A failed status request is a warning, and delays another order by at most three
+// seconds. Without an earlier payment or a server to ask, there is no request.
 func TestAskingAboutEarlierPaymentsThatFails(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -91,10 +91,10 @@ func TestAskingAboutEarlierPaymentsThatFails(t *testing.T) {
 				w.says(test.status, test.body)
 				start := time.Now()
 				second := p.mustMake(t, Request{})
-				if took := time.Since(start); second.BankOrderID == first.BankOrderID || took > askBefore+time.Second {
+				if took := time.Since(start); second.BankOrderID == first.BankOrderID || took > preflightTimeout+time.Second {
 					t.Errorf("after %s: %+v", took, second)
 				}
-				if said := strings.Join(p.warnings, "\n"); strings.Contains(said, "nobody could say whether it was paid") != test.warned || !test.warned && said != "" {
+				if said := strings.Join(p.warnings, "\n"); strings.Contains(said, "may have been paid meanwhile; asking failed") != test.warned || !test.warned && said != "" {
 					t.Errorf("warned %q", said)
 				}
 				w.counts(t, "4925", 2, 2)
@@ -133,7 +133,7 @@ func TestTheAnswerAboutAnEarlierPaymentIsRecorded(t *testing.T) {
 		first := p.mustMake(t, Request{})
 		time.Sleep(time.Hour)
 		w.between(func(req *http.Request, _ http.RoundTripper) (*http.Response, error) {
-			time.Sleep(askBefore - time.Second/2)
+			time.Sleep(preflightTimeout - time.Second/2)
 			time.AfterFunc(2*time.Second, w.lockLedger(t))
 			return answer(req, 200, authorized)
 		})
@@ -155,7 +155,7 @@ func TestAskingASilentBankAboutAnEarlierPayment(t *testing.T) {
 		w.says(0, "")
 		start := time.Now()
 		second := p.mustMake(t, Request{})
-		if took := time.Since(start); second.BankOrderID == first.BankOrderID || took > askBefore+time.Second || len(p.warnings) != 1 {
+		if took := time.Since(start); second.BankOrderID == first.BankOrderID || took > preflightTimeout+time.Second || len(p.warnings) != 1 {
 			t.Errorf("after %s: %+v, warned %q", took, second, p.warnings)
 		}
 	})

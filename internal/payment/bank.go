@@ -15,13 +15,12 @@ import (
 	"github.com/villapay/villapay/internal/order"
 )
 
-// ErrNoBankKey says that something needs the bank's merchant API, and there is no
-// key for it.
+// ErrNoBankKey means that the bank's API is needed and its key is not set.
 var ErrNoBankKey = errors.New("the bank's secret key is not set")
 
-// HeldError says that no code can be shown, since an earlier code or page of the
+// HeldError means that no code can be shown, because an earlier code or page of the
 // payment may still be paid.
-type HeldError struct{ Until time.Time } // zero: as long as its order
+type HeldError struct{ Until time.Time } // zero: until the order expires
 
 func (e *HeldError) Error() string {
 	if e.Until.IsZero() {
@@ -35,13 +34,12 @@ func (s *Service) DrawsCodes(source order.Source) bool {
 	return s.Bank != nil && s.Bank.Sof[source] != ""
 }
 
-// errEnded says that a code came too late to be shown.
-var errEnded = errors.New("the bank's code had ended when it arrived: do the clocks differ?")
+var errCodeExpired = errors.New("the bank's code had expired when it arrived; check this machine's clock")
 
-// Code returns a payment with the bank's code, if it can be paid and the bank
-// draws codes for its source: the recorded one while that lives, else a new one,
-// recorded before it is returned. The payment comes beside an error too: then it
-// has no code that may be shown.
+// Code returns a payment with the bank's code, if it can be paid and the bank draws
+// codes for its source: the recorded code while it is valid, else a new one, which
+// is recorded first. With an error the payment is returned too, without a code that
+// may be shown.
 func (s *Service) Code(ctx context.Context, p order.Payment) (order.Payment, error) {
 	if !s.DrawsCodes(p.Source) || p.Payable(s.Now()) != nil || p.LivingCode(s.Now()) != nil {
 		return p, nil
@@ -68,13 +66,13 @@ func (s *Service) Code(ctx context.Context, p order.Payment) (order.Payment, err
 	if err != nil {
 		return p, err
 	}
-	recording, cancelRecording := context.WithTimeout(context.WithoutCancel(ctx), recordWithin)
+	recording, cancelRecording := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
 	defer cancelRecording()
 	now, recorded, err := s.Ledger.RecordCode(recording, p, ledger.Code{BankCode: code.BankCode, RequestID: code.RequestID, Date: code.Date, Took: took})
 	if err != nil {
 		return p, &NotRecordedError{p.Key, err}
 	}
-	if !recorded { // another process was first, or the payment can be paid no more
+	if !recorded { // another process was first, or the payment can no longer be paid
 		s.cancelUnshown(recording, p, code.ID)
 	}
 	if recorded && code.Livemode != nil && *code.Livemode != s.Live && !p.Warned("livemode") {
@@ -84,25 +82,24 @@ func (s *Service) Code(ctx context.Context, p order.Payment) (order.Payment, err
 	case now.Payable(s.Now()) != nil || now.LivingCode(s.Now()) != nil:
 		return now, nil
 	case recorded:
-		return now, errEnded
+		return now, errCodeExpired
 	}
 	return now, s.heldError(now)
 }
 
-// cancelUnshown cancels a code that lost against another one, once.
+// cancelUnshown cancels a code that was not recorded. It tries once.
 func (s *Service) cancelUnshown(ctx context.Context, p order.Payment, codeID string) {
-	ctx, cancel := context.WithTimeout(ctx, askBefore)
+	ctx, cancel := context.WithTimeout(ctx, preflightTimeout)
 	defer cancel()
 	err := s.Bank.HTTP.Once(ctx, func(ctx context.Context) error {
 		_, err := s.Bank.Cancel(ctx, codeID)
 		return err
 	})
 	if err != nil {
-		notify(s.Warn, "order %s: a code that nobody was shown could not be canceled: %s", p.OrderID, err)
+		notify(s.Warn, "order %s: a code that was never shown could not be canceled: %s", p.OrderID, err)
 	}
 }
 
-// heldError says until when an earlier code or page may be paid.
 func (s *Service) heldError(p order.Payment) error {
 	if p.Held == nil {
 		return &HeldError{}
@@ -110,13 +107,13 @@ func (s *Service) heldError(p order.Payment) error {
 	return &HeldError{p.Held.HeldUntil}
 }
 
-// endCode clears the way for another code: the bank cancels the earlier one, unless
-// that has lapsed for certain, and is asked whether it was paid. The payment that it
-// returns without an error can get another code, or has one by now, or can be paid
-// no more.
+// endCode makes room for another code: it cancels the earlier one, unless that has
+// lapsed, and asks the bank whether it was paid. Without an error, the payment it
+// returns can get another code, already has one, or can no longer be paid: the bank
+// leaves no doubt that it is unpaid.
 func (s *Service) endCode(ctx context.Context, p order.Payment) (order.Payment, error) {
 	if p.HoldsCode(s.Now()) {
-		if p.Held.Text == "" { // a page, whose widget nobody can cancel
+		if p.Held.Text == "" { // a page: its widget cannot be canceled
 			return p, s.heldError(p)
 		}
 		var err error
@@ -134,11 +131,28 @@ func (s *Service) endCode(ctx context.Context, p order.Payment) (order.Payment, 
 		return p, err
 	case p.HoldsCode(now):
 		return p, s.heldError(p)
+	case asked.BankErr != nil:
+		return p, asked.BankErr
 	}
-	return p, asked.BankErr
+	reading, cancel, err := s.limit(context.WithoutCancel(ctx))
+	if err != nil {
+		return p, err
+	}
+	defer cancel()
+	return p, s.doubtful(s.Ledger.Doubt(reading, s.Scope, p.OrderID))
 }
 
-// again reads a payment as it is now.
+// doubtful makes the *order.DoubtError of a call of the ledger the outcome at the bank.
+func (s *Service) doubtful(err error) error {
+	if doubt, ok := errors.AsType[*order.DoubtError](err); ok {
+		return &api.Error{
+			Kind: api.Unknown, Code: "charge_doubt", Message: "it is not certain that the order is unpaid: " + doubt.What, Err: doubt, Server: s.Bank.HTTP.Name,
+		}
+	}
+	return err
+}
+
+// again reloads a payment.
 func (s *Service) again(ctx context.Context, p order.Payment) (order.Payment, error) {
 	known, err := s.payments(ctx, p.OrderID)
 	for _, now := range known {
@@ -149,9 +163,9 @@ func (s *Service) again(ctx context.Context, p order.Payment) (order.Payment, er
 	return p, err
 }
 
-// cancelCode asks the bank to cancel a payment's code, unless it did, and returns
-// the payment as it then stands: if the bank rejected that, the code is not
-// canceled. An error is the ledger's, or says that the bank gave no answer.
+// cancelCode asks the bank to cancel a payment's code, unless it already did, and
+// returns the updated payment. If the bank rejects the request, Held.Canceled stays
+// false and there is no error.
 func (s *Service) cancelCode(ctx context.Context, p order.Payment) (order.Payment, error) {
 	now, err := s.change(ctx, p, ledger.Cancel, p.Held.ID, func(ctx context.Context, _ *ledger.Change) (requestID string, _ error) {
 		return s.Bank.Cancel(ctx, p.Held.ID)
@@ -162,9 +176,8 @@ func (s *Service) cancelCode(ctx context.Context, p order.Payment) (order.Paymen
 	return now, err
 }
 
-// change asks the bank for a change, once, and records its answer. A failure that
-// shows that nothing was made is recorded and returned; after any other one the
-// next run has to finish the change.
+// change asks the bank for a change, once, and records the answer. If a failure
+// leaves open whether the bank made the change, the next run has to finish it.
 func (s *Service) change(ctx context.Context, p order.Payment, kind ledger.ChangeKind, target string, ask func(context.Context, *ledger.Change) (requestID string, _ error)) (order.Payment, error) {
 	claim, err := s.claimChange(ctx, p, kind, target)
 	if err != nil {
@@ -190,11 +203,11 @@ func (s *Service) change(ctx context.Context, p order.Payment, kind ledger.Chang
 		if ok {
 			out.RequestID = failure.RequestID
 		}
-		if ok && claim.Resumed && failure.Kind != api.Rejected {
-			failure.Kind = api.Unknown // an earlier attempt may have been carried out
+		if ok && claim.Resumed && (kind == ledger.Void || failure.Kind != api.Rejected) {
+			failure.Kind = api.Unknown // an earlier attempt may have succeeded
 		}
 	}
-	recording, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordWithin)
+	recording, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
 	defer cancel()
 	now, err := s.Ledger.RecordChange(recording, claim, out)
 	switch {
@@ -206,7 +219,7 @@ func (s *Service) change(ctx context.Context, p order.Payment, kind ledger.Chang
 	return now, failed
 }
 
-// claimChange waits while another process asks the bank for the same change.
+// claimChange claims a change, and waits while another process holds the claim.
 func (s *Service) claimChange(ctx context.Context, p order.Payment, kind ledger.ChangeKind, target string) (ledger.Change, error) {
 	holder := ""
 	for {
@@ -217,7 +230,7 @@ func (s *Service) claimChange(ctx context.Context, p order.Payment, kind ledger.
 		case err != nil:
 			return claim, err
 		case claim.Verdict == ledger.AskFirst:
-			return claim, s.busyError("other_void", "the void of charge %s of order %s has no answer yet, and is finished first", claim.Other, p.OrderID)
+			return claim, s.busyError("other_void", "the void of charge %s of order %s has no answer yet and must be finished first", claim.Other, p.OrderID)
 		case claim.Verdict != ledger.Busy:
 			return claim, nil
 		case holder == "":
@@ -233,19 +246,19 @@ func (s *Service) busyError(code, format string, args ...any) error {
 	return &api.Error{Kind: api.Unknown, Code: code, Message: fmt.Sprintf(format, args...), Server: s.Bank.HTTP.Name}
 }
 
-// cancelEarlier cancels the code of a payment in whose place another is to be made.
+// cancelEarlier cancels the code of a payment that is about to be replaced.
 func (s *Service) cancelEarlier(ctx context.Context, p order.Payment) (order.Payment, error) {
 	if !s.cancelsFirst(p) {
 		return p, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, askBefore)
+	ctx, cancel := context.WithTimeout(ctx, preflightTimeout)
 	defer cancel()
 	return s.cancelCode(ctx, p)
 }
 
-// cancelReplaced cancels, under a claim, the codes of payments that --new replaced:
-// none of those can get another code now. It says what may still be paid, and
-// returns the payment of the order that was paid meanwhile, if one was.
+// cancelReplaced cancels the codes of payments that --new replaced. It runs under
+// the claim, when none of them can get another code. It warns about codes that may
+// still be paid, and returns a payment that was paid meanwhile, if any.
 func (s *Service) cancelReplaced(ctx context.Context, claim ledger.Claim) (paid *order.Payment, _ error) {
 	if claim.Replaced == nil && !claim.Resumed {
 		return nil, nil
@@ -269,9 +282,10 @@ func (s *Service) cancelReplaced(ctx context.Context, claim ledger.Claim) (paid 
 	return nil, nil
 }
 
-// paidMeanwhile asks why the bank did not cancel a code: it may have been paid.
+// paidMeanwhile returns the order's paid payment, if any: the bank does not cancel a
+// code that was paid.
 func (s *Service) paidMeanwhile(ctx context.Context, orderID string) (*order.Payment, error) {
-	if _, err := s.ask(ctx, orderID, askBefore); err != nil {
+	if _, err := s.ask(ctx, orderID, preflightTimeout); err != nil {
 		return nil, err
 	}
 	known, err := s.payments(ctx, orderID)
@@ -281,23 +295,22 @@ func (s *Service) paidMeanwhile(ctx context.Context, orderID string) (*order.Pay
 	return nil, err
 }
 
-// warnReplaced says what of a payment that --new replaced may still be paid.
+// warnReplaced reports whether the code of a replaced payment may still be paid.
 func (s *Service) warnReplaced(p order.Payment) {
 	switch {
 	case p.Held != nil && p.Held.Text != "" && p.Held.Canceled:
-		notify(s.Note, "the earlier payment of order %s (%s) is replaced; the bank canceled its code", p.OrderID, shown(p))
+		notify(s.Note, "the earlier payment of order %s (%s) is replaced; the bank canceled its code", p.OrderID, label(p))
 	case p.HoldsCode(s.Now()) && p.Held.Text != "":
-		notify(s.Warn, "the earlier payment of order %s (%s) is replaced, and its code could not be canceled: it may still be paid until it expires", p.OrderID, shown(p))
+		notify(s.Warn, "the earlier payment of order %s (%s) is replaced, and its code could not be canceled: it may still be paid until it expires", p.OrderID, label(p))
 	default:
-		notify(s.Warn, "the earlier payment of order %s (%s) is replaced; its code may still be payable until it expires", p.OrderID, shown(p))
+		notify(s.Warn, "the earlier payment of order %s (%s) is replaced; its code may still be payable until it expires", p.OrderID, label(p))
 	}
 }
 
-// Cancel cancels an open payment at the bank, so that another order may be made.
-// It returns the payment as it then stands: canceled, paid meanwhile, or open as
-// before if the bank did not confirm that its code is canceled. If nobody knows
-// what the bank did, or whether the payment was paid, the error is an *api.Error of
-// kind Unknown.
+// Cancel cancels an open payment at the bank, so that another order can be made. It
+// returns the updated payment: canceled, paid meanwhile, or still open if the bank
+// did not confirm that its code is canceled. The error is an *api.Error of kind
+// Unknown if the outcome at the bank is unknown.
 func (s *Service) Cancel(ctx context.Context, p order.Payment) (order.Payment, error) {
 	if s.Bank == nil {
 		return p, ErrNoBankKey
@@ -319,21 +332,24 @@ func (s *Service) Cancel(ctx context.Context, p order.Payment) (order.Payment, e
 	}
 	if p.Held.Canceled && asked.BankErr != nil {
 		return p, &api.Error{
-			Kind: api.Unknown, Code: "not_asked", Message: "the bank canceled the code, and could not be asked whether it was paid before: " + asked.BankErr.Error(), Err: asked.BankErr, Server: s.Bank.HTTP.Name,
+			Kind: api.Unknown, Code: "not_asked", Message: "the bank canceled the code, but could not be asked whether it was paid first: " + asked.BankErr.Error(), Err: asked.BankErr, Server: s.Bank.HTTP.Name,
 		}
 	}
-	recording, cancelRecording := context.WithTimeout(context.WithoutCancel(ctx), recordWithin)
+	recording, cancelRecording := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
 	defer cancelRecording()
 	now, err := s.Ledger.CancelPayment(recording, p)
+	if errors.As(err, new(*order.DoubtError)) {
+		return now, s.doubtful(err)
+	}
 	if err != nil {
 		return p, &NotRecordedError{p.Key, err}
 	}
 	return now, nil
 }
 
-// Void gives a paid charge back at the bank, and returns its payment as it then
-// stands. If an earlier attempt got no answer, the bank is first asked what became
-// of that. A lost answer is an *api.Error of kind Unknown.
+// Void voids a paid charge at the bank and returns the updated payment. If an
+// earlier attempt got no answer, it first asks the bank for the charge's state, and
+// a rejection then proves nothing. A lost answer is an *api.Error of kind Unknown.
 func (s *Service) Void(ctx context.Context, p order.Payment, chargeID string) (order.Payment, error) {
 	if s.Bank == nil {
 		return p, ErrNoBankKey
@@ -346,14 +362,20 @@ func (s *Service) Void(ctx context.Context, p order.Payment, chargeID string) (o
 			if status, requestID, err = s.Bank.InquireCharge(ctx, chargeID, p.OrderID); err != nil {
 				return "", err
 			}
-			claim.Resumed = kbank.TakenBack(status, chargeID)
 		}
-		if !claim.Resumed {
-			if status, requestID, err = s.Bank.Void(ctx, chargeID, p.OrderID); err != nil {
+		if !kbank.TakenBack(status, chargeID) {
+			status, requestID, err = s.Bank.Void(ctx, chargeID, p.OrderID)
+			if failure, ok := errors.AsType[*api.Error](err); ok && failure.Kind == api.Rejected && claim.Resumed {
+				// Perhaps because the earlier attempt succeeded: only the charge's state tells.
+				if now, id, asked := s.Bank.InquireCharge(ctx, chargeID, p.OrderID); asked == nil && kbank.TakenBack(now, chargeID) {
+					status, requestID, err = now, id, nil
+				}
+			}
+			if err != nil {
 				return "", err
 			}
 		}
-		recording, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordWithin)
+		recording, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
 		defer cancel()
 		return requestID, s.Ledger.RecordAnswer(recording, s.Scope, ledger.Asked{OrderID: p.OrderID, Status: status, From: order.FromBank, RequestID: requestID})
 	})
@@ -363,9 +385,9 @@ func (s *Service) Void(ctx context.Context, p order.Payment, chargeID string) (o
 	return s.again(context.WithoutCancel(ctx), now)
 }
 
-// askBank asks the bank about every recorded bank order and known charge of a
-// Villa order, and records what it says. It reports whether the order is paid. The
-// questions end with asking, the ledger's part with ctx.
+// askBank asks the bank about every recorded bank order and charge of a Villa order,
+// records the answers, and reports whether the order is paid. asking bounds the
+// requests, ctx the ledger calls.
 func (s *Service) askBank(ctx, asking context.Context, orderID string, asked *Asked) (paid bool, _ error) {
 	known, err := s.payments(ctx, orderID)
 	if err != nil {
@@ -385,7 +407,7 @@ func (s *Service) askBank(ctx, asking context.Context, orderID string, asked *As
 		questions[id] = func(ctx context.Context) (order.Status, string, error) { return s.Bank.InquireCharge(ctx, id, orderID) }
 	}
 	group, asking := errgroup.WithContext(asking)
-	group.SetLimit(askAtOnce)
+	group.SetLimit(maxParallelAsks)
 	failures := make(chan error, len(questions))
 	for _, question := range questions {
 		group.Go(func() error {
@@ -409,8 +431,8 @@ func (s *Service) askBank(ctx, asking context.Context, orderID string, asked *As
 	return answering.State == order.Paid, err
 }
 
-// inquire asks the bank a question about an order and records the answer. failure
-// says that it could not be asked; an error is the ledger's.
+// inquire sends the bank one inquiry and records the answer. failure is the bank's,
+// err the ledger's.
 func (s *Service) inquire(ctx context.Context, orderID string, question func(context.Context) (order.Status, string, error)) (failure, _ error) {
 	answer := ledger.Asked{OrderID: orderID, From: order.FromBank}
 	_, err := s.Bank.HTTP.Retry(ctx, func(ctx context.Context) (err error) {
@@ -422,7 +444,7 @@ func (s *Service) inquire(ctx context.Context, orderID string, question func(con
 	} else if err != nil {
 		return err, nil
 	}
-	recording, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordWithin)
+	recording, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
 	defer cancel()
 	return nil, s.Ledger.RecordAnswer(recording, s.Scope, answer)
 }

@@ -86,7 +86,7 @@ func TestConfirmTakesItsTime(t *testing.T) {
 	})
 }
 
-// A time limit that leaves no time is nobody's fault, and nothing is sent.
+// If the time limit leaves no time, nothing is sent and no server is blamed.
 func TestNoTime(t *testing.T) {
 	t.Parallel()
 	inWorld(t, sandbox.Options{}, func(t *testing.T, w *world, p *process) {

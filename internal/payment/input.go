@@ -12,8 +12,8 @@ import (
 	"github.com/villapay/villapay/internal/table"
 )
 
-// Input is a checked list of orders to pay, kept in a private temporary file:
-// what was checked is what is paid, whatever happens to the file it came from.
+// Input is a validated list of orders. It is a private temporary copy, so that
+// changing the original file after validation has no effect.
 type Input struct {
 	Lines int // orders in it
 	file  *os.File
@@ -21,21 +21,21 @@ type Input struct {
 
 // Line is one order of an input.
 type Line struct {
-	Number  int          `json:"n"` // in the file it came from, from 1
+	Number  int          `json:"n"` // line number in the original file, from 1
 	OrderID string       `json:"o"`
 	Source  order.Source `json:"s"`
 }
 
-// ReadInput reads orders from a table with the columns orderid and source, or
-// from one ID a line, and checks each. source is for orders that name none. bad is
-// called for every line that is invalid; such lines are left out. An input that is
-// invalid as a whole is a *table.Error. The caller closes the Input.
+// ReadInput reads and validates orders: a table with the columns orderid and source,
+// or one order ID per line. source is the default. Invalid lines are passed to bad
+// and skipped. If the whole input is invalid, the error is a *table.Error. The
+// caller closes the Input.
 func ReadInput(r io.Reader, source order.Source, tempDir string, bad func(*table.Error)) (*Input, error) {
 	file, err := os.CreateTemp(tempDir, "villapay-batch-*")
 	if err != nil {
 		return nil, err
 	}
-	_ = os.Remove(file.Name()) // it lives as long as it is open; Windows removes it in Close
+	_ = os.Remove(file.Name()) // fails on Windows, where Close removes it
 	in := &Input{file: file}
 	if err := in.fill(r, source, bad); err != nil {
 		in.Close()
@@ -74,7 +74,6 @@ func (in *Input) fill(r io.Reader, source order.Source, bad func(*table.Error)) 
 	return spool.Flush()
 }
 
-// checkLine checks an order ID and a source, which may be missing.
 func checkLine(values []string) error {
 	if err := order.CheckID(values[0]); err != nil {
 		return err
@@ -86,7 +85,7 @@ func checkLine(values []string) error {
 	return fmt.Errorf("%q is not a source: qr or wechat", values[1])
 }
 
-// each goes through the lines from the start until use returns false.
+// each calls use for each line, until use returns false.
 func (in *Input) each(use func(Line) bool) error {
 	if _, err := in.file.Seek(0, io.SeekStart); err != nil {
 		return err

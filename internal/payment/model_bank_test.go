@@ -96,7 +96,7 @@ func (w *town) RoundTrip(r *http.Request) (*http.Response, error) {
 	if trace := httptrace.ContextClientTrace(r.Context()); fate != unreachable && trace != nil && trace.GotConn != nil {
 		trace.GotConn(httptrace.GotConnInfo{})
 	}
-	switch fate {
+	switch fate { //nolint:exhaustive // the others are served
 	case lostBefore:
 		return nil, io.ErrUnexpectedEOF
 	case unreachable:
@@ -115,7 +115,7 @@ func (w *town) RoundTrip(r *http.Request) (*http.Response, error) {
 		panic("a secret went to the wrong server: " + r.URL.String())
 	}
 	status, body := w.serve(r)
-	switch fate {
+	switch fate { //nolint:exhaustive // as above
 	case lostAfter:
 		return nil, io.ErrUnexpectedEOF
 	case diesAfter:

@@ -1,6 +1,6 @@
-// Package payment makes payment orders so that nobody pays twice and no answer
-// is lost: it records an intent, calls the API, and records the outcome before
-// anybody sees it. Running it again is always safe.
+// Package payment makes payment orders. So that nobody pays twice and no answer is
+// lost, it records an intent, calls the API, and records the outcome before it
+// returns it. Repeating a request is always safe.
 package payment
 
 import (
@@ -16,45 +16,46 @@ import (
 	"github.com/villapay/villapay/internal/order"
 )
 
-// Service makes payments in one environment and reports what became of them. Its
-// fields are set once; it is then safe for concurrent use.
+// Service makes payments in one environment and reports their status. It is safe
+// for concurrent use once its fields are set.
 type Service struct {
 	API    *api.Client
 	Ledger *ledger.Ledger
 	Bank   *kbank.Client // nil without the bank's key
 
-	Env     string        // the environment's name, a label on what is recorded
-	Scope   string        // what keys and orders are unique in
-	Live    bool          // real money
-	Timeout time.Duration // for one payment's whole conversation, waiting included
+	Env     string        // name of the environment
+	Scope   string        // order IDs and keys are unique within a scope
+	Live    bool          // the environment takes real money
+	Timeout time.Duration // for one payment, including retries and waits
 
 	StatusPath string   // of the status endpoint; "" = the API has none
-	StatusPaid []string // bare words of it that mean paid
+	StatusPaid []string // bare words in its answer that mean paid
 
 	Now    func() time.Time
-	NewKey func() string     // a fresh idempotency key
-	Note   func(text string) // what a person should know; may be nil
-	Warn   func(text string) // what a person must know; may be nil
+	NewKey func() string     // returns a new idempotency key
+	Note   func(text string) // reports a note to the user; may be nil
+	Warn   func(text string) // reports a warning to the user; may be nil
 }
 
 // Request asks for one payment order.
 type Request struct {
 	OrderID string
 	Source  order.Source
-	Key     string // the user's own idempotency key; "" = a fresh one
-	New     bool   // another order though one is still open
+	Key     string // the user's idempotency key; "" = a new one
+	New     bool   // make another order even if one is still open
 
-	// Confirm is called before anything is sent, if anything will be. If it fails,
-	// nothing is sent or recorded. The time it takes does not count. May be nil.
+	// Confirm is called once, if anything has to be sent, before it is sent. If it
+	// fails, nothing is sent or recorded. Its time does not count toward Timeout. May
+	// be nil.
 	Confirm func(context.Context) error
 
-	// answered gets what the API said, nil for an order, before that is recorded; it
-	// may be nil.
+	// answered gets the API's error, nil for an order, before it is recorded. May be
+	// nil.
 	answered func(error)
 }
 
-// NotRecordedError says that the API answered and the answer could not be
-// recorded: nothing may be shown, and the next run asks again with the same key.
+// NotRecordedError means that the API's answer could not be recorded. It must not be
+// shown; the next run repeats the request with the same key.
 type NotRecordedError struct {
 	Key string
 	Err error
@@ -66,24 +67,22 @@ func (e *NotRecordedError) Error() string {
 
 func (e *NotRecordedError) Unwrap() error { return e.Err }
 
-// BusyError says that another process was still making the order when the time
-// ran out.
+// BusyError means that the time ran out while another process was making the order.
 type BusyError struct{ OrderID string }
 
 func (e *BusyError) Error() string {
 	return "another process is still making the payment order for " + e.OrderID
 }
 
-// pollClaim is how often a waiter looks at a claim that another process holds.
+// pollClaim is how often to check a claim that another process holds.
 const pollClaim = 100 * time.Millisecond
 
-// recordWithin bounds the recording of an outcome, which goes on after Ctrl-C.
-const recordWithin = 10 * time.Second
+// recordTimeout limits the recording of an outcome, which continues after Ctrl-C.
+const recordTimeout = 10 * time.Second
 
-// Make returns the order's payment: the open or paid one if there is one, else a
-// new one. The payment is meaningful also beside an *api.Error: it then says what
-// was recorded. Errors of the ledger before anything was sent are returned as they
-// are.
+// Make returns the order's open or paid payment, or makes a new one. With an
+// *api.Error it also returns the payment as recorded. An error of the ledger before
+// anything was sent is returned unwrapped.
 func (s *Service) Make(ctx context.Context, req Request) (order.Payment, error) {
 	request := ledger.ClaimRequest{
 		Scope: s.Scope, Env: s.Env, OrderID: req.OrderID, Source: req.Source,
@@ -103,10 +102,10 @@ func (s *Service) Make(ctx context.Context, req Request) (order.Payment, error) 
 	return s.makeInTime(ctx, request, req.answered)
 }
 
-// errUnconfirmed says that something would be sent, and nobody has confirmed it.
+// errUnconfirmed means that something has to be sent and is not confirmed yet.
 var errUnconfirmed = errors.New("not confirmed")
 
-// makeInTime makes the payment within the service's time limit.
+// makeInTime calls make within s.Timeout, and follows claims that are taken over.
 func (s *Service) makeInTime(ctx context.Context, request ledger.ClaimRequest, answered func(error)) (order.Payment, error) {
 	ctx, cancel, err := s.limit(ctx)
 	if err != nil {
@@ -120,20 +119,19 @@ func (s *Service) makeInTime(ctx context.Context, request ledger.ClaimRequest, a
 	return p, err
 }
 
-// limit bounds ctx by the service's time limit. It fails if that leaves no time at
-// all: whoever is asked then would seem to be at fault.
+// limit applies s.Timeout to ctx. It fails if no time is left, so that the timeout is
+// not blamed on the next server or the ledger.
 func (s *Service) limit(ctx context.Context) (context.Context, context.CancelFunc, error) {
 	limited, cancel := context.WithTimeout(ctx, s.Timeout)
 	if ctx.Err() == nil && limited.Err() != nil {
 		cancel()
-		return nil, nil, fmt.Errorf("the time limit of %s ended before anybody was asked: %w", s.Timeout, limited.Err())
+		return nil, nil, fmt.Errorf("the time limit of %s ended before the first request: %w", s.Timeout, limited.Err())
 	}
 	return limited, cancel, nil
 }
 
-// make claims the order and sends, if there is something to send. It returns
-// ledger.ErrClaimLost beside the payment as it now stands if another process took
-// it over meanwhile.
+// make claims the order and sends a request if one is needed. If another process
+// took over the claim meanwhile, it returns the payment and ledger.ErrClaimLost.
 func (s *Service) make(ctx context.Context, request ledger.ClaimRequest, answered func(error)) (order.Payment, error) {
 	claim, err := s.claim(ctx, request)
 	if err != nil {
@@ -155,9 +153,9 @@ func (s *Service) make(ctx context.Context, request ledger.ClaimRequest, answere
 	return s.send(ctx, claim, answered)
 }
 
-// giveUp ends a claim without a request, since the order is paid.
+// giveUp ends a claim without a request, because the order is paid.
 func (s *Service) giveUp(ctx context.Context, claim ledger.Claim, paid order.Payment) (order.Payment, error) {
-	recording, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordWithin)
+	recording, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
 	defer cancel()
 	if _, err := s.Ledger.RecordFailure(recording, claim, order.Rejected, order.Failure{Code: "paid", Message: "the order is paid already"}, 0); err != nil {
 		return claim.Payment, err
@@ -167,16 +165,16 @@ func (s *Service) giveUp(ctx context.Context, claim ledger.Claim, paid order.Pay
 	return paid, nil
 }
 
-// resolveHolder goes on after a claim was lost: the answer to this process is
-// never shown, and whatever the one that took over records is the answer.
-// Something was sent by now, so not getting through is no failure of the ledger.
+// resolveHolder continues after a lost claim: it returns the result of the process
+// that took over, never our own. A request was sent, so a ledger error is returned
+// as an unknown outcome.
 func (s *Service) resolveHolder(ctx context.Context, request ledger.ClaimRequest, lost order.Payment) (order.Payment, error) {
 	request.New = false
 	switch {
 	case request.KeyGiven:
 	case lost.ReplacedBy == "":
 		request.Key, request.KeyGiven = lost.Key, true
-	default: // by --new: the newer one is the answer
+	default: // replaced by --new: return the newer payment
 		request.Key = s.NewKey()
 	}
 	p, err := s.make(ctx, request, nil)
@@ -190,9 +188,9 @@ func (s *Service) resolveHolder(ctx context.Context, request ledger.ClaimRequest
 	return lost, &NotRecordedError{lost.Key, err}
 }
 
-// claim asks the ledger what may be done, asks what became of earlier payments if
-// it has to, and waits while another process is making the order; its payment
-// comes beside a *BusyError.
+// claim claims the order in the ledger. If the ledger asks for it, it first checks
+// the status of earlier payments. It waits while another process makes the order; a
+// *BusyError comes with that payment.
 func (s *Service) claim(ctx context.Context, request ledger.ClaimRequest) (ledger.Claim, error) {
 	var busy ledger.Claim
 	for {
@@ -223,21 +221,21 @@ func (s *Service) claim(ctx context.Context, request ledger.ClaimRequest) (ledge
 	}
 }
 
-// warnOthers says which other payments of the order are open: each could be paid.
+// warnOthers warns about other open payments of the order.
 func (s *Service) warnOthers(claim ledger.Claim) {
 	for _, other := range claim.Others {
-		notify(s.Warn, "order %s also has an open %s payment (%s); both could be paid", other.OrderID, other.Source, shown(other))
+		notify(s.Warn, "order %s also has an open %s payment (%s); both could be paid", other.OrderID, other.Source, label(other))
 	}
 }
 
-func shown(p order.Payment) string {
+func label(p order.Payment) string {
 	if p.BankOrderID != "" {
 		return p.BankOrderID
 	}
 	return "key " + p.Key
 }
 
-// send asks the API under a claim, keeping its lease, and records the outcome.
+// send sends the request, renews the claim meanwhile, and records the outcome.
 func (s *Service) send(ctx context.Context, claim ledger.Claim, answered func(error)) (order.Payment, error) {
 	asking, release := s.keepLease(ctx, func(ctx context.Context) error { return s.Ledger.Renew(ctx, claim) })
 	var made *order.Order
@@ -251,7 +249,7 @@ func (s *Service) send(ctx context.Context, claim ledger.Claim, answered func(er
 		answered(failure)
 	}
 
-	recording, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordWithin)
+	recording, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
 	defer cancel()
 	if failure != nil {
 		return s.recordFailure(recording, claim, attempts, failure)
@@ -266,14 +264,14 @@ func (s *Service) send(ctx context.Context, claim ledger.Claim, answered func(er
 	case err != nil:
 		return claim.Payment, &NotRecordedError{claim.Payment.Key, err}
 	case p.ReplacedBy != "":
-		return p, ledger.ErrClaimLost // --new gave its place away while this process slept
+		return p, ledger.ErrClaimLost // --new replaced it while this process was suspended
 	}
 	return p, nil
 }
 
-// keepLease renews the claim until the returned function is called. The context
-// it returns ends if the claim was taken over: an answer would count for
-// nothing then, and asking on could make another order.
+// keepLease renews the claim until release is called. The returned context is
+// canceled if another process takes over the claim: a later answer would not count,
+// and a retry could make another order.
 func (s *Service) keepLease(ctx context.Context, renew func(context.Context) error) (asking context.Context, release func()) {
 	asking, cancel := context.WithCancel(ctx)
 	done := make(chan struct{})
@@ -291,8 +289,8 @@ func (s *Service) keepLease(ctx context.Context, renew func(context.Context) err
 	}
 }
 
-// recordFailure records why there is no order. The ledger keeps a payment
-// unknown once any attempt of it was ambiguous, also in an earlier run.
+// recordFailure records a failed request. A payment stays unknown once any attempt
+// was ambiguous, even in an earlier run.
 func (s *Service) recordFailure(ctx context.Context, claim ledger.Claim, made api.Attempts, cause error) (order.Payment, error) {
 	state, failure := outcome(made, cause)
 	p, err := s.Ledger.RecordFailure(ctx, claim, state, failure, made.Sent)
@@ -312,8 +310,8 @@ func (s *Service) recordFailure(ctx context.Context, claim ledger.Claim, made ap
 	return p, cause
 }
 
-// stillUnknown says of a failure that an earlier run's attempt may have been
-// carried out all the same.
+// stillUnknown turns a failure into an unknown outcome: an earlier run may have made
+// the order.
 func stillUnknown(cause error) error {
 	unknown := &api.Error{Kind: api.Unknown, Code: "outcome_unknown", Message: cause.Error(), Err: cause}
 	if failure, ok := errors.AsType[*api.Error](cause); ok {
@@ -324,7 +322,7 @@ func stillUnknown(cause error) error {
 	return unknown
 }
 
-// outcome says what a failed series of attempts leaves behind.
+// outcome returns the state and error to record for failed attempts.
 func outcome(made api.Attempts, cause error) (order.State, order.Failure) {
 	var failure *api.Error
 	if !errors.As(cause, &failure) {
@@ -340,7 +338,7 @@ func outcome(made api.Attempts, cause error) (order.State, order.Failure) {
 	}
 }
 
-// notify passes a text on, if there is anybody to get it.
+// notify calls to with a formatted text, unless to is nil.
 func notify(to func(string), format string, args ...any) {
 	if to != nil {
 		to(fmt.Sprintf(format, args...))

@@ -449,7 +449,7 @@ func TestWithoutALedger(t *testing.T) {
 	})
 }
 
-// The seed's example order was made in 2025: nobody can pay it now, and its code
+// The seed's example order was made in 2025: it can no longer be paid, and its code
 // is not drawn, with a ledger or without.
 func TestTheSeedsExampleIsNotDrawn(t *testing.T) {
 	t.Parallel()

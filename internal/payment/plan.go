@@ -7,18 +7,18 @@ import (
 	"github.com/villapay/villapay/internal/order"
 )
 
-// Planned is what a batch would do about an order.
+// Planned is what a batch would do for an order.
 type Planned struct {
 	Line
-	Replays bool          // the ledger answers it, and nothing is sent
-	Payment order.Payment // with which it does
+	Replays bool          // answered from the ledger, without a request
+	Payment order.Payment // the recorded payment, if Replays
 }
 
-// planAtOnce is how many orders the ledger is asked about in one question.
+// planAtOnce is the number of orders per ledger query.
 const planAtOnce = 200
 
-// Plan goes through what a batch would do about each order of an input, if the
-// ledger stays as it is. An order that stands there several times is one.
+// Plan yields what a batch would do for each order of an input, if the ledger does not
+// change. Duplicates are yielded once.
 func (in *Input) Plan(ctx context.Context, l *ledger.Ledger, scope string, use func(Planned) error) error {
 	var lines []Line
 	seen := map[Line]bool{}
@@ -56,8 +56,8 @@ func (in *Input) Plan(ctx context.Context, l *ledger.Ledger, scope string, use f
 	return err
 }
 
-// ofOrder are the payments of the Villa order with an id: it may be another thing's
-// too.
+// ofOrder returns the payments of a Villa order, without those that match the ID in
+// another field.
 func ofOrder(found []order.Payment, id string) (all []order.Payment) {
 	for _, p := range found {
 		if p.OrderID == id {

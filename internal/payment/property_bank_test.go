@@ -19,7 +19,7 @@ import (
 	"github.com/villapay/villapay/internal/order"
 )
 
-// stories is how many random stories the test goes through.
+// stories is the number of random stories.
 const stories = 100
 
 // Whatever two tills and customers do in whatever order, with a bank and a network
@@ -49,9 +49,9 @@ type story struct {
 	calm    bool // nothing fails any more
 	alone   bool // one process runs, and may be killed
 	log     []string
-	shown   map[string]bool // codes that somebody was shown
+	shown   map[string]bool // codes that were shown
 	excused map[string]bool // bank orders whose code could not be canceled, as was said
-	voided  map[string]bool // charges that somebody wanted to give back
+	voided  map[string]bool // charges with a requested void
 }
 
 func newStory(t *testing.T, seed uint64) *story {
@@ -184,7 +184,7 @@ func (s *story) run(what string, do func() error) {
 // show makes or replays the payment, and draws its code.
 func (s *story) show(who *till, fresh bool) error {
 	p, err := who.pay(fresh)
-	for _, word := range strings.Fields(who.warned()) {
+	for word := range strings.FieldsSeq(who.warned()) {
 		if id := strings.Trim(word, "();"); strings.HasPrefix(id, "order_test_") {
 			s.mu.Lock()
 			s.excused[id] = true
@@ -262,7 +262,7 @@ func (s *story) void(ctx context.Context, who *till) error {
 	return err
 }
 
-// scan lets a customer pay with a code that somebody is shown.
+// scan lets a customer pay with a code that is shown.
 func (s *story) scan() {
 	s.mu.Lock()
 	codes := slices.Sorted(maps.Keys(s.shown))
@@ -276,7 +276,7 @@ func (s *story) scan() {
 	}
 }
 
-// check checks what must hold whenever nobody is at work.
+// check checks the invariants while no operation is running.
 func (s *story) check() {
 	s.t.Helper()
 	s.mu.Lock()

@@ -19,31 +19,31 @@ import (
 // Report is what is known of one Villa order.
 type Report struct {
 	OrderID string
-	Payment order.Payment   // the one that answers for the order; Watch may follow another
-	Found   bool            // whether there is any payment at all
-	Others  int             // further payments of the order
-	Open    []order.Payment // of a paid order: further payments that may still be paid
+	Payment order.Payment   // the payment that stands for the order; Watch may use another
+	Found   bool            // there is a payment
+	Others  int             // number of other payments of the order
+	Open    []order.Payment // other payments of a paid order that may still be paid
 	Asked
 }
 
-// Asked is how asking what became of an order went.
+// Asked is the result of asking the API and the bank about an order.
 type Asked struct {
-	NoEndpoint bool   // the API has no status endpoint: only the ledger speaks
+	NoEndpoint bool   // the API has no status endpoint
 	NoOrder    bool   // the API does not know the order
-	Word       string // all that the API says; it proves nothing
-	Err        error  // asking the API failed; the payment is what the ledger knows
+	Word       string // the API's status word; it proves nothing
+	Err        error  // asking the API failed; the payment is as recorded
 	BankErr    error  // asking the bank failed
 }
 
-// askAtOnce bounds how many orders are asked about in parallel.
-const askAtOnce = 8
+// maxParallelAsks is the maximum number of concurrent inquiries.
+const maxParallelAsks = 8
 
-// Statuses reports on several orders, asked about in parallel, in the order given.
-// ask says whether to ask the API at all. An error is the ledger's.
+// Statuses returns the reports of several orders, in the given order. Without ask it
+// reads only the ledger. An error is the ledger's.
 func (s *Service) Statuses(ctx context.Context, orderIDs []string, ask bool) ([]Report, error) {
 	reports := make([]Report, len(orderIDs))
 	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(askAtOnce)
+	group.SetLimit(maxParallelAsks)
 	for i, id := range orderIDs {
 		group.Go(func() (err error) {
 			reports[i], err = s.Status(ctx, id, ask)
@@ -53,8 +53,8 @@ func (s *Service) Statuses(ctx context.Context, orderIDs []string, ask bool) ([]
 	return reports, group.Wait()
 }
 
-// Status reports what is known of an order now: it asks the API if there is a
-// status endpoint, records the answer, and lets the ledger answer.
+// Status asks the bank and the API about an order if ask is set, records the answers,
+// and returns the ledger's view.
 func (s *Service) Status(ctx context.Context, orderID string, ask bool) (Report, error) {
 	report := Report{OrderID: orderID}
 	if ask {
@@ -76,22 +76,26 @@ func (s *Service) Status(ctx context.Context, orderID string, ask bool) (Report,
 	return report, err
 }
 
-// payments are what the ledger knows of an order, newest first.
+// payments returns the recorded payments of an order, newest first.
 func (s *Service) payments(ctx context.Context, orderID string) ([]order.Payment, error) {
 	ctx, cancel, err := s.limit(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer cancel()
-	return s.Ledger.Payments(ctx, s.Scope, orderID)
+	known, err := s.Ledger.Payments(ctx, s.Scope, orderID)
+	if s.Ledger.Kind() == "none" && len(known) == 1 { // without a ledger that is no news, unless this run made another
+		known[0].Warnings = slices.DeleteFunc(known[0].Warnings, func(w order.Warning) bool { return w.Code == order.WarnNotRecorded })
+	}
+	return known, err
 }
 
-// CanAsk reports whether anybody can be asked what became of an order.
+// CanAsk reports whether there is a server to ask about orders.
 func (s *Service) CanAsk() bool { return s.StatusPath != "" || s.Bank != nil }
 
-// ask asks what became of an order, and records what is said: the bank, if its key
-// is available, and if that shows no payment, the API. Questions that fail, or take
-// longer than within, are in Asked; an error is the ledger's.
+// ask asks the bank, if its key is available, and then the API, unless the bank says
+// that the order is paid. It records the answers. Failed requests, and those that
+// take longer than within, are reported in Asked; an error is the ledger's.
 func (s *Service) ask(ctx context.Context, orderID string, within time.Duration) (asked Asked, _ error) {
 	asking, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
@@ -122,31 +126,30 @@ func (s *Service) ask(ctx context.Context, orderID string, within time.Duration)
 		asked.Err = err
 		return asked, nil
 	case strings.EqualFold(answer.Status.Word, "success") && !slices.ContainsFunc(answer.Status.Reports, order.Report.AboutCharge):
-		answer.Warning = &order.Warning{Code: "status_ambiguous", Message: "the status endpoint says only \"success\", which also stands on unpaid orders: it proves nothing (see status_paid)"}
+		answer.Warning = &order.Warning{Code: "status_ambiguous", Message: "the status endpoint says only \"success\", which unpaid orders have too: it proves nothing (see status_paid)"}
 	}
-	recording, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordWithin)
+	recording, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
 	defer cancel()
 	asked.Word = answer.Status.Word
 	return asked, s.Ledger.RecordAnswer(recording, s.Scope, answer)
 }
 
-// askBefore bounds the question before another order is made for a Villa order.
-const askBefore = 3 * time.Second
+// preflightTimeout limits each check before another order is made for a Villa order.
+const preflightTimeout = 3 * time.Second
 
-// cancelsFirst reports whether an earlier payment has a code that is canceled before
-// another order is made.
+// cancelsFirst reports whether an earlier payment has a code to cancel before another
+// order is made.
 func (s *Service) cancelsFirst(earlier order.Payment) bool {
 	return s.Bank != nil && earlier.HoldsCode(s.Now()) && earlier.Held.Text != ""
 }
 
-// askEarlier asks what became of a Villa order's earlier payments, before another
-// is made. The code of the one that it is to replace is canceled first, if it can be.
-// A question that fails is a warning.
+// askEarlier cancels the code of the earlier payment, if possible, and asks whether
+// the order was paid, before another order is made. A failed request is a warning.
 func (s *Service) askEarlier(ctx context.Context, earlier order.Payment) error {
 	_, _ = s.cancelEarlier(ctx, earlier) // if it failed, cancelReplaced tries again
-	asked, err := s.ask(ctx, earlier.OrderID, askBefore)
+	asked, err := s.ask(ctx, earlier.OrderID, preflightTimeout)
 	if failed := cmp.Or(asked.BankErr, asked.Err); failed != nil {
-		notify(s.Warn, "order %s has an earlier payment, and nobody could say whether it was paid meanwhile: %s", earlier.OrderID, failed)
+		notify(s.Warn, "order %s has an earlier payment that may have been paid meanwhile; asking failed: %s", earlier.OrderID, failed)
 	}
 	return err
 }

@@ -10,27 +10,26 @@ import (
 	"github.com/villapay/villapay/internal/order"
 )
 
-// The pace of watching: the ledger is read often, since that costs nothing and a
-// webhook listener may write to it; the API politely.
+// Reading the ledger is cheap, and a webhook listener may write to it, so it is read
+// often. The API is polled less and less often.
 const (
-	readEvery = 500 * time.Millisecond
-	firstPoll = time.Second
-	lastPoll  = 15 * time.Second
-	lastWord  = 30 * time.Second // how long an expired order waits for what the API says of it then
+	readEvery   = 500 * time.Millisecond
+	firstPoll   = time.Second
+	lastPoll    = 15 * time.Second
+	expiryGrace = 30 * time.Second // how long to keep polling after an order expires
 )
 
-// Watch reports on an order as soon as anything is known of it, and whenever
-// something about it changes, until its state is final or ctx ends. Asking the API
-// holds nothing up. But if the state is final from the start, the API may know
-// better: it is asked once before that counts.
+// Watch calls each with the first report on an order and after every change, until
+// its state is final or ctx is done. Polling does not delay reports. If the recorded
+// state is final from the start, the API is still asked once, since it may know more.
 //
-// own is the payment that a payer is being shown. It is followed until any payment
-// of the order is paid; it is final too when --new has replaced it. Without it
-// (the zero Payment), the one is followed that order.Open picks.
+// own is the payment whose code is shown to the payer. Watch reports on it until any
+// payment of the order is paid or --new replaces it. With the zero Payment, Watch
+// reports on the payment that order.Open picks.
 func (s *Service) Watch(ctx context.Context, orderID string, own order.Payment, each func(Report) error) (Report, error) {
 	ctx, stop := context.WithCancel(ctx)
 	var polling sync.WaitGroup
-	defer polling.Wait() // it records what it hears, so it must not outlive the ledger
+	defer polling.Wait() // polling writes to the ledger, so it must end first
 	defer stop()
 	answers := make(chan polled)
 	heard := polled{Asked: Asked{NoEndpoint: !s.CanAsk()}}
@@ -55,11 +54,14 @@ func (s *Service) Watch(ctx context.Context, orderID string, own order.Payment, 
 		}
 		last = report
 		final := report.Payment.State.Final() || own.Key != "" && report.Payment.ReplacedBy != ""
-		if p := report.Payment; p.State == order.Expired && (!heard.NoEndpoint || s.Bank != nil) && heard.begun.Before(p.ExpiresAt) && s.Now().Before(p.ExpiresAt.Add(lastWord)) {
-			final = false // it may have been paid at the last moment
+		if p := report.Payment; p.State == order.Expired && (!heard.NoEndpoint || s.Bank != nil) && heard.begun.Before(p.ExpiresAt) && s.Now().Before(p.ExpiresAt.Add(expiryGrace)) {
+			final = false // it may have been paid just before it expired
 		}
 		if p := report.Payment; heard.NoEndpoint && s.Bank == nil && p.ExpiresAt.IsZero() && s.Ledger.Kind() == "none" {
-			final = true // nobody can say what becomes of it
+			final = true // no source of updates
+		}
+		if !final && ctx.Err() != nil { // nothing was heard, so it says nothing about the order
+			return report, ctx.Err()
 		}
 		finalFromStart = finalFromStart || first && final
 		if asked && !report.Found || final && (asked || !finalFromStart) {
@@ -78,12 +80,11 @@ func (s *Service) Watch(ctx context.Context, orderID string, own order.Payment, 
 	}
 }
 
-// codeEvery is how often a watched payment's code is looked at.
+// codeEvery is how often the code of a watched payment is checked.
 const codeEvery = time.Second
 
-// keepCode gets another code for a payment that is being shown, whenever its code
-// has ended and it can still be paid. What fails is tried again, less and less
-// often.
+// keepCode fetches another code whenever the code of a watched payment expires and
+// the payment can still be paid. After a failure it waits longer.
 func (s *Service) keepCode(ctx context.Context, own order.Payment) {
 	gap := codeEvery
 	for backoff.Sleep(ctx, gap) == nil {
@@ -97,14 +98,14 @@ func (s *Service) keepCode(ctx context.Context, own order.Payment) {
 	}
 }
 
-// polled is what came of asking the API once.
+// polled is the result of one poll.
 type polled struct {
 	Asked
 	begun  time.Time
-	failed error // to record the answer
+	failed error // the answer could not be recorded
 }
 
-// poll asks the API again and again, until ctx ends or there is nobody to ask.
+// poll asks the API and the bank until ctx is done or there is no server to ask.
 func (s *Service) poll(ctx context.Context, orderID string, answers chan<- polled) {
 	for gap := firstPoll; ; gap = min(gap*3/2, lastPoll) {
 		begun := s.Now()
@@ -120,7 +121,13 @@ func (s *Service) poll(ctx context.Context, orderID string, answers chan<- polle
 	}
 }
 
-// read reports what is known now: the ledger says it, and how asking went last.
+// Recorded returns the payment with which Watch begins, if the ledger has one.
+func (s *Service) Recorded(ctx context.Context, orderID string) (order.Payment, bool, error) {
+	report, err := s.read(ctx, orderID, order.Payment{}, polled{})
+	return report.Payment, report.Found, err
+}
+
+// read returns a report from the ledger and the last poll.
 func (s *Service) read(ctx context.Context, orderID string, own order.Payment, heard polled) (Report, error) {
 	known, err := s.payments(ctx, orderID)
 	report := Report{OrderID: orderID, Asked: heard.Asked, Others: max(0, len(known)-1)}

@@ -174,7 +174,7 @@ func TestWatchingAnAPIThatFails(t *testing.T) {
 // watching ends, after an expiry half a minute later.
 func TestWatchingAnAPIThatHangs(t *testing.T) {
 	t.Parallel()
-	for id, after := range map[string]time.Duration{"4925": 10 * time.Second, short: 3*time.Second + lastWord} {
+	for id, after := range map[string]time.Duration{"4925": 10 * time.Second, short: 3*time.Second + expiryGrace} {
 		end := map[bool]order.State{true: order.Expired, false: order.Paid}[id == short]
 		t.Run(string(end), func(t *testing.T) {
 			t.Parallel()

@@ -156,7 +156,7 @@ func (s *standIns) hide(line string) string {
 	if printableASCII(line) || cells == 0 || n > 0xfff0 { // then a crooked line, but the text
 		return line
 	}
-	in := string('\U000f0000'+rune(n)) + strings.Repeat("\U00100000", cells-1) //nolint:gosec // checked above
+	in := string('\U000f0000'+rune(n)) + strings.Repeat("\U00100000", cells-1)
 	*s = append(*s, in, line)
 	return in
 }

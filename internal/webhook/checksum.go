@@ -13,26 +13,24 @@ import (
 	"github.com/villapay/villapay/internal/secret"
 )
 
-// signedDecimals is how many decimals of the amount the checksum covers.
+// signedDecimals is the number of decimals in the signed amount.
 const signedDecimals = 4
 
-// ErrNoKey says that there is no secret key to check or sign with. Without one
-// every checksum could be forged, so nothing is checked at all.
+// ErrNoKey means that there is no secret key. With an empty key anybody could forge
+// checksums.
 var ErrNoKey = errors.New("no secret key for notifications")
 
-// MismatchError says that a notification's checksum does not belong to it: the
-// content or the key is another. It does not hold the right checksum, which
-// would be a signature for whoever reads the log.
+// MismatchError means that a notification's checksum does not match. It does not
+// contain the right checksum: in a log, that would be a usable signature.
 type MismatchError struct{ ChargeID string }
 
 func (e *MismatchError) Error() string {
 	return fmt.Sprintf("the checksum of charge %q does not match its content", e.ChargeID)
 }
 
-// Checksum computes a notification's checksum: SHA-256 in lower-case
-// hex of id, amount with 4 decimals, currency, status, transaction_state and
-// the merchant's secret key, one after the other. It covers neither order_id
-// nor livemode.
+// Checksum computes a notification's checksum: lower-case hex SHA-256 of id, amount
+// with 4 decimals, currency, status, transaction_state and the merchant's secret
+// key, concatenated. It covers neither order_id nor livemode.
 func Checksum(n Notification, key secret.String) (string, error) {
 	if key.Empty() {
 		return "", ErrNoKey
@@ -52,9 +50,8 @@ func digest(parts ...string) string {
 	return hex.EncodeToString(hash.Sum(nil))
 }
 
-// Verify checks that the bank, or whoever else has the key, signed the
-// notification. It fails with a *MismatchError if not, and takes the same
-// time wherever the difference stands.
+// Verify checks a notification's signature in constant time. It returns a
+// *MismatchError if it does not match.
 func Verify(n Notification, key secret.String) error {
 	want, err := Checksum(n, key)
 	if err != nil {
@@ -66,15 +63,14 @@ func Verify(n Notification, key secret.String) error {
 	return nil
 }
 
-// equal compares two checksums in constant time; upper-case hex counts too.
+// equal compares two hex checksums in constant time, ignoring case.
 func equal(a, b string) bool {
 	x, errA := hex.DecodeString(a)
 	y, errB := hex.DecodeString(b)
 	return errA == nil && errB == nil && subtle.ConstantTimeCompare(x, y) == 1
 }
 
-// Sign puts the right checksum into a notification's JSON, in place of any that
-// stands there; everything else stays as it is.
+// Sign sets the checksum in a notification's JSON and changes nothing else.
 func Sign(body []byte, key secret.String) ([]byte, error) {
 	n, err := decode(body, func(*reader) string { return "" })
 	if err != nil {
@@ -87,7 +83,7 @@ func Sign(body []byte, key secret.String) ([]byte, error) {
 	return set(body, "checksum", sum)
 }
 
-// set gives one field of a JSON object another text, at the object's end.
+// set sets a field of a JSON object. The field moves to the end.
 func set(body []byte, name string, value any) ([]byte, error) {
 	fields, err := order.Fields(body)
 	if err != nil {

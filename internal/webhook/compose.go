@@ -20,24 +20,24 @@ import (
 	"github.com/villapay/villapay/internal/secret"
 )
 
-// Fault is a way in which a test notification can be broken.
+// Fault is a way to break a test notification.
 type Fault struct {
 	Name   string
-	What   string // for help texts
-	Status int    // what a right listener answers
-	spoil  func(body []byte, key secret.String) ([]byte, error)
+	What   string // description
+	Status int    // the listener's response
+	apply  func(body []byte, key secret.String) ([]byte, error)
 }
 
-// Faults lists every way to break a test notification.
+// Faults returns all faults.
 func Faults() []Fault {
 	return []Fault{
 		{"forged", "signed with another key", http.StatusBadRequest, forge},
 		{"unsigned", "without a checksum", http.StatusBadRequest, unsign},
 		{"changed", "amount changed after signing", http.StatusBadRequest, change},
-		{"re-aimed", "order_id changed after signing, which the checksum does not cover; kept, and takes no charge from its order", http.StatusOK, reaim},
-		{"amount", "rightly signed, for one more than the order's amount; kept, changes nothing", http.StatusOK, overcharge},
-		{"livemode", "livemode turned round; kept, changes nothing", http.StatusOK, turnLive},
-		{"state", "rightly signed, with a transaction_state that nobody knows; kept, changes nothing", http.StatusOK, rename},
+		{"re-aimed", "order_id changed after signing, which the checksum does not cover; recorded, but the charge stays with its order", http.StatusOK, reaim},
+		{"amount", "correctly signed, with 1 more than the order's amount; recorded, changes nothing", http.StatusOK, overcharge},
+		{"livemode", "livemode flipped; recorded, changes nothing", http.StatusOK, flipLivemode},
+		{"state", "correctly signed, with an unknown transaction_state; recorded, changes nothing", http.StatusOK, rename},
 		{"wrong-type", "the id is a number", http.StatusBadRequest, retype},
 		{"not-utf8", "bytes that are not UTF-8", http.StatusBadRequest, garble},
 		{"truncated", "cut short", http.StatusBadRequest, cut},
@@ -45,10 +45,9 @@ func Faults() []Fault {
 	}
 }
 
-// Compose makes the signed notification that the bank would send when a charge
-// on a payment's order reaches a transaction_state (any word
-// is taken as it is). One order always gives the same charge, so that its
-// states follow one another. fault is the name of one of Faults, "" for none.
+// Compose returns the signed notification that the bank would send when a charge on
+// a payment's order reaches a transaction_state, which is not validated. An order
+// always has the same charge. fault is the name of one of Faults, "" for none.
 func Compose(p order.Payment, state, fault string, key secret.String, now time.Time) ([]byte, error) {
 	if p.BankOrderID == "" || !p.Amount.Known() {
 		return nil, fmt.Errorf("compose notification: order %s has no bank order to pay", p.OrderID)
@@ -63,12 +62,12 @@ func Compose(p order.Payment, state, fault string, key secret.String, now time.T
 	faults := Faults()
 	i := slices.IndexFunc(faults, func(f Fault) bool { return f.Name == fault })
 	if i < 0 {
-		return nil, fmt.Errorf("compose notification: no fault is called %q", fault)
+		return nil, fmt.Errorf("compose notification: unknown fault %q", fault)
 	}
-	return faults[i].spoil(body, key)
+	return faults[i].apply(body, key)
 }
 
-// wire is a notification in the bank's own order of fields.
+// wire is a notification with its fields in the bank's order.
 type wire struct {
 	ID               string       `json:"id"`
 	Object           string       `json:"object"`
@@ -87,7 +86,6 @@ type wire struct {
 	Source           origin       `json:"source"`
 }
 
-// origin is the means that a charge was paid with.
 type origin struct {
 	ID     string `json:"id"`
 	Object string `json:"object"`
@@ -95,7 +93,7 @@ type origin struct {
 }
 
 func draft(p order.Payment, state string, now time.Time) wire {
-	// What the order does not say is left empty, as the bank does.
+	// The bank leaves unknown fields empty, too.
 	made, err := order.Decode(p.Order)
 	if err != nil {
 		made = &order.Order{}
@@ -141,7 +139,6 @@ func overcharge(body []byte, key secret.String) ([]byte, error) {
 	return Sign(body, key)
 }
 
-// oneMore adds one to the amount.
 func oneMore(body []byte) ([]byte, error) {
 	n, err := Decode(body)
 	if err != nil {
@@ -162,7 +159,7 @@ func reaim(body []byte, _ secret.String) ([]byte, error) {
 	return set(body, "order_id", n.OrderID+"0")
 }
 
-func turnLive(body []byte, _ secret.String) ([]byte, error) {
+func flipLivemode(body []byte, _ secret.String) ([]byte, error) {
 	n, err := Decode(body)
 	if err != nil {
 		return nil, err
@@ -190,18 +187,17 @@ func swell(body []byte, _ secret.String) ([]byte, error) {
 	return set(body, "description", strings.Repeat("x", MaxBody))
 }
 
-// sendWithin bounds the sending of one test notification.
-const sendWithin = 15 * time.Second
+const sendTimeout = 15 * time.Second
 
 // ErrNoAnswer is the error of a notification that was sent and not answered.
 var ErrNoAnswer = errors.New("sent, but not answered")
 
-// Send posts a notification and returns the status it was answered with.
-// Redirects are not followed: a listener that moved is not listening.
+// Send posts a notification and returns the response status. It does not follow
+// redirects.
 func Send(ctx context.Context, client *http.Client, url string, body []byte) (int, error) {
 	var sent atomic.Bool
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteHeaders: func() { sent.Store(true) }})
-	ctx, cancel := context.WithTimeout(ctx, sendWithin)
+	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
 	if err != nil {

@@ -1,8 +1,7 @@
 // Package webhook receives the bank's payment notifications and makes test
-// ones.
+// notifications.
 //
-// It promises that a notification is believed only where its checksum proves
-// that the bank sent it, that it is answered with 200 only after the ledger has
-// it durably, and that no sender can exhaust the listener. What a notification
-// means for a payment is the ledger's to say.
+// It accepts a notification only if its checksum proves that the bank sent it, and
+// answers 200 only after the ledger has stored it. A sender cannot exhaust the
+// listener. The ledger applies notifications to payments.
 package webhook

@@ -6,12 +6,12 @@ import (
 	"github.com/villapay/villapay/internal/secret"
 )
 
-// Explain says why a listener with this key would not take a notification: which
-// fields are missing or of another form, else that the checksum does not match.
-// Nil means that the notification is good. It never shows the right checksum.
+// Explain returns why a listener with this key would reject a notification: missing
+// or malformed fields, else a wrong checksum. Nil means that it is valid. The result
+// never contains the right checksum.
 func Explain(body []byte, key secret.String) []Difference {
 	if len(body) > MaxBody {
-		return []Difference{{"body", "is larger than the 64 KiB that are read"}}
+		return []Difference{{"body", "is larger than 64 KiB"}}
 	}
 	n, err := Decode(body)
 	if malformed, ok := errors.AsType[*MalformedError](err); ok {

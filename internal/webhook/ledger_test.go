@@ -59,7 +59,7 @@ func payment(t testing.TB, l *ledger.Ledger, orderID string) order.Payment {
 	return all[0]
 }
 
-// signed is a notification about a bank order, rightly signed.
+// signed is a notification about a bank order, correctly signed.
 func signed(t testing.TB, id, bankOrderID, amount, state string) string {
 	t.Helper()
 	body, err := Sign(fmt.Appendf(nil, `{"id":%q,"order_id":%q,"amount":%s,"currency":"THB","status":"success","transaction_state":%q,"livemode":false}`, id, bankOrderID, amount, state), exampleKey())
@@ -92,7 +92,7 @@ func TestWhatTheLedgerMakesOfNotifications(t *testing.T) {
 		"by its reference, as order":   {[]string{on("4925.1")}, order.Paid, "n"},
 		"by both, as they come":        {[]string{on(`order_test_1","reference_order":"4925.1`), paid}, order.Paid, "nn"},
 		"another amount":               {[]string{signed(t, "chrg_test_1", "order_test_1", "299.0", "Authorized")}, order.Awaiting, "n!"},
-		"livemode turned":              {[]string{strings.Replace(paid, "false", "true", 1)}, order.Awaiting, "n!"},
+		"livemode flipped":             {[]string{strings.Replace(paid, "false", "true", 1)}, order.Awaiting, "n!"},
 		"livemode unreadable":          {[]string{strings.Replace(paid, "false", "[]", 1)}, order.Awaiting, "n!"},
 		"a state nobody knows":         {[]string{state("Teleported")}, order.Awaiting, "n"},
 		"the bank's typo":              {[]string{signed(t, "chrg_test_1", "order_test_1", "300.00", "Auhtorized")}, order.Paid, "n"},
@@ -203,8 +203,7 @@ func TestOneSignedTextPaysOnce(t *testing.T) {
 	}
 }
 
-// What is written to a ledger that was moved away or replaced, nobody would ever
-// read: it is not acknowledged.
+// A notification is not acknowledged if the ledger's file was moved or replaced.
 func TestAMovedLedgerTakesNothing(t *testing.T) {
 	t.Parallel()
 	if runtime.GOOS == "windows" {

@@ -17,47 +17,47 @@ import (
 	"github.com/villapay/villapay/internal/secret"
 )
 
-// recordWithin bounds the recording of one event. It ends before a stopping
-// server cuts connections (package serve), so that no event is recorded whose
-// sender could not have been answered.
-const recordWithin = 5 * time.Second
+// recordTimeout limits the recording of one event. It is shorter than the shutdown
+// time of package httpserver, so that every recorded event can be acknowledged.
+const recordTimeout = 5 * time.Second
 
-// probeEvery is how often /healthz tries the ledger at most, so that nobody can
-// keep it busy by asking.
+// probeEvery limits how often /healthz checks the ledger, so that requests cannot
+// overload it.
 const probeEvery = 5 * time.Second
 
-// Ledger is what the listener needs of a ledger.Ledger.
+// Ledger is the part of ledger.Ledger that the listener needs.
 type Ledger interface {
 	RecordReport(ctx context.Context, scope string, r order.Report, beside ...order.Report) (ledger.Recorded, error)
 }
 
-// Listener is the http.Handler that the bank posts its notifications to. Its
-// fields are set once; it is then safe for concurrent use.
+// Listener is the http.Handler that the bank posts its notifications to. It is safe
+// for concurrent use once its fields are set.
 //
-// A sender learns only whether to send again: 200 the ledger has it, 400 and
-// 413 never again, 503 later. Why one was rejected goes to Log.
+// Its responses say only whether to send again: 200 recorded, 400 and 413 do not
+// retry, 503 retry later. The reasons go to Log.
 type Listener struct {
 	Ledger Ledger
-	Scope  string        // whose orders the notifications are about
-	Key    secret.String // the merchant's; without one everything is rejected
-	Path   string        // the only path that takes notifications, such as /
+	Scope  string        // the ledger scope of the orders
+	Key    secret.String // the merchant's secret key; if empty, everything is rejected
+	Path   string        // the only path for notifications, such as /
 	Now    func() time.Time
 	Log    *slog.Logger
 
-	// Each gets every verified event once it is durable and before its sender is
-	// answered: a slow consumer slows the bank down and loses nothing. It is never
-	// called twice at once. After it fails, nothing is acknowledged any more.
+	// Each is called with every verified event, after it is recorded and before it is
+	// acknowledged, so that a slow consumer loses nothing. Calls do not overlap. After
+	// an error, no event is acknowledged any more.
 	Each func(Event) error
-	// Inquire asks the bank about a charge that is said to be paid, before that is
-	// recorded; nil without the bank's key.
+	// Inquire asks the bank about a charge before it is recorded as paid; nil without
+	// the bank's key. No reports and no error mean that the bank knows no such charge.
 	Inquire func(ctx context.Context, chargeID string) ([]order.Report, error)
-	// Rejected gets a summary of what was rejected, once a minute at most. May be nil.
+	// Rejected is called with a summary of rejected requests, at most once a minute.
+	// May be nil.
 	Rejected func(summary string)
 	// Ready checks that the ledger can be written, for /healthz. May be nil.
 	Ready func(ctx context.Context) error
 
 	each    sync.Mutex
-	ended   bool // Each has failed
+	ended   bool // Each failed
 	rejects rejections
 	probe   struct {
 		sync.Mutex
@@ -66,15 +66,15 @@ type Listener struct {
 	}
 }
 
-// Event is a notification that the bank has signed and the ledger has taken.
+// Event is a verified and recorded notification.
 type Event struct {
 	At           time.Time // when it was received
 	Notification Notification
 	Recorded     ledger.Recorded
 }
 
-// MarshalJSON writes the notification as it came, with what the tool knows
-// about it under the key villapay, as payments are written.
+// MarshalJSON writes the original notification, with villapay's own fields under
+// "villapay".
 func (e Event) MarshalJSON() ([]byte, error) {
 	payment := e.Recorded.Payment
 	known := struct {
@@ -97,7 +97,7 @@ func (e Event) MarshalJSON() ([]byte, error) {
 	return set(e.Notification.Raw, "villapay", known)
 }
 
-// ServeHTTP takes notifications at Path and answers GET /healthz.
+// ServeHTTP receives notifications at Path and answers GET /healthz.
 func (l *Listener) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
 	switch {
@@ -116,7 +116,7 @@ func (l *Listener) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// receive takes one notification: read, verify, record, hand on, answer.
+// receive handles one notification: read, verify, record, emit, acknowledge.
 func (l *Listener) receive(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, MaxBody))
 	if err != nil {
@@ -135,13 +135,13 @@ func (l *Listener) receive(w http.ResponseWriter, r *http.Request) {
 		l.reject(w, r, http.StatusBadRequest, err)
 		return
 	}
-	// A sender that hangs up does not stop what it began.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), recordWithin)
+	// A sender that disconnects does not cancel the recording.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), recordTimeout)
 	defer cancel()
 	report := n.Report()
 	recorded, err := l.Ledger.RecordReport(ctx, l.Scope, report, l.inquire(ctx, report)...)
 	if err == nil {
-		err = l.pass(Event{At: l.Now(), Notification: n, Recorded: recorded})
+		err = l.emit(Event{At: l.Now(), Notification: n, Recorded: recorded})
 	}
 	if err != nil {
 		l.reject(w, r, http.StatusServiceUnavailable, err)
@@ -150,25 +150,31 @@ func (l *Listener) receive(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.WriteString(w, "ok\n")
 }
 
-// inquireWithin bounds the question to the bank about one notification.
-const inquireWithin = 3 * time.Second
+const inquireTimeout = 3 * time.Second
 
-// inquire is what the bank says about a charge that is said to be paid; nothing if
-// it cannot be asked.
+// inquire returns the bank's reports on a charge that the notification says is paid,
+// or nil if the bank cannot be asked. If the bank knows no charge with its id, the
+// signed text may be another one's.
 func (l *Listener) inquire(ctx context.Context, r order.Report) []order.Report {
 	if state := order.Transaction(r.TransactionState); l.Inquire == nil || state != order.Authorized && state != order.Settled {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, inquireWithin)
+	ctx, cancel := context.WithTimeout(ctx, inquireTimeout)
 	defer cancel()
-	said, err := l.Inquire(ctx, r.ChargeID)
-	if err != nil {
-		l.Log.Warn("the bank could not be asked about a charge", "charge", r.ChargeID, "error", brief(err.Error()))
+	for _, id := range append([]string{r.ChargeID}, r.Readings()...) {
+		said, err := l.Inquire(ctx, id)
+		if err != nil {
+			l.Log.Warn("the bank could not be asked about a charge", "charge", id, "error", truncate(err.Error()))
+			return nil
+		}
+		if len(said) > 0 {
+			return said
+		}
 	}
-	return said
+	return nil
 }
 
-// unreadable is the answer to a body that could not be read.
+// unreadable returns the status for a body that could not be read.
 func unreadable(err error) int {
 	var tooLarge *http.MaxBytesError
 	switch {
@@ -180,10 +186,10 @@ func unreadable(err error) int {
 	return http.StatusBadRequest
 }
 
-var errEnded = errors.New("nobody reads the events any more")
+var errEnded = errors.New("the reader of the events is gone")
 
 // pass hands an event on.
-func (l *Listener) pass(e Event) error {
+func (l *Listener) emit(e Event) error {
 	l.Log.Info("notification", "charge", e.Notification.ID, "bank_order", e.Notification.OrderID,
 		"transaction_state", e.Notification.TransactionState, "order", e.Recorded.Payment.OrderID,
 		"state", e.Recorded.Payment.State, "repeat", e.Recorded.Repeat)
@@ -200,17 +206,17 @@ func (l *Listener) pass(e Event) error {
 	return err
 }
 
-// reject answers without saying why. What is wrong with the request is summed up;
-// what is wrong here goes into the log.
+// reject responds without a reason. A fault of the request goes into the summary of
+// rejections, a fault of this machine into the log.
 func (l *Listener) reject(w http.ResponseWriter, r *http.Request, status int, why error) {
 	reason := ""
 	if why != nil {
-		reason = brief(why.Error())
+		reason = truncate(why.Error())
 	}
 	if status >= http.StatusInternalServerError {
 		w.Header().Set("Retry-After", "5")
-		l.Log.Error("notification not taken", "status", status, "path", brief(r.URL.Path), "from", r.RemoteAddr, "error", reason)
-	} else if summary := l.rejects.add(l.Now(), fmt.Sprintf("%d %s from %s %s", status, brief(r.URL.Path), r.RemoteAddr, reason)); summary != "" {
+		l.Log.Error("notification not recorded", "status", status, "path", truncate(r.URL.Path), "from", r.RemoteAddr, "error", reason)
+	} else if summary := l.rejects.add(l.Now(), fmt.Sprintf("%d %s from %s %s", status, truncate(r.URL.Path), r.RemoteAddr, reason)); summary != "" {
 		l.Log.Warn(summary)
 		if l.Rejected != nil {
 			l.Rejected(summary)
@@ -219,11 +225,11 @@ func (l *Listener) reject(w http.ResponseWriter, r *http.Request, status int, wh
 	http.Error(w, http.StatusText(status), status)
 }
 
-// sumUpEvery is how often rejections are summed up at most, so that a stranger fills
-// neither the log nor the terminal.
-const sumUpEvery = time.Minute
+// summaryInterval limits the summaries, so that a stranger cannot flood the log or
+// the terminal.
+const summaryInterval = time.Minute
 
-// rejections counts what was rejected since the last summary.
+// rejections counts the rejected requests since the last summary.
 type rejections struct {
 	mu    sync.Mutex
 	count int
@@ -235,7 +241,7 @@ func (r *rejections) add(now time.Time, what string) string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.count++
-	if !r.last.IsZero() && now.Sub(r.last) < sumUpEvery {
+	if !r.last.IsZero() && now.Sub(r.last) < summaryInterval {
 		return ""
 	}
 	summary := "rejected a request: " + what
@@ -246,8 +252,8 @@ func (r *rejections) add(now time.Time, what string) string {
 	return strings.TrimSpace(summary)
 }
 
-// brief keeps what a stranger sends from filling the log, which holds little.
-func brief(text string) string {
+// truncate keeps a stranger's input from filling the log.
+func truncate(text string) string {
 	const most = 200
 	if len(text) <= most {
 		return text
@@ -255,7 +261,7 @@ func brief(text string) string {
 	return strings.ToValidUTF8(text[:most], "") + "…"
 }
 
-// health answers whether notifications can be taken now.
+// health responds 200 if notifications can be recorded.
 func (l *Listener) health(w http.ResponseWriter, r *http.Request) {
 	if err := l.ready(r.Context()); err != nil {
 		l.reject(w, r, http.StatusServiceUnavailable, err)
@@ -274,7 +280,7 @@ func (l *Listener) ready(ctx context.Context) error {
 	l.probe.Lock()
 	defer l.probe.Unlock()
 	if now := l.Now(); l.probe.at.IsZero() || now.Sub(l.probe.at) >= probeEvery {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordWithin)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
 		defer cancel()
 		l.probe.at, l.probe.err = now, l.Ready(ctx)
 	}

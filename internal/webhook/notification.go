@@ -12,12 +12,11 @@ import (
 	"github.com/villapay/villapay/internal/order"
 )
 
-// MaxBody is the size in bytes of the largest notification that is read. Real
-// ones are about one kilobyte.
+// MaxBody is the size limit of a notification, in bytes. Real ones have about 1 KB.
 const MaxBody = 64 << 10
 
-// Notification is what the bank says about a charge. Only id,
-// amount, currency, status and transaction_state are covered by the checksum.
+// Notification is the bank's notification about a charge. The checksum covers only
+// id, amount, currency, status and transaction_state.
 type Notification struct {
 	ID               string // of the charge, chrg_…
 	OrderID          string // the bank order, order_…, never the Villa order; may be missing beside Reference
@@ -25,16 +24,16 @@ type Notification struct {
 	Amount           order.Amount
 	Currency         string
 	Status           string
-	TransactionState string    // decides
-	Livemode         *bool     // nil if it does not say
-	Created          time.Time // the charge's own time; zero if it does not say
+	TransactionState string
+	Livemode         *bool     // nil if missing
+	Created          time.Time // of the charge; zero if missing
 	Checksum         string
-	doubt            string // an unsigned field that is there and cannot be read
+	doubt            string // an unsigned field that is present and malformed
 
-	Raw json.RawMessage // the whole object as it came
+	Raw json.RawMessage // the original object
 }
 
-// Report is the notification as the rules about charges take it.
+// Report converts the notification to a report.
 func (n Notification) Report() order.Report {
 	return order.Report{
 		ChargeID: n.ID, BankOrderID: n.OrderID, Reference: n.Reference, Amount: n.Amount, Currency: n.Currency, Status: n.Status,
@@ -43,13 +42,13 @@ func (n Notification) Report() order.Report {
 	}
 }
 
-// Difference says of one part of a notification how it is not as it should be.
+// Difference is a problem with one part of a notification.
 type Difference struct {
-	Part    string `json:"part"` // a field's name, or body or secret
+	Part    string `json:"part"` // a field, body or secret
 	Problem string `json:"problem"`
 }
 
-// MalformedError says why a body is not a notification.
+// MalformedError means that a body is not a notification.
 type MalformedError struct{ Differences []Difference }
 
 func (e *MalformedError) Error() string {
@@ -60,17 +59,16 @@ func (e *MalformedError) Error() string {
 	return "not a notification: " + strings.Join(said, "; ")
 }
 
-// Decode reads a notification. It is tolerant of what the bank is known to vary:
-// the amount and the reference may be a number or a string, livemode a boolean or
-// a string, and fields it does not know are kept in Raw. It fails with a
-// *MalformedError for what two readers could understand in two ways: bytes that
-// are not UTF-8, repeated fields, and texts of another type.
+// Decode parses a notification. It accepts the bank's known variations: the amount
+// and the reference may be a number or a string, livemode a boolean or a string.
+// Unknown fields are kept in Raw. Ambiguous input is a *MalformedError: invalid
+// UTF-8, repeated fields, and strings of another type.
 func Decode(body []byte) (Notification, error) {
 	return decode(body, (*reader).checksum)
 }
 
-// decode leaves the checksum to its caller: a notification that is still to be
-// signed has none.
+// decode leaves reading the checksum to the caller, since an unsigned notification
+// has none.
 func decode(body []byte, checksum func(*reader) string) (Notification, error) {
 	fields, err := order.ParseObject(body)
 	if err != nil {
@@ -78,7 +76,7 @@ func decode(body []byte, checksum func(*reader) string) (Notification, error) {
 	}
 	r := &reader{fields: fields}
 	n := Notification{
-		ID:               r.needed("id"),
+		ID:               r.required("id"),
 		OrderID:          r.text("order_id"),
 		Reference:        fields.Text("reference_order"),
 		Amount:           r.amount("amount"),
@@ -90,13 +88,13 @@ func decode(body []byte, checksum func(*reader) string) (Notification, error) {
 		Checksum:         checksum(r),
 		Raw:              bytes.TrimSpace(body),
 	}
-	if n.OrderID == "" && n.Reference == "" && !stated(fields["order_id"]) {
-		r.complain("order_id", "is missing, and so is reference_order")
+	if n.OrderID == "" && n.Reference == "" && !isPresent(fields["order_id"]) {
+		r.addProblem("order_id", "is missing, and so is reference_order")
 	}
 	switch {
-	case n.Livemode == nil && stated(fields["livemode"]):
+	case n.Livemode == nil && isPresent(fields["livemode"]):
 		n.doubt = "livemode"
-	case n.Reference == "" && stated(fields["reference_order"]):
+	case n.Reference == "" && isPresent(fields["reference_order"]):
 		n.doubt = "reference_order"
 	}
 	if len(r.wrong) > 0 {
@@ -105,22 +103,22 @@ func decode(body []byte, checksum func(*reader) string) (Notification, error) {
 	return n, nil
 }
 
-// stated reports whether a field says something.
-func stated(raw json.RawMessage) bool {
+// isPresent reports whether a field is set and not empty.
+func isPresent(raw json.RawMessage) bool {
 	return len(raw) > 0 && string(raw) != "null" && string(raw) != `""`
 }
 
-// reader reads fields and notes what is wrong with each.
+// reader reads fields and collects their problems.
 type reader struct {
 	fields order.Object
 	wrong  []Difference
 }
 
-func (r *reader) complain(part, problem string) {
+func (r *reader) addProblem(part, problem string) {
 	r.wrong = append(r.wrong, Difference{part, problem})
 }
 
-// text reads a string; one that is null or missing is "".
+// text reads a string; null and missing are "".
 func (r *reader) text(name string) string {
 	raw, ok := r.fields[name]
 	if !ok || string(raw) == "null" {
@@ -128,19 +126,19 @@ func (r *reader) text(name string) string {
 	}
 	var text string
 	if json.Unmarshal(raw, &text) != nil {
-		r.complain(name, "is not a text")
+		r.addProblem(name, "is not a string")
 	} else if strings.ContainsFunc(text, unicode.IsControl) {
-		r.complain(name, "holds control characters")
+		r.addProblem(name, "contains control characters")
 	}
 	return text
 }
 
-// needed reads a string that must say something.
-func (r *reader) needed(name string) string {
+// required reads a string that must not be empty.
+func (r *reader) required(name string) string {
 	before := len(r.wrong)
 	text := r.text(name)
 	if text == "" && len(r.wrong) == before {
-		r.complain(name, "is missing")
+		r.addProblem(name, "is missing")
 	}
 	return text
 }
@@ -149,23 +147,23 @@ func (r *reader) amount(name string) order.Amount {
 	var amount order.Amount
 	if raw, ok := r.fields[name]; ok {
 		if err := amount.UnmarshalJSON(raw); err != nil {
-			r.complain(name, "is not a plain decimal")
+			r.addProblem(name, "is not a plain decimal")
 			return amount
 		}
 	}
 	if !amount.Known() {
-		r.complain(name, "is missing")
+		r.addProblem(name, "is missing")
 	} else if _, err := amount.Fixed(signedDecimals); err != nil {
-		r.complain(name, "has more decimals than the checksum covers (4)")
+		r.addProblem(name, "has more decimals than the checksum covers (4)")
 	}
 	return amount
 }
 
 func (r *reader) checksum() string {
 	before := len(r.wrong)
-	text := r.needed("checksum")
+	text := r.required("checksum")
 	if _, err := hex.DecodeString(text); len(r.wrong) == before && (err != nil || len(text) != 2*sha256.Size) {
-		r.complain("checksum", "is not SHA-256 in hex (64 characters of 0-9 and a-f)")
+		r.addProblem("checksum", "is not SHA-256 in hex (64 characters of 0-9 and a-f)")
 	}
 	return text
 }

@@ -69,7 +69,7 @@ func TestVerifyTakesOnlyWhatWasSigned(t *testing.T) {
 		"amount without decimal": {with("300.0,", `300,`), true},
 		"upper-case checksum":    {with(exampleSum, strings.ToUpper(exampleSum)), true},
 		"another order":          {with("order_test_1", "order_test_2"), true}, // package order knows whose charge it is
-		"livemode turned":        {with("false", "true"), true},                // and looks at it
+		"livemode flipped":       {with("false", "true"), true},                // and looks at it
 		"the border moved":       {with("chrg_test_1", "chrg_test_", "300.0,", "1300.0,"), true},
 		"names of another case":  {with(`"object"`, `"ID":"chrg_test_2","AMOUNT":1,"Status":"fail","object"`), true},
 		"another field added":    {with(`"object"`, `"x":1,"object"`), true},
@@ -204,7 +204,7 @@ func TestExplain(t *testing.T) {
 		"no secret":      {example, "", []Difference{{"secret", "is not set"}}},
 		"another secret": {example, "skey_test_2", mismatch},
 		"a change":       {with("Authorized", "Settled"), "skey_test_1", mismatch},
-		"too large":      {with("charge", strings.Repeat("x", MaxBody)), "skey_test_1", []Difference{{"body", "is larger than the 64 KiB that are read"}}},
+		"too large":      {with("charge", strings.Repeat("x", MaxBody)), "skey_test_1", []Difference{{"body", "is larger than 64 KiB"}}},
 		"several fields": {`{"amount":"x","checksum":"y"}`, "skey_test_1", []Difference{{"id", "is missing"}, {"amount", "is not a plain decimal"}, {"checksum", "is not SHA-256 in hex (64 characters of 0-9 and a-f)"}, {"order_id", "is missing, and so is reference_order"}}},
 	} {
 		if diff := cmp.Diff(test.want, Explain([]byte(test.body), secret.New(test.key))); diff != "" {
