@@ -249,30 +249,30 @@ func (s *postgresStore) transact(ctx context.Context, send exchange, jobs []*job
 	if err != nil {
 		return err
 	}
-	crowd := &crowd{exchange: send, running: len(jobs), held: map[lockKey]*job{}}
+	batch := &batcher{exchange: send, running: len(jobs), held: map[lockKey]*job{}}
 	var group errgroup.Group
 	parts := make([]*pipeline, len(jobs))
 	for i, j := range jobs {
-		part := s.pipeline(crowd.send)
+		part := s.pipeline(batch.send)
 		part.now = p.now
 		for n, statement := range j.reads {
 			part.ahead[statement.key()] = read[n]
 		}
 		read, parts[i] = read[len(j.reads):], part
-		crowd.hold(j, j.locks)
+		batch.hold(j, j.locks)
 		lock := part.lock
 		part.lock = func(keys ...lockKey) {
-			crowd.hold(j, keys)
+			batch.hold(j, keys)
 			lock(keys...)
 		}
 	}
 	for i, j := range jobs {
 		group.Go(func() error {
-			defer crowd.leave()
+			defer batch.leave()
 			return j.fn(&parts[i].txn)
 		})
 	}
-	if err := cmp.Or(group.Wait(), crowd.err); err != nil {
+	if err := cmp.Or(group.Wait(), batch.err); err != nil {
 		return err
 	}
 	for _, part := range parts {
@@ -300,8 +300,8 @@ func (p *pipeline) commit(ctx context.Context) error {
 	return fmt.Errorf("%w: %w", errCommitUnsure, err)
 }
 
-// crowd is the callers of one transaction, while they run.
-type crowd struct {
+// batcher sends together what the callers of one transaction send.
+type batcher struct {
 	exchange exchange
 
 	mu      sync.Mutex
@@ -320,58 +320,58 @@ type call struct {
 
 // send waits until every caller waits, or has left, and then sends what all of them
 // send.
-func (c *crowd) send(statements []statement) ([]*pgconn.Result, error) {
+func (b *batcher) send(statements []statement) ([]*pgconn.Result, error) {
 	own := &call{statements: statements, done: make(chan struct{})}
-	c.mu.Lock()
-	c.calls = append(c.calls, own)
-	c.mu.Unlock()
-	c.sendIfAllWait()
+	b.mu.Lock()
+	b.calls = append(b.calls, own)
+	b.mu.Unlock()
+	b.flush()
 	<-own.done
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return own.results, c.err
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return own.results, b.err
 }
 
-func (c *crowd) leave() {
-	c.mu.Lock()
-	c.running--
-	c.mu.Unlock()
-	c.sendIfAllWait()
+func (b *batcher) leave() {
+	b.mu.Lock()
+	b.running--
+	b.mu.Unlock()
+	b.flush()
 }
 
-func (c *crowd) sendIfAllWait() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if len(c.calls) == 0 || len(c.calls) < c.running {
+func (b *batcher) flush() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.calls) == 0 || len(b.calls) < b.running {
 		return
 	}
 	var all []statement
-	for _, call := range c.calls {
+	for _, call := range b.calls {
 		all = append(all, call.statements...)
 	}
 	var results []*pgconn.Result
-	if c.err == nil {
-		results, c.err = c.exchange(all)
+	if b.err == nil {
+		results, b.err = b.exchange(all)
 	}
-	for _, call := range c.calls {
-		if c.err == nil {
+	for _, call := range b.calls {
+		if b.err == nil {
 			call.results, results = results[:len(call.statements)], results[len(call.statements):]
 		}
 		close(call.done)
 	}
-	c.calls = nil
+	b.calls = nil
 }
 
 // hold notes whose a lock is. Two callers that want the same one cannot be in the
 // same transaction, whose lock it would be.
-func (c *crowd) hold(j *job, keys []lockKey) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+func (b *batcher) hold(j *job, keys []lockKey) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	for _, key := range keys {
-		if other := c.held[key]; other != nil && other != j {
-			c.err = errTogether
+		if other := b.held[key]; other != nil && other != j {
+			b.err = errTogether
 		}
-		c.held[key] = j
+		b.held[key] = j
 	}
 }
 

@@ -46,7 +46,7 @@ type postgresStore struct {
 // of them write for several callers.
 const (
 	poolSize = 16
-	leaders  = 4
+	leaders  = 8
 )
 
 // connectionLife ends connections to a primary that has become a standby.
