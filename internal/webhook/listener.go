@@ -139,7 +139,8 @@ func (l *Listener) receive(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), recordTimeout)
 	defer cancel()
 	report := n.Report()
-	recorded, err := l.Ledger.RecordReport(ctx, l.Scope, report, l.inquire(ctx, report)...)
+	said := l.inquire(ctx, &report)
+	recorded, err := l.Ledger.RecordReport(ctx, l.Scope, report, said...)
 	if err == nil {
 		err = l.emit(Event{At: l.Now(), Notification: n, Recorded: recorded})
 	}
@@ -153,16 +154,18 @@ func (l *Listener) receive(w http.ResponseWriter, r *http.Request) {
 const inquireTimeout = 3 * time.Second
 
 // inquire returns the bank's reports on a charge that the notification says is paid,
-// or nil if the bank cannot be asked.
-func (l *Listener) inquire(ctx context.Context, r order.Report) []order.Report {
+// or nil if the bank cannot be asked. It notes on the notification's report if the bank
+// does not confirm the charge.
+func (l *Listener) inquire(ctx context.Context, r *order.Report) []order.Report {
 	if state := order.Transaction(r.TransactionState); l.Inquire == nil || state != order.Authorized && state != order.Settled {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, inquireTimeout)
 	defer cancel()
 	said, err := l.Inquire(ctx, r.ChargeID)
+	r.Unconfirmed = errors.Is(err, order.ErrUnconfirmed)
 	if err != nil {
-		l.Log.Warn("the bank could not be asked about a charge", "charge", r.ChargeID, "error", truncate(err.Error()))
+		l.Log.Warn("the bank did not confirm a charge", "charge", r.ChargeID, "error", truncate(err.Error()))
 	}
 	return said
 }
