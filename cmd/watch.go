@@ -92,7 +92,7 @@ func (a *app) watchOrders(ctx context.Context, service *payment.Service, format 
 	var worst *failure
 	for i, r := range reports {
 		f := a.endOf(ctx, r)
-		if over && !r.Payment.State.Final() {
+		if over && (!r.Found || !r.Payment.State.Final()) {
 			f = &failure{Code: "not_paid", Message: fmt.Sprintf("order %s is not paid after %s", orderIDs[i], flags.limit), Retryable: true, ExitCode: exitNotPaid} //nolint:gosec // one report for each order
 		}
 		if f != nil && len(reports) > 1 && !f.quiet {
