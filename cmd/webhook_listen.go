@@ -139,7 +139,7 @@ func (a *output) writeEvent(ctx context.Context, format config.Format, e webhook
 		state += " (repeat)"
 	}
 	var text strings.Builder
-	fmt.Fprintf(&text, "%s  %s  %s  %s  %s  %s", render.FormatTime(e.At), order, state, render.Money(n.Amount, n.Currency), n.TransactionState, n.ID)
+	fmt.Fprintf(&text, "%s  %s  %s  %s  %s  %s", render.Exact(e.At), order, state, render.Money(n.Amount, n.Currency), n.TransactionState, n.ID)
 	for _, w := range e.Recorded.Warnings {
 		text.WriteString("  warning: " + w.Message)
 	}

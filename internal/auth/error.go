@@ -125,7 +125,7 @@ func (c *Client) cognitoError(code, words string, status int) *Error {
 const (
 	wrongPassword     = "wrong username or password"
 	wrongPasswordHint = "several wrong passwords lock the account for a while"
-	startAgain        = "start again: villapay login"
+	startAgain        = "start again: `villapay login`"
 	outage            = "this says nothing about your password or session; try again later"
 )
 

@@ -25,7 +25,7 @@ func (c *Client) Password(ctx context.Context, username string, password secret.
 	}
 	username = strings.TrimSpace(username)
 	if username == "" || password.Empty() {
-		return Tokens{}, &Error{Kind: Denied, Message: "signing in needs a username and a password", Hint: "give both, or sign in with villapay login --web"}
+		return Tokens{}, &Error{Kind: Denied, Message: "signing in needs a username and a password", Hint: "give both, or sign in with `villapay login --web`"}
 	}
 	s, err := c.startPassword(ctx, username, password)
 	if err != nil {
@@ -44,7 +44,7 @@ func (c *Client) startPassword(ctx context.Context, username string, password se
 		if notOffered(err) {
 			return step{}, &Error{
 				Kind: Config, Code: code(err), Message: "this app client allows sign-in neither by SRP nor by password",
-				Hint: "use villapay login --web, or have ALLOW_USER_SRP_AUTH enabled on the app client",
+				Hint: "use `villapay login --web`, or have ALLOW_USER_SRP_AUTH enabled on the app client",
 			}
 		}
 	}

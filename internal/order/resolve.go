@@ -16,7 +16,8 @@ const (
 	WarnClock         = "clock"
 	WarnPaidTwice     = "paid_twice"
 	WarnPaidElsewhere = "paid_elsewhere" // another payment, or another tool's, paid the Villa order
-	WarnShared        = "shared_order"   // another Villa order got the same bank order first
+	WarnNotRecorded   = "not_recorded"
+	WarnShared        = "shared_order" // another Villa order got the same bank order first
 	warnStatus        = "charge_status"
 	warnAmount        = "charge_amount"
 	warnCurrency      = "charge_currency"
@@ -26,7 +27,6 @@ const (
 	warnNeverPaid     = "charge_unpaid" // taken back, and never known to be paid
 	warnPartial       = "partial_refund"
 	warnRefund        = "refund_state"
-	warnNotRecorded   = "not_recorded"
 	warnUnconfirmed   = "charge_unconfirmed" // kept until the API or the bank has named the charge
 )
 
@@ -764,7 +764,7 @@ func (v *resolution) foreign() *Payment {
 		KnownAt: best.Received, KnownFrom: best.From, RequestID: best.RequestID,
 	}
 	p.update(charges, nil)
-	p.Warnings = append(p.Warnings, Warning{warnNotRecorded, "this ledger has no record of the order; another tool made it"})
+	p.Warnings = append(p.Warnings, Warning{WarnNotRecorded, "this ledger has no record of the order: it was made on another machine or with another tool"})
 	return p
 }
 

@@ -522,7 +522,7 @@ func TestResolveFields(t *testing.T) {
 	if diff := cmp.Diff(&Payment{
 		OrderID: "1", State: Paid, BankOrderID: "o9", Amount: amountOf("5.0"), Currency: "CNY", KnownAt: r.Received, KnownFrom: FromAPI, RequestID: "r9",
 		BankState: "Settled", ChargeID: "c1", PaidAt: start.Add(time.Minute), PaidAtFrom: AtBank, PaidBy: ByTransactionState,
-		Warnings: []Warning{{warnNotRecorded, "this ledger has no record of the order; another tool made it"}},
+		Warnings: []Warning{{WarnNotRecorded, "this ledger has no record of the order: it was made on another machine or with another tool"}},
 	}, elsewhere, sameDigits); diff != "" {
 		t.Error(diff)
 	}

@@ -121,6 +121,12 @@ func (s *Service) poll(ctx context.Context, orderID string, answers chan<- polle
 	}
 }
 
+// Recorded returns the payment with which Watch begins, if the ledger has one.
+func (s *Service) Recorded(ctx context.Context, orderID string) (order.Payment, bool, error) {
+	report, err := s.read(ctx, orderID, order.Payment{}, polled{})
+	return report.Payment, report.Found, err
+}
+
 // read returns a report from the ledger and the last poll.
 func (s *Service) read(ctx context.Context, orderID string, own order.Payment, heard polled) (Report, error) {
 	known, err := s.payments(ctx, orderID)

@@ -48,7 +48,8 @@ type Listener struct {
 	// an error, no event is acknowledged any more.
 	Each func(Event) error
 	// Inquire asks the bank about a charge before it is recorded as paid; nil without
-	// the bank's key.
+	// the bank's key. No reports, or order.ErrUnconfirmed, mean that the bank does not
+	// confirm such a charge.
 	Inquire func(ctx context.Context, chargeID string) ([]order.Report, error)
 	// Rejected is called with a summary of rejected requests, at most once a minute.
 	// May be nil.
@@ -154,20 +155,27 @@ func (l *Listener) receive(w http.ResponseWriter, r *http.Request) {
 const inquireTimeout = 3 * time.Second
 
 // inquire returns the bank's reports on a charge that the notification says is paid,
-// or nil if the bank cannot be asked. It notes on the notification's report if the bank
-// does not confirm the charge.
+// or nil if the bank cannot be asked. If the bank knows no charge with its id, the
+// signed text may be another one's; if it is nobody's, the report is unconfirmed.
 func (l *Listener) inquire(ctx context.Context, r *order.Report) []order.Report {
 	if state := order.Transaction(r.TransactionState); l.Inquire == nil || state != order.Authorized && state != order.Settled {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, inquireTimeout)
 	defer cancel()
-	said, err := l.Inquire(ctx, r.ChargeID)
-	r.Unconfirmed = errors.Is(err, order.ErrUnconfirmed)
-	if err != nil {
-		l.Log.Warn("the bank did not confirm a charge", "charge", r.ChargeID, "error", truncate(err.Error()))
+	for _, id := range append([]string{r.ChargeID}, r.Readings()...) {
+		said, err := l.Inquire(ctx, id)
+		if err != nil {
+			l.Log.Warn("the bank did not confirm a charge", "charge", id, "error", truncate(err.Error()))
+		}
+		if err != nil && !errors.Is(err, order.ErrUnconfirmed) {
+			return nil
+		}
+		if r.Unconfirmed = len(said) == 0; !r.Unconfirmed {
+			return said
+		}
 	}
-	return said
+	return nil
 }
 
 // unreadable returns the status for a body that could not be read.
