@@ -25,7 +25,7 @@ func newOrder(a *app) *cobra.Command {
 // paste, in place.
 func oneOrMore(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
-		return usageError("usage: "+cmd.UseLine(), "%s needs an order ID", cmd.CommandPath())
+		return usageError("usage: "+cmd.UseLine(), "%s needs an order ID", commandName(cmd))
 	}
 	for i, id := range args {
 		id = strings.TrimFunc(id, isBlank)
