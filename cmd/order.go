@@ -144,7 +144,7 @@ func (a *deps) whatIs(ctx context.Context, id string) string {
 		}
 	}
 	if len(elsewhere) > 0 {
-		return a.haveSome(elsewhere) + ": add --env " + a.envOf(elsewhere[0])
+		return a.have(elsewhere, "some") + ": add --env " + a.envOf(elsewhere[0])
 	}
 	for _, p := range payments {
 		return fmt.Sprintf("%s is %s of order %s in %s: give that ID, and --env %s", id, nameOf(id, p), p.OrderID, a.envOf(p), a.envOf(p))

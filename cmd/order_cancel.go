@@ -116,12 +116,14 @@ func (a *deps) bankService(ctx context.Context, orderID string) (*payment.Servic
 // repeat.
 func bankFailure(err error, again string) error {
 	f := *explainKind(err)
-	switch f.ExitCode {
-	case exitUnknown:
+	switch {
+	case f.Code == "charge_doubt":
+		f.Hint = "look at the charge in the bank's merchant portal, and then run it again, that is safe: " + again
+	case f.ExitCode == exitUnknown:
 		f.Hint = "the bank may have done it; run it again, that is safe: " + again
-	case exitUnavailable:
+	case f.ExitCode == exitUnavailable:
 		f.Hint = "nothing was changed; run it again later: " + again
-	case exitRejected:
+	case f.ExitCode == exitRejected:
 		f.Hint = "a payment of an earlier day is refunded in the bank's merchant portal"
 	}
 	return &f

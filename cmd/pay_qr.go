@@ -164,7 +164,7 @@ func (a *output) unpayable(p order.Payment, keyGiven bool) error {
 	case order.Expired:
 		f.Message = "order " + p.OrderID + " has expired"
 		if !p.Lapsed(now) {
-			f.Message += ", and may still be paid until " + render.FormatTime(p.MayBePaidUntil(now))
+			f.Message += ", and may still be paid until " + render.Exact(p.MayBePaidUntil(now))
 			f.Hint = "run it again then, or " + again
 		}
 		if keyGiven {

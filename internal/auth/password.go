@@ -49,7 +49,7 @@ func (c *Client) startPassword(ctx context.Context, username string, password se
 		}
 	}
 	if err != nil || s.challenge != "PASSWORD_VERIFIER" {
-		return s, c.explain(err, password)
+		return s, c.explain(err)
 	}
 	return c.verifyPassword(ctx, exchange, username, password, s)
 }
@@ -75,7 +75,7 @@ func (c *Client) verifyPassword(ctx context.Context, exchange *srp, username str
 		"PASSWORD_CLAIM_SIGNATURE":    proof.signature,
 		"TIMESTAMP":                   proof.timestamp,
 	})
-	return next, c.explain(err, password)
+	return next, c.explain(err)
 }
 
 // user is the name to answer with: Cognito wants its own, not the alias that was

@@ -94,7 +94,7 @@ func Meaning(s Screen, p order.Payment) string {
 		case p.ReplacedBy != "":
 			return "replaced by a newer order"
 		case !s.Now.IsZero() && !p.Lapsed(s.Now) && !p.HeldUntil.IsZero():
-			return "it may still be paid until " + FormatTime(p.MayBePaidUntil(s.Now))
+			return "it may still be paid until " + Exact(p.MayBePaidUntil(s.Now))
 		}
 		return "run " + again + " for a new code"
 	case order.Paid, order.Cancelled, order.Refunded:
@@ -156,7 +156,7 @@ func paymentRows(s Screen, p order.Payment, live bool) sheetRows {
 	if p.State == order.Awaiting {
 		rows.add("Bank state", s.Text(BankState(p)))
 	}
-	rows.addStyled("Amount", s.Text(TableMoney(p.Amount, p.Currency)), bold)
+	rows.addStyled("Amount", s.Text(Money(p.Amount, p.Currency)), bold)
 	rows.add("Source", s.Text(string(p.Source)))
 	rows.add("Bank order", s.Text(p.BankOrderID))
 	rows.add("Created", s.when(p.CreatedAt, true))
