@@ -106,6 +106,9 @@ func (a *deps) sourceCommand(name string, p order.Payment, flags ...string) stri
 // envNow returns the name to select a payment's environment by. A payment that
 // another tool made is of the selected one.
 func (a *deps) envNow(p order.Payment) string {
+	if a.config == nil {
+		return p.Env
+	}
 	if p.Scope == "" || p.Scope == a.config.Profile.Scope() {
 		return a.config.Profile.Name
 	}
