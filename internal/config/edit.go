@@ -72,7 +72,7 @@ func Set(ctx context.Context, env LookupEnv, name, keyName, value string) error 
 	}
 	normal, err := k.check(value)
 	if err != nil {
-		return usage("", "set %s: %s", keyName, err)
+		return usage("", "%s", invalid(keyName, err))
 	}
 	if _, password := showLedger(value); keyName == "ledger" && password {
 		return usage("use the variable VILLAPAY_LEDGER, or put the password into ~/.pgpass", "set ledger: a password never stands in this file")

@@ -204,6 +204,7 @@ func TestRejectedEdits(t *testing.T) {
 		"set a section":           {[]string{"set", "mine", "auth", "x"}, []string{"unknown key"}},
 		"set env":                 {[]string{"set", "mine", "env", "dev"}, []string{"villapay env use"}},
 		"set a wrong value":       {[]string{"set", "mine", "timeout", "30"}, []string{"such as 30s"}},
+		"set a wrong word":        {[]string{"set", "mine", "source", "foo"}, []string{`source must be qr or wechat, not "foo"`}},
 		"set a wrong URL":         {[]string{"set", "mine", "auth.domain", "login.example"}, []string{"https://"}},
 		"set on an unknown":       {[]string{"set", "nosuch", "timeout", "3s"}, []string{`no environment "nosuch"`}},
 		"set the sandbox's":       {[]string{"set", "sandbox", "base_url", "https://x.example"}, []string{"embedded"}},
