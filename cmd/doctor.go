@@ -71,6 +71,9 @@ func (c *doctor) run(ctx context.Context, _ []string) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	for i := range checks {
+		checks[i].Hint = c.app.inEnv(checks[i].Hint)
+	}
 	if err := c.show(ctx, format, checks); err != nil {
 		return err
 	}

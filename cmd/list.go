@@ -190,7 +190,7 @@ func values(payments []order.Payment) iter.Seq2[order.Payment, error] {
 func (a *output) showPayments(ctx context.Context, format config.Format, list render.List, payments iter.Seq2[order.Payment, error]) error {
 	switch format {
 	case "json", "yaml":
-		return a.writeJSONList(ctx, format, mapped(payments, func(p order.Payment) ([]byte, error) { return render.PaymentJSON(a.view(p)) }))
+		return a.writeJSONList(ctx, format, mapped(payments, func(p order.Payment) ([]byte, error) { return render.PaymentJSON(a.view(ctx, p)) }))
 	case "csv":
 		return a.writeCSV(list, payments)
 	}

@@ -173,7 +173,7 @@ func (c *orderReport) table(settings *config.Config, totals []ledger.Total) erro
 	return render.Rows(c.app.writer(), c.app.screen(), titles, func(yield func([]string, error) bool) {
 		for _, t := range totals {
 			money := mark(live(order.Payment{Scope: t.Scope}), "LIVE")
-			if !yield([]string{t.Env, money, render.StateWord(t.State), strconv.Itoa(t.Payments), render.TableMoney(t.Amount, t.Currency)}, nil) {
+			if !yield([]string{t.Env, money, render.StateWord(t.State), strconv.Itoa(t.Payments), render.Money(t.Amount, t.Currency)}, nil) {
 				return
 			}
 		}
@@ -188,7 +188,7 @@ func (c *orderReport) twice(twice []paidTwiceValue) error {
 	c.app.warn("%s paid more than once; what came in too much is part of the totals", verb(len(twice), "order", "was", "were"))
 	titles := []render.Title{{Text: "Paid more than once"}, {Text: "Too much", Right: true}}
 	return render.Rows(c.app.writer(), c.app.screen(), titles, rowsOf(twice, func(v paidTwiceValue) []string {
-		return []string{v.OrderID, render.TableMoney(v.Amount, v.Currency)}
+		return []string{v.OrderID, render.Money(v.Amount, v.Currency)}
 	}))
 }
 

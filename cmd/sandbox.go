@@ -171,7 +171,7 @@ func (c *sandboxPay) run(ctx context.Context, args []string) error {
 		return err
 	}
 	return render.Table(c.app.writer(), c.app.screen(), []string{"Charge", "Order", "State", "Amount"},
-		[][]string{{notification.ID, args[0], notification.TransactionState, render.TableMoney(amount, notification.Currency)}})
+		[][]string{{notification.ID, args[0], notification.TransactionState, render.Money(amount, notification.Currency)}})
 }
 
 type sandboxReset struct{ app *app }
