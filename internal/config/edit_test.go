@@ -475,3 +475,22 @@ func TestCanceled(t *testing.T) {
 		t.Errorf("the file changed to %q", w.text(t))
 	}
 }
+
+// Several values are written together, or none of them.
+func TestSetAll(t *testing.T) {
+	t.Parallel()
+	const before = "# ours\nenvs:\n  dev:\n    source: wechat\n"
+	w := newWorld(t, before)
+	pool := [2]string{"auth.user_pool_id", "eu-west-1_Ab"}
+	wantError(t, SetAll(t.Context(), w.lookup, "dev", pool, [2]string{"auth.client_id", "bar baz"}), KindUsage, "set auth.client_id", `"bar baz"`)
+	if after := w.text(t); after != before {
+		t.Errorf("it wrote\n%s", after)
+	}
+	if err := SetAll(t.Context(), w.lookup, "dev", pool, [2]string{"auth.region", "eu-west-1"}, [2]string{"auth.client_id", "c"}); err != nil {
+		t.Fatal(err)
+	}
+	p := w.load(t, Flags{}).Profile
+	if p.Auth.UserPoolID != pool[1] || p.Auth.Region != "eu-west-1" || p.Auth.ClientID != "c" {
+		t.Errorf("%+v", p.Auth)
+	}
+}
