@@ -55,7 +55,7 @@ func codeWarning(p order.Payment, err error) (order.Payment, *failure) {
 	if err == nil {
 		return p, nil
 	}
-	f := codeFailure(p.OrderID, err)
+	f := a.codeFailure(p, err)
 	p.Warnings = append(p.Warnings, order.Warning{Code: "bank_code", Message: f.Message})
 	return p, f
 }
@@ -86,11 +86,11 @@ func holdsPage(p order.Payment, now time.Time) bool {
 }
 
 // codeFailure is the failure of a command that could not fetch the bank's code.
-func codeFailure(orderID string, err error) *failure {
-	stands := "order " + orderID + " stands, but its payment code could not be fetched: "
+func (a *output) codeFailure(p order.Payment, err error) *failure {
+	stands := "order " + p.OrderID + " stands, but its payment code could not be fetched: "
 	f := &failure{
 		Code: "bank_code", Message: stands + err.Error(),
-		Hint: "run `villapay order show " + orderID + " -o qr` for its code", Retryable: true, ExitCode: exitUnknown,
+		Hint: "run `" + a.sourceCommand("order show", p, "-o", "qr") + "` for its code", Retryable: true, ExitCode: exitUnknown,
 	}
 	var call *api.Error
 	var wrong *kbank.WrongCodeError
@@ -106,7 +106,7 @@ func codeFailure(orderID string, err error) *failure {
 		f.Retryable, f.ExitCode = false, exitRejected
 	}
 	if f.ExitCode == exitRejected {
-		f.Hint = "make another order: villapay pay qr " + orderID + " --new"
+		f.Hint = "make another order: " + a.sourceCommand("pay qr", p, "--new")
 	}
 	return f
 }
@@ -155,7 +155,10 @@ func (a *output) drawCode(p order.Payment, flags codeFlags, caption io.Writer) e
 func noCode(err error) error {
 	var notDrawn *render.NotDrawn
 	var tooLong *render.TooLong
-	if errors.As(err, &notDrawn) || errors.As(err, &tooLong) {
+	switch {
+	case errors.As(err, &notDrawn):
+		return &failure{Code: "no_code", Message: err.Error(), Hint: notDrawn.Hint(), ExitCode: exitRejected}
+	case errors.As(err, &tooLong):
 		return &failure{Code: "no_code", Message: err.Error(), ExitCode: exitRejected}
 	}
 	return err

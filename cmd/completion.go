@@ -289,7 +289,7 @@ func orderCompletions(ctx context.Context, l *ledger.Ledger, scope string, given
 		if p, ok := newest[id]; ok {
 			id += "\t" + render.StateWord(p.State)
 			if p.Order != nil {
-				id += ", " + render.TableMoney(p.Amount, p.Currency)
+				id += ", " + render.Money(p.Amount, p.Currency)
 			}
 		}
 		list = append(list, id)

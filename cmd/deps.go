@@ -254,7 +254,11 @@ func (a *deps) openSandbox() (*sandbox.Sandbox, error) {
 		if err := os.MkdirAll(filepath.Join(dir, "sandbox"), 0o700); err != nil {
 			return nil, &localError{err: fmt.Errorf("create the sandbox's directory: %w", err), hint: "check the directory's owner, mode and free space, or set VILLAPAY_STATE_DIR"}
 		}
-		a.sandbox = sandbox.New(sandbox.Options{Dir: filepath.Join(dir, "sandbox"), Now: a.Now})
+		opened := sandbox.New(sandbox.Options{Dir: filepath.Join(dir, "sandbox"), Now: a.Now})
+		if err := opened.Check(); err != nil {
+			return nil, &localError{err: fmt.Errorf("open the sandbox's state: %w", err), hint: "nothing was sent; remove the file, or set VILLAPAY_STATE_DIR"}
+		}
+		a.sandbox = opened
 	}
 	return a.sandbox, nil
 }

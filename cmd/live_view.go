@@ -161,29 +161,49 @@ func cells(line string) int {
 }
 
 // frame returns the lines of the screen: the caption and the code, if it may be shown,
-// then the state. If there is too little room, the less important lines are omitted
-// first; if the code still does not fit, the reason replaces it.
+// then the state. The code outranks the lines below it: as long as it can be paid, it
+// stays, and the less important lines are shortened and omitted. If it does not fit
+// even so, the reason replaces it.
 func (v *liveView) frame(screen render.Screen) []string {
 	narrow := screen
 	narrow.Columns = max(1, screen.Columns-1)
-	facts, rest := v.facts(narrow), v.rest(narrow)
-	all := slices.Concat(facts, rest)
+	heading, rest := v.heading(narrow), v.rest(narrow)
+	must, more := v.facts(narrow)
+	var wrapped []string
+	for _, text := range more {
+		wrapped = append(wrapped, render.Wrap(narrow, text)...)
+	}
+	all := slices.Concat(heading, must, wrapped, rest)
 	if v.now.Payment.Payable(v.app.Now()) != nil {
 		return all
 	}
 	code, err := v.app.code(v.now.Payment)
 	if err != nil {
-		return slices.Concat(facts, render.Wrap(narrow, err.Error()), rest)
+		return slices.Concat(heading, must, wrapped, render.Wrap(narrow, err.Error()), rest)
+	}
+	// The caption names order and amount too, so the heading can go.
+	texts := [][]string{all, slices.Concat(heading, must, wrapped), slices.Concat(must, wrapped)}
+	for n := len(more); n >= 0; n-- {
+		text := slices.Clone(must)
+		for _, line := range more[:n] {
+			text = append(text, render.Truncate(narrow, line))
+		}
+		texts = append(texts, text)
 	}
 	caption := render.Wrap(narrow, code.Caption)
 	var drawn []string
-	for _, text := range [][]string{all, facts} {
+	for _, text := range texts {
 		drawn, err = drawLines(screen, code, len(caption)+len(text))
 		if err == nil {
 			return slices.Concat(caption, drawn, text)
 		}
 	}
-	return slices.Concat(facts, render.Wrap(narrow, err.Error()), rest)
+	why := err.Error()
+	var small *render.NotDrawn
+	if errors.As(err, &small) && small.Reason == "" {
+		why += "; make the window larger" // --qr-file is no flag of every watch
+	}
+	return slices.Concat(heading, must, wrapped, render.Wrap(narrow, why), rest)
 }
 
 // drawLines draws the code if it fits beside others other lines, which its
@@ -202,30 +222,40 @@ func drawLines(screen render.Screen, code render.Code, others int) ([]string, er
 	return strings.Split(strings.TrimSuffix(drawn.String(), "\n"), "\n"), err
 }
 
-// facts returns the lines that must be visible: the order, its state and expiry, and
-// any problems.
-func (v *liveView) facts(screen render.Screen) []string {
-	p, now := v.now.Payment, v.app.Now()
-	heading := fmt.Sprintf("Order %s   %s", p.OrderID, render.Money(p.Amount, p.Currency))
+// heading names the order and its amount.
+func (v *liveView) heading(screen render.Screen) []string {
+	p := v.now.Payment
+	return render.Wrap(screen, fmt.Sprintf("Order %s   %s", p.OrderID, render.Money(p.Amount, p.Currency)))
+}
+
+// facts returns the lines that must be visible, the order's state and expiry and that
+// the money is real, and what else there is to know, the most important first: what the
+// bank said, which joins the state where it fits, and any problems.
+func (v *liveView) facts(screen render.Screen) (must, more []string) {
+	p := v.now.Payment
+	text := render.StateWord(p.State) + countdown(v.app.Now(), p)
 	if v.app.live() {
-		heading += "   LIVE: real money"
+		text += "  LIVE: real money"
 	}
-	lines := render.Wrap(screen, heading)
-	state := render.Wrap(screen, render.StateWord(p.State)+countdown(now, p))
-	if rest, ok := strings.CutPrefix(state[0], render.StateWord(p.State)); ok {
-		state[0] = render.StateColored(screen, p.State) + rest
-	}
-	lines = append(lines, state...)
+	must = render.Wrap(screen, text)
 	if p.State == order.Awaiting && p.BankState != "" {
-		lines = append(lines, render.Wrap(screen, render.BankState(p))...)
+		said := render.BankState(p)
+		if both := render.Wrap(screen, text+"  "+said); len(both) == len(must) {
+			must = both
+		} else {
+			more = append(more, said)
+		}
+	}
+	if rest, ok := strings.CutPrefix(must[0], render.StateWord(p.State)); ok {
+		must[0] = render.StateColored(screen, p.State) + rest
 	}
 	for _, w := range p.Warnings {
-		lines = append(lines, render.Wrap(screen, "warning: "+w.Message)...)
+		more = append(more, "warning: "+w.Message)
 	}
 	if trouble := unasked(v.now); trouble != "" {
-		lines = append(lines, render.Truncate(screen, trouble))
+		more = append(more, render.Truncate(screen, trouble))
 	}
-	return lines
+	return must, more
 }
 
 // rest returns the lines that are omitted first.

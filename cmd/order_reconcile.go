@@ -32,7 +32,7 @@ func newOrderReconcile(a *app) *cobra.Command {
 time, and reports the differences. Each row of the list counts as paid. It is
 read as pay batch reads files, and needs a header; --id names its column of order
 IDs, bank order ids, reference_orders or charge ids, and --amount that of the
-amounts, such as 300.00 or 1,234.50.
+amounts, such as 300.00, 1,234.50 or THB 1,234.50.
 
 The differences: only_in_file (not known here; or paid at another time, or less
 often), only_in_ledger, not_paid (known, and not as paid) and amount. It ends
@@ -94,7 +94,7 @@ func (c *orderReconcile) run(ctx context.Context, args []string) error {
 }
 
 func (c *orderReconcile) read(ctx context.Context, name string) (*reconcile.File, error) {
-	from, err := c.app.openList(ctx, name, "villapay order reconcile - < bank.csv")
+	from, err := c.app.openList(ctx, name, "villapay order reconcile - -e "+c.app.config.Profile.Name+" < bank.csv")
 	if err != nil {
 		return nil, err
 	}
@@ -102,7 +102,7 @@ func (c *orderReconcile) read(ctx context.Context, name string) (*reconcile.File
 	problems := &lineProblems{app: c.app}
 	file, err := reconcile.Read(from, c.id, c.amount, problems.add)
 	if err != nil {
-		return nil, problems.explain(err)
+		return nil, explainList(err, "")
 	}
 	return file, problems.result("correct or remove them; the columns are named by --id and --amount")
 }
@@ -119,7 +119,7 @@ func (c *orderReconcile) show(ctx context.Context, format config.Format, all ite
 	}
 	titles := []render.Title{{Text: "Difference"}, {Text: "ID"}, {Text: "Order"}, {Text: "File", Right: true}, {Text: "Ledger", Right: true}, {Text: "Line", Right: true}, {Text: "Note"}}
 	return render.Rows(c.app.writer(), c.app.screen(), titles, mapped(all, func(d reconcile.Difference) ([]string, error) {
-		return []string{differenceWord(d.Kind), d.ID, d.OrderID, render.TableMoney(d.FileAmount, ""), render.TableMoney(d.LedgerAmount, ""), lineNumber(d), differenceNote(d)}, nil
+		return []string{differenceWord(d.Kind), d.ID, d.OrderID, render.Money(d.FileAmount, ""), render.Money(d.LedgerAmount, ""), lineNumber(d), differenceNote(d)}, nil
 	}))
 }
 
@@ -152,7 +152,7 @@ func differenceNote(d reconcile.Difference) string {
 	case d.Kind == reconcile.NotPaid:
 		return render.StateWord(p.State)
 	case p.State == order.Paid:
-		return "paid " + p.PaidAt.In(order.Bangkok).Format("2006-01-02 15:04:05 -07")
+		return "paid " + render.Exact(p.PaidAt)
 	}
 	return ""
 }

@@ -118,6 +118,9 @@ func (a *output) showAs(ctx context.Context, format config.Format, p order.Payme
 	case config.FormatQR:
 		return a.drawCode(p, code, a.Err)
 	}
+	if p.Env == "" { // another tool made it
+		p.Env = a.envNow(p)
+	}
 	if err := render.Payment(a.writer(), a.screen(), p, a.live()); err != nil {
 		return err
 	}
@@ -125,8 +128,12 @@ func (a *output) showAs(ctx context.Context, format config.Format, p order.Payme
 		return nil
 	}
 	err := a.drawCode(p, code, a.Out)
-	if _, ok := errors.AsType[*failure](err); ok {
-		a.warn("%s", err) // the table was written; the code is extra
+	if f, ok := errors.AsType[*failure](err); ok { // the table was written; the code is extra
+		text := f.Error()
+		if f.Hint != "" {
+			text += "; " + f.Hint
+		}
+		a.warn("%s", text)
 		return nil
 	}
 	return err

@@ -48,20 +48,20 @@ func TestCodesAtTerminals(t *testing.T) {
 		"room for L and its white": {cols: 37, rows: 20},
 		"a row less":               {cols: 37, rows: 19},
 		"the smallest":             {cols: 33, rows: 18},
-		"a column too few":         {cols: 32, rows: 18, told: "needs 33x18, have 32x18; try --qr-file"},
-		"a row too few":            {cols: 33, rows: 17, told: "needs 33x18, have 33x17; try --qr-file"},
+		"a column too few":         {cols: 32, rows: 18, told: "needs 33 columns and 18 rows, and this terminal has 32 and 18; make the window larger, or add --qr-file code.png"},
+		"a row too few":            {cols: 33, rows: 17, told: "needs 33 columns and 18 rows, and this terminal has 33 and 17; make the window larger, or add --qr-file code.png"},
 		"full":                     {cols: 100, rows: 60, args: "--qr-style full"},
 		"full, the smallest":       {cols: 66, rows: 34, args: "--qr-style full"},
-		"full, too few rows":       {cols: 80, rows: 24, args: "--qr-style full", told: "needs 66x34, have 80x24"},
+		"full, too few rows":       {cols: 80, rows: 24, args: "--qr-style full", told: "needs 66 columns and 34 rows, and this terminal has 80 and 24"},
 		"no UTF-8":                 {cols: 80, rows: 45, env: "LANG=C"},
-		"no UTF-8, too few rows":   {cols: 80, rows: 24, env: "LANG=C", told: "needs 66x34, have 80x24"},
-		"LC_ALL beats LANG":        {cols: 80, rows: 24, env: "LC_ALL=C", told: "needs 66x34"},
+		"no UTF-8, too few rows":   {cols: 80, rows: 24, env: "LANG=C", told: "needs 66 columns and 34 rows, and this terminal has 80 and 24"},
+		"LC_ALL beats LANG":        {cols: 80, rows: 24, env: "LC_ALL=C", told: "needs 66 columns and 34 rows"},
 		"no colors":                {cols: 80, rows: 24, env: "NO_COLOR=1"},
 		"no colors, by flag":       {cols: 80, rows: 24, args: "--color never"},
 		"plain":                    {cols: 80, rows: 24, args: "--qr-style plain"},
 		"plain-invert":             {cols: 80, rows: 24, args: "--qr-style plain-invert", light: true},
 		"colors in spite of all":   {cols: 80, rows: 24, env: "NO_COLOR=1", args: "--color always", light: true},
-		"neither colors nor UTF-8": {cols: 80, rows: 45, env: "LANG=C NO_COLOR=1", told: "without colors it needs a UTF-8 locale"},
+		"neither colors nor UTF-8": {cols: 80, rows: 45, env: "LANG=C NO_COLOR=1", told: "without colors it needs a UTF-8 locale; add --qr-file code.png"},
 		"dumb":                     {cols: 80, rows: 24, env: "TERM=dumb", told: "a TERM=dumb terminal shows none that scans"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -128,7 +128,7 @@ func TestTheCodeAlone(t *testing.T) {
 		t.Errorf("exit %d\n%s", code, x.text())
 	}
 	x = m.at(t, 30, 10, "order", "show", "4925", "-o", "qr")
-	if code := x.exit(); code != 5 || !strings.Contains(x.text(), "try --qr-file") {
+	if code := x.exit(); code != 5 || !strings.Contains(x.raw.String(), "hint: make the window larger, or add --qr-file code.png") {
 		t.Errorf("exit %d\n%s", code, x.text())
 	}
 }

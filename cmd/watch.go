@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -92,7 +93,7 @@ func (a *app) watchOrders(ctx context.Context, service *payment.Service, format 
 	var worst *failure
 	for i, r := range reports {
 		f := a.endOf(ctx, r)
-		if over && !r.Payment.State.Final() {
+		if over && (!r.Found || !r.Payment.State.Final()) {
 			f = &failure{Code: "not_paid", Message: fmt.Sprintf("order %s is not paid after %s", orderIDs[i], flags.limit), Retryable: true, ExitCode: exitNotPaid} //nolint:gosec // one report for each order
 		}
 		if f != nil && len(reports) > 1 && !f.quiet {
@@ -129,10 +130,25 @@ func (a *app) watchLines(ctx context.Context, service *payment.Service, format c
 	}
 	var mu sync.Mutex
 	notedSource := false
+	first := slices.Repeat([]order.Payment{own}, len(orderIDs))
+	if own.Key == "" { // what the ledger has comes first, in the order asked
+		for i, orderID := range orderIDs {
+			known, found, err := service.Recorded(ctx, orderID)
+			if err != nil {
+				return err
+			}
+			if found {
+				first[i] = known
+				if err := write(known); err != nil {
+					return err
+				}
+			}
+		}
+	}
 	group, ctx := errgroup.WithContext(ctx)
 	for i, orderID := range orderIDs {
 		group.Go(func() (err error) {
-			shown, trouble := own, ""
+			shown, trouble := first[i], ""
 			reports[i], err = service.Watch(ctx, orderID, own, func(r payment.Report) error {
 				mu.Lock()
 				defer mu.Unlock()
@@ -234,12 +250,12 @@ func (a *app) watched(ctx context.Context, report payment.Report) error {
 	case report.Found && p.ReplacedBy != "" && !p.State.Final():
 		return &failure{
 			Code: "replaced", Message: "order " + p.OrderID + ": a newer payment has replaced the one that was watched, whose code must not be paid any more",
-			Hint: "to watch the newer one: villapay order status " + p.OrderID + " --watch", ExitCode: exitNotPaid,
+			Hint: "to watch the newer one: " + a.command("order status", p, "--watch"), ExitCode: exitNotPaid,
 		}
 	case report.Found:
-		return notPaid(p)
+		return a.notPaid(p)
 	case report.Err != nil:
-		return statusError(report.Err)
+		return a.statusError(ctx, report)
 	}
 	return a.noPayment(ctx, report.OrderID)
 }
@@ -271,8 +287,8 @@ func (a *output) changes(ctx context.Context, format config.Format) (func(order.
 }
 
 func changeLine(now time.Time, p order.Payment) string {
-	line := fmt.Sprintf("%s  %s  %s  %s", render.FormatTime(now), p.OrderID, render.StateWord(p.State), render.Money(p.Amount, p.Currency))
-	if p.BankState != "" {
+	line := fmt.Sprintf("%s  %s  %s  %s", render.Exact(now), p.OrderID, render.StateWord(p.State), render.Money(p.Amount, p.Currency))
+	if p.BankState != "" && p.State != order.Paid {
 		line += "  " + render.BankState(p)
 	}
 	return sanitize.Text(line)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -101,6 +102,61 @@ func TestWatchDeclined(t *testing.T) {
 	x.orderly()
 }
 
+// The bank's code fills a usual window but for the caption and two lines. Whatever
+// there is to say of an order that can be paid, its code stays.
+func TestWatchKeepsTheCode(t *testing.T) {
+	t.Parallel()
+	stand := serveSandbox(t, sandbox.Options{}, nil)
+	for name, c := range map[string]struct {
+		id   string
+		real bool // real money
+		says string
+		want []string // the lines below the code, from their beginnings
+	}{
+		"nothing":             {"4925", false, "", []string{"Order 4925   THB ", "awaiting payment   order expires in 59:__"}},
+		"declined":            {"4925", false, "Declined", []string{"Order 4925   THB ", "awaiting payment   order expires in 59:__  Declined: the customer can try again"}},
+		"not asked":           {"check-unavailable", false, "", []string{"awaiting payment   order expires in 59:__", "cannot ask the API, trying again: "}},
+		"not asked, declined": {"check-unavailable", false, "Declined", []string{"awaiting payment   order expires in 59:__  Declined: the customer can try again", "cannot ask the API, trying again: "}},
+		"a warning":           {"live", false, "", []string{"awaiting payment   order expires in 59:__", "warning: this order is LIVE"}},
+		"real money":          {"4925", true, "", []string{"awaiting payment   order expires in 59:__  LIVE: real money", "warning: this order is a test order"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			m := sandboxed(t)
+			if c.real {
+				m = sandboxed(t, "VILLAPAY_ENV=shop")
+				m.with("VILLAPAY_ENV="+unset).run(t, "env", "add", "shop", "--base-url", stand.url, "--live")
+				m.run(t, "env", "set", "qr_content", strings.Repeat("x", 100)) // as large as the bank's
+			}
+			x := m.at(t, 80, 24, "pay", "qr", c.id, "--watch", "--yes", "--timeout", "2s")
+			x.see("order expires in 59:")
+			if c.says != "" {
+				if r := m.run(t, "sandbox", "pay", c.id, "--state", c.says); r.code != 0 {
+					t.Fatal(r.stderr)
+				}
+			}
+			code := m.codeText(t, c.id)
+			seconds := regexp.MustCompile(`59:\d\d`)
+			x.until("the code, and below it what there is to say", func(v *vt) bool {
+				lines := strings.Split(strings.TrimRight(v.text(), "\n"), "\n")
+				if v.drawing || len(lines) != 24 || v.scan(t, false) != code {
+					return false
+				}
+				for i, want := range c.want {
+					if !strings.HasPrefix(seconds.ReplaceAllString(lines[22+i], "59:__"), want) {
+						return false
+					}
+				}
+				return true
+			})
+			x.press("\x03")
+			if code := x.exit(); code != 130 {
+				t.Errorf("exit %d\n%s", code, x.text())
+			}
+		})
+	}
+}
+
 // Several orders are watched in lines; each rings once when it is paid. JSON is one
 // object a line at a terminal too.
 func TestWatchSeveral(t *testing.T) {
@@ -156,13 +212,13 @@ func TestWatchResized(t *testing.T) {
 	m := referenced(t)
 	m.run(t, "pay", "qr", "4925")
 	id := m.bankID(t, "4925")
-	x := m.at(t, 33, 23, "order", "status", "4925", "--watch")
+	x := m.at(t, 33, 22, "order", "status", "4925", "--watch")
 	x.until("the code in the smallest window", func(v *vt) bool { return !v.drawing && v.scan(t, false) == id })
 	for _, size := range []struct {
 		cols, rows int
 		told       string // "" where the code fits
 	}{
-		{33, 22, "it needs 33x23, have 33x22; try --qr-file"}, {100, 50, ""}, {40, 15, "have 40x15; try --qr-file"}, {80, 24, ""}, {41, 40, ""}, {10, 5, "Order"}, {60, 21, ""},
+		{33, 21, "it needs 33 columns and 22 rows, and this terminal has 33 and 21; make the window larger"}, {100, 50, ""}, {40, 15, "this terminal has 40 and 15; make the window larger"}, {80, 24, ""}, {41, 40, ""}, {10, 5, "Order"}, {60, 20, ""},
 	} {
 		x.resize(size.cols, size.rows)
 		x.until(fmt.Sprintf("the code or why not at %dx%d", size.cols, size.rows), func(v *vt) bool {

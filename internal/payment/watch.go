@@ -63,6 +63,9 @@ func (s *Service) Watch(ctx context.Context, orderID string, own order.Payment, 
 		if p := report.Payment; heard.NoEndpoint && s.Bank == nil && p.ExpiresAt.IsZero() && s.Ledger.Kind() == "none" {
 			final = true // no source of updates
 		}
+		if !final && ctx.Err() != nil { // nothing was heard, so it says nothing about the order
+			return report, ctx.Err()
+		}
 		finalFromStart = finalFromStart || first && final
 		if asked && !report.Found || final && (asked || !finalFromStart) {
 			return report, nil
@@ -119,6 +122,12 @@ func (s *Service) poll(ctx context.Context, orderID string, answers chan<- polle
 			return
 		}
 	}
+}
+
+// Recorded returns the payment with which Watch begins, if the ledger has one.
+func (s *Service) Recorded(ctx context.Context, orderID string) (order.Payment, bool, error) {
+	report, err := s.read(ctx, orderID, order.Payment{}, polled{})
+	return report.Payment, report.Found, err
 }
 
 // read returns a report from the ledger and the last poll.

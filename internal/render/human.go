@@ -25,6 +25,10 @@ func FormatTime(t time.Time) string {
 	return t.In(order.Bangkok).Format("2006-01-02T15:04:05.000-07:00")
 }
 
+// Exact is a time for people, as tables show it: "2025-05-30 20:56:58 +07"; "" for the
+// zero time.
+func Exact(t time.Time) string { return strings.ReplaceAll(Screen{}.when(t, false), noBreak, " ") }
+
 // Ago says how long before now t was: "just now", "42 seconds ago", "2 minutes
 // ago". A t after now reads as [In] says.
 func Ago(now, t time.Time) string { return relative(now, t, "just now") }
@@ -106,12 +110,9 @@ func (s Screen) local(t time.Time) string {
 	return " (" + here.Format(layout) + noBreak + "here)"
 }
 
-// Money writes an amount for people: "THB 300.00". Amounts with more than two
+// Money writes an amount for people: "THB 1,234,567.50". Amounts with more than two
 // decimals keep them; "" where none is known.
-func Money(a order.Amount, currency string) string { return money(a, currency, decimals(a)) }
-
-// TableMoney is [Money] for tables, with thousands separators: "THB 1,234,567.50".
-func TableMoney(a order.Amount, currency string) string {
+func Money(a order.Amount, currency string) string {
 	whole, fraction, ok := strings.Cut(decimals(a), ".")
 	first := len(whole) - len(strings.TrimPrefix(whole, "-"))
 	for i := len(whole) - 3; i > first; i -= 3 {
@@ -120,14 +121,10 @@ func TableMoney(a order.Amount, currency string) string {
 	if ok {
 		whole += "." + fraction
 	}
-	return money(a, currency, whole)
-}
-
-func money(a order.Amount, currency, digits string) string {
 	if !a.Known() || currency == "" {
-		return digits
+		return whole
 	}
-	return currency + " " + digits
+	return currency + " " + whole
 }
 
 func decimals(a order.Amount) string {

@@ -62,6 +62,9 @@ func TestWhen(t *testing.T) {
 			t.Errorf("%s: %q, want %q", c.name, got, c.want)
 		}
 	}
+	if got := Exact(at) + Exact(time.Time{}); got != "2025-05-30 20:56:58 +07" {
+		t.Errorf("Exact = %q", got)
+	}
 	if got := FormatTime(at); got != "2025-05-30T20:56:58.833+07:00" {
 		t.Errorf("FormatTime = %q", got)
 	}
@@ -76,25 +79,18 @@ func TestMoney(t *testing.T) {
 		{"0.10", "", "0.10"},
 		{"-5", "THB", "THB -5.00"},
 		{"", "THB", ""},
+		{"1000", "THB", "THB 1,000.00"},
+		{"1000", "", "1,000.00"},
+		{"999.9", "THB", "THB 999.90"},
+		{"-999", "THB", "THB -999.00"},
+		{"-1000", "THB", "THB -1,000.00"},
+		{"1234567.5", "THB", "THB 1,234,567.50"},
+		{"123456", "THB", "THB 123,456.00"},
+		{"1234.5678", "THB", "THB 1,234.5678"},
 	} {
 		if got := Money(sum(t, c.amount), c.currency); got != c.want {
 			t.Errorf("Money(%q, %q) = %q, want %q", c.amount, c.currency, got, c.want)
 		}
-	}
-}
-
-func TestTableMoney(t *testing.T) {
-	t.Parallel()
-	for amount, want := range map[string]string{
-		"": "", "1": "THB 1.00", "999.9": "THB 999.90", "1000": "THB 1,000.00", "-999": "THB -999.00", "-1000": "THB -1,000.00",
-		"1234567.5": "THB 1,234,567.50", "123456": "THB 123,456.00", "1234.5678": "THB 1,234.5678",
-	} {
-		if got := TableMoney(sum(t, amount), "THB"); got != want {
-			t.Errorf("%q: %q, want %q", amount, got, want)
-		}
-	}
-	if got := TableMoney(sum(t, "1000"), ""); got != "1,000.00" {
-		t.Errorf("without a currency: %q", got)
 	}
 }
 

@@ -134,7 +134,7 @@ func (l List) cell(s Screen, p order.Payment, name, text string) cell {
 	case "state":
 		return listState(s, p)
 	case "amount":
-		return cell{text: s.Text(TableMoney(p.Amount, p.Currency))}
+		return cell{text: s.Text(Money(p.Amount, p.Currency))}
 	case "created_at":
 		if p.CreatedAt.IsZero() {
 			return s.timeCell(p.RecordedAt)

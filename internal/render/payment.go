@@ -3,9 +3,9 @@ package render
 import (
 	"bytes"
 	"encoding/json"
-	"fmt"
 	"io"
 	"iter"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -51,9 +51,25 @@ func StateColored(s Screen, state order.State) string {
 	return s.color(st, s.Text(word))
 }
 
+// Command is a command about a payment's order, in its environment.
+func Command(name string, p order.Payment, flags ...string) string {
+	if p.Env != "" {
+		flags = slices.Concat([]string{"-e", p.Env}, flags)
+	}
+	return strings.Join(slices.Concat([]string{"villapay", name, p.OrderID}, flags), " ")
+}
+
+// SourceCommand is [Command] for a command that takes the payment's source.
+func SourceCommand(name string, p order.Payment, flags ...string) string {
+	if p.Source != "" {
+		p.OrderID += " --source " + string(p.Source)
+	}
+	return Command(name, p, flags...)
+}
+
 // Meaning is what a state asks of the person who reads it.
 func Meaning(s Screen, p order.Payment) string {
-	again := fmt.Sprintf("`villapay pay qr %s --source %s -e %s`", p.OrderID, p.Source, p.Env)
+	again := "`" + SourceCommand("pay qr", p) + "`"
 	switch p.State {
 	case order.Sending:
 		return "no answer yet"
@@ -78,7 +94,7 @@ func Meaning(s Screen, p order.Payment) string {
 		case p.ReplacedBy != "":
 			return "replaced by a newer order"
 		case !s.Now.IsZero() && !p.Lapsed(s.Now) && !p.HeldUntil.IsZero():
-			return "it may still be paid until " + FormatTime(p.MayBePaidUntil(s.Now))
+			return "it may still be paid until " + Exact(p.MayBePaidUntil(s.Now))
 		}
 		return "run " + again + " for a new code"
 	case order.Paid, order.Cancelled, order.Refunded:
@@ -140,7 +156,7 @@ func paymentRows(s Screen, p order.Payment, live bool) sheetRows {
 	if p.State == order.Awaiting {
 		rows.add("Bank state", s.Text(BankState(p)))
 	}
-	rows.addStyled("Amount", s.Text(TableMoney(p.Amount, p.Currency)), bold)
+	rows.addStyled("Amount", s.Text(Money(p.Amount, p.Currency)), bold)
 	rows.add("Source", s.Text(string(p.Source)))
 	rows.add("Bank order", s.Text(p.BankOrderID))
 	rows.add("Created", s.when(p.CreatedAt, true))

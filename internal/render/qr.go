@@ -30,7 +30,7 @@ func QRStyles() []string {
 }
 
 // NotDrawn says why a terminal got no code: it is too small, or it shows neither
-// blocks nor colors. Its text is one line for the person.
+// blocks nor colors.
 type NotDrawn struct {
 	Reason             string // what the terminal lacks, where it is not size
 	NeedCols, NeedRows int    // the smallest terminal that would do, in cells; 0 with a Reason
@@ -39,10 +39,18 @@ type NotDrawn struct {
 
 func (e *NotDrawn) Error() string {
 	if e.Reason != "" {
-		return "the code is not drawn: " + e.Reason + "; try --qr-file"
+		return "the code is not drawn: " + e.Reason
 	}
-	return fmt.Sprintf("the code is not drawn: it needs %dx%d, have %dx%d; try --qr-file",
+	return fmt.Sprintf("the code is not drawn: it needs %d columns and %d rows, and this terminal has %d and %d",
 		e.NeedCols, e.NeedRows, e.HaveCols, e.HaveRows)
+}
+
+// Hint says what to do about it.
+func (e *NotDrawn) Hint() string {
+	if e.Reason != "" {
+		return "add --qr-file code.png"
+	}
+	return "make the window larger, or add --qr-file code.png"
 }
 
 // TooLong says that no QR code of any size holds a text.
