@@ -121,7 +121,7 @@ func (o *batchOutput) add(ctx context.Context, profile config.Profile, line paym
 	}
 	if err == nil && o.format == "json" {
 		recording, cancel := context.WithTimeout(ctx, o.service.Timeout)
-		p, _ = codeWarning(o.app.recordPage(recording, o.service, p))
+		p, _ = o.app.codeWarning(o.app.recordPage(recording, o.service, p))
 		cancel()
 	}
 	if err == nil {

@@ -47,11 +47,11 @@ func (a *output) fetchCode(ctx context.Context, service *payment.Service, p orde
 	if err == nil {
 		p, err = a.recordPage(ctx, service, p)
 	}
-	return codeWarning(p, err)
+	return a.codeWarning(p, err)
 }
 
 // codeWarning adds a warning to a payment without its code.
-func codeWarning(p order.Payment, err error) (order.Payment, *failure) {
+func (a *output) codeWarning(p order.Payment, err error) (order.Payment, *failure) {
 	if err == nil {
 		return p, nil
 	}
