@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Measures villapay in one run, as ratios to plain tools and to what is possible.
-# Usage: bench/run.sh [--quick]. Needs go, curl, jq, qrencode and xargs.
+# Usage: bench/run.sh [--quick]. Needs go, curl, jq, qrencode and xargs, and for the
+# rows about PostgreSQL a server on this machine, in VILLAPAY_TEST_POSTGRES.
 # It asserts nothing about time; the table's last column holds the targets.
 set -euo pipefail
 cd "$(dirname "$0")/.."

@@ -20,12 +20,13 @@ import (
 // failures and a summary as a table, and progress on stderr. Only one goroutine
 // may call add at a time.
 type batchOutput struct {
-	app    *app
-	format config.Format
-	csv    *render.CSV
-	bar    *progressbar.ProgressBar // nil if none is shown
-	total  int
-	start  time.Time
+	app     *app
+	service *payment.Service
+	format  config.Format
+	csv     *render.CSV
+	bar     *progressbar.ProgressBar // nil if none is shown
+	total   int
+	start   time.Time
 
 	mu sync.Mutex
 	tally
@@ -56,8 +57,8 @@ const (
 	narrowBar = 60 // below this width, only the counts are shown
 )
 
-func (a *app) newBatchOutput(format config.Format, total int) (*batchOutput, error) {
-	o := &batchOutput{app: a, format: format, total: total, start: a.Now()}
+func (a *app) newBatchOutput(service *payment.Service, format config.Format, total int) (*batchOutput, error) {
+	o := &batchOutput{app: a, service: service, format: format, total: total, start: a.Now()}
 	if format == "csv" {
 		table, err := render.NewCSV(a.writer(), render.List{})
 		if err != nil {
@@ -118,8 +119,13 @@ func (o *batchOutput) add(ctx context.Context, profile config.Profile, line paym
 		f := explainKind(err)
 		p.Error = &order.Failure{Code: f.Code, Message: f.Message, Status: f.Status, RequestID: f.RequestID, Retryable: f.Retryable}
 	}
+	if err == nil && o.format == "json" {
+		recording, cancel := context.WithTimeout(ctx, o.service.Timeout)
+		p, _ = o.app.codeWarning(o.app.recordPage(recording, o.service, p))
+		cancel()
+	}
 	if err == nil {
-		err = unpayable(p, o.app.Now(), false)
+		err = o.app.unpayable(p, false)
 	}
 	o.count(line, p, err)
 	o.warn(p)
@@ -127,7 +133,7 @@ func (o *batchOutput) add(ctx context.Context, profile config.Profile, line paym
 	case "csv":
 		return o.csv.Row(p)
 	case "json":
-		raw, err := render.PaymentJSON(o.app.view(p))
+		raw, err := render.PaymentJSON(o.app.view(ctx, p))
 		if err != nil {
 			return err
 		}

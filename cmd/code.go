@@ -47,23 +47,28 @@ func (a *output) fetchCode(ctx context.Context, service *payment.Service, p orde
 	if err == nil {
 		p, err = a.recordPage(ctx, service, p)
 	}
+	return a.codeWarning(p, err)
+}
+
+// codeWarning adds a warning to a payment without its code.
+func (a *output) codeWarning(p order.Payment, err error) (order.Payment, *failure) {
 	if err == nil {
 		return p, nil
 	}
-	f := codeFailure(p.OrderID, err)
+	f := a.codeFailure(p, err)
 	p.Warnings = append(p.Warnings, order.Warning{Code: "bank_code", Message: f.Message})
 	return p, f
 }
 
 // recordPage records that a code is shown that did not come from the bank, but that
-// can be paid: it cannot be canceled.
+// can be paid: it cannot be canceled. No such code is shown unless it is recorded.
 func (a *output) recordPage(ctx context.Context, service *payment.Service, p order.Payment) (order.Payment, error) {
 	settings, err := a.settings()
 	now := a.Now()
-	if err != nil || p.Payable(now) != nil || p.LivingCode(now) != nil || p.Held != nil && p.Held.Kind == order.Page && p.HoldsCode(now) {
+	if err != nil || p.Payable(now) != nil || p.LivingCode(now) != nil || holdsPage(p, now) || service.DrawsCodes(p.Source) {
 		return p, err
 	}
-	code, _, why := a.content(settings.Profile, p)
+	code, _, why := p.Code(settings.Profile.QRContent, now)
 	if why != nil || code.Kind == order.Reference {
 		return p, nil //nolint:nilerr // drawCode reports it
 	}
@@ -74,12 +79,18 @@ func (a *output) recordPage(ctx context.Context, service *payment.Service, p ord
 	return recorded, nil
 }
 
+// holdsPage reports whether it is recorded that a code that did not come from the bank
+// is shown.
+func holdsPage(p order.Payment, now time.Time) bool {
+	return p.HoldsCode(now) && p.Held.Kind == order.Page
+}
+
 // codeFailure is the failure of a command that could not fetch the bank's code.
-func codeFailure(orderID string, err error) *failure {
-	stands := "order " + orderID + " stands, but its payment code could not be fetched: "
+func (a *output) codeFailure(p order.Payment, err error) *failure {
+	stands := "order " + p.OrderID + " stands, but its payment code could not be fetched: "
 	f := &failure{
 		Code: "bank_code", Message: stands + err.Error(),
-		Hint: "run `villapay order show " + orderID + " -o qr` for its code", Retryable: true, ExitCode: exitUnknown,
+		Hint: "run `" + a.sourceCommand("order show", p, "-o", "qr") + "` for its code", Retryable: true, ExitCode: exitUnknown,
 	}
 	var call *api.Error
 	var wrong *kbank.WrongCodeError
@@ -95,14 +106,14 @@ func codeFailure(orderID string, err error) *failure {
 		f.Retryable, f.ExitCode = false, exitRejected
 	}
 	if f.ExitCode == exitRejected {
-		f.Hint = "make another order: villapay pay qr " + orderID + " --new"
+		f.Hint = "make another order: " + a.sourceCommand("pay qr", p, "--new")
 	}
 	return f
 }
 
 // view returns the payment for rendering as JSON, with its code if that may be
 // shown. The content of a code depends on the settings of its environment.
-func (a *output) view(p order.Payment) render.View {
+func (a *output) view(ctx context.Context, p order.Payment) render.View {
 	v := render.View{Payment: p, Now: a.Now()}
 	settings, err := a.settings()
 	if err == nil && p.Env == "" { // another tool made it
@@ -111,6 +122,7 @@ func (a *output) view(p order.Payment) render.View {
 	if err != nil || settings.Profile.Scope() != p.Scope || p.Payable(a.Now()) != nil {
 		return v
 	}
+	a.findBank(ctx)
 	if code, until, err := a.content(settings.Profile, p); err == nil {
 		v.QR = &render.QRView{Kind: string(code.Kind), Content: code.Text, ExpiresAt: until}
 	}
@@ -180,12 +192,19 @@ func (a *output) code(p order.Payment) (render.Code, error) {
 }
 
 // content returns the content of a payment's code and when the code expires. If the
-// bank draws the codes, no other code is shown in its place.
+// bank draws the codes, no other code is shown in its place. Any other code that can
+// be paid is shown only once that is recorded.
 func (a *output) content(profile config.Profile, p order.Payment) (order.Code, time.Time, error) {
-	if a.bank != nil && a.bank.Sof[p.Source] != "" && p.LivingCode(a.Now()) == nil {
+	now := a.Now()
+	living := p.LivingCode(now) != nil
+	if !living && a.drawsCodes(p.Source) {
 		return order.Code{}, time.Time{}, errors.New("the bank's payment code has not been fetched")
 	}
-	return p.Code(profile.QRContent, a.Now())
+	code, until, err := p.Code(profile.QRContent, now)
+	if err == nil && !living && code.Kind != order.Reference && !holdsPage(p, now) {
+		return order.Code{}, time.Time{}, errors.New("`villapay order show " + p.OrderID + " -o qr` draws it")
+	}
+	return code, until, err
 }
 
 func (a *output) writeCodeFile(p order.Payment, flags codeFlags) error {

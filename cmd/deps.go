@@ -36,7 +36,8 @@ type deps struct {
 	sandbox *sandbox.Sandbox
 	applog  *applog.Log
 	store   *auth.Store
-	bank    *kbank.Client // set by payments; nil without the bank's key
+
+	drawsCodes func(order.Source) bool // whether the bank draws the codes of a source
 }
 
 // close closes what was opened.
@@ -201,7 +202,7 @@ func (a *deps) bankClient(ctx context.Context, idle int) (*kbank.Client, error) 
 			return nil, err
 		}
 	}
-	return &kbank.Client{HTTP: c, Sof: map[order.Source]string{order.QR: profile.KBank.SofQR, order.WeChat: profile.KBank.SofWeChat}}, nil
+	return &kbank.Client{HTTP: c, Sof: sofs(profile)}, nil
 }
 
 // transport returns a new transport. server names the other side for wait notices.
@@ -253,7 +254,11 @@ func (a *deps) openSandbox() (*sandbox.Sandbox, error) {
 		if err := os.MkdirAll(filepath.Join(dir, "sandbox"), 0o700); err != nil {
 			return nil, &localError{err: fmt.Errorf("create the sandbox's directory: %w", err), hint: "check the directory's owner, mode and free space, or set VILLAPAY_STATE_DIR"}
 		}
-		a.sandbox = sandbox.New(sandbox.Options{Dir: filepath.Join(dir, "sandbox"), Now: a.Now})
+		opened := sandbox.New(sandbox.Options{Dir: filepath.Join(dir, "sandbox"), Now: a.Now})
+		if err := opened.Check(); err != nil {
+			return nil, &localError{err: fmt.Errorf("open the sandbox's state: %w", err), hint: "nothing was sent; remove the file, or set VILLAPAY_STATE_DIR"}
+		}
+		a.sandbox = opened
 	}
 	return a.sandbox, nil
 }
@@ -287,21 +292,49 @@ func (a *deps) payments(ctx context.Context, idle int) (*payment.Service, error)
 	if err != nil {
 		return nil, err
 	}
-	if a.bank, err = a.bankClient(ctx, idle); err != nil {
+	bank, err := a.bankClient(ctx, idle)
+	if err != nil {
 		return nil, err
 	}
-	if opened.Kind() == "none" && a.bank != nil {
-		a.bank = nil // a code that is not recorded cannot be canceled later
+	if opened.Kind() == "none" && bank != nil {
+		bank = nil // a code that is not recorded cannot be canceled later
 		a.warn("without a ledger the bank's API is not used, and its codes are not shown")
 	}
 	profile := settings.Profile
-	return &payment.Service{
-		API: client, Ledger: opened, Bank: a.bank,
+	service := &payment.Service{
+		API: client, Ledger: opened, Bank: bank,
 		Env: profile.Name, Scope: profile.Scope(), Live: profile.Live, Timeout: profile.Timeout,
 		StatusPath: profile.StatusPath, StatusPaid: profile.StatusPaid,
 		Now: a.Now, NewKey: newKey, Note: func(text string) { a.note("%s", text) },
 		Warn: func(text string) { a.warn("%s", text) },
-	}, nil
+	}
+	a.drawsCodes = service.DrawsCodes
+	return service, nil
+}
+
+// findBank finds out for which sources the bank draws the codes, if payments has not.
+// A key that cannot be used counts: a code of the bank's may have been shown.
+func (a *deps) findBank(ctx context.Context) {
+	if a.drawsCodes != nil {
+		return
+	}
+	a.drawsCodes = func(order.Source) bool { return false }
+	settings, err := a.settings()
+	if err != nil || settings.Ledger.Reveal() == "none" {
+		return
+	}
+	if !settings.Profile.Sandbox {
+		if key, _, err := a.bankKey(ctx); err == nil && key.Empty() {
+			return
+		}
+	}
+	sof := sofs(settings.Profile)
+	a.drawsCodes = func(source order.Source) bool { return sof[source] != "" }
+}
+
+// sofs returns the bank's name of each source, "" if it draws no codes for it.
+func sofs(profile config.Profile) map[order.Source]string {
+	return map[order.Source]string{order.QR: profile.KBank.SofQR, order.WeChat: profile.KBank.SofWeChat}
 }
 
 // warnForgetful warns if orders are not recorded for later runs: without a ledger, or

@@ -71,6 +71,9 @@ func (c *doctor) run(ctx context.Context, _ []string) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	for i := range checks {
+		checks[i].Hint = c.app.inEnv(checks[i].Hint)
+	}
 	if err := c.show(ctx, format, checks); err != nil {
 		return err
 	}
@@ -127,13 +130,13 @@ func (c *doctor) examine(ctx context.Context) []check {
 func (c *doctor) config(settings *config.Config) check {
 	problems := slices.Clone(settings.Warnings)
 	for _, name := range config.UnknownVariables(c.app.Environ()) {
-		problems = append(problems, name+" is set, and no variable of villapay has that name: see `villapay help environment`")
+		problems = append(problems, name+" is not a variable that villapay reads: see `villapay help environment`")
 	}
 	for _, path := range settings.UnreadFiles() {
 		problems = append(problems, path+" is not read: the file is config.yaml")
 	}
 	if len(problems) > 0 {
-		return warning("config", "", "%s: %s", settings.File, strings.Join(problems, "; "))
+		return warning("config", "", "%s", strings.Join(problems, "; "))
 	}
 	if settings.File == "" {
 		return ok("config", "no variable names a directory for config.yaml; the defaults apply")

@@ -49,10 +49,14 @@ func (l *lineProblems) result(hint string) error {
 	return usageError(hint, "invalid lines: %d", l.n)
 }
 
-// explain turns a read error into the command's error.
-func (l *lineProblems) explain(err error) error {
-	if invalid, ok := errors.AsType[*table.Error](err); ok {
-		return usageError("nothing was sent; accepted is "+table.Accepted, "%s", invalid)
+// explainList turns a read error into the command's error. hint starts the hint.
+func explainList(err error, hint string) error {
+	invalid, ok := errors.AsType[*table.Error](err)
+	if !ok {
+		return &localError{err: fmt.Errorf("read the list: %w", err), hint: hint}
 	}
-	return &localError{err: fmt.Errorf("read the list: %w", err), hint: "nothing was sent"}
+	if hint != "" {
+		hint += "; "
+	}
+	return usageError(hint+"accepted is "+table.Accepted, "%s", invalid)
 }

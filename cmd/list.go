@@ -129,11 +129,13 @@ func (c *listFlags) elsewhere(ctx context.Context, filter ledger.Filter) string 
 	if err != nil || len(payments) == 0 {
 		return "" // the list has reported any error of the ledger
 	}
-	return c.app.haveSome(payments) + ": add --all-envs, or --env NAME"
+	return c.app.have(payments, "some") + hintAllEnvs
 }
 
-// haveSome names the environments of some payments.
-func (a *deps) haveSome(payments []order.Payment) string {
+const hintAllEnvs = ": add --all-envs, or --env NAME"
+
+// have names the environments of some payments and says what they have.
+func (a *deps) have(payments []order.Payment, what string) string {
 	var names []string
 	for _, p := range payments {
 		if name := a.envOf(p); !slices.Contains(names, name) {
@@ -141,9 +143,9 @@ func (a *deps) haveSome(payments []order.Payment) string {
 		}
 	}
 	if len(names) == 1 {
-		return names[0] + " has some"
+		return names[0] + " has " + what
 	}
-	return strings.Join(names[:len(names)-1], ", ") + " and " + names[len(names)-1] + " have some"
+	return strings.Join(names[:len(names)-1], ", ") + " and " + names[len(names)-1] + " have " + what
 }
 
 // envOf returns the current name of a payment's environment, or the recorded name if
@@ -188,7 +190,7 @@ func values(payments []order.Payment) iter.Seq2[order.Payment, error] {
 func (a *output) showPayments(ctx context.Context, format config.Format, list render.List, payments iter.Seq2[order.Payment, error]) error {
 	switch format {
 	case "json", "yaml":
-		return a.writeJSONList(ctx, format, mapped(payments, func(p order.Payment) ([]byte, error) { return render.PaymentJSON(a.view(p)) }))
+		return a.writeJSONList(ctx, format, mapped(payments, func(p order.Payment) ([]byte, error) { return render.PaymentJSON(a.view(ctx, p)) }))
 	case "csv":
 		return a.writeCSV(list, payments)
 	}

@@ -62,12 +62,16 @@ func sourceFlag(cmd *cobra.Command, source *string) {
 }
 
 // pickOpen returns the payment that can be paid now, of the given source if any.
-// Several are an error without a source.
+// Several are an error without a source; so is a source that the order does not have.
 func (a *output) pickOpen(payments []order.Payment, source string) (order.Payment, error) {
 	if source != "" {
+		all := payments
 		payments = slices.DeleteFunc(slices.Clone(payments), func(p order.Payment) bool {
 			return p.State != order.Paid && p.Source != order.Source(source)
 		})
+		if len(payments) == 0 {
+			return order.Payment{}, noSource(all, source)
+		}
 	}
 	open, _ := order.Open(payments, a.Now())
 	for _, other := range payments {
@@ -76,6 +80,36 @@ func (a *output) pickOpen(payments []order.Payment, source string) (order.Paymen
 		}
 	}
 	return open, nil
+}
+
+// noSource returns the error for an order with payments of other sources only.
+func noSource(payments []order.Payment, source string) error {
+	f := &failure{Code: "no_payment", Message: fmt.Sprintf("order %s has no %s payment", payments[0].OrderID, source), ExitCode: exitRejected}
+	if other := payments[0].Source; other != "" {
+		f.Hint = fmt.Sprintf("it has a %s payment: add --source %s", other, other)
+	}
+	return f
+}
+
+// command returns a command about a payment's order, in its environment.
+func (a *deps) command(name string, p order.Payment, flags ...string) string {
+	p.Env = a.envNow(p)
+	return render.Command(name, p, flags...)
+}
+
+// sourceCommand is command for one that takes the payment's source.
+func (a *deps) sourceCommand(name string, p order.Payment, flags ...string) string {
+	p.Env = a.envNow(p)
+	return render.SourceCommand(name, p, flags...)
+}
+
+// envNow returns the name to select a payment's environment by. A payment that
+// another tool made is of the selected one.
+func (a *deps) envNow(p order.Payment) string {
+	if p.Scope == "" || p.Scope == a.config.Profile.Scope() {
+		return a.config.Profile.Name
+	}
+	return a.envOf(p)
 }
 
 const hintNotHere = "orders that were made without this ledger, on another machine or with another tool, are not known here"
@@ -110,7 +144,7 @@ func (a *deps) whatIs(ctx context.Context, id string) string {
 		}
 	}
 	if len(elsewhere) > 0 {
-		return a.haveSome(elsewhere) + ": add --env " + a.envOf(elsewhere[0])
+		return a.have(elsewhere, "some") + ": add --env " + a.envOf(elsewhere[0])
 	}
 	for _, p := range payments {
 		return fmt.Sprintf("%s is %s of order %s in %s: give that ID, and --env %s", id, nameOf(id, p), p.OrderID, a.envOf(p), a.envOf(p))
@@ -131,7 +165,7 @@ func nameOf(id string, p order.Payment) string {
 
 // notPaid returns the error of --watch and --exit-status for a payment that is not
 // paid. It is quiet, because the state was shown.
-func notPaid(p order.Payment) error {
+func (a *deps) notPaid(p order.Payment) error {
 	f := &failure{Code: "not_paid", Message: "order " + p.OrderID + " is not paid: " + render.StateWord(p.State), RequestID: p.RequestID, ExitCode: exitNotPaid, quiet: true}
 	switch p.State {
 	case order.Paid:
@@ -139,7 +173,7 @@ func notPaid(p order.Payment) error {
 	case order.Failed, order.Cancelled, order.Refunded, order.Rejected:
 		f.Code, f.ExitCode = string(p.State), exitRejected
 	case order.Expired, order.Unknown:
-		f.Hint, f.Retryable = "villapay pay qr "+p.OrderID, true
+		f.Hint, f.Retryable = a.sourceCommand("pay qr", p), true
 	case order.Sending, order.Awaiting:
 		f.Retryable = true
 	}

@@ -60,7 +60,7 @@ func (c *orderCancel) run(ctx context.Context, args []string) error {
 		}
 	}
 	if p, err = service.Cancel(ctx, p); err != nil {
-		return bankFailure(err, "villapay order cancel "+p.OrderID)
+		return bankFailure(err, c.app.sourceCommand("order cancel", p))
 	}
 	if err := c.app.showPayment(ctx, format, p, codeFlags{}, false); err != nil {
 		return err
@@ -68,7 +68,7 @@ func (c *orderCancel) run(ctx context.Context, args []string) error {
 	if p.State != order.Cancelled {
 		return c.notCanceled(p, "the bank did not confirm that its code is canceled, and it may still be paid")
 	}
-	c.app.note("the bank canceled it; to make another order: villapay pay qr %s", p.OrderID)
+	c.app.note("the bank canceled it; to make another order: %s", c.app.sourceCommand("pay qr", p))
 	return nil
 }
 
@@ -77,7 +77,7 @@ func (c *orderCancel) notCanceled(p order.Payment, why string) error {
 	f := &failure{Code: "not_canceled", ExitCode: exitRejected}
 	switch {
 	case p.State == order.Paid:
-		why, f.Hint = "it is paid", "give it back: villapay order void "+p.OrderID
+		why, f.Hint = "it is paid", "give it back: "+c.app.command("order void", p)
 	case p.State != order.Awaiting && p.State != order.Expired:
 		why = "its state is " + string(p.State)
 	case p.Held == nil:
@@ -86,7 +86,7 @@ func (c *orderCancel) notCanceled(p order.Payment, why string) error {
 		why = "its payment page was served, and the bank's widget cannot be canceled"
 	}
 	if f.Hint == "" {
-		f.Hint = "make another order in its place: villapay pay qr " + p.OrderID + " --new"
+		f.Hint = "make another order in its place: " + c.app.sourceCommand("pay qr", p, "--new")
 	}
 	f.Message = fmt.Sprintf("order %s was not canceled: %s", p.OrderID, why)
 	return f
@@ -116,12 +116,14 @@ func (a *deps) bankService(ctx context.Context, orderID string) (*payment.Servic
 // repeat.
 func bankFailure(err error, again string) error {
 	f := *explainKind(err)
-	switch f.ExitCode {
-	case exitUnknown:
+	switch {
+	case f.Code == "charge_doubt":
+		f.Hint = "look at the charge in the bank's merchant portal, and then run it again, that is safe: " + again
+	case f.ExitCode == exitUnknown:
 		f.Hint = "the bank may have done it; run it again, that is safe: " + again
-	case exitUnavailable:
+	case f.ExitCode == exitUnavailable:
 		f.Hint = "nothing was changed; run it again later: " + again
-	case exitRejected:
+	case f.ExitCode == exitRejected:
 		f.Hint = "a payment of an earlier day is refunded in the bank's merchant portal"
 	}
 	return &f

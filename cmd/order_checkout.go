@@ -146,7 +146,7 @@ func (c *orderCheckout) open(ctx context.Context, settings *config.Config, order
 	if why := open.Payable(c.app.Now()); why != nil {
 		f := &failure{Code: "not_open", Message: fmt.Sprintf("order %s cannot be paid: %s", orderID, why), ExitCode: exitRejected}
 		if open.State != order.Paid {
-			f.Hint = "make a payment order first: villapay pay qr " + orderID
+			f.Hint = "make a payment order first: " + c.app.sourceCommand("pay qr", open)
 		}
 		return open, f
 	}

@@ -18,8 +18,9 @@ func newOrderFind(a *app) *cobra.Command {
 		Use:   "find TEXT",
 		Short: "Find payments by any part of an id, or by an amount",
 		Long: `Finds the payments whose order ID, bank order id, charge id, reference_order or
-idempotency key contains a text, in any case, or whose amount it is, and lists
-them as order list does. If there are none it ends with 5.
+idempotency key contains a text, in any case, or whose amount it is, such as
+300.00 or "THB 2,674.75", and lists them as order list does. If there are none it
+ends with 5.
 
 Only what is recorded in this ledger is found; nobody is asked.`,
 		Example: `  villapay order find 4632 --env sandbox

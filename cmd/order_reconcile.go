@@ -32,7 +32,7 @@ func newOrderReconcile(a *app) *cobra.Command {
 time, and reports the differences. Each row of the list counts as paid. It is
 read as pay batch reads files, and needs a header; --id names its column of order
 IDs, bank order ids, reference_orders or charge ids, and --amount that of the
-amounts, such as 300.00 or 1,234.50.
+amounts, such as 300.00, 1,234.50 or THB 1,234.50.
 
 The differences: only_in_file (not known here; or paid at another time, or less
 often), only_in_ledger, not_paid (known, and not as paid) and amount. It ends
@@ -94,7 +94,7 @@ func (c *orderReconcile) run(ctx context.Context, args []string) error {
 }
 
 func (c *orderReconcile) read(ctx context.Context, name string) (*reconcile.File, error) {
-	from, err := c.app.openList(ctx, name, "villapay order reconcile - < bank.csv")
+	from, err := c.app.openList(ctx, name, "villapay order reconcile - -e "+c.app.config.Profile.Name+" < bank.csv")
 	if err != nil {
 		return nil, err
 	}
@@ -102,7 +102,7 @@ func (c *orderReconcile) read(ctx context.Context, name string) (*reconcile.File
 	problems := &lineProblems{app: c.app}
 	file, err := reconcile.Read(from, c.id, c.amount, problems.add)
 	if err != nil {
-		return nil, problems.explain(err)
+		return nil, explainList(err, "")
 	}
 	return file, problems.result("correct or remove them; the columns are named by --id and --amount")
 }

@@ -28,8 +28,9 @@ func newOrderReport(a *app) *cobra.Command {
 		Use:   "report",
 		Short: "Add up what was paid today, or in another stretch of time",
 		Long: `Adds up the payments of the ledger by the time of payment, exactly: what is paid,
-and what was paid and given back since, each on the day it was paid. Days are
-Bangkok's.
+and what was paid and given back since, each on the day it was paid. Without
+--since and --until it is today, with --until alone everything before its end,
+with --since alone everything from then on. Days are Bangkok's.
 
 The totals include money that came in because an order was paid more than once;
 such orders are listed with it, and it is what to give back.`,
@@ -71,9 +72,47 @@ func (c *orderReport) run(ctx context.Context, _ []string) error {
 		return err
 	}
 	if format == "table" {
-		return c.table(settings, totals, paidTwice(extra))
+		err = c.table(settings, totals)
+	} else {
+		err = c.app.writeValue(ctx, format, reportOf(period, totals, paidTwice(extra)))
 	}
-	return c.app.writeValue(ctx, format, reportOf(period, totals, paidTwice(extra)))
+	if err != nil {
+		return err
+	}
+	c.app.note("%s", c.heading(ctx, opened, period, len(totals) > 0))
+	if format == "table" {
+		return c.twice(paidTwice(extra))
+	}
+	return nil
+}
+
+// heading says what the report is about, and which other environments have payments
+// if this one has none.
+func (c *orderReport) heading(ctx context.Context, opened *ledger.Ledger, period ledger.Period, some bool) string {
+	text, where := "nothing came in", "any environment"
+	if some {
+		text, where = "what came in", "all environments"
+	}
+	if !c.allEnvs {
+		where = c.app.config.Profile.Name
+	}
+	if c.source != "" {
+		text += " by " + c.source
+	}
+	text += " in " + where + " " + periodWords(period.Since, period.Until)
+	if some || c.allEnvs {
+		return text
+	}
+	period.Scope = ""
+	totals, _, err := opened.Totals(ctx, period)
+	if err != nil || len(totals) == 0 {
+		return text // the report itself shows errors of the ledger
+	}
+	var elsewhere []order.Payment
+	for _, t := range totals {
+		elsewhere = append(elsewhere, order.Payment{Scope: t.Scope, Env: t.Env})
+	}
+	return text + "; " + c.app.have(elsewhere, "payments") + hintAllEnvs
 }
 
 // reportValue is the report as JSON.
@@ -128,10 +167,10 @@ func paidTwice(extra []order.Receipt) []paidTwiceValue {
 	return all
 }
 
-func (c *orderReport) table(settings *config.Config, totals []ledger.Total, twice []paidTwiceValue) error {
+func (c *orderReport) table(settings *config.Config, totals []ledger.Total) error {
 	live := isLive(settings)
 	titles := []render.Title{{Text: "Env"}, {Text: "Money"}, {Text: "State"}, {Text: "Payments", Right: true}, {Text: "Amount", Right: true}}
-	err := render.Rows(c.app.writer(), c.app.screen(), titles, func(yield func([]string, error) bool) {
+	return render.Rows(c.app.writer(), c.app.screen(), titles, func(yield func([]string, error) bool) {
 		for _, t := range totals {
 			money := mark(live(order.Payment{Scope: t.Scope}), "LIVE")
 			if !yield([]string{t.Env, money, render.StateWord(t.State), strconv.Itoa(t.Payments), render.Money(t.Amount, t.Currency)}, nil) {
@@ -139,17 +178,15 @@ func (c *orderReport) table(settings *config.Config, totals []ledger.Total, twic
 			}
 		}
 	})
-	if err != nil {
-		return err
-	}
-	if len(totals) == 0 {
-		c.app.note("nothing came in")
-	}
+}
+
+// twice lists what was paid too much.
+func (c *orderReport) twice(twice []paidTwiceValue) error {
 	if len(twice) == 0 {
 		return nil
 	}
 	c.app.warn("%s paid more than once; what came in too much is part of the totals", verb(len(twice), "order", "was", "were"))
-	titles = []render.Title{{Text: "Paid more than once"}, {Text: "Too much", Right: true}}
+	titles := []render.Title{{Text: "Paid more than once"}, {Text: "Too much", Right: true}}
 	return render.Rows(c.app.writer(), c.app.screen(), titles, rowsOf(twice, func(v paidTwiceValue) []string {
 		return []string{v.OrderID, render.Money(v.Amount, v.Currency)}
 	}))

@@ -60,6 +60,12 @@ func (c *orderShow) run(ctx context.Context, args []string) error {
 		if err != nil {
 			return err
 		}
+		for i, p := range payments {
+			if p.ID == open.ID {
+				payments[i] = open
+			}
+		}
+		c.app.findBank(ctx)
 		if c.code.file != "" {
 			if err := c.app.writeCodeFile(open, c.code); err != nil {
 				return err
@@ -102,7 +108,7 @@ func (c *orderShow) show(ctx context.Context, opened *ledger.Ledger, format conf
 			}
 			continue
 		}
-		view := c.app.view(p)
+		view := c.app.view(ctx, p)
 		view.Events = append([]ledger.Event{}, events...)
 		raw, err := render.PaymentJSON(view)
 		if err != nil {

@@ -107,7 +107,7 @@ func (c *orderStatus) result(ctx context.Context, service *payment.Service, repo
 		c.remark(ctx, service, r, len(reports) > 1)
 		switch {
 		case !r.Found && r.Err != nil:
-			failed = cmp.Or(failed, statusError(r.Err))
+			failed = cmp.Or(failed, c.app.statusError(ctx, r))
 		case !r.Found:
 			missing++
 		case r.Payment.State != order.Paid:
@@ -124,14 +124,14 @@ func (c *orderStatus) result(ctx context.Context, service *payment.Service, repo
 	case c.exitStatus && unpaid > 0 && len(reports) > 1:
 		return &failure{Code: "not_paid", Message: fmt.Sprintf("%d of %d orders are not paid", unpaid, len(reports)), Retryable: true, ExitCode: exitNotPaid, quiet: true}
 	case c.exitStatus && unpaid > 0:
-		return exitStatus(reports[0].Payment)
+		return c.unpaid(reports[0].Payment)
 	}
 	return nil
 }
 
-// exitStatus returns the error of --exit-status for an order that is not paid.
-func exitStatus(p order.Payment) error {
-	f := *explainKind(notPaid(p))
+// unpaid returns the error of --exit-status for an order that is not paid.
+func (c *orderStatus) unpaid(p order.Payment) error {
+	f := *explainKind(c.app.notPaid(p))
 	f.Code, f.ExitCode = "not_paid", exitNotPaid
 	return &f
 }
@@ -140,8 +140,9 @@ func exitStatus(p order.Payment) error {
 // list, which shows less.
 func (c *orderStatus) remark(ctx context.Context, service *payment.Service, r payment.Report, several bool) {
 	about, p := "order "+r.OrderID, r.Payment
+	p.Env = c.app.envNow(p)
 	if r.Others > 0 {
-		c.app.note("%s has %d more recorded: see `villapay order show %s`", about, r.Others, r.OrderID)
+		c.app.note("%s has %s: see `%s`", about, plural(r.Others, "more payment"), c.app.command("order show", p))
 	}
 	for _, other := range r.Open {
 		c.app.warn("%s is paid, but its %s code (%s) may still be paid: do not show it again", about, other.Source, cmp.Or(other.BankOrderID, other.Key))
@@ -179,12 +180,14 @@ func (c *orderStatus) remark(ctx context.Context, service *payment.Service, r pa
 	}
 }
 
-// statusError explains a failed status request. The usual hint, that nothing was made,
-// does not apply.
-func statusError(err error) error {
-	f := explainKind(err)
+// statusError explains a failed status request about an order that is not recorded
+// here. The usual hint, that nothing was made, does not apply. What else has that ID
+// comes first: the order need not be of this environment.
+func (a *deps) statusError(ctx context.Context, r payment.Report) error {
+	f := explainKind(r.Err)
 	if f.ExitCode == exitUnavailable {
 		f.Hint = "try again later"
 	}
+	f.Hint = cmp.Or(a.whatIs(ctx, r.OrderID), f.Hint)
 	return f
 }

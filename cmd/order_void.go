@@ -68,7 +68,7 @@ func (c *orderVoid) run(ctx context.Context, args []string) error {
 		}
 	}
 	if p, err = service.Void(ctx, p, charge); err != nil {
-		return bankFailure(err, "villapay order void "+p.OrderID+" --charge "+charge)
+		return bankFailure(err, c.app.command("order void", p, "--charge", charge))
 	}
 	return c.show(ctx, format, p, charge)
 }
@@ -109,11 +109,12 @@ func (c *orderVoid) pick(ctx context.Context, service *payment.Service, payments
 	}
 	charge = c.charge
 	if charge == "" && len(paid) > 1 {
-		var ids []string
+		var ids, commands []string
 		for _, one := range paid {
 			ids = append(ids, one.ID)
+			commands = append(commands, c.app.command("order void", payments[0], "--charge", one.ID))
 		}
-		return p, "", false, usageError("say which one to give back: --charge "+ids[0], "order %s was paid more than once: %s", orderID, strings.Join(ids, ", "))
+		return p, "", false, usageError("give one back: "+strings.Join(commands, ", or "), "order %s was paid more than once: %s", orderID, strings.Join(ids, ", "))
 	}
 	asked := func(id string) bool { return charge == "" || charge == id }
 	for _, one := range paid {
@@ -131,7 +132,7 @@ func (c *orderVoid) pick(ctx context.Context, service *payment.Service, payments
 			return p, p.ChargeID, true, nil
 		}
 	}
-	f := &failure{Code: "not_paid", Message: "order " + orderID + " has no paid charge to give back", Hint: "ask whether it was paid: villapay order status " + orderID, ExitCode: exitRejected}
+	f := &failure{Code: "not_paid", Message: "order " + orderID + " has no paid charge to give back", Hint: "ask whether it was paid: " + c.app.command("order status", payments[0]), ExitCode: exitRejected}
 	if charge != "" {
 		f.Message = fmt.Sprintf("order %s has no paid charge %s", orderID, charge)
 	}

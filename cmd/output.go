@@ -110,13 +110,16 @@ func (a *output) showPayment(ctx context.Context, format config.Format, p order.
 func (a *output) showAs(ctx context.Context, format config.Format, p order.Payment, code codeFlags, withCode bool) error {
 	switch format {
 	case config.FormatJSON, config.FormatYAML:
-		raw, err := render.PaymentJSON(a.view(p))
+		raw, err := render.PaymentJSON(a.view(ctx, p))
 		if err != nil {
 			return err
 		}
 		return a.writeJSON(ctx, format, raw)
 	case config.FormatQR:
 		return a.drawCode(p, code, a.Err)
+	}
+	if p.Env == "" { // another tool made it
+		p.Env = a.envNow(p)
 	}
 	if err := render.Payment(a.writer(), a.screen(), p, a.live()); err != nil {
 		return err

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -137,7 +136,7 @@ func (c *payQR) show(ctx context.Context, service *payment.Service, format confi
 	if err := c.app.showPayment(ctx, format, p, c.code, noCode == nil); err != nil {
 		return err
 	}
-	if err := unpayable(p, c.app.Now(), c.key != ""); err != nil {
+	if err := c.app.unpayable(p, c.key != ""); err != nil {
 		return err
 	}
 	if noCode != nil && file != "" {
@@ -151,8 +150,8 @@ func (c *payQR) show(ctx context.Context, service *payment.Service, format confi
 
 // unpayable returns the error of a payment that was not paid and no longer can be,
 // else nil. Without --new such a payment blocks another order.
-func unpayable(p order.Payment, now time.Time, keyGiven bool) error {
-	again := "make another order: villapay pay qr " + p.OrderID + " --new"
+func (a *output) unpayable(p order.Payment, keyGiven bool) error {
+	now, again := a.Now(), "make another order: "+a.sourceCommand("pay qr", p, "--new")
 	f := &failure{Code: string(p.State), RequestID: p.RequestID, Hint: again, ExitCode: exitRejected}
 	switch p.State {
 	case order.Failed:

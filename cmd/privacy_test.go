@@ -46,7 +46,7 @@ func TestACustomersDataIsRemoved(t *testing.T) {
 }
 
 // customers are what nothing may be left of.
-var customers = []string{"Somchai", "somchai@example.com", "0812345678"} //nolint:gochecknoglobals // constant
+var customers = []string{"Somchai", "somchai@example.com", "0812345678"}
 
 func removeCustomer(t *testing.T, ledgerURL string, statements []string) {
 	t.Helper()

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -72,12 +73,31 @@ func Run(ctx context.Context, p *Program, args []string) int {
 		return exitDone
 	}
 	f := explain(ctx, err)
-	if f.Hint == hintSignIn && a.config != nil {
-		f.Hint = "run `villapay login -e " + a.config.Profile.Name + "`"
-	}
-	f.Hint = a.signInHint(err, f.Hint)
+	f.Hint = a.signInHint(err, a.inEnv(f.Hint))
 	a.fail(f)
 	return f.ExitCode
+}
+
+// aboutEnv is a command in a hint that applies to one environment.
+var aboutEnv = regexp.MustCompile("`villapay (?:login|doctor|env (?:show|set|unset))[^`]*`")
+
+// inEnv completes the commands of a hint with the environment of this run, which
+// need not be the selected one.
+func (a *app) inEnv(hint string) string {
+	if a.config == nil {
+		return hint
+	}
+	return aboutEnv.ReplaceAllStringFunc(hint, func(command string) string {
+		if strings.Contains(command, " -e ") || strings.Contains(command, " --env ") || strings.Contains(command, "--help") {
+			return command
+		}
+		words, rest, redirected := strings.Cut(strings.Trim(command, "`"), " < ")
+		words += " -e " + a.config.Profile.Name
+		if redirected {
+			words += " < " + rest
+		}
+		return "`" + words + "`"
+	})
 }
 
 // logFailure logs a failure, except a usage error.
@@ -247,7 +267,11 @@ func noSubcommand(cmd *cobra.Command, args []string) error {
 func suggestions(cmd *cobra.Command, args []string) (near []string) {
 	typed := args[0]
 	suggest := func(path string, rest []string) {
-		near = append(near, "`"+strings.Join(append([]string{path}, rest...), " ")+"`")
+		words := slices.Concat([]string{path}, rest)
+		if env := cmd.Flag("env"); env.Changed {
+			words = append(words, "-e", env.Value.String())
+		}
+		near = append(near, "`"+strings.Join(words, " ")+"`")
 	}
 	name := cmp.Or(map[string]string{
 		"ls": "list", "rm": "remove", "del": "remove", "delete": "remove", "get": "show", "select": "use", "switch": "use",

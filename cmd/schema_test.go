@@ -267,7 +267,7 @@ func schemaCodes(t *testing.T, s *schemas) {
 	m.run(t, "env", "set", "kbank.sof_qr", "")
 	s.prints(t, m, 0, 1, "payment", "pay", "qr", "reference")
 	m.run(t, "env", "set", "qr_content", "https://pay.example/?order={{.id}}")
-	s.prints(t, m, 0, 1, "payment", "order", "status", "reference")
+	s.prints(t, m, 0, 1, "payment", "pay", "qr", "reference")
 }
 
 // writeList writes a file and returns its path.

@@ -93,7 +93,7 @@ func (a *app) watchOrders(ctx context.Context, service *payment.Service, format 
 	var worst *failure
 	for i, r := range reports {
 		f := a.endOf(ctx, r)
-		if over && !r.Payment.State.Final() {
+		if over && (!r.Found || !r.Payment.State.Final()) {
 			f = &failure{Code: "not_paid", Message: fmt.Sprintf("order %s is not paid after %s", orderIDs[i], flags.limit), Retryable: true, ExitCode: exitNotPaid} //nolint:gosec // one report for each order
 		}
 		if f != nil && len(reports) > 1 && !f.quiet {
@@ -250,12 +250,12 @@ func (a *app) watched(ctx context.Context, report payment.Report) error {
 	case report.Found && p.ReplacedBy != "" && !p.State.Final():
 		return &failure{
 			Code: "replaced", Message: "order " + p.OrderID + ": a newer payment has replaced the one that was watched, whose code must not be paid any more",
-			Hint: "to watch the newer one: villapay order status " + p.OrderID + " --watch", ExitCode: exitNotPaid,
+			Hint: "to watch the newer one: " + a.command("order status", p, "--watch"), ExitCode: exitNotPaid,
 		}
 	case report.Found:
-		return notPaid(p)
+		return a.notPaid(p)
 	case report.Err != nil:
-		return statusError(report.Err)
+		return a.statusError(ctx, report)
 	}
 	return a.noPayment(ctx, report.OrderID)
 }
@@ -271,7 +271,7 @@ func (a *output) changes(ctx context.Context, format config.Format) (func(order.
 		return table.Row, nil
 	case config.FormatJSON, config.FormatYAML:
 		return func(p order.Payment) error {
-			raw, err := render.PaymentJSON(a.view(p))
+			raw, err := render.PaymentJSON(a.view(ctx, p))
 			if err != nil {
 				return err
 			}

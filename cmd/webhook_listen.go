@@ -3,6 +3,7 @@ package cmd
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"strings"
@@ -10,6 +11,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/villapay/villapay/internal/config"
+	"github.com/villapay/villapay/internal/kbank"
+	"github.com/villapay/villapay/internal/order"
 	"github.com/villapay/villapay/internal/render"
 	"github.com/villapay/villapay/internal/sanitize"
 	"github.com/villapay/villapay/internal/webhook"
@@ -98,7 +101,13 @@ func (c *webhookListen) run(ctx context.Context, _ []string) error {
 		return err
 	}
 	if bank != nil {
-		handler.Inquire = bank.Reports
+		handler.Inquire = func(ctx context.Context, chargeID string) ([]order.Report, error) {
+			said, err := bank.Reports(ctx, chargeID)
+			if errors.Is(err, kbank.ErrNoCharge) {
+				return nil, nil
+			}
+			return said, err
+		}
 	}
 	err = c.app.serve(serving, listener, handler)
 	if cause := context.Cause(serving); cause != nil && ctx.Err() == nil {

@@ -43,6 +43,24 @@ func (s *stretchFlags) times(now time.Time) (since, until time.Time, err error) 
 	return since, until, nil
 }
 
+// periodWords says which stretch of time it is: days by their dates, inclusive.
+func periodWords(since, until time.Time) string {
+	words := func(at, day time.Time) string {
+		if at = at.In(order.Bangkok); at.Equal(at.Truncate(time.Second)) && at.Format(time.TimeOnly) == "00:00:00" {
+			return day.In(order.Bangkok).Format(time.DateOnly)
+		}
+		return at.Format("2006-01-02 15:04:05 -07")
+	}
+	first, last := words(since, since), words(until, until.AddDate(0, 0, -1))
+	switch {
+	case since.IsZero():
+		return "until " + last
+	case first == last:
+		return "on " + first
+	}
+	return "from " + first + " to " + last
+}
+
 // sinceTime reads --since; "" is the zero time.
 func sinceTime(text string, now time.Time) (time.Time, error) {
 	if text == "" {

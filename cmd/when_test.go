@@ -30,6 +30,20 @@ func TestStretch(t *testing.T) {
 		}
 	}
 	for _, test := range []struct{ since, until, want string }{
+		{"today", "today", "on 2026-11-23"},
+		{"2026-11-22T00:00", "2026-11-23T00:00", "on 2026-11-22"},
+		{"2026-11-01", "2026-11-30", "from 2026-11-01 to 2026-11-30"},
+		{"", "yesterday", "until 2026-11-22"},
+		{"", "2026-11-22T18:31", "until 2026-11-22 18:31:00 +07"},
+		{"24h", "today", "from 2026-11-22 01:30:00 +07 to 2026-11-23"},
+		{"2026-11-22T18:30Z", "2026-11-23T02:00", "from 2026-11-23 01:30:00 +07 to 2026-11-23 02:00:00 +07"},
+	} {
+		since, until, err := (&stretchFlags{test.since, test.until}).times(now)
+		if words := periodWords(since, until); words != test.want || err != nil {
+			t.Errorf("%s to %s: %s, %v", test.since, test.until, words, err)
+		}
+	}
+	for _, test := range []struct{ since, until, want string }{
 		{"2569-11-22", "", "did you mean 2026?"},
 		{"", "2569-11-22", "--until: 2569-11-22 has a Buddhist year; did you mean 2026?"},
 		{"2567-02-29", "", "did you mean 2024?"},

@@ -22,11 +22,10 @@ const (
 // as many curls at once.
 func (b *bench) batch() error {
 	const limit = float64(concurrency) / (float64(latency) / float64(time.Second))
-	url := b.api + "/" + latency.String()
 	orders, calls := b.sized(4000, 40_000), b.sized(500, 2000)
 	c, err := compare(b.sized(1, 3),
-		func() (usage, error) { return b.payBatch("batch", orders, "VILLAPAY_BASE_URL="+url) },
-		func() (usage, error) { return b.xargs(calls, url) })
+		func() (usage, error) { return b.payBatch("batch", orders, b.slowly()) },
+		func() (usage, error) { return b.xargs(calls, b.api+"/"+latency.String()) })
 	if err != nil {
 		return err
 	}

@@ -67,6 +67,7 @@ func measure(out io.Writer, dir string, quick bool, only string) error {
 		{"batch", b.batch},
 		{"million", b.million},
 		{"webhook", b.webhook},
+		{"postgres", b.postgres},
 	} {
 		if only != "" && only != part.name {
 			continue
@@ -129,6 +130,9 @@ func (b *bench) orderID() string {
 	b.made++
 	return id
 }
+
+// last is the ID that orderID gave last.
+func (b *bench) last() string { return fmt.Sprintf("4925%08d", b.made-1) }
 
 // next is the ID that orderID gives next.
 func (b *bench) next() string { return fmt.Sprintf("4925%08d", b.made) }

@@ -61,6 +61,6 @@ func (s *Store) bankKeyFault(err error) error {
 	}
 	return &Error{
 		Kind: Config, Message: fmt.Sprintf("cannot read the bank's key in %s: %v", s.Path(), err), Err: err,
-		Hint: "unlock the keyring, or enter the key again with villapay login --kbank-secret",
+		Hint: "unlock the keyring, or enter the key again with `villapay login --kbank-secret`",
 	}
 }

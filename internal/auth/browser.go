@@ -283,10 +283,10 @@ func (f *flow) explain(ctx context.Context, err error) error {
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
 		return &Error{
 			Kind: NotSignedIn, Message: fmt.Sprintf("no answer from the browser within %d minutes", int(browserTimeout.Minutes())),
-			Hint: "start again: villapay login --web; if the browser showed redirect_mismatch, register these callback URLs: " + f.client.callbackURLs(),
+			Hint: "start again: `villapay login --web`; if the browser showed redirect_mismatch, register these callback URLs: " + f.client.callbackURLs(),
 		}
 	case errors.Is(err, context.Canceled):
 		return fmt.Errorf("sign-in interrupted: %w", context.Canceled)
 	}
-	return &Error{Kind: Denied, Message: err.Error(), Hint: "start again: villapay login --web", Err: err}
+	return &Error{Kind: Denied, Message: err.Error(), Hint: "start again: `villapay login --web`", Err: err}
 }

@@ -56,7 +56,7 @@ func (c *Client) challenge(ctx context.Context, username string, s step) (step, 
 		if err == nil {
 			return next, nil
 		}
-		authErr := c.challengeFailed(err, answers)
+		authErr := c.challengeFailed(err)
 		if try == maxTries || !canRetry(err) {
 			return step{}, authErr
 		}
@@ -76,19 +76,15 @@ func canRetry(err error) bool {
 	return false
 }
 
-// challengeFailed explains an answer that was not accepted, without the answer.
-func (c *Client) challengeFailed(err error, answers map[string]string) error {
-	var typed []secret.String
-	for _, answer := range answers {
-		typed = append(typed, secret.New(answer))
-	}
+// challengeFailed explains an answer that was not accepted.
+func (c *Client) challengeFailed(err error) error {
 	switch code(err) {
 	case passwordHistory:
 		return &Error{Kind: Denied, Code: code(err), Message: "the new password was used before", Hint: "choose one that this account never had"}
 	case "InvalidPasswordException":
 		return &Error{Kind: Denied, Code: code(err), Message: "the new password is not good enough for this pool", Hint: "choose a longer one, with upper and lower case letters, digits and signs"}
 	}
-	return c.explain(err, typed...)
+	return c.explain(err)
 }
 
 // asker returns the function that asks for a challenge's answer, or an error if

@@ -8,6 +8,8 @@ import (
 	"maps"
 	"net/http"
 	"strings"
+
+	"github.com/villapay/villapay/internal/secret"
 )
 
 // The user pool's own API, AWS JSON 1.1: a few calls, none of them signed. AWS's
@@ -67,12 +69,38 @@ func (c *Client) call(ctx context.Context, name string, in map[string]any, out a
 		return err
 	}
 	if resp.StatusCode/100 != 2 {
-		return readError(resp, text)
+		e := readError(resp, text)
+		secrets := secretsOf(in)
+		e.code, e.message = secret.Redact(e.code, secrets...), secret.Redact(e.message, secrets...)
+		return e
 	}
 	if out != nil && json.Unmarshal(text, out) != nil {
 		return &apiError{status: resp.StatusCode}
 	}
 	return nil
+}
+
+// secretsOf returns everything in a request that is not known to be public: a
+// server may echo it.
+func secretsOf(in map[string]any) (all []secret.String) {
+	add := func(key, value string) {
+		switch key {
+		case "AuthFlow", "ClientId", "ChallengeName", "USERNAME", "TIMESTAMP", "DeviceName", "DeviceRememberedStatus":
+		default:
+			all = append(all, secret.New(value))
+		}
+	}
+	for key, value := range in {
+		switch value := value.(type) {
+		case string:
+			add(key, value)
+		case map[string]string:
+			for key, value := range value {
+				add(key, value)
+			}
+		}
+	}
+	return all
 }
 
 // readError reads an error. Its name may be in the body or in a header, between

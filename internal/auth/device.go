@@ -7,8 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
-
-	"github.com/villapay/villapay/internal/secret"
 )
 
 // deviceMetadata comes with a sign-in in a pool that remembers devices.
@@ -34,7 +32,7 @@ func (c *Client) confirmDevice(ctx context.Context, r *authResult) (string, erro
 		},
 	}, &confirmed)
 	if err != nil {
-		err = c.explain(err, secret.New(r.AccessToken))
+		err = c.explain(err)
 		if errors.Is(err, context.Canceled) {
 			return "", err
 		}
@@ -46,7 +44,7 @@ func (c *Client) confirmDevice(ctx context.Context, r *authResult) (string, erro
 			"AccessToken": r.AccessToken, "DeviceKey": device.DeviceKey, "DeviceRememberedStatus": "remembered",
 		}, nil)
 		if err != nil { // it is confirmed all the same
-			c.warn(fmt.Sprintf("the user pool does not remember this device: %v", c.explain(err, secret.New(r.AccessToken))))
+			c.warn(fmt.Sprintf("the user pool does not remember this device: %v", c.explain(err)))
 		}
 	}
 	return device.DeviceKey, nil

@@ -7,8 +7,6 @@ import (
 	"net"
 	"net/url"
 	"strings"
-
-	"github.com/villapay/villapay/internal/secret"
 )
 
 // Kind says who can do something about an [Error].
@@ -72,9 +70,8 @@ func saysUnknown(err error) bool {
 	return false
 }
 
-// explain turns a failed call into an [Error], without any of the secrets, which
-// a server may have echoed.
-func (c *Client) explain(err error, secrets ...secret.String) error {
+// explain turns a failed call into an [Error].
+func (c *Client) explain(err error) error {
 	var response *apiError
 	switch {
 	case err == nil:
@@ -85,8 +82,7 @@ func (c *Client) explain(err error, secrets ...secret.String) error {
 		return c.unreachable(err)
 	}
 	authErr := c.cognitoError(response.code, response.message, response.status)
-	authErr.Code = secret.Redact(response.code, secrets...)
-	authErr.Message = secret.Redact(authErr.Message, append(secrets, c.pool.ClientSecret)...)
+	authErr.Code = response.code
 	return authErr
 }
 
@@ -129,7 +125,7 @@ func (c *Client) cognitoError(code, words string, status int) *Error {
 const (
 	wrongPassword     = "wrong username or password"
 	wrongPasswordHint = "several wrong passwords lock the account for a while"
-	startAgain        = "start again: villapay login"
+	startAgain        = "start again: `villapay login`"
 	outage            = "this says nothing about your password or session; try again later"
 )
 

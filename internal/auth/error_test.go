@@ -2,6 +2,7 @@ package auth
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -152,13 +153,18 @@ func TestOutageIsNotAWrongPassword(t *testing.T) {
 // A server may repeat what it was sent; we do not.
 func TestEchoedSecretsAreRedacted(t *testing.T) {
 	t.Parallel()
-	const password, clientSecret, refresh = "hunter2hunter2", "client-secret-1", "refresh-token-1"
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	const password, refresh = "hunter2hunter2", "refresh-token-1"
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		kind, message := "NotAuthorizedException", "no: "+string(body)
+		if strings.Contains(string(body), "USER_SRP_AUTH") {
+			kind, message = "InvalidParameterException", "USER_SRP_AUTH is not enabled for the client."
+		}
 		w.WriteHeader(http.StatusBadRequest)
-		fmt.Fprintf(w, `{"__type":"NotAuthorizedException","message":"no: %s %s %s"}`, password, clientSecret, refresh)
+		_ = json.NewEncoder(w).Encode(map[string]string{"__type": kind, "message": message})
 	}))
 	t.Cleanup(server.Close)
-	pool := UserPool{Env: "dev", Region: "x", UserPoolID: "x_y", ClientID: "c", Endpoint: server.URL, ClientSecret: secret.New(clientSecret)}
+	pool := UserPool{Env: "dev", Region: "x", UserPoolID: "x_y", ClientID: "c", Endpoint: server.URL, ClientSecret: secret.New("client-secret-1")}
 	c := NewClient(pool, http.DefaultTransport, time.Now, nil, func(string) {})
 	session := Tokens{ID: secret.New("id-token-1"), Access: secret.New(refresh), Refresh: secret.New(refresh)}
 	_, signIn := c.Password(t.Context(), "ann", secret.New(password))
@@ -168,13 +174,9 @@ func TestEchoedSecretsAreRedacted(t *testing.T) {
 		if !strings.Contains(text, secret.Redacted) {
 			t.Errorf("%s: nothing redacted in %q", name, text)
 		}
-		hidden := []string{clientSecret, refresh}
-		if name == "sign-in" {
-			hidden = []string{clientSecret, password}
-		}
-		for _, text2 := range hidden {
-			if strings.Contains(text, text2) {
-				t.Errorf("%s: %q shows in %q", name, text2, text)
+		for _, hidden := range []string{password, refresh, pool.ClientSecret.Reveal(), pool.secretHash("ann")} {
+			if strings.Contains(text, hidden) {
+				t.Errorf("%s: %q shows in %q", name, hidden, text)
 			}
 		}
 	}

@@ -25,7 +25,7 @@ func (c *Client) Password(ctx context.Context, username string, password secret.
 	}
 	username = strings.TrimSpace(username)
 	if username == "" || password.Empty() {
-		return Tokens{}, &Error{Kind: Denied, Message: "signing in needs a username and a password", Hint: "give both, or sign in with villapay login --web"}
+		return Tokens{}, &Error{Kind: Denied, Message: "signing in needs a username and a password", Hint: "give both, or sign in with `villapay login --web`"}
 	}
 	s, err := c.startPassword(ctx, username, password)
 	if err != nil {
@@ -44,12 +44,12 @@ func (c *Client) startPassword(ctx context.Context, username string, password se
 		if notOffered(err) {
 			return step{}, &Error{
 				Kind: Config, Code: code(err), Message: "this app client allows sign-in neither by SRP nor by password",
-				Hint: "use villapay login --web, or have ALLOW_USER_SRP_AUTH enabled on the app client",
+				Hint: "use `villapay login --web`, or have ALLOW_USER_SRP_AUTH enabled on the app client",
 			}
 		}
 	}
 	if err != nil || s.challenge != "PASSWORD_VERIFIER" {
-		return s, c.explain(err, password)
+		return s, c.explain(err)
 	}
 	return c.verifyPassword(ctx, exchange, username, password, s)
 }
@@ -75,7 +75,7 @@ func (c *Client) verifyPassword(ctx context.Context, exchange *srp, username str
 		"PASSWORD_CLAIM_SIGNATURE":    proof.signature,
 		"TIMESTAMP":                   proof.timestamp,
 	})
-	return next, c.explain(err, password)
+	return next, c.explain(err)
 }
 
 // user is the name to answer with: Cognito wants its own, not the alias that was

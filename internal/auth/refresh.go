@@ -80,7 +80,7 @@ func (c *Client) refreshFailed(err error, old Tokens) error {
 	case "InvalidParameterException":
 		return &Error{Kind: Config, Code: code(err), Message: "this app client may not refresh sessions", Hint: "have refresh tokens enabled on the app client"}
 	}
-	err = c.explain(err, old.Refresh, old.Access, old.ID)
+	err = c.explain(err)
 	var authErr *Error
 	if errors.As(err, &authErr) && authErr.Kind == Denied && authErr.Hint == "" {
 		authErr.Hint = c.login()
@@ -97,7 +97,7 @@ func (c *Client) Revoke(ctx context.Context, t Tokens) error {
 	err := c.call(ctx, "RevokeToken", map[string]any{
 		"ClientId": c.pool.ClientID, "ClientSecret": c.pool.ClientSecret.Reveal(), "Token": t.Refresh.Reveal(),
 	}, nil)
-	return c.explain(err, t.Refresh)
+	return c.explain(err)
 }
 
 // SignOutEverywhere ends every session of the user, on all devices. It needs an
@@ -110,5 +110,5 @@ func (c *Client) SignOutEverywhere(ctx context.Context, t Tokens) error {
 	if unknownCall(err) {
 		return &Error{Kind: Config, Code: code(err), Message: c.host() + " cannot sign out on all devices", Hint: "sign out here: villapay logout -e " + c.pool.Env}
 	}
-	return c.explain(err, t.Access)
+	return c.explain(err)
 }

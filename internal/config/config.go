@@ -2,6 +2,7 @@ package config
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/villapay/villapay/internal/order"
@@ -138,6 +139,22 @@ func (s settings) address(name string) (url string, live bool) {
 		return url, own.text == "true"
 	}
 	return url, name == Prod
+}
+
+// livePath names the live environment, and its base URL, to which a path below
+// another base URL leads, or returns "". Its payments would be made without its
+// question, and kept apart from its own.
+func (s settings) livePath(base, path string) (env, url string) {
+	below := func(own string) bool { return own != base && strings.HasPrefix(base+path+"/", own+"/") }
+	if below(prodURL) {
+		return Prod, prodURL
+	}
+	for _, name := range s.names() {
+		if own, live := s.address(name); live && below(own) {
+			return name, own
+		}
+	}
+	return "", ""
 }
 
 // liveEnv names the live environment, other than one, that has this base URL, or

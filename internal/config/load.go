@@ -113,6 +113,11 @@ func (l *loader) layEnv(name string) error {
 		live = true
 		l.set("live", "true", "base_url of "+twin)
 	}
+	if base := l.viper.GetString("base_url"); name != Sandbox {
+		if twin, live := l.settings.livePath(base, l.viper.GetString("order_path")); twin != "" {
+			return &Error{Kind: KindConfig, Message: fmt.Sprintf("environment %s makes orders below the base URL of %s, which is live", name, twin), Hint: "villapay env unset order_path -e " + name + "; villapay env set base_url " + live + " -e " + name}
+		}
+	}
 	switch {
 	case name == Sandbox:
 		l.set("base_url", embedded, "built in") // whatever an empty variable says

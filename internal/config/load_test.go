@@ -461,6 +461,31 @@ func TestLiveByAddress(t *testing.T) {
 	}
 }
 
+// TestLiveByPath: no environment makes orders below a live base URL that is not its
+// own, whichever of base_url and order_path leads there.
+func TestLiveByPath(t *testing.T) {
+	t.Parallel()
+	const shop = "  shop: {base_url: 'https://shop.example/pay', live: true}\n"
+	for text, twin := range map[string]string{
+		"{base_url: 'https://shop.villamarket.com/api', order_path: /payment3api/qrpayment}":        "prod",
+		"{base_url: 'https://shop.villamarket.com', order_path: /api/payment3api/create-order}":     "prod",
+		"{base_url: 'https://shop.villamarket.com/api/payment3api/v2'}":                             "prod",
+		"{base_url: 'https://shop.example', order_path: /pay/x}":                                    "shop",
+		"{base_url: 'https://shop.example', order_path: /payments}":                                 "",
+		"{base_url: 'https://shop.villamarket.com/api/payment3api', order_path: /v2/x, live: true}": "",
+		"{base_url: 'https://shop.villamarket.com/api', order_path: /payment3devapi/create-order}":  "",
+	} {
+		w := newWorld(t, "envs:\n"+shop+"  mine: "+text+"\n")
+		_, err := Load(w.lookup, Flags{Env: "mine"})
+		if twin == "" && err != nil {
+			t.Errorf("%s: %v", text, err)
+		}
+		if twin != "" {
+			wantError(t, err, KindConfig, "below the base URL of "+twin+", which is live")
+		}
+	}
+}
+
 // TestBankByLive: the bank's live API is never asked for an environment that is
 // not live, nor its test API for one that is.
 func TestBankByLive(t *testing.T) {

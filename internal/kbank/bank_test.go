@@ -426,7 +426,6 @@ func TestInquire(t *testing.T) {
 		{charge(`"id":"chrg_1","reference_order":"4926.1"`), none, nil},
 		{charge(`"id":"chrg_1","orderid":"4926"`), none, none},
 		{`[` + charge(`"id":"chrg_1"`) + `,` + charge(`"id":"chrg_2","order_id":"order_test_9"`) + `]`, none, none},
-		{`{"id":"` + bankOrder + `","object":"order","status":"success"}`, nil, nil},
 	} {
 		b := serve(t, says(200, test.answer))
 		_, _, asOrder := b.InquireOrder(t.Context(), paymentOver(t, "300.0"))
@@ -452,7 +451,12 @@ func TestNoCharge(t *testing.T) {
 		{404, `{"object":"error","message":"No."}`, true},
 		{200, `{"object":"error","code":"not_found","message":"No."}`, true},
 		{400, `{"object":"error","code":"charge_not_found","message":"No."}`, true},
+		{404, `{"object":"error","code":"ORDER_NOT_FOUND","message":"No."}`, true},
 		{400, `{"object":"error","code":"invalid_id","message":"No."}`, false},
+		{404, `{"object":"error","code":"unauthorized_merchant","message":"No."}`, false},
+		{404, `{"object":"error","code":"merchant_not_found","message":"No."}`, false},
+		{400, `{"object":"error","message":"No."}`, false},
+		{200, `{"object":"Error","code":"not_found"}`, false},
 		{401, `{"object":"error","code":"unauthorized","message":"No."}`, false},
 		{404, `{"message":"Not Found"}`, false},
 		{404, `{}`, false},
@@ -487,5 +491,37 @@ func TestOtherMerchant(t *testing.T) {
 		if got := c.OtherMerchant(test.order); got != test.want {
 			t.Errorf("%q and %s: %t", test.key, test.order, got)
 		}
+	}
+}
+
+// An answer that states no transaction_state says neither that an order is unpaid nor
+// that a charge was not voided.
+func TestAnAnswerThatSaysNothing(t *testing.T) {
+	t.Parallel()
+	for _, body := range []string{
+		`{}`, `[]`, `null`, `[{}]`, `"success"`, `{"object":"qr"}`, `{"status":"success"}`, `{"error":{"code":"internal"}}`,
+		`{"object":"Error","code":"internal"}`, `{"object":"order","id":"order_test_1","status":"success"}`,
+		`{"ID":"chrg_test_1","Transaction_State":"Authorized"}`, `{"data":[]}`, `{"transaction_state":""}`,
+	} {
+		c := serve(t, says(200, body))
+		_, _, err := c.InquireOrder(t.Context(), paymentOver(t, "300.0"))
+		_, _, charge := c.InquireCharge(t.Context(), "chrg_test_1", "4925")
+		for _, err := range []error{err, charge} {
+			failure, ok := errors.AsType[*api.Error](err)
+			if !ok || failure.Kind != api.Unavailable || errors.Is(err, ErrNoCharge) {
+				t.Errorf("%s: %v", body, err)
+			}
+		}
+	}
+	both := `[{"id":"chrg_test_1","order_id":"order_test_1","transaction_state":"Declined"},{"id":"chrg_test_2","order_id":"order_test_1"}]`
+	status, _, err := serve(t, says(200, both)).InquireCharge(t.Context(), "chrg_test_1", "")
+	if err == nil {
+		t.Errorf("a charge that was not asked about: %+v", status)
+	}
+	p := paymentOver(t, "300.0")
+	both = strings.ReplaceAll(both, "order_test_1", p.BankOrderID)
+	status, _, err = serve(t, says(200, both)).InquireOrder(t.Context(), p)
+	if err != nil || len(status.Reports) != 2 || status.Reports[0].Doubt != "" || status.Reports[1].Doubt != "transaction_state" {
+		t.Errorf("%+v, %v", status.Reports, err)
 	}
 }

@@ -128,7 +128,7 @@ func (c *Client) inquire(ctx context.Context, id, orderID string, about func(ord
 		status, err = c.status(response, orderID, about)
 	}
 	if failure, ok := errors.AsType[*api.Error](err); ok {
-		if saysError(response) && (failure.Status == http.StatusNotFound || strings.HasSuffix(failure.Code, "not_found")) {
+		if saysNoCharge(response) {
 			failure.Err = ErrNoCharge
 		}
 		if failure.Kind == api.Unknown {
@@ -141,12 +141,21 @@ func (c *Client) inquire(ctx context.Context, id, orderID string, about func(ord
 	return status, response.RequestID, nil
 }
 
-// status parses an answer. All of its reports must satisfy about.
+// status parses an answer about a charge. All of its reports must satisfy about. An
+// answer that states no transaction_state is unreadable: it does not say that there
+// is no charge.
 func (c *Client) status(response *api.Response, orderID string, about func(order.Report) bool) (order.Status, error) {
 	status, err := order.ParseStatus(response.Body, orderID, nil)
+	if err == nil && !slices.ContainsFunc(status.Reports, order.Report.AboutCharge) {
+		err = errors.New("it does not state the transaction_state of a charge")
+	}
 	if err == nil && !slices.ContainsFunc(status.Reports, func(r order.Report) bool { return !about(r) }) {
 		for i := range status.Reports {
-			status.Reports[i].From, status.Reports[i].RequestID = order.FromBank, response.RequestID
+			r := &status.Reports[i]
+			r.From, r.RequestID = order.FromBank, response.RequestID
+			if !r.AboutCharge() {
+				r.Doubt = "transaction_state"
+			}
 		}
 		return status, nil
 	}
@@ -258,13 +267,24 @@ func (c *Client) call(ctx context.Context, method string, body []byte, below ...
 	return response, err
 }
 
-// saysError reports whether an answer is the bank's own error envelope.
-func saysError(response *api.Response) bool {
+// saysNoCharge reports whether an answer is the bank's own error envelope that says
+// that there is no such charge. An error code that says anything else, such as
+// unauthorized_merchant, does not, whatever its HTTP status.
+func saysNoCharge(response *api.Response) bool {
 	if response == nil {
 		return false
 	}
 	fields, err := order.ParseObject(response.Body)
-	return err == nil && fields.Text("object") == "error"
+	if err != nil || fields.Text("object") != "error" {
+		return false
+	}
+	switch what, found := strings.CutSuffix(strings.ToLower(fields.Text("code")), "not_found"); strings.TrimSuffix(what, "_") {
+	case "":
+		return found || response.Status == http.StatusNotFound && fields.Text("code") == ""
+	case "charge", "order", "qr", "code", "transaction", "payment":
+		return found
+	}
+	return false
 }
 
 func (c *Client) unreadable(response *api.Response, err error) *api.Error {

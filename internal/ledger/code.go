@@ -255,12 +255,20 @@ func (l *Ledger) Voids(ctx context.Context, scope, orderID string) (all []PastVo
 
 // CancelPayment marks an open payment whose code the bank has canceled as canceled
 // for good, which frees its slot. It does nothing to a payment that was paid
-// meanwhile, or that has another code by now. It returns the payment as it then
-// stands.
+// meanwhile, or that has another code by now, and fails with an *order.DoubtError if
+// it may have been. It returns the payment as it then stands.
 func (l *Ledger) CancelPayment(ctx context.Context, p order.Payment) (order.Payment, error) {
+	var doubt error
 	err := l.onPayment(ctx, p, func(t *txn, r *row) error {
-		p = r.At(t.now)
+		p, doubt = r.At(t.now), nil
 		if r.State != order.Awaiting || r.Held == nil || !r.Held.Canceled {
+			return nil
+		}
+		known, _, err := t.load(r.Scope, r.OrderID)
+		if err != nil {
+			return err
+		}
+		if doubt = order.Doubt(known); doubt != nil {
 			return nil
 		}
 		p.State, p.Canceled, p.KnownAt, p.KnownFrom = order.Cancelled, true, t.now, order.FromBank
@@ -270,6 +278,9 @@ func (l *Ledger) CancelPayment(ctx context.Context, p order.Payment) (order.Paym
 		}
 		return l.note(t, r.ID, event{kind: "canceled", note: "the bank canceled its codes"})
 	})
+	if err == nil && doubt != nil {
+		return p, doubt
+	}
 	return p, l.wrap(err, "cancel the payment of order %s", p.OrderID)
 }
 

@@ -53,6 +53,7 @@ var ErrNewerSchema = errors.New("it was written by a newer version of villapay; 
 var (
 	errReadOnly     = errors.New("the PostgreSQL server takes no writes (a standby, or read-only): the ledger needs a writable primary")
 	errCommitUnsure = errors.New("the connection was lost while committing, so it is not known whether this was recorded")
+	errTogether     = errors.New("a transaction of several callers failed")
 	errMoved        = errors.New("the file was moved, replaced or removed while it was open; restart to use the new one")
 	errEncoding     = errors.New("the PostgreSQL database's encoding is not UTF8, so it cannot hold Thai; create one with ENCODING 'UTF8'")
 	errOldSchema    = errors.New("its schema has to be brought up to date")

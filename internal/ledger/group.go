@@ -8,25 +8,24 @@ import (
 )
 
 // Group commit. A durable commit waits for the disk, and the disk takes as long
-// for one payment as for hundreds. So callers that want to write queue up; one
-// of them leads: it runs the work of all in one transaction, commits once, and
-// only then lets them go on. A caller alone is its own leader and pays nothing
-// for it.
+// for one payment as for hundreds; so does a network. So callers that want to write
+// queue up; one of them leads: it runs the work of all in one transaction, commits
+// once, and only then lets them go on. A caller alone is its own leader and pays
+// nothing for it. If a group fails, each of its jobs gets a transaction of its own,
+// so that no caller fails for another.
 
 // job is one caller's part of a transaction.
 type job struct {
-	fn   func(*txn) error
-	err  error         // valid once done is closed
-	done chan struct{} // closed when the work is durable, or has failed
+	opening
+	ctx   context.Context //nolint:containedctx // the caller's, who waits for the job
+	fn    func(*txn) error
+	taken chan struct{} // closed when a leader has it
+	done  chan struct{} // closed when the work is durable, or has failed
+	err   error         // valid once done is closed
 }
 
-func (j *job) finished() bool {
-	select {
-	case <-j.done:
-		return true
-	default:
-		return false
-	}
+func newJob(ctx context.Context, o opening, fn func(*txn) error) *job {
+	return &job{opening: o, ctx: ctx, fn: fn, taken: make(chan struct{}), done: make(chan struct{})}
 }
 
 func (j *job) finish(err error) {
@@ -36,14 +35,33 @@ func (j *job) finish(err error) {
 
 // queue holds the jobs that no leader has taken yet.
 type queue struct {
+	lead chan struct{} // who put a token in may lead
+
 	mu      sync.Mutex
 	waiting []*job
 }
 
-func (q *queue) add(j *job) {
+// do gets a job done by a leader: another caller, or lead, which takes it and
+// whatever else it likes, and finishes what it took.
+func (q *queue) do(j *job, lead func(own *job)) error {
+	if err := j.ctx.Err(); err != nil {
+		return err
+	}
 	q.mu.Lock()
-	defer q.mu.Unlock()
 	q.waiting = append(q.waiting, j)
+	q.mu.Unlock()
+	select {
+	case <-j.taken:
+	case <-j.ctx.Done():
+		if q.remove(j) {
+			return j.ctx.Err()
+		}
+	case q.lead <- struct{}{}:
+		lead(j)
+		<-q.lead
+	}
+	<-j.done
+	return j.err
 }
 
 // remove takes a job back. It returns false if a leader already has it.
@@ -58,50 +76,42 @@ func (q *queue) remove(j *job) bool {
 	return true
 }
 
-// take returns all waiting jobs.
-func (q *queue) take() []*job {
+// take returns a leader's own job and the others that fit; none if another leader
+// has taken its own.
+func (q *queue) take(own *job, fits func(*job) bool) (taken []*job) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	taken := q.waiting
+	i := slices.Index(q.waiting, own)
+	if i < 0 {
+		return nil
+	}
+	all := append([]*job{own}, slices.Delete(q.waiting, i, i+1)...)
 	q.waiting = nil
+	for _, j := range all {
+		if fits(j) {
+			close(j.taken)
+			taken = append(taken, j)
+		} else {
+			q.waiting = append(q.waiting, j)
+		}
+	}
 	return taken
 }
 
-func (s *sqliteStore) write(ctx context.Context, _ opening, fn func(*txn) error) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	j := &job{fn: fn, done: make(chan struct{})}
-	s.add(j)
-	for {
-		select {
-		case <-j.done:
-			return j.err
-		case <-ctx.Done():
-			if s.remove(j) {
-				return ctx.Err()
-			}
-			<-j.done // too late: it is being written
-			return j.err
-		case s.lead <- struct{}{}:
-			if !j.finished() {
-				s.leadWrite(ctx, j)
-			}
-			<-s.lead
-		}
-	}
+func (s *sqliteStore) write(ctx context.Context, o opening, fn func(*txn) error) error {
+	return s.do(newJob(ctx, o, fn), s.leadWrite)
 }
 
 // leadWrite begins a transaction and runs all waiting jobs in it. Only the wait
 // for the database's lock ends with the leader's own ctx; if it gets none, the
 // others try for themselves.
-func (s *sqliteStore) leadWrite(ctx context.Context, own *job) {
-	if err := s.begin(ctx); err != nil {
+func (s *sqliteStore) leadWrite(own *job) {
+	if err := s.begin(own.ctx); err != nil {
 		s.remove(own)
 		own.finish(err)
 		return
 	}
-	jobs := s.take()
+	jobs := s.take(own, func(*job) bool { return true })
 	err := s.transact(jobs)
 	if err != nil && len(jobs) > 1 {
 		s.oneByOne(jobs)
@@ -112,8 +122,7 @@ func (s *sqliteStore) leadWrite(ctx context.Context, own *job) {
 	}
 }
 
-// oneByOne gives every job a transaction of its own after a group has failed,
-// so that no caller fails for another.
+// oneByOne gives every job a transaction of its own.
 func (s *sqliteStore) oneByOne(jobs []*job) {
 	var locked error // nobody waits for a lock as often as there are jobs
 	for _, j := range jobs {

@@ -7,14 +7,16 @@ import (
 	"fmt"
 	"hash/fnv"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
-	"time"
+	"sync"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/stdlib"
+	"golang.org/x/sync/errgroup"
 )
 
 // A server may be far away, and whatever is waited for takes a round trip. So what
@@ -23,63 +25,88 @@ import (
 // claim's commit goes alone, after everything else has succeeded: only an error of
 // the commit itself leaves it open whether the claim was made.
 
-// pipeline is a connection that one caller has for itself.
-type pipeline struct {
-	store *postgresStore
-	ctx   context.Context //nolint:containedctx // the caller's, who has the connection no longer
-	conn  *pgconn.PgConn
-	types *pgtype.Map
-	queue []statement // not sent yet
-	ahead map[string]*result
-	now   func(time.Time) // takes the server's clock
-}
+// exchange sends statements in one round trip, and returns the results of those
+// before the first that fails.
+type exchange func([]statement) ([]*pgconn.Result, error)
 
-// use runs fn on a connection, and leaves no transaction open.
-func (s *postgresStore) use(ctx context.Context, fn func(*pipeline) error) error {
+// use runs fn with a connection, and leaves no transaction open.
+func (s *postgresStore) use(ctx context.Context, fn func(exchange) error) error {
 	conn, err := s.db.Conn(ctx)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = conn.Close() }()
 	return conn.Raw(func(driver any) error {
-		p := &pipeline{store: s, ctx: ctx, conn: driver.(*stdlib.Conn).Conn().PgConn(), types: pgtype.NewMap(), now: func(time.Time) {}}
-		err := fn(p)
-		if p.conn.TxStatus() != 'I' && !p.conn.IsClosed() {
-			p.ctx, p.queue = context.WithoutCancel(ctx), nil
-			if _, failed := p.send(statement{query: "rollback"}); failed != nil {
-				_ = p.conn.Close(p.ctx)
+		conn := driver.(*stdlib.Conn).Conn().PgConn()
+		send := func(ctx context.Context, statements ...statement) ([]*pgconn.Result, error) {
+			batch := &pgconn.Batch{}
+			for _, s := range statements {
+				batch.ExecParams(bind(s.query), values(s.args), nil, nil, nil)
+			}
+			results, err := conn.ExecBatch(ctx, batch).ReadAll()
+			if n := len(results); n > 0 && results[n-1].Err != nil {
+				results = results[:n-1]
+			}
+			return results, err
+		}
+		err := fn(func(statements []statement) ([]*pgconn.Result, error) { return send(ctx, statements...) })
+		if conn.TxStatus() != 'I' && !conn.IsClosed() {
+			if _, failed := send(context.WithoutCancel(ctx), statement{query: "rollback"}); failed != nil {
+				_ = conn.Close(ctx)
 			}
 		}
 		return err
 	})
 }
 
+// pipeline is what one caller sends.
+type pipeline struct {
+	txn
+	store    *postgresStore
+	exchange exchange
+	queue    []statement        // not sent yet
+	ahead    map[string]*result // what was read ahead, by statement.key
+}
+
+func (s *postgresStore) pipeline(send exchange) *pipeline {
+	p := &pipeline{store: s, exchange: send, ahead: map[string]*result{}}
+	p.exec = func(query string, args ...any) error {
+		p.queue = append(p.queue, statement{query, args})
+		return nil
+	}
+	p.lock = func(keys ...lockKey) { p.queue = append(p.queue, statement{query: "SELECT " + lockSQL(keys)}) }
+	p.query = func(query string, args ...any) (cursor, error) {
+		s := statement{query, args}
+		if r := take(p.ahead, s); r != nil {
+			return r, nil
+		}
+		results, err := p.send(s)
+		if err != nil {
+			return nil, err
+		}
+		return results[0], nil
+	}
+	return p
+}
+
 // clockSQL is the server's clock, in ms. It comes last in a statement that takes
 // locks, since these may have been waited for.
 const clockSQL = `(extract(epoch FROM clock_timestamp()) * 1000)::bigint`
 
-// send sends what is queued and more statements in one round trip, and returns the
-// results of the latter, beside an error those that there are.
+// send sends what is queued and more statements, and returns the results of the
+// latter, beside an error those that there are.
 func (p *pipeline) send(more ...statement) (results []*result, _ error) {
-	all := append(p.queue, more...)
-	first := len(p.queue)
+	all, queued := slices.Concat(p.queue, more), len(p.queue)
 	p.queue = nil
-	batch := &pgconn.Batch{}
-	for _, s := range all {
-		batch.ExecParams(bind(s.query), values(s.args), nil, nil, nil)
-	}
-	read, err := p.conn.ExecBatch(p.ctx, batch).ReadAll()
+	read, err := p.exchange(all)
 	for i, r := range read {
-		switch {
-		case r.Err != nil:
-			return results, err
-		case strings.HasSuffix(all[i].query, clockSQL):
+		if strings.HasSuffix(all[i].query, clockSQL) {
 			ms, _ := strconv.ParseInt(string(r.Rows[0][len(r.FieldDescriptions)-1]), 10, 64)
-			p.store.setClock(time.UnixMilli(ms))
-			p.now(fromMillis(ms))
+			p.now = fromMillis(ms)
+			p.store.setClock(p.now)
 		}
-		if i >= first {
-			results = append(results, &result{Result: r, types: p.types})
+		if i >= queued {
+			results = append(results, &result{Result: r, types: pgtype.NewMap()})
 		}
 	}
 	return results, err
@@ -88,44 +115,42 @@ func (p *pipeline) send(more ...statement) (results []*result, _ error) {
 // look says whether payments can be kept on a server.
 const look = `SELECT coalesce(max(version), 0), pg_is_in_recovery() OR current_setting('transaction_read_only') = 'on', current_setting('server_encoding') FROM villapay_schema`
 
-// open takes locks and reads ahead, all in one round trip with what is queued. The
-// first that is asked of a server is whether it is fit.
-func (p *pipeline) open(locks []lockKey, reads []statement) error {
+// open takes locks and returns what is read ahead, all in one round trip with what
+// is queued. The first that is asked of a server is whether it is fit.
+func (p *pipeline) open(locks []lockKey, reads []statement) ([]*result, error) {
 	// A commit has to wait for the disk also where the server's default is not to.
 	const durable = `SELECT CASE WHEN current_setting('synchronous_commit') IN ('off', 'local', 'remote_write') THEN set_config('synchronous_commit', 'on', true) END, `
-	ahead := append([]statement{{query: durable + lockSQL(locks)}}, reads...)
-	if !p.store.fit.Load() {
-		ahead = append([]statement{{query: look}}, ahead...)
+	slices.Sort(locks) // bank orders, charges, Villa orders
+	first := []statement{{query: durable + lockSQL(locks)}}
+	fit := p.store.fit.Load()
+	if !fit {
+		first = append(first, statement{query: look})
 	}
-	results, err := p.send(ahead...)
-	if ahead[0].query == look {
-		if err := fit(results, err); err != nil {
-			return err
+	results, err := p.send(append(first, reads...)...)
+	if !fit {
+		if err := isFit(results, err); err != nil {
+			return nil, err
 		}
 		p.store.fit.Store(true)
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
-	p.ahead = map[string]*result{}
-	for i, r := range results {
-		p.ahead[ahead[i].key()] = r
-	}
-	return nil
+	return results[len(first):], nil
 }
 
-// fit takes the answer to look, which may stand before an error.
-func fit(results []*result, err error) error {
-	if len(results) == 0 && code(err) == pgNoTable {
+// isFit takes the answer to look, which may stand before an error.
+func isFit(results []*result, err error) error {
+	if len(results) == 1 && code(err) == pgNoTable {
 		return errOldSchema
 	}
-	if len(results) == 0 || !results[0].Next() {
+	if len(results) < 2 || !results[1].Next() {
 		return err
 	}
 	var version int
 	var readOnly bool
 	var encoding string
-	err = results[0].Scan(&version, &readOnly, &encoding)
+	err = results[1].Scan(&version, &readOnly, &encoding)
 	switch {
 	case err != nil:
 		return err
@@ -160,25 +185,109 @@ func lockID(key lockKey) string {
 
 const begin = "begin isolation level read committed"
 
-func (p *pipeline) transact(o opening, fn func(*txn) error) error {
-	t := p.txn()
+// write has a transaction with locks made together with others, and any other
+// alone.
+func (s *postgresStore) write(ctx context.Context, o opening, fn func(*txn) error) error {
+	j := newJob(ctx, o, fn)
+	alone := len(o.locks) == 0
+	return s.retry(ctx, o.why, func() error {
+		if !alone {
+			alone = true
+			if err := s.do(j, s.leadWrite); !errors.Is(err, errTogether) {
+				return err
+			}
+		}
+		return s.use(ctx, func(send exchange) error { return s.transact(ctx, send, []*job{j}) })
+	})
+}
+
+// leadWrite runs the waiting jobs that have the leader's purpose, and no lock that
+// another of them has: what one does, none of the others may depend on.
+func (s *postgresStore) leadWrite(own *job) {
+	held := map[lockKey]bool{}
+	jobs := s.take(own, func(j *job) bool {
+		if j.why != own.why || slices.ContainsFunc(j.locks, func(key lockKey) bool { return held[key] }) {
+			return false
+		}
+		for _, key := range j.locks {
+			held[key] = true
+		}
+		return true
+	})
+	if len(jobs) == 0 {
+		return
+	}
+	ctx := own.ctx
+	if len(jobs) > 1 { // who gives up ends it for all: the others go on alone
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithCancel(context.WithoutCancel(ctx))
+		defer cancel()
+		for _, j := range jobs {
+			defer context.AfterFunc(j.ctx, cancel)()
+		}
+	}
+	err := s.use(ctx, func(send exchange) error { return s.transact(ctx, send, jobs) })
+	if err != nil && len(jobs) > 1 && !errors.Is(err, errCommitUnsure) {
+		err = fmt.Errorf("%w: %w", errTogether, err)
+	}
+	for _, j := range jobs {
+		j.finish(err)
+	}
+}
+
+// transact runs jobs in one transaction, side by side, so that what they wait for
+// is sent together.
+func (s *postgresStore) transact(ctx context.Context, send exchange, jobs []*job) error {
+	var locks []lockKey
+	var reads []statement
+	for _, j := range jobs {
+		locks, reads = append(locks, j.locks...), append(reads, j.reads...)
+	}
+	p := s.pipeline(send)
 	p.queue = []statement{{query: begin}}
-	if err := p.open(o.locks, o.reads); err != nil {
+	read, err := p.open(locks, reads)
+	if err != nil {
 		return err
 	}
-	if err := fn(t); err != nil {
+	crowd := &crowd{exchange: send, running: len(jobs), held: map[lockKey]*job{}}
+	var group errgroup.Group
+	parts := make([]*pipeline, len(jobs))
+	for i, j := range jobs {
+		part := s.pipeline(crowd.send)
+		part.now = p.now
+		for n, statement := range j.reads {
+			part.ahead[statement.key()] = read[n]
+		}
+		read, parts[i] = read[len(j.reads):], part
+		crowd.hold(j, j.locks)
+		lock := part.lock
+		part.lock = func(keys ...lockKey) {
+			crowd.hold(j, keys)
+			lock(keys...)
+		}
+	}
+	for i, j := range jobs {
+		group.Go(func() error {
+			defer crowd.leave()
+			return j.fn(&parts[i].txn)
+		})
+	}
+	if err := cmp.Or(group.Wait(), crowd.err); err != nil {
 		return err
 	}
-	if o.why == claimTx && len(p.queue) > 0 {
+	for _, part := range parts {
+		p.queue = append(p.queue, part.queue...)
+	}
+	if jobs[0].why == claimTx && len(p.queue) > 0 {
 		if _, err := p.send(); err != nil {
 			return err
 		}
 	}
-	return p.commit()
+	return p.commit(ctx)
 }
 
-func (p *pipeline) commit() error {
-	if err := p.ctx.Err(); err != nil {
+func (p *pipeline) commit(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
 		return err
 	}
 	done, err := p.send(statement{query: "commit"})
@@ -191,27 +300,79 @@ func (p *pipeline) commit() error {
 	return fmt.Errorf("%w: %w", errCommitUnsure, err)
 }
 
-func (p *pipeline) txn() *txn {
-	t := &txn{
-		exec: func(query string, args ...any) error {
-			p.queue = append(p.queue, statement{query, args})
-			return nil
-		},
-		query: func(query string, args ...any) (cursor, error) {
-			s := statement{query, args}
-			if r := take(p.ahead, s); r != nil {
-				return r, nil
-			}
-			results, err := p.send(s)
-			if err != nil {
-				return nil, err
-			}
-			return results[0], nil
-		},
-		lock: func(keys ...lockKey) { p.queue = append(p.queue, statement{query: "SELECT " + lockSQL(keys)}) },
+// crowd is the callers of one transaction, while they run.
+type crowd struct {
+	exchange exchange
+
+	mu      sync.Mutex
+	running int     // callers
+	calls   []*call // of those that wait
+	held    map[lockKey]*job
+	err     error // the transaction has failed
+}
+
+// call is what a caller sends.
+type call struct {
+	statements []statement
+	results    []*pgconn.Result
+	done       chan struct{}
+}
+
+// send waits until every caller waits, or has left, and then sends what all of them
+// send.
+func (c *crowd) send(statements []statement) ([]*pgconn.Result, error) {
+	own := &call{statements: statements, done: make(chan struct{})}
+	c.mu.Lock()
+	c.calls = append(c.calls, own)
+	c.mu.Unlock()
+	c.sendIfAllWait()
+	<-own.done
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return own.results, c.err
+}
+
+func (c *crowd) leave() {
+	c.mu.Lock()
+	c.running--
+	c.mu.Unlock()
+	c.sendIfAllWait()
+}
+
+func (c *crowd) sendIfAllWait() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.calls) == 0 || len(c.calls) < c.running {
+		return
 	}
-	p.now = func(now time.Time) { t.now = now }
-	return t
+	var all []statement
+	for _, call := range c.calls {
+		all = append(all, call.statements...)
+	}
+	var results []*pgconn.Result
+	if c.err == nil {
+		results, c.err = c.exchange(all)
+	}
+	for _, call := range c.calls {
+		if c.err == nil {
+			call.results, results = results[:len(call.statements)], results[len(call.statements):]
+		}
+		close(call.done)
+	}
+	c.calls = nil
+}
+
+// hold notes whose a lock is. Two callers that want the same one cannot be in the
+// same transaction, whose lock it would be.
+func (c *crowd) hold(j *job, keys []lockKey) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, key := range keys {
+		if other := c.held[key]; other != nil && other != j {
+			c.err = errTogether
+		}
+		c.held[key] = j
+	}
 }
 
 // take takes what was read ahead, nil if it was not.
@@ -222,22 +383,22 @@ func take(ahead map[string]*result, s statement) *result {
 }
 
 // migrate makes the schema, or brings it up to date.
-func (p *pipeline) migrate() error {
-	t := p.txn()
-	encoding, err := scalar[string](t.query("SELECT current_setting('server_encoding')"))
+func (s *postgresStore) migrate(send exchange) error {
+	p := s.pipeline(send)
+	encoding, err := scalar[string](p.query("SELECT current_setting('server_encoding')"))
 	if err != nil || encoding != "UTF8" {
 		return cmp.Or(err, errEncoding)
 	}
 	p.queue = []statement{{query: begin}}
-	t.lock("schema") // CREATE TABLE IF NOT EXISTS alone may collide
-	err = t.exec("CREATE TABLE IF NOT EXISTS villapay_schema (version BIGINT NOT NULL)")
-	version, failed := scalar[int](t.query("SELECT coalesce(max(version), 0) FROM villapay_schema"))
+	p.lock("schema") // CREATE TABLE IF NOT EXISTS alone may collide
+	err = p.exec("CREATE TABLE IF NOT EXISTS villapay_schema (version BIGINT NOT NULL)")
+	version, failed := scalar[int](p.query("SELECT coalesce(max(version), 0) FROM villapay_schema"))
 	if err = errors.Join(err, failed); err == nil && version < schemaVersion {
-		err = errors.Join(migrate(t, version, postgresDialect()),
-			t.exec("DELETE FROM villapay_schema"), t.exec(fmt.Sprintf("INSERT INTO villapay_schema (version) VALUES (%d)", schemaVersion)))
+		err = errors.Join(migrate(&p.txn, version, postgresDialect()),
+			p.exec("DELETE FROM villapay_schema"), p.exec(fmt.Sprintf("INSERT INTO villapay_schema (version) VALUES (%d)", schemaVersion)))
 	}
 	if err == nil {
-		err = p.commit()
+		err = p.commit(context.Background())
 	}
 	if err != nil {
 		return fmt.Errorf("bring the schema to version %d: %w", schemaVersion, err)
@@ -247,19 +408,24 @@ func (p *pipeline) migrate() error {
 
 // reader sends the queries ahead together with the first look at the server.
 func (s *postgresStore) reader(ctx context.Context, ahead ...statement) (queryFunc, error) {
-	var served map[string]*result
+	p := s.pipeline(nil)
 	if len(ahead) > 0 || !s.fit.Load() {
-		err := s.retry(ctx, claimTx, func(p *pipeline) error {
-			err := p.open(nil, ahead)
-			served = p.ahead
-			return err
+		err := s.retry(ctx, claimTx, func() error {
+			return s.use(ctx, func(send exchange) error {
+				p.exchange = send
+				read, err := p.open(nil, ahead)
+				for i, r := range read {
+					p.ahead[ahead[i].key()] = r
+				}
+				return err
+			})
 		})
 		if err != nil {
 			return nil, err
 		}
 	}
 	return func(query string, args ...any) (cursor, error) {
-		if r := take(served, statement{query, args}); r != nil {
+		if r := take(p.ahead, statement{query, args}); r != nil {
 			return r, nil
 		}
 		return asCursor(s.db.QueryContext(ctx, bind(query), clean(args)...))

@@ -28,6 +28,7 @@ import (
 // what a connection pooler in transaction mode (PgBouncer) hands on: no
 // prepared statements, and no setting or lock that outlives a transaction.
 type postgresStore struct {
+	queue
 	db      *sql.DB
 	url     string // to show: user, host, port and database only
 	warns   string
@@ -36,14 +37,17 @@ type postgresStore struct {
 	now func() time.Time // this machine's clock
 
 	fit    atomic.Bool // the server was found fit for payments
-	mu     sync.Mutex
+	clocks sync.Mutex
 	asked  time.Time // on this machine's clock, when the server's was asked
 	server time.Time // the server's clock then
 }
 
-// poolSize is how many connections one process opens at most: as many as a large
-// batch keeps busy over a network that takes 20 ms for a round trip.
-const poolSize = 40
+// poolSize is how many connections one process opens at most, and leaders how many
+// of them write for several callers.
+const (
+	poolSize = 16
+	leaders  = 4
+)
 
 // connectionLife ends connections to a primary that has become a standby.
 const connectionLife = 5 * time.Minute
@@ -74,7 +78,8 @@ func openPostgres(ctx context.Context, dsn secret.String, now func() time.Time) 
 		config.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
 	}
 	s := &postgresStore{
-		url: shown.String(), now: now, warns: protect(config, dsn.Reveal()),
+		queue: queue{lead: make(chan struct{}, leaders)},
+		url:   shown.String(), now: now, warns: protect(config, dsn.Reveal()),
 		secrets: []secret.String{dsn, secret.New(config.Password), secret.New(url.QueryEscape(config.Password))},
 	}
 	s.db = stdlib.OpenDB(*config, stdlib.OptionShouldPing(func(_ context.Context, p stdlib.ShouldPingParams) bool {
@@ -84,7 +89,7 @@ func openPostgres(ctx context.Context, dsn secret.String, now func() time.Time) 
 	s.db.SetMaxIdleConns(poolSize)
 	s.db.SetConnMaxLifetime(connectionLife)
 	// No more than to connect: what the ledger is first used for looks at the server.
-	if err := s.retry(ctx, claimTx, func(*pipeline) error { return nil }); err != nil {
+	if err := s.retry(ctx, claimTx, func() error { return s.use(ctx, func(exchange) error { return nil }) }); err != nil {
 		return nil, errors.Join(wrap(s, err, "open"), s.db.Close())
 	}
 	return s, nil
@@ -202,16 +207,12 @@ const (
 // as many as there may be.
 const tries = 5
 
-func (s *postgresStore) write(ctx context.Context, o opening, fn func(*txn) error) error {
-	return s.retry(ctx, o.why, func(p *pipeline) error { return p.transact(o, fn) })
-}
-
 // retry runs fn, and again if it fails for transient reasons.
-func (s *postgresStore) retry(ctx context.Context, why purpose, fn func(*pipeline) error) error {
+func (s *postgresStore) retry(ctx context.Context, why purpose, fn func() error) error {
 	for try := 1; ; try++ {
-		err := s.use(ctx, fn)
+		err := fn()
 		if errors.Is(err, errOldSchema) {
-			if err = s.use(ctx, (*pipeline).migrate); err == nil {
+			if err = s.use(ctx, s.migrate); err == nil {
 				continue
 			}
 		}
@@ -295,14 +296,14 @@ func (s *postgresStore) close() error             { return s.db.Close() }
 
 // clock extrapolates the server's clock from when it was asked.
 func (s *postgresStore) clock() time.Time {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.clocks.Lock()
+	defer s.clocks.Unlock()
 	return s.server.Add(s.now().Sub(s.asked))
 }
 
 func (s *postgresStore) setClock(server time.Time) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.clocks.Lock()
+	defer s.clocks.Unlock()
 	s.asked, s.server = s.now(), server
 }
 

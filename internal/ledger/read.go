@@ -54,6 +54,20 @@ func (l *Ledger) PaidCharges(ctx context.Context, scope, orderID string) ([]orde
 	return order.PaidCharges(known), l.wrap(err, "read order %s", orderID)
 }
 
+// Doubt returns an *order.DoubtError if a Villa order may be paid though nothing
+// proves it, as [order.Doubt] says.
+func (l *Ledger) Doubt(ctx context.Context, scope, orderID string) error {
+	t, err := l.reading(ctx)
+	if err != nil {
+		return l.wrap(err, "read order %s", orderID)
+	}
+	known, _, err := t.load(scope, orderID)
+	if err != nil {
+		return l.wrap(err, "read order %s", orderID)
+	}
+	return order.Doubt(known)
+}
+
 // rowWithin is how long the ledger may take for its next row: a server can hang.
 const rowWithin = 30 * time.Second
 

@@ -150,10 +150,12 @@ func about(p order.Payment, made *order.Order) anyOf {
 func (l *Ledger) earlier(p order.Payment, made *order.Order) statement {
 	either := about(p, made)
 	where, args := either.where()
-	return statement{`SELECT EXISTS (SELECT 1 FROM villapay_report WHERE ` + where + `)
+	return statement{
+		`SELECT EXISTS (SELECT 1 FROM villapay_report WHERE ` + where + `)
 		OR EXISTS (SELECT 1 FROM villapay_payment WHERE scope = ? AND bank_id = ? AND bank_id <> '' AND id <> ?)
 		OR EXISTS (SELECT 1 FROM villapay_payment WHERE scope = ? AND orderid = ? AND state = 'paid')`,
-		append(args, p.Scope, made.ID, p.ID, p.Scope, p.OrderID)}
+		append(args, p.Scope, made.ID, p.ID, p.Scope, p.OrderID),
+	}
 }
 
 // applyEarlier applies to a payment whose order was just recorded what was heard

@@ -32,19 +32,23 @@ func (l *Ledger) RecordReport(ctx context.Context, scope string, r order.Report,
 	kept := false // by an earlier run of this call, to its end: it may have been committed
 	o := opening{why: recordTx, locks: reportKeys(scope, append(beside, r)...), reads: []statement{enough(scope, &r)}}
 	err := l.store.write(ctx, o, func(t *txn) error {
-		fresh, done, err := l.recordReport(t, scope, r)
+		var before []Recorded // the bank's word decides, so it comes first: out is what stands then
 		for _, other := range beside {
+			_, said, err := l.recordReport(t, scope, other)
 			if err != nil {
 				return err
 			}
-			var after Recorded
-			if _, after, err = l.recordReport(t, scope, other); err == nil && after.Payment.ID == done.Payment.ID {
-				done.Payment, done.Changed = after.Payment, done.Changed || after.Changed
-				done.Warnings = append(done.Warnings, after.Warnings...)
-			}
+			before = append(before, said)
 		}
+		fresh, done, err := l.recordReport(t, scope, r)
 		if err != nil || !fresh && kept {
 			return err
+		}
+		for _, said := range before {
+			if said.Payment.ID == done.Payment.ID {
+				done.Changed = done.Changed || said.Changed
+				done.Warnings = append(said.Warnings, done.Warnings...)
+			}
 		}
 		out, kept = done, fresh
 		return nil

@@ -53,6 +53,32 @@ func TestAReport(t *testing.T) {
 	})
 }
 
+// A notification that was aimed at another order of the same amount changes nothing
+// there once the bank has said whose the charge is, and what is returned says so.
+func TestTheBankDecidesWhoseAChargeIs(t *testing.T) {
+	t.Parallel()
+	both(t, func(t *testing.T, at *place) {
+		l := at.open(t)
+		l.awaiting(t, "1")
+		l.another(t, "2", "o2")
+		said := report("c1", "o1", "Authorized")
+		said.From = order.FromBank
+		done, err := l.RecordReport(t.Context(), scope, report("c1", "o2", "Authorized"), said)
+		if err != nil || done.Payment.OrderID != "2" || done.Payment.State != order.Awaiting || done.Changed || codes(done.Warnings) != "charge_order" {
+			t.Errorf("aimed at 2: %+v, %v", done, err)
+		}
+		if paid := l.of(t, "1")[0]; paid.State != order.Paid {
+			t.Errorf("the charge's own order is %s", paid.State)
+		}
+		l.another(t, "3", "o3")
+		said = report("c3", "o3", "Authorized")
+		said.From = order.FromBank
+		if done, err := l.RecordReport(t.Context(), scope, report("c3", "o3", "Authorized"), said); err != nil || done.Payment.State != order.Paid || !done.Changed || done.Repeat {
+			t.Errorf("rightly aimed: %+v, %v", done, err)
+		}
+	})
+}
+
 // A repeat has the same values in every field that the rules read.
 func TestWhatMakesARepeat(t *testing.T) {
 	t.Parallel()

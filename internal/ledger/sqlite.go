@@ -32,16 +32,15 @@ type sqliteStore struct {
 	now    func() time.Time
 	queue
 
-	lead   chan struct{} // who put the token in may use the writer
-	writer *writer       // nil until something is first written
-	opened fs.FileInfo   // of the file that it writes
+	writer *writer     // the leader's; nil until something is first written
+	opened fs.FileInfo // of the file that it writes
 
 	mu   sync.Mutex // of read
 	read *sql.DB    // nil until something is first read
 }
 
 func openSQLite(path string, now func() time.Time) (*sqliteStore, error) {
-	s := &sqliteStore{path: path, now: now, lead: make(chan struct{}, 1)}
+	s := &sqliteStore{path: path, now: now, queue: queue{lead: make(chan struct{}, 1)}}
 	if path == "" {
 		s.memory = rand.Text()
 		return s, nil
@@ -269,7 +268,7 @@ func (s *sqliteStore) reader(ctx context.Context, _ ...statement) (queryFunc, er
 		if db == nil {
 			return noRows{}, nil
 		}
-		return asCursor(db.QueryContext(ctx, query, clean(args)...))
+		return asCursor(db.QueryContext(ctx, query, clean(args)...)) //nolint:gosec // this package's own SQL
 	}, nil
 }
 

@@ -65,9 +65,19 @@ type BankCode struct {
 // canceled.
 var ErrNoText = errors.New("the bank's answer holds no code (paint_text) with an id")
 
+// pathSegment reports whether an ID can stand in the path of a URL: it is printable
+// ASCII without what separates or escapes there, and neither "." nor "..".
+func pathSegment(id string) bool {
+	return len(id) <= maxCodeID && strings.Trim(id, ".") != "" &&
+		!strings.ContainsFunc(id, func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune(`/\?#%;`, r) })
+}
+
+// maxCodeID is how long the ID of a code may be, in bytes.
+const maxCodeID = 255
+
 // DecodeBankCode reads and checks the bank's answer to the request for a payment's
 // code. It fails with ErrNoText for an answer without a code, and otherwise if the
-// code is another order's or would move other money.
+// code is another order's, would move other money, or could not be canceled.
 func DecodeBankCode(body []byte, p *Payment) (*BankCode, error) {
 	fields, err := ParseObject(body)
 	if err != nil {
@@ -85,6 +95,8 @@ func DecodeBankCode(body []byte, p *Payment) (*BankCode, error) {
 		return nil, fmt.Errorf("the bank made no code: its status is %q", status)
 	case c.Text == "" || c.ID == "":
 		return nil, ErrNoText
+	case !pathSegment(c.ID):
+		return nil, fmt.Errorf("the bank's code has the id %q, with which it could not be canceled", c.ID)
 	case fields.Text("order_id") != p.BankOrderID:
 		return nil, fmt.Errorf("the bank's code is for order %q, not %s", fields.Text("order_id"), p.BankOrderID)
 	case c.Livemode != nil && p.livemode() != nil && *c.Livemode != *p.livemode():

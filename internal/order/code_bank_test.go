@@ -182,6 +182,14 @@ func TestDecodeBankCode(t *testing.T) {
 			t.Errorf("%s %s: %+v, %v", test.source, test.fields, code, err)
 		}
 	}
+	for _, id := range []string{".", "..", "a b", "a/b", `a\\b`, "a?", "a#", "a%2e", `\u0e01`, `a\n`, strings.Repeat("q", 256)} {
+		p := heldPayment(nil)
+		p.Source = WeChat
+		_, err := DecodeBankCode([]byte(`{"order_id":"order_test_1","paint_text":"any text","id":"`+id+`"}`), p)
+		if err == nil || !strings.Contains(err.Error(), "could not be canceled") {
+			t.Errorf("id %q: %v", id, err)
+		}
+	}
 	for _, body := range []string{"", "[]", "<html>", "null", `{"id":"a","id":"b"}`} {
 		if _, err := DecodeBankCode([]byte(body), heldPayment(nil)); !errors.Is(err, ErrNoText) {
 			t.Errorf("%q: %v", body, err)

@@ -119,6 +119,19 @@ func (r *Report) Border() string {
 	return r.ChargeID + amount
 }
 
+// Readings are the ids of the other charges whose signed text is the same: the
+// checksum does not cover where the id ends and the amount begins.
+func (r *Report) Readings() (ids []string) {
+	whole, _, _ := strings.Cut(r.Border(), ".")
+	id := strings.TrimRight(whole, "0123456789")
+	for at := max(len(id), 1); at < len(whole); at++ {
+		if (whole[at] != '0' || at == len(whole)-1) && whole[:at] != r.ChargeID {
+			ids = append(ids, whole[:at])
+		}
+	}
+	return ids
+}
+
 // Summary is the report in one line, which names the bank if that said it.
 func (r *Report) Summary() string {
 	name, state := cmp.Or(r.ChargeID, "a charge"), cmp.Or(r.TransactionState, "no transaction_state")

@@ -15,7 +15,8 @@ const (
 	WarnClock         = "clock"
 	WarnPaidTwice     = "paid_twice"
 	WarnPaidElsewhere = "paid_elsewhere" // another payment, or another tool's, paid the Villa order
-	WarnShared        = "shared_order"   // another Villa order got the same bank order first
+	WarnNotRecorded   = "not_recorded"
+	WarnShared        = "shared_order" // another Villa order got the same bank order first
 	warnStatus        = "charge_status"
 	warnAmount        = "charge_amount"
 	warnCurrency      = "charge_currency"
@@ -25,7 +26,6 @@ const (
 	warnNeverPaid     = "charge_unpaid" // taken back, and never known to be paid
 	warnPartial       = "partial_refund"
 	warnRefund        = "refund_state"
-	warnNotRecorded   = "not_recorded"
 )
 
 // computed reports whether Resolve computes a warning anew.
@@ -84,6 +84,64 @@ func PaidCharges(c Case) (all []PaidCharge) {
 	return all
 }
 
+// DoubtError says that something was said of a charge of a Villa order that proves
+// neither that the order was paid nor that it was not.
+type DoubtError struct{ What string }
+
+func (e *DoubtError) Error() string { return e.What }
+
+// Doubt returns a *DoubtError if a charge may have moved money, though none of its
+// reports proves it: it says something that does not fit the order, cannot be read, or
+// is neither initialized nor declined. What is said of a charge that is known to be
+// paid or taken back leaves no doubt.
+func Doubt(c Case) error {
+	v := weighed(c)
+	for _, c := range v.charges {
+		if c.everPaid() {
+			continue
+		}
+		if len(c.warnings) > 0 {
+			return &DoubtError{c.warnings[0].Message}
+		}
+		for _, r := range c.heard {
+			if r.leavesOpen(c.rank()) {
+				v.doubtful = append(v.doubtful, r)
+			}
+		}
+	}
+	if len(v.doubtful) == 0 {
+		return nil
+	}
+	r := v.doubtful[0]
+	if _, p := v.names(r); p != nil {
+		if warning := mismatch(r, p); warning != nil {
+			return &DoubtError{warning.Message}
+		}
+	} else if r.Doubt != "" {
+		return &DoubtError{doubt(r, warnDoubt, "its %s cannot be read", r.Doubt).Message}
+	}
+	return &DoubtError{fmt.Sprintf("%s says %q, which proves nothing", r.name(), r.TransactionState)}
+}
+
+// leavesOpen reports whether money may have moved for all that a report says of a
+// charge which was never known to be paid and has come to a rank.
+func (r *Report) leavesOpen(reached Rank) bool {
+	switch {
+	case !r.AboutCharge():
+		return false
+	case r.Doubt != "":
+		return true
+	}
+	switch r.rank() {
+	case Initialized: // a pre-authorization may hold money until the charge ends
+		return reached <= Initialized && !strings.EqualFold(strings.TrimSpace(r.TransactionState), "initialize")
+	case Declined, Reversed, Voided, RefundedInFull:
+		return false
+	case Unranked, Authorized, Settled:
+	}
+	return true
+}
+
 // weighed is a resolution that knows where each charge stands.
 func weighed(c Case) *resolution {
 	v := newResolution(c)
@@ -97,14 +155,15 @@ func weighed(c Case) *resolution {
 type resolution struct {
 	Case
 
-	own     []Payment           // of the Villa order
-	stray   [][]Warning         // for each of them, of reports that count for no charge
-	byBank  map[string]*Payment // the first recorded of each bank order
-	byRef   map[string]*Payment // by reference_order
-	villa   map[string]bool     // the IDs of all Villa orders here
-	known   map[string]bool     // charges that the API or the bank has named
-	border  map[string]string   // whose a border is
-	charges []*charge
+	own      []Payment           // of the Villa order
+	stray    [][]Warning         // for each of them, of reports that count for no charge
+	byBank   map[string]*Payment // the first recorded of each bank order
+	byRef    map[string]*Payment // by reference_order
+	villa    map[string]bool     // the IDs of all Villa orders here
+	known    map[string]bool     // charges that the API or the bank has named
+	border   map[string]string   // whose a border is
+	charges  []*charge
+	doubtful []*Report // that count for no charge, and may be about one of the Villa order
 }
 
 // charge is what is known of one charge of the Villa order.
@@ -297,6 +356,9 @@ func (v *resolution) assign() {
 				c.heard = append(c.heard, r)
 			} else {
 				v.warnStray(r)
+				if o == (owner{}) && v.genuine(r) && v.about(r) == v.OrderID && r.leavesOpen(Unranked) { // nobody knows whose it is
+					v.doubtful = append(v.doubtful, r)
+				}
 			}
 		}
 		if c.heard != nil {
@@ -522,14 +584,21 @@ func (v *resolution) assignUnnamed(banked bool) {
 			where.order = v.newestFitting([]*Report{r})
 		}
 		about := anonymous[where]
+		explained := slices.IndexFunc(candidates, func(c *charge) bool { return c.rank() >= r.rank() })
 		switch {
-		case slices.ContainsFunc(candidates, func(c *charge) bool { return c.rank() >= r.rank() }):
-			continue // explained
+		case explained >= 0:
+			if len(paid) == 0 && r.leavesOpen(candidates[explained].rank()) {
+				v.doubtful = append(v.doubtful, r)
+			}
+			continue
 		case len(candidates) == 1:
 			about = candidates[0]
 		case len(paid) == 1 && r.rank() <= Settled: // it takes paid away from none of several
 			about = paid[0]
 		case paidKnown:
+			if r.trusted() && bank != "" && r.leavesOpen(Unranked) { // its bank order may be paid too
+				v.doubtful = append(v.doubtful, r)
+			}
 			continue
 		case about == nil:
 			about = &charge{bank: bank, order: where.order}
@@ -679,7 +748,7 @@ func (v *resolution) foreign() *Payment {
 		KnownAt: best.Received, KnownFrom: best.From, RequestID: best.RequestID,
 	}
 	p.update(charges, nil)
-	p.Warnings = append(p.Warnings, Warning{warnNotRecorded, "this ledger has no record of the order; another tool made it"})
+	p.Warnings = append(p.Warnings, Warning{WarnNotRecorded, "this ledger has no record of the order: it was made on another machine or with another tool"})
 	return p
 }
 

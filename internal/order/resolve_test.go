@@ -522,7 +522,7 @@ func TestResolveFields(t *testing.T) {
 	if diff := cmp.Diff(&Payment{
 		OrderID: "1", State: Paid, BankOrderID: "o9", Amount: amountOf("5.0"), Currency: "CNY", KnownAt: r.Received, KnownFrom: FromAPI, RequestID: "r9",
 		BankState: "Settled", ChargeID: "c1", PaidAt: start.Add(time.Minute), PaidAtFrom: AtBank, PaidBy: ByTransactionState,
-		Warnings: []Warning{{warnNotRecorded, "this ledger has no record of the order; another tool made it"}},
+		Warnings: []Warning{{WarnNotRecorded, "this ledger has no record of the order: it was made on another machine or with another tool"}},
 	}, elsewhere, sameDigits); diff != "" {
 		t.Error(diff)
 	}
@@ -644,5 +644,64 @@ func TestPaidCharges(t *testing.T) {
 	}
 	if got := PaidCharges(Case{"1", payments, []Report{api("1", "", "Settled")}}); got != nil {
 		t.Errorf("an anonymous charge has no id to void: %+v", got)
+	}
+}
+
+// Whatever is not initialized or declined may have moved money, unless it is known to
+// be paid or taken back.
+func TestDoubt(t *testing.T) {
+	t.Parallel()
+	one := []Payment{pay("1", "o1", "300.0")}
+	two := []Payment{pay("1", "o1", "300.0"), pay("1", "o2", "300.0")}
+	villas := []Payment{pay("1", "o1", "300.0"), pay("2", "o2", "300.0")}
+	bank := func(chargeID, state string, change ...func(*Report)) Report {
+		return api("1", chargeID, state, append([]func(*Report){fromBank, over("300.0"), in("THB")}, change...)...)
+	}
+	for _, test := range []struct {
+		name     string
+		payments []Payment
+		reports  []Report
+		want     string // part of the doubt; "" = none
+	}{
+		{"nothing said", one, nil, ""},
+		{"initialized", one, []Report{bank("c1", "Initialize")}, ""},
+		{"declined", one, []Report{bank("c1", "Declined", status("fail"))}, ""},
+		{"paid", one, []Report{bank("c1", "Authorized")}, ""},
+		{"paid, and given back", one, []Report{bank("c1", "Authorized"), bank("c1", "Voided")}, ""},
+		{"given back", one, []Report{bank("c1", "Voided")}, ""},
+		{"only that the order was made", one, []Report{bank("", "", on("o9"))}, ""},
+		{"another amount", one, []Report{bank("c1", "Authorized", over("299.0"))}, "it is over 299.0"},
+		{"another amount, then declined", one, []Report{bank("c1", "Authorized", over("299.0")), bank("c1", "Declined")}, "it is over 299.0"},
+		{"another amount, and paid as well", one, []Report{bank("c1", "Authorized", over("299.0")), bank("c1", "Authorized")}, ""},
+		{"another amount of another charge than the paid one", one, []Report{bank("c1", "Authorized", over("299.0")), bank("c2", "Authorized")}, "it is over 299.0"},
+		{"another currency", one, []Report{bank("c1", "Settled", in("USD"))}, "it is in USD"},
+		{"another livemode", one, []Report{bank("c1", "Authorized", live(true))}, "livemode"},
+		{"an unreadable amount", one, []Report{bank("c1", "Authorized", doubts("amount"))}, "amount cannot be read"},
+		{"declined, with an unreadable amount", one, []Report{bank("c1", "Declined", doubts("amount"))}, "amount cannot be read"},
+		{"an unreadable order", one, []Report{bank("c1", "Authorized", doubts("order_id"))}, "order_id cannot be read"},
+		{"an unreadable charge", one, []Report{bank("", "Authorized", doubts("id"))}, "id cannot be read"},
+		{"an unreadable state", one, []Report{bank("c1", "", doubts("transaction_state"))}, "transaction_state cannot be read"},
+		{"another status", one, []Report{bank("c1", "Authorized", status("pending"))}, `"pending"`},
+		{"pre-authorized", one, []Report{bank("c1", "Pre-Authorized")}, `"Pre-Authorized"`},
+		{"pre-authorized, then declined", one, []Report{bank("c1", "Pre-Authorized"), bank("c1", "Declined")}, ""},
+		{"an unknown state", one, []Report{bank("c1", "Pondering")}, `"Pondering"`},
+		{"an unknown state of a charge that was declined", one, []Report{bank("c1", "Declined"), bank("c1", "Pondering")}, `"Pondering"`},
+		{"an unknown state of an unnamed charge beside a declined one", one, []Report{bank("c1", "Declined", on("o1")), bank("", "Pondering", on("o1"))}, `"Pondering"`},
+		{"an unknown state of an unnamed charge beside a paid one", one, []Report{bank("c1", "Authorized", on("o1")), bank("", "Pondering", on("o1"))}, ""},
+		{"unnamed, on the second order, when the first is paid", two, []Report{bank("c1", "Authorized", on("o1")), bank("", "Authorized", on("o2"))}, `"Authorized"`},
+		{"on the second order", two, []Report{bank("c1", "Authorized", on("o2"), over("299"))}, "it is over 299"},
+		{"on an order that nobody recorded", one, []Report{bank("c1", "Pondering", on("o9"))}, `"Pondering"`},
+		{"a notification", one, []Report{notice("c1", "o1", "Authorized", "299")}, "it is over 299"},
+		{"a notification of a charge that the bank says is another's", villas, []Report{notice("c1", "o1", "Authorized", "299"), api("2", "c1", "Authorized", fromBank, on("o2"))}, ""},
+		{"a declined notification that does not fit", one, []Report{notice("c1", "o1", "Declined", "299")}, ""},
+		{"another Villa order's", villas, []Report{bank("c1", "Authorized", on("o2"), over("299"))}, ""},
+	} {
+		for i := range test.reports {
+			test.reports[i].Received = start.Add(time.Duration(i+1) * time.Second)
+		}
+		err := Doubt(Case{"1", test.payments, test.reports})
+		if (err == nil) != (test.want == "") || err != nil && !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s: %v, want %q", test.name, err, test.want)
+		}
 	}
 }

@@ -8,9 +8,10 @@ import (
 )
 
 // ParseGrouped reads an amount as people and spreadsheets write it: as
-// [ParseAmount] does, or with thousands separators (1,234.50).
+// [ParseAmount] does, with thousands separators (1,234.50), or with its currency
+// (THB 300).
 func ParseGrouped(text string) (Amount, error) {
-	whole, fraction, dot := strings.Cut(text, ".")
+	whole, fraction, dot := strings.Cut(trimCurrency(text), ".")
 	groups := strings.Split(strings.TrimPrefix(whole, "-"), ",")
 	grouped := groups[0] != "" && len(groups[0]) <= 3
 	for _, group := range groups[1:] {
@@ -27,6 +28,21 @@ func ParseGrouped(text string) (Amount, error) {
 		return amount, fmt.Errorf("%q is not an amount; examples: 300, 300.00, 1,234.50", text)
 	}
 	return amount, nil
+}
+
+// trimCurrency removes the currency from one end of an amount.
+func trimCurrency(text string) string {
+	for _, word := range []string{"THB", "฿", "baht"} {
+		n := len(word)
+		switch {
+		case len(text) < n:
+		case strings.EqualFold(text[:n], word):
+			return strings.TrimSpace(text[n:])
+		case strings.EqualFold(text[len(text)-n:], word):
+			return strings.TrimSpace(text[:len(text)-n])
+		}
+	}
+	return text
 }
 
 // Spellings are all texts of amounts with this value.

@@ -15,12 +15,14 @@ func TestParseGrouped(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
 		"300": "300", "300.00": "300.00", "-5.0": "-5.0", "1,234.50": "1234.50", "-1,234,567": "-1234567", "12,345": "12345", "999,999.999": "999999.999",
+		"THB 300": "300", "THB 2,674.75": "2674.75", "2674.75 THB": "2674.75", "thb2,674.75": "2674.75", "฿300": "300", "300.00฿": "300.00",
+		"1,300 Baht": "1300", "baht\u00a0-5": "-5",
 	} {
 		if a, err := ParseGrouped(text); err != nil || a.String() != want {
 			t.Errorf("%q became %q, %v", text, a, err)
 		}
 	}
-	for _, text := range []string{"", "1,23", "1,2345", "1234,567", "1.234,50", "300,00", "0,300", ",300", "1,,234", "THB 300", "1 234", "1,234.", "3e2"} {
+	for _, text := range []string{"", "1,23", "1,2345", "1234,567", "1.234,50", "300,00", "0,300", ",300", "1,,234", "THB", "฿", "THB THB 300", "USD 300", "THB 1,23", "3 THB 00", "1 234", "1,234.", "3e2"} {
 		if a, err := ParseGrouped(text); err == nil || !strings.Contains(err.Error(), "1,234.50") {
 			t.Errorf("%q became %q, %v", text, a, err)
 		}

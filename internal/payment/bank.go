@@ -109,7 +109,8 @@ func (s *Service) heldError(p order.Payment) error {
 
 // endCode makes room for another code: it cancels the earlier one, unless that has
 // lapsed, and asks the bank whether it was paid. Without an error, the payment it
-// returns can get another code, already has one, or can no longer be paid.
+// returns can get another code, already has one, or can no longer be paid: the bank
+// leaves no doubt that it is unpaid.
 func (s *Service) endCode(ctx context.Context, p order.Payment) (order.Payment, error) {
 	if p.HoldsCode(s.Now()) {
 		if p.Held.Text == "" { // a page: its widget cannot be canceled
@@ -130,8 +131,25 @@ func (s *Service) endCode(ctx context.Context, p order.Payment) (order.Payment, 
 		return p, err
 	case p.HoldsCode(now):
 		return p, s.heldError(p)
+	case asked.BankErr != nil:
+		return p, asked.BankErr
 	}
-	return p, asked.BankErr
+	reading, cancel, err := s.limit(context.WithoutCancel(ctx))
+	if err != nil {
+		return p, err
+	}
+	defer cancel()
+	return p, s.doubtful(s.Ledger.Doubt(reading, s.Scope, p.OrderID))
+}
+
+// doubtful makes the *order.DoubtError of a call of the ledger the outcome at the bank.
+func (s *Service) doubtful(err error) error {
+	if doubt, ok := errors.AsType[*order.DoubtError](err); ok {
+		return &api.Error{
+			Kind: api.Unknown, Code: "charge_doubt", Message: "it is not certain that the order is unpaid: " + doubt.What, Err: doubt, Server: s.Bank.HTTP.Name,
+		}
+	}
+	return err
 }
 
 // again reloads a payment.
@@ -185,7 +203,7 @@ func (s *Service) change(ctx context.Context, p order.Payment, kind ledger.Chang
 		if ok {
 			out.RequestID = failure.RequestID
 		}
-		if ok && claim.Resumed && failure.Kind != api.Rejected {
+		if ok && claim.Resumed && (kind == ledger.Void || failure.Kind != api.Rejected) {
 			failure.Kind = api.Unknown // an earlier attempt may have succeeded
 		}
 	}
@@ -320,6 +338,9 @@ func (s *Service) Cancel(ctx context.Context, p order.Payment) (order.Payment, e
 	recording, cancelRecording := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
 	defer cancelRecording()
 	now, err := s.Ledger.CancelPayment(recording, p)
+	if errors.As(err, new(*order.DoubtError)) {
+		return now, s.doubtful(err)
+	}
 	if err != nil {
 		return p, &NotRecordedError{p.Key, err}
 	}
@@ -327,8 +348,8 @@ func (s *Service) Cancel(ctx context.Context, p order.Payment) (order.Payment, e
 }
 
 // Void voids a paid charge at the bank and returns the updated payment. If an
-// earlier attempt got no answer, it first asks the bank for the charge's state. A
-// lost answer is an *api.Error of kind Unknown.
+// earlier attempt got no answer, it first asks the bank for the charge's state, and
+// a rejection then proves nothing. A lost answer is an *api.Error of kind Unknown.
 func (s *Service) Void(ctx context.Context, p order.Payment, chargeID string) (order.Payment, error) {
 	if s.Bank == nil {
 		return p, ErrNoBankKey
@@ -341,10 +362,16 @@ func (s *Service) Void(ctx context.Context, p order.Payment, chargeID string) (o
 			if status, requestID, err = s.Bank.InquireCharge(ctx, chargeID, p.OrderID); err != nil {
 				return "", err
 			}
-			claim.Resumed = kbank.TakenBack(status, chargeID)
 		}
-		if !claim.Resumed {
-			if status, requestID, err = s.Bank.Void(ctx, chargeID, p.OrderID); err != nil {
+		if !kbank.TakenBack(status, chargeID) {
+			status, requestID, err = s.Bank.Void(ctx, chargeID, p.OrderID)
+			if failure, ok := errors.AsType[*api.Error](err); ok && failure.Kind == api.Rejected && claim.Resumed {
+				// Perhaps because the earlier attempt succeeded: only the charge's state tells.
+				if now, id, asked := s.Bank.InquireCharge(ctx, chargeID, p.OrderID); asked == nil && kbank.TakenBack(now, chargeID) {
+					status, requestID, err = now, id, nil
+				}
+			}
+			if err != nil {
 				return "", err
 			}
 		}

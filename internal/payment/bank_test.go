@@ -3,6 +3,7 @@ package payment_test
 import (
 	"context"
 	"errors"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -784,4 +785,86 @@ func TestWithoutTheKey(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// Once a void had no answer, a rejection does not prove that it was not made: it has
+// to be finished before another charge is voided.
+func TestARejectionAfterALostVoid(t *testing.T) {
+	t.Parallel()
+	inTown(t, func(t *testing.T, w *town, one, two *till) {
+		p, charges := paidTill(t, w, one, 2)
+		w.fate = on("/void", lostAfter)
+		if _, err := one.Void(t.Context(), p, charges[0].id); kind(err) != api.Unknown {
+			t.Errorf("lost: %v", err)
+		}
+		w.fate = nil
+		bank, stale := two.Bank.HTTP.Transport, 100
+		two.Bank.HTTP.Transport = transport(func(r *http.Request) (*http.Response, error) {
+			switch {
+			case strings.HasSuffix(r.URL.Path, charges[0].id+"/void"):
+				return w.reply(r, 400, `{"object":"error","code":"already_voided"}`, nil), nil
+			case strings.HasSuffix(r.URL.Path, charges[0].id) && stale > 0:
+				stale--
+				before := *charges[0]
+				before.state = "Authorized"
+				return w.reply(r, 200, "", before.fields()), nil
+			}
+			return bank.RoundTrip(r)
+		})
+		for range 2 {
+			if _, err := two.Void(t.Context(), p, charges[0].id); kind(err) != api.Unknown {
+				t.Errorf("rejected: %v", err)
+			}
+			if _, err := two.Void(t.Context(), p, charges[1].id); kind(err) != api.Unknown || !strings.Contains(err.Error(), charges[0].id) {
+				t.Errorf("the other charge: %v", err)
+			}
+		}
+		stale = 1 // the bank is asked again after the rejection
+		if now, err := two.Void(t.Context(), p, charges[0].id); err != nil || now.State != order.Paid || now.ChargeID != charges[1].id {
+			t.Errorf("then: %s by %s, %v", now.State, now.ChargeID, err)
+		}
+		if charges[1].state != "Authorized" {
+			t.Errorf("the other charge is %s", charges[1].state)
+		}
+	})
+}
+
+// Whatever the bank reports of a charge that is not clearly unpaid keeps the slot: the
+// payment is not canceled, its lapsed code is not replaced, and no other code is drawn.
+func TestADoubtfulCharge(t *testing.T) {
+	t.Parallel()
+	for _, change := range []fields{
+		{"amount": 299.0}, {"livemode": true}, {"amount": "x"}, {"transaction_state": "Pre-Authorized"}, {"transaction_state": "Pondering"},
+		{"status": "pending"}, {"currency": "USD"}, {"transaction_state": fields{}}, {"transaction_state": ""},
+	} {
+		for _, cancels := range []bool{true, false} {
+			inTown(t, func(t *testing.T, w *town, one, two *till) {
+				p := one.mustPay(false)
+				for _, s := range []*till{one, two} {
+					bank := s.Bank.HTTP.Transport
+					s.Bank.HTTP.Transport = transport(func(r *http.Request) (*http.Response, error) {
+						if r.Method != http.MethodGet {
+							return bank.RoundTrip(r)
+						}
+						said := (&bankCharge{"chrg_1", &bankOrder{id: p.BankOrderID}, "Authorized", time.Now()}).fields()
+						maps.Copy(said, change)
+						return w.reply(r, 200, "", said), nil
+					})
+				}
+				if cancels {
+					for range 2 {
+						now, err := one.Cancel(t.Context(), p)
+						if kind(err) != api.Unknown || now.State != order.Awaiting || one.now(p).State != order.Awaiting {
+							t.Errorf("%v: canceled: %s, %v", change, now.State, err)
+						}
+					}
+				} else {
+					time.Sleep(15 * time.Minute)
+				}
+				if again, err := two.pay(false); err == nil || again.ID != p.ID || again.LivingCode(time.Now()) != nil || w.called("POST qr") != 1 {
+					t.Errorf("%v: then: %v, %d codes", change, err, w.called("POST qr"))
+				}
+			})
+		}
+	}
 }

@@ -45,7 +45,7 @@ func TestInput(t *testing.T) {
 			`line 2: "-x" is not an order ID: letters, digits and . _ : - are allowed, starting with a letter or digit`, `line 4: "paypal" is not a source: qr or wechat`,
 		}},
 		"orderid,source\n,qr\n": {nil, []string{"line 2: the order ID is empty"}},
-		"":                      {nil, nil},
+		"orderid\n":             {nil, nil},
 	} {
 		lines, bad, err := read(t, strings.NewReader(text))
 		if err != nil {

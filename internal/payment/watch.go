@@ -60,6 +60,9 @@ func (s *Service) Watch(ctx context.Context, orderID string, own order.Payment, 
 		if p := report.Payment; heard.NoEndpoint && s.Bank == nil && p.ExpiresAt.IsZero() && s.Ledger.Kind() == "none" {
 			final = true // no source of updates
 		}
+		if !final && ctx.Err() != nil { // nothing was heard, so it says nothing about the order
+			return report, ctx.Err()
+		}
 		finalFromStart = finalFromStart || first && final
 		if asked && !report.Found || final && (asked || !finalFromStart) {
 			return report, nil

@@ -3,9 +3,9 @@ package render
 import (
 	"bytes"
 	"encoding/json"
-	"fmt"
 	"io"
 	"iter"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -51,9 +51,25 @@ func StateColored(s Screen, state order.State) string {
 	return s.color(st, s.Text(word))
 }
 
+// Command is a command about a payment's order, in its environment.
+func Command(name string, p order.Payment, flags ...string) string {
+	if p.Env != "" {
+		flags = slices.Concat([]string{"-e", p.Env}, flags)
+	}
+	return strings.Join(slices.Concat([]string{"villapay", name, p.OrderID}, flags), " ")
+}
+
+// SourceCommand is [Command] for a command that takes the payment's source.
+func SourceCommand(name string, p order.Payment, flags ...string) string {
+	if p.Source != "" {
+		p.OrderID += " --source " + string(p.Source)
+	}
+	return Command(name, p, flags...)
+}
+
 // Meaning is what a state asks of the person who reads it.
 func Meaning(s Screen, p order.Payment) string {
-	again := fmt.Sprintf("`villapay pay qr %s --source %s -e %s`", p.OrderID, p.Source, p.Env)
+	again := "`" + SourceCommand("pay qr", p) + "`"
 	switch p.State {
 	case order.Sending:
 		return "no answer yet"

@@ -7,12 +7,22 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 )
 
 // ErrNoOrder means that the order ID has no payment order.
 var ErrNoOrder = errors.New("no payment order was made for it")
+
+// ClosedError means that a bank order takes no payment any more.
+type ClosedError struct {
+	OrderID   string
+	Why       string // such as "was voided"
+	GivenBack bool   // it was paid, and the payment given back
+}
+
+func (e *ClosedError) Error() string { return "order " + e.OrderID + " " + e.Why }
 
 // Notification is what the bank sends about a charge. The caller fills in the
 // checksum, which needs the secret key. The amount has the order's digits.
@@ -54,7 +64,8 @@ func States() []string {
 // into a transaction state and returns the notification that the bank would
 // send. The id of a bank order (order_test_…) picks that one. Known states match
 // in any case; others are used as they are. The error is ErrNoOrder if there is
-// no order.
+// no order, and a *ClosedError if its payment was given back, or if it is canceled
+// or expired. By its id a canceled or expired bank order is paid late.
 func (s *Sandbox) Pay(ctx context.Context, orderID, state string) (Notification, error) {
 	for _, known := range States() {
 		if strings.EqualFold(known, state) {
@@ -68,6 +79,11 @@ func (s *Sandbox) Pay(ctx context.Context, orderID, state string) (Notification,
 		}
 		if outcomeOf(paid.orderID, "").payTwice && state == "Authorized" {
 			paid.charge = charge{}
+		}
+		if reversal(state) == "" {
+			if err := paid.payable(ctx, tx, orderID != paid.order.ID, s.opts.Now()); err != nil {
+				return err
+			}
 		}
 		return paid.setState(ctx, tx, state, s.opts.Now())
 	})
@@ -116,6 +132,29 @@ func findRecord(ctx context.Context, tx *sql.Tx, id, query string) (*record, err
 	return &r, err
 }
 
+// payable returns a ClosedError if the order takes no payment. A charge that is
+// under way can always be completed; open asks for an open order otherwise.
+func (r *record) payable(ctx context.Context, tx *sql.Tx, open bool, now time.Time) error {
+	if word := reversal(r.charge.state); word != "" {
+		return &ClosedError{OrderID: r.orderID, Why: "was " + word, GivenBack: true}
+	}
+	if !open || r.charge.id != "" && r.charge.state != "Declined" {
+		return nil
+	}
+	var canceled bool
+	err := tx.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM codes WHERE order_n = ?1 AND state = ?2)
+		AND NOT EXISTS (SELECT 1 FROM codes WHERE order_n = ?1 AND state = ?3)`, r.n, codeCanceled, codeOpen).Scan(&canceled)
+	switch {
+	case err != nil:
+		return err
+	case canceled:
+		return &ClosedError{OrderID: r.orderID, Why: "was canceled"}
+	case r.order.expired(now):
+		return &ClosedError{OrderID: r.orderID, Why: "has expired"}
+	}
+	return nil
+}
+
 // setState brings the order's charge into a state. After a declined charge the
 // payer tries again with another one. A payment ends the order's open codes.
 func (r *record) setState(ctx context.Context, tx *sql.Tx, state string, now time.Time) error {
@@ -142,6 +181,27 @@ func (o *order) newID(kind string) string {
 
 // live reports whether the order is for real money; a magic ID sends it as text.
 func (o *order) live() bool { return fmt.Sprint(o.Livemode) == "true" }
+
+// expired reports whether the order has an expiry and it has passed.
+func (o *order) expired(now time.Time) bool {
+	const digits = "20060102150405" // and milliseconds
+	created, err := time.ParseInLocation(digits, o.Created[:min(len(o.Created), len(digits))], bangkok)
+	seconds, invalid := strconv.Atoi(fmt.Sprint(o.ExpireSeconds))
+	return err == nil && invalid == nil && !now.Before(created.Add(time.Duration(seconds)*time.Second))
+}
+
+// reversal is the word for a state in which a payment was given back, "" for others.
+func reversal(state string) string {
+	switch state {
+	case "Voided", "VOID":
+		return "voided"
+	case "Reversed":
+		return "reversed"
+	case "Refund Sent":
+		return "refunded"
+	}
+	return ""
+}
 
 // chargeStatus is the status that goes with a transaction state.
 func chargeStatus(state string) string {

@@ -122,15 +122,71 @@ func TestChargesMoveOn(t *testing.T) {
 		t.Errorf("after a declined charge the payer makes another: %+v, then %+v", declined, paid)
 	}
 	clock.advance(time.Second)
-	for state, status := range map[string]string{
-		"Settled": "success", "Voided": "success", "Refund Sent": "success", "Pre-Authorized": "pending", "Auhtorized": "success",
+	for _, next := range [][2]string{
+		{"Settled", "success"}, {"Pre-Authorized", "pending"}, {"Auhtorized", "success"}, {"Voided", "success"}, {"Refund Sent", "success"},
 	} {
+		state := next[0]
 		want := paid
-		want.TransactionState, want.Status = state, status
+		want.TransactionState, want.Status = state, next[1]
 		if diff := cmp.Diff(want, pay(t, s, "1", state)); diff != "" {
 			t.Errorf("%s is the same charge (-want +got):\n%s", state, diff)
 		}
 	}
+}
+
+// An order whose payment was given back, or that is canceled or expired, takes no
+// payment.
+func TestClosedOrders(t *testing.T) {
+	t.Parallel()
+	clock := newClock()
+	s := newSandbox(t, Options{Now: clock.now})
+	bank := bankCaller{t: t, s: s}
+	closed := func(id, state, want string, givenBack bool) {
+		t.Helper()
+		before := check(t, s, id).body
+		_, err := s.Pay(t.Context(), id, state)
+		if e, ok := errors.AsType[*ClosedError](err); !ok || e.Error() != want || e.GivenBack != givenBack {
+			t.Errorf("paying %s: %v, want %s", id, err, want)
+		}
+		if after := check(t, s, id).body; after != before {
+			t.Errorf("it made\n%s\nof\n%s", after, before)
+		}
+	}
+	for state, word := range map[string]string{"Voided": "voided", "VOID": "voided", "Reversed": "reversed", "Refund Sent": "refunded"} {
+		made := makeOrder(t, s, "1")
+		pay(t, s, "1", "Authorized")
+		pay(t, s, "1", state)
+		closed("1", "Authorized", "order 1 was "+word, true)
+		closed("1", "Declined", "order 1 was "+word, true)
+		if _, err := s.Pay(t.Context(), made.ID, "Settled"); err == nil {
+			t.Errorf("%s: it is paid by its id", state)
+		}
+	}
+
+	canceled := makeOrder(t, s, "2")
+	code := bank.mustCode(canceled)
+	bank.call("POST", "/qr/v2/qr/"+code.ID+"/cancel", "")
+	closed("2", "Authorized", "order 2 was canceled", false)
+	bank.mustCode(canceled)
+	pay(t, s, "2", "Declined") // it has another code
+	bank.call("POST", "/qr/v2/qr/"+bank.mustCode(canceled).ID+"/cancel", "")
+	pay(t, s, "2", "Authorized")
+
+	late, begun := makeOrder(t, s, "3"), makeOrder(t, s, "4")
+	pay(t, s, "4", "Pre-Authorized")
+	clock.advance(59 * time.Minute)
+	pay(t, s, "3", "Declined")
+	clock.advance(time.Minute)
+	closed("3", "Authorized", "order 3 has expired", false)
+	if n := pay(t, s, late.ID, "Authorized"); n.TransactionState != "Authorized" {
+		t.Errorf("by its id it is paid late: %+v", n)
+	}
+	if n := pay(t, s, "4", "Authorized"); n.OrderID != begun.ID {
+		t.Errorf("a charge that is under way: %+v", n)
+	}
+	makeOrder(t, s, "no-expiry")
+	clock.advance(24 * time.Hour)
+	pay(t, s, "no-expiry", "Authorized")
 }
 
 // Paying takes the newest of several bank orders; checkstatus reports the one

@@ -73,10 +73,12 @@ func newOrder(req request, now time.Time) *order {
 // shop's server names the order, then asks the bank.
 const beforeBank = 1095021 * time.Microsecond
 
+var bangkok = time.FixedZone("+07", 7*60*60) //nolint:gochecknoglobals // a constant
+
 // timestamp formats a time as the bank does: yyyyMMddHHmmssSSS in Bangkok. In
 // the example, reference_order (a Unix time) and created agree in UTC+7.
 func timestamp(t time.Time) string {
-	t = t.In(time.FixedZone("+07", 7*60*60))
+	t = t.In(bangkok)
 	return t.Format("20060102150405") + fmt.Sprintf("%03d", t.Nanosecond()/int(time.Millisecond))
 }
 

@@ -59,6 +59,12 @@ func New(o Options) *Sandbox {
 	return s
 }
 
+// Check returns the error of a state that cannot be opened, before any request.
+func (s *Sandbox) Check() error {
+	_, err := s.store.prepare()
+	return err
+}
+
 // Close ends the requests of Transport and closes the state. A sandbox in
 // memory forgets it.
 func (s *Sandbox) Close() error { return errors.Join(s.server.Close(), s.store.close()) }

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"regexp"
 	"strings"
 )
 
@@ -57,12 +58,25 @@ func (s String) LogValue() slog.Value { return slog.StringValue(s.String()) }
 const shortest = 6
 
 // Redact replaces every occurrence of the secrets in text, for servers that
-// echo what they were sent.
+// echo what they were sent. It finds them under the escapes of JSON too, also
+// those of JSON in a JSON string.
 func Redact(text string, secrets ...String) string {
 	for _, s := range secrets {
 		if hidden := s.Reveal(); len(hidden) >= shortest {
 			text = strings.ReplaceAll(text, hidden, Redacted)
+			if strings.Contains(text, `\`) {
+				text = escaped(hidden).ReplaceAllString(text, Redacted)
+			}
 		}
 	}
 	return text
+}
+
+// escaped matches text of which any character may be escaped.
+func escaped(text string) *regexp.Regexp {
+	var pattern strings.Builder
+	for _, r := range text {
+		fmt.Fprintf(&pattern, `(?:\\*%s|\\+u(?i:%04x))`, regexp.QuoteMeta(string(r)), r)
+	}
+	return regexp.MustCompile(pattern.String())
 }

@@ -35,3 +35,17 @@ func TestRedact(t *testing.T) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
+
+func TestRedactEscaped(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		`{"d":"tok\u002dSECRET\u002Da/b"}`:            `{"d":"[redacted]"}`,
+		`{"d":"t\u006Fk-SECRET-a\/b"}`:                `{"d":"[redacted]"}`,
+		`{"body":"{\"d\":\"tok\\u002dSECRET-a/b\"}"}`: `{"body":"{\"d\":\"[redacted]\"}"}`,
+		`{"d":"a line\ntok-SECRET-a"}`:                `{"d":"a line\ntok-SECRET-a"}`,
+	} {
+		if got := Redact(text, New("tok-SECRET-a/b")); got != want {
+			t.Errorf("%s: got %s, want %s", text, got, want)
+		}
+	}
+}

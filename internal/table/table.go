@@ -38,14 +38,19 @@ type Record struct {
 
 // Error says what is wrong with a line.
 type Error struct {
-	Line int
+	Line int // 0 if it is about none
 	Text string
 	// Fatal errors are about the table: no record follows. Others are about one
 	// record, and reading goes on.
 	Fatal bool
 }
 
-func (e *Error) Error() string { return fmt.Sprintf("line %d: %s", e.Line, e.Text) }
+func (e *Error) Error() string {
+	if e.Line == 0 {
+		return e.Text
+	}
+	return fmt.Sprintf("line %d: %s", e.Line, e.Text)
+}
 
 // maxRecord bounds one record, in bytes.
 const maxRecord = 64 << 10
@@ -82,10 +87,8 @@ func (p *parser) read() error {
 	switch trimmed := bytes.TrimSpace(head); {
 	case len(trimmed) == 0 && len(head) == maxRecord:
 		return fatal(1, "it begins with more than %d blanks", maxRecord)
-	case len(trimmed) == 0 && p.Headless:
-		return nil
 	case len(trimmed) == 0:
-		return fatal(1, "it is empty")
+		return fatal(0, "the input is empty")
 	case trimmed[0] == '[':
 		return p.readArray()
 	case trimmed[0] == '{':

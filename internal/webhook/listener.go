@@ -48,7 +48,7 @@ type Listener struct {
 	// an error, no event is acknowledged any more.
 	Each func(Event) error
 	// Inquire asks the bank about a charge before it is recorded as paid; nil without
-	// the bank's key.
+	// the bank's key. No reports and no error mean that the bank knows no such charge.
 	Inquire func(ctx context.Context, chargeID string) ([]order.Report, error)
 	// Rejected is called with a summary of rejected requests, at most once a minute.
 	// May be nil.
@@ -153,18 +153,25 @@ func (l *Listener) receive(w http.ResponseWriter, r *http.Request) {
 const inquireTimeout = 3 * time.Second
 
 // inquire returns the bank's reports on a charge that the notification says is paid,
-// or nil if the bank cannot be asked.
+// or nil if the bank cannot be asked. If the bank knows no charge with its id, the
+// signed text may be another one's.
 func (l *Listener) inquire(ctx context.Context, r order.Report) []order.Report {
 	if state := order.Transaction(r.TransactionState); l.Inquire == nil || state != order.Authorized && state != order.Settled {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, inquireTimeout)
 	defer cancel()
-	said, err := l.Inquire(ctx, r.ChargeID)
-	if err != nil {
-		l.Log.Warn("the bank could not be asked about a charge", "charge", r.ChargeID, "error", truncate(err.Error()))
+	for _, id := range append([]string{r.ChargeID}, r.Readings()...) {
+		said, err := l.Inquire(ctx, id)
+		if err != nil {
+			l.Log.Warn("the bank could not be asked about a charge", "charge", id, "error", truncate(err.Error()))
+			return nil
+		}
+		if len(said) > 0 {
+			return said
+		}
 	}
-	return said
+	return nil
 }
 
 // unreadable returns the status for a body that could not be read.

@@ -170,6 +170,32 @@ func TestTheBankIsAskedAboutAPaidCharge(t *testing.T) {
 	}
 }
 
+// A signed text can be read as another charge's, over another amount. If the bank
+// does not know the charge that is named, it is asked about the others.
+func TestTheBankIsAskedAboutEveryReading(t *testing.T) {
+	t.Parallel()
+	var asked []string
+	l := listening(records(func(_ context.Context, _ string, _ order.Report, beside ...order.Report) (ledger.Recorded, error) {
+		if len(beside) != 1 || beside[0].ChargeID != "chrg_test_25" {
+			t.Errorf("beside %+v", beside)
+		}
+		return ledger.Recorded{}, nil
+	}))
+	l.Inquire = func(_ context.Context, id string) ([]order.Report, error) {
+		asked = append(asked, id)
+		if id != "chrg_test_25" {
+			return nil, nil
+		}
+		return []order.Report{{ChargeID: id, From: order.FromBank}}, nil
+	}
+	if resp := post(l, signed(t, "chrg_test_2", "order_test_1", "5300.0", "Authorized")); resp.StatusCode != http.StatusOK {
+		t.Error(resp.Status)
+	}
+	if want := []string{"chrg_test_2", "chrg_test_", "chrg_test_25"}; !slices.Equal(asked, want) {
+		t.Errorf("asked about %q, want %q", asked, want)
+	}
+}
+
 // Once Each fails, no event is acknowledged.
 func TestAReaderThatIsGoneEndsTheAcknowledging(t *testing.T) {
 	t.Parallel()
