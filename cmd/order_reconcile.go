@@ -117,7 +117,7 @@ func (c *orderReconcile) show(ctx context.Context, format config.Format, all ite
 			return []string{string(d.Kind), d.ID, d.OrderID, d.FileAmount.String(), d.LedgerAmount.String(), lineNumber(d)}, nil
 		}))
 	}
-	titles := []render.Title{{Text: "Difference"}, {Text: "ID"}, {Text: "Order"}, {Text: "File", Right: true}, {Text: "Ledger", Right: true}, {Text: "Line", Right: true}, {Text: "Note"}}
+	titles := []render.Title{{Text: "Difference"}, {Text: "ID"}, {Text: "Order"}, {Text: "File", Right: true}, {Text: "Ledger", Right: true}, {Text: "Line", Right: true}, {Text: "Note", Optional: true}}
 	return render.Rows(c.app.writer(), c.app.screen(), titles, mapped(all, func(d reconcile.Difference) ([]string, error) {
 		return []string{differenceWord(d.Kind), d.ID, d.OrderID, render.Money(d.FileAmount, ""), render.Money(d.LedgerAmount, ""), lineNumber(d), differenceNote(d)}, nil
 	}))
