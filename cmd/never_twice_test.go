@@ -308,7 +308,7 @@ func TestWithoutALedger(t *testing.T) {
 	if r.code != 6 || !strings.Contains(r.stderr, "--idempotency-key mine") {
 		t.Errorf("exit %d, stderr %q", r.code, r.stderr)
 	}
-	for _, args := range [][]string{{"order", "list"}, {"order", "show", "4925"}, {"order", "status", "4925", "--offline"}, {"pay", "batch", "-"}} {
+	for _, args := range [][]string{{"order", "list"}, {"order", "show", "4925"}, {"order", "status", "4925", "--offline"}, {"pay", "batch", writeList(t, "4925\n")}} {
 		if r := m.run(t, args...); r.code != 3 {
 			t.Errorf("%v: exit %d, stderr %q", args, r.code, r.stderr)
 		}

@@ -42,7 +42,7 @@ with 0 if there are none, else with 9.`,
   villapay order list --env sandbox --state paid --limit 0 -o csv > paid.csv
   villapay order reconcile paid.csv --env sandbox --since today --until today
   villapay order reconcile paid.csv --env sandbox --id charge_id --since today --until today -o csv`,
-		Args: exactArgs("a file, or - for stdin"), RunE: a.run(c.run),
+		Args: needsFlags(exactArgs("a file, or - for stdin"), "for one day: villapay order reconcile bank.csv --since today --until today", "since", "until"), RunE: a.run(c.run),
 	}
 	f := cmd.Flags()
 	f.StringVar(&c.id, "id", c.id, "the `COLUMN` of ids")

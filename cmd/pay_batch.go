@@ -56,8 +56,8 @@ already; with -o json or yaml each order and the state that it has already.`,
 	}
 	f := cmd.Flags()
 	f.Var(&choiceFlag{&c.source, order.Sources()}, "source", "how the payers pay, where a line does not say")
-	f.Var(&countFlag{&c.concurrency}, "concurrency", "orders in flight at once")
-	f.Var(&countFlag{&c.rate}, "rate", "orders started a second at most; 0 = no limit")
+	f.Var(&countFlag{&c.concurrency, ""}, "concurrency", "orders in flight at once")
+	f.Var(&countFlag{&c.rate, "no limit"}, "rate", "orders started a second at most; 0 = no limit")
 	f.BoolVar(&c.dryRun, "dry-run", false, "check the file and say what would be made; send and record nothing")
 	f.BoolVar(&c.skipInvalid, "skip-invalid", false, "skip invalid lines, and exit 9")
 	complete(cmd, "source", order.Sources()...)

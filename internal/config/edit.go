@@ -108,7 +108,7 @@ func planSet(env LookupEnv, name, keyName, value string) (func(settings) (change
 	}
 	normal, err := k.check(value)
 	if err != nil {
-		return nil, usage("", "set %s: %s", keyName, err)
+		return nil, usage("", "%s", invalid(keyName, err))
 	}
 	if _, password := showLedger(value); keyName == "ledger" && password {
 		return nil, usage("use the variable VILLAPAY_LEDGER, or put the password into ~/.pgpass", "set ledger: a password never stands in this file")

@@ -204,6 +204,7 @@ func TestRejectedEdits(t *testing.T) {
 		"set a section":           {[]string{"set", "mine", "auth", "x"}, []string{"unknown key"}},
 		"set env":                 {[]string{"set", "mine", "env", "dev"}, []string{"villapay env use"}},
 		"set a wrong value":       {[]string{"set", "mine", "timeout", "30"}, []string{"such as 30s"}},
+		"set a wrong word":        {[]string{"set", "mine", "source", "foo"}, []string{`source must be qr or wechat, not "foo"`}},
 		"set a wrong URL":         {[]string{"set", "mine", "auth.domain", "login.example"}, []string{"https://"}},
 		"set on an unknown":       {[]string{"set", "nosuch", "timeout", "3s"}, []string{`no environment "nosuch"`}},
 		"set the sandbox's":       {[]string{"set", "sandbox", "base_url", "https://x.example"}, []string{"embedded"}},
@@ -481,7 +482,7 @@ func TestSetAll(t *testing.T) {
 	const before = "# ours\nenvs:\n  dev:\n    source: wechat\n"
 	w := newWorld(t, before)
 	pool := [2]string{"auth.user_pool_id", "eu-west-1_Ab"}
-	wantError(t, SetAll(t.Context(), w.lookup, "dev", pool, [2]string{"auth.client_id", "bar baz"}), KindUsage, "set auth.client_id", `"bar baz"`)
+	wantError(t, SetAll(t.Context(), w.lookup, "dev", pool, [2]string{"auth.client_id", "bar baz"}), KindUsage, "auth.client_id", `"bar baz"`)
 	if after := w.text(t); after != before {
 		t.Errorf("it wrote\n%s", after)
 	}

@@ -525,3 +525,26 @@ func TestAnAnswerThatSaysNothing(t *testing.T) {
 		t.Errorf("%+v, %v", status.Reports, err)
 	}
 }
+
+// A notification is unconfirmed if the bank answers and does not name its charge, not
+// if nobody answers.
+func TestUnconfirmed(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		status int
+		body   string
+		want   bool
+	}{
+		{404, `{"object":"error","code":"not_found","message":"No."}`, true},
+		{200, `{}`, true},
+		{200, `{"status":"success"}`, true},
+		{404, `{"object":"error","code":"unauthorized_merchant","message":"No."}`, false},
+		{503, ``, false},
+		{200, `<html>`, false},
+	} {
+		_, err := serve(t, says(test.status, test.body)).Reports(t.Context(), "chrg_1")
+		if err == nil || errors.Is(err, order.ErrUnconfirmed) != test.want {
+			t.Errorf("%d %s: %v", test.status, test.body, err)
+		}
+	}
+}

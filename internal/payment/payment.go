@@ -119,13 +119,22 @@ func (s *Service) makeInTime(ctx context.Context, request ledger.ClaimRequest, a
 	return p, err
 }
 
+// noTimeError is a time limit that ended before anything was done.
+type noTimeError struct{ limit time.Duration }
+
+func (e *noTimeError) Error() string {
+	return fmt.Sprintf("the time limit of %s ended before the first request", e.limit)
+}
+
+func (e *noTimeError) Unwrap() error { return context.DeadlineExceeded }
+
 // limit applies s.Timeout to ctx. It fails if no time is left, so that the timeout is
 // not blamed on the next server or the ledger.
 func (s *Service) limit(ctx context.Context) (context.Context, context.CancelFunc, error) {
 	limited, cancel := context.WithTimeout(ctx, s.Timeout)
 	if ctx.Err() == nil && limited.Err() != nil {
 		cancel()
-		return nil, nil, fmt.Errorf("the time limit of %s ended before the first request: %w", s.Timeout, limited.Err())
+		return nil, nil, &noTimeError{s.Timeout}
 	}
 	return limited, cancel, nil
 }
