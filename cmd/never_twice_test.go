@@ -337,11 +337,7 @@ func TestWithoutALedger(t *testing.T) {
 	if r.code != 6 || !strings.Contains(r.stderr, "--idempotency-key mine") {
 		t.Errorf("exit %d, stderr %q", r.code, r.stderr)
 	}
-	orders := filepath.Join(m.dir, "orders.txt")
-	if err := os.WriteFile(orders, []byte("4925\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	for _, args := range [][]string{{"order", "list"}, {"order", "show", "4925"}, {"order", "status", "4925", "--offline"}, {"pay", "batch", orders}} {
+	for _, args := range [][]string{{"order", "list"}, {"order", "show", "4925"}, {"order", "status", "4925", "--offline"}, {"pay", "batch", writeList(t, "4925\n")}} {
 		if r := m.run(t, args...); r.code != 3 {
 			t.Errorf("%v: exit %d, stderr %q", args, r.code, r.stderr)
 		}

@@ -482,7 +482,7 @@ func TestSetAll(t *testing.T) {
 	const before = "# ours\nenvs:\n  dev:\n    source: wechat\n"
 	w := newWorld(t, before)
 	pool := [2]string{"auth.user_pool_id", "eu-west-1_Ab"}
-	wantError(t, SetAll(t.Context(), w.lookup, "dev", pool, [2]string{"auth.client_id", "bar baz"}), KindUsage, "set auth.client_id", `"bar baz"`)
+	wantError(t, SetAll(t.Context(), w.lookup, "dev", pool, [2]string{"auth.client_id", "bar baz"}), KindUsage, "auth.client_id", `"bar baz"`)
 	if after := w.text(t); after != before {
 		t.Errorf("it wrote\n%s", after)
 	}
