@@ -268,7 +268,7 @@ func (s *sqliteStore) reader(ctx context.Context, _ ...statement) (queryFunc, er
 		if db == nil {
 			return noRows{}, nil
 		}
-		return asCursor(db.QueryContext(ctx, query, clean(args)...)) //nolint:gosec // this package's own SQL
+		return asCursor(db.QueryContext(ctx, query, clean(args)...))
 	}, nil
 }
 
