@@ -213,7 +213,9 @@ func (c *payBatch) pay(ctx context.Context, format config.Format, profile config
 		return err
 	}
 	c.app.warnForgetful(service)
-	service.Note, service.Warn = nil, nil // would be one line per order
+	quiet := *service
+	quiet.Note, quiet.Warn = nil, nil // would be one line per order
+	service = &quiet
 	if tokens := service.API.Tokens; tokens != nil {
 		if _, err := tokens.Token(ctx); err != nil {
 			return err // fail before the first order
