@@ -8,12 +8,13 @@
 //     or committed by the server (PostgreSQL), and history is only ever appended
 //     to ([Ledger.Events]).
 //   - Arrival order decides nothing about money: what a payment's charges mean is
-//     computed from all that was ever said of them ([Ledger.ApplyCharge]).
+//     computed from all that was ever said of them ([Ledger.RecordReport]).
 //
-// The same SQL runs on both databases. Times are milliseconds since 1970 by the
+// The same SQL runs on both databases; what waits for PostgreSQL is sent together
+// (pipeline.go). Times are milliseconds since 1970 by the
 // ledger's own clock: the machine's for SQLite, the server's for PostgreSQL.
 //
 // Errors. [*Error] says that the ledger itself failed: nothing was recorded by
 // that call, except if it says that the outcome of a commit is not known.
-// [*KeyUsedError], [ErrClaimLost] and [ErrRebound] are answers, not failures.
+// [*KeyUsedError] and [ErrClaimLost] are answers, not failures.
 package ledger

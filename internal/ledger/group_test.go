@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -45,19 +46,45 @@ func locked(t *testing.T, s *sqliteStore) (release func()) {
 	}
 }
 
+// queueOf is a ledger's queue.
+func queueOf(l *Ledger) *queue {
+	if s, ok := l.store.(*postgresStore); ok {
+		return &s.queue
+	}
+	return &l.store.(*sqliteStore).queue
+}
+
+// together runs writers so that all of them are in the queue before anybody leads.
+func together(t *testing.T, l *Ledger, n int, write func(i int)) {
+	t.Helper()
+	q := queueOf(l)
+	for range cap(q.lead) {
+		q.lead <- struct{}{}
+	}
+	var group sync.WaitGroup
+	for i := range n {
+		group.Go(func() { write(i) })
+	}
+	for q.length() < n {
+		time.Sleep(time.Millisecond)
+	}
+	for range cap(q.lead) {
+		<-q.lead
+	}
+	group.Wait()
+}
+
 func TestACallersFailureIsNoOthers(t *testing.T) {
 	t.Parallel()
-	l := sqlitePlace(t).open(t)
-	l.mustClaim(t, ask("0"), Claimed)
-	s := l.store.(*sqliteStore)
-	boom := errors.New("boom")
-	s.lead <- struct{}{} // so that all of them queue up
-	const callers = 20
-	errs := make([]error, callers)
-	var group sync.WaitGroup
-	for i := range callers {
-		group.Go(func() {
-			errs[i] = s.write(context.Background(), opening{why: recordTx}, func(x *txn) error {
+	both(t, func(t *testing.T, at *place) {
+		l := at.open(t)
+		l.mustClaim(t, ask("0"), Claimed)
+		boom := errors.New("boom")
+		const callers = 20
+		errs := make([]error, callers)
+		together(t, l, callers, func(i int) {
+			o := opening{why: recordTx, locks: []lockKey{lockKey(fmt.Sprint(i))}}
+			errs[i] = l.store.write(context.Background(), o, func(x *txn) error {
 				err := l.note(x, 1, event{kind: "test", note: fmt.Sprint(i)})
 				if i%5 == 3 {
 					return boom
@@ -65,28 +92,112 @@ func TestACallersFailureIsNoOthers(t *testing.T) {
 				return err
 			})
 		})
-	}
-	for s.length() < callers {
-		time.Sleep(time.Millisecond)
-	}
-	<-s.lead
-	group.Wait()
-	for i, err := range errs {
-		if (i%5 == 3) != errors.Is(err, boom) {
-			t.Errorf("caller %d: %v", i, err)
+		for i, err := range errs {
+			if (i%5 == 3) != errors.Is(err, boom) {
+				t.Errorf("caller %d: %v", i, err)
+			}
 		}
-	}
-	seen := map[string]int64{}
-	for _, e := range l.events(t, 1) {
-		if e.Kind == "test" {
-			seen[e.Note]++
+		seen := map[string]int64{}
+		for _, e := range l.events(t, 1) {
+			if e.Kind == "test" {
+				seen[e.Note]++
+			}
 		}
-	}
-	for i := range callers {
-		if want := number(i%5 != 3); seen[fmt.Sprint(i)] != want {
-			t.Errorf("caller %d wrote %d times", i, seen[fmt.Sprint(i)])
+		for i := range callers {
+			if want := number(i%5 != 3); seen[fmt.Sprint(i)] != want {
+				t.Errorf("caller %d wrote %d times", i, seen[fmt.Sprint(i)])
+			}
 		}
-	}
+	})
+}
+
+// Callers in one transaction see nothing of each other: those who need the same do
+// so one after the other, also if it turns out only later.
+func TestCallersWhoNeedTheSame(t *testing.T) {
+	t.Parallel()
+	both(t, func(t *testing.T, at *place) {
+		l := at.open(t)
+		const callers = 12
+		var claimed atomic.Int64
+		together(t, l, callers, func(i int) { // four for each of three orders
+			c, err := l.Claim(context.Background(), ask(fmt.Sprint(i%3)))
+			if err != nil {
+				t.Error(err)
+			}
+			if c.Verdict == Claimed {
+				claimed.Add(1)
+			}
+		})
+		if claimed.Load() != 3 {
+			t.Errorf("%d claims", claimed.Load())
+		}
+		l.awaiting(t, "one", `"reference_order":"ref-1"`)
+		together(t, l, callers, func(i int) { // charges of one Villa order, which is found only then
+			r := report(fmt.Sprint("c", i), "ref-1", "Declined")
+			if i == 7 {
+				r.TransactionState = "Settled"
+			}
+			r.BankOrderID, r.Reference = "", "ref-1"
+			l.hear(t, r)
+		})
+		if p := l.of(t, "one")[0]; p.State != order.Paid || p.ChargeID != "c7" {
+			t.Errorf("%+v", p)
+		}
+		together(t, l, callers, func(i int) {
+			o := opening{why: recordTx, locks: []lockKey{lockKey(fmt.Sprint(i))}}
+			err := l.store.write(context.Background(), o, func(x *txn) error {
+				x.lock("the same")
+				n, err := scalar[int64](x.query(`SELECT attempts FROM villapay_payment WHERE orderid = 'one'`))
+				if err != nil {
+					return err
+				}
+				return x.exec(`UPDATE villapay_payment SET attempts = ? WHERE orderid = 'one'`, n+1)
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		})
+		if p := l.of(t, "one")[0]; p.Attempts != 1+callers {
+			t.Errorf("%d changes were lost", 1+callers-p.Attempts)
+		}
+	})
+}
+
+// Who gives up ends nothing for the others in the same transaction.
+func TestACallerWhoGivesUp(t *testing.T) {
+	t.Parallel()
+	both(t, func(t *testing.T, at *place) {
+		l := at.open(t)
+		l.mustClaim(t, ask("0"), Claimed)
+		for round := range 20 {
+			gaveUp, cancel := context.WithCancel(t.Context())
+			together(t, l, 6, func(i int) {
+				ctx := context.Background()
+				if i == 0 {
+					ctx = gaveUp
+				}
+				o := opening{why: recordTx, locks: []lockKey{lockKey(fmt.Sprint(i))}}
+				err := l.store.write(ctx, o, func(x *txn) error {
+					if i == 0 {
+						cancel()
+					}
+					note := fmt.Sprint(i, " in round ", round)
+					known, err := scalar[bool](x.query(`SELECT count(*) > 0 FROM villapay_event WHERE payment = 1 AND note = ?`, note))
+					if err != nil || known { // by a commit that went unconfirmed
+						return err
+					}
+					return l.note(x, 1, event{kind: "test", note: note})
+				})
+				if err != nil && (i != 0 || !errors.Is(err, context.Canceled)) {
+					t.Errorf("caller %d: %v", i, err)
+				}
+			})
+			cancel()
+		}
+		if n := l.count(t, `SELECT count(*) FROM villapay_event WHERE kind = 'test' AND note NOT LIKE '0 %'`); n != 100 {
+			t.Errorf("%d of 100 events", n)
+		}
+	})
 }
 
 // Nobody goes on before the commit, and waiting for it ends with a caller's own
