@@ -24,6 +24,7 @@ func telling(t *testing.T, tty bool, format config.Format) (*batchOutput, *bytes
 		Out: &bytes.Buffer{}, Err: &stderr, ErrTTY: tty, OutTTY: tty, Now: time.Now,
 		LookupEnv: func(string) (string, bool) { return "", false }, Size: func() (int, int) { return 80, 24 },
 	}, nil)
+	a.config = &config.Config{Profile: config.Profile{Name: "dev"}}
 	out, err := a.newBatchOutput(&payment.Service{}, format, 100)
 	if err != nil {
 		t.Fatal(err)

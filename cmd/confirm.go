@@ -8,7 +8,7 @@ func (a *app) confirmLive(ctx context.Context, question string) error {
 		return nil
 	}
 	if !a.interactive() {
-		return usageError("add --yes to confirm", "this takes real money, and there is no terminal to ask for confirmation")
+		return usageError("add --yes", "%s takes real money, and there is no terminal to ask at", a.config.Profile.Name)
 	}
 	yes, err := a.confirm(ctx, question)
 	if err == nil && !yes {

@@ -315,6 +315,7 @@ var docPatterns = []docPattern{
 // docLongPatterns may have been wrapped in a cell.
 var docLongPatterns = []docPattern{
 	{regexp.MustCompile(`20\d\d-\d\d-\d\d \d\d:\d\d:\d\d \+07`), "TIME"},
+	{regexp.MustCompile(`20\d\d-\d\d-\d\d \d\d:\d\d\b`), "TIME"},
 	{regexp.MustCompile(`20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+07:00`), "RFC3339"},
 	{regexp.MustCompile(` \(20\d\d-\d\d-\d\d [^)]* here\)`), ""}, // the machine's own zone
 	{regexp.MustCompile(`[\w-]+@\S+ pid \d+`), "USER@HOST pid PID"},

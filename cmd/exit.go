@@ -97,6 +97,8 @@ const (
 	hintSignIn = "run `villapay login`"
 )
 
+const hintAskAgain = "run the same command again: that is safe; if it fails again, " + hintDoctor
+
 const hintRunAgain = "the order may have been made; run the same command again: that is safe, it repeats the request with the same key"
 
 func explainKind(err error) *failure {
@@ -118,6 +120,8 @@ func explainKind(err error) *failure {
 		return ready
 	case errors.As(err, &output):
 		return &failure{Code: "output", Message: err.Error(), ExitCode: exitInternal, silent: closedPipe(err)}
+	case errors.As(err, &notRecorded) && notRecorded.Key == "":
+		return &failure{Code: "not_recorded", Message: err.Error(), Hint: hintAskAgain, Retryable: true, ExitCode: exitUnknown}
 	case errors.As(err, &notRecorded):
 		return &failure{Code: "not_recorded", Message: err.Error(), Hint: hintRunAgain, Retryable: true, ExitCode: exitUnknown}
 	case errors.Is(err, payment.ErrNoBankKey):

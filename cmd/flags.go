@@ -68,7 +68,7 @@ func (f *timeFlag) Type() string { return "TIME" }
 func (f *timeFlag) Set(text string) error {
 	d, err := time.ParseDuration(text)
 	if err != nil || d <= 0 || f.max > 0 && d > f.max {
-		text := "a time such as 30s is needed"
+		text := "give a duration with its unit, such as 30s, 10m or 2h"
 		if f.max > 0 {
 			text += ", at most " + strings.TrimSuffix(f.max.String(), "0s")
 		}
@@ -79,7 +79,10 @@ func (f *timeFlag) Set(text string) error {
 }
 
 // countFlag is a non-negative decimal number; pflag's own would read 012 as ten.
-type countFlag struct{ value *int }
+type countFlag struct {
+	value *int
+	zero  string // what 0 means, if it is allowed
+}
 
 func (f *countFlag) String() string { return strconv.Itoa(*f.value) }
 
@@ -88,7 +91,10 @@ func (f *countFlag) Type() string { return "N" }
 func (f *countFlag) Set(text string) error {
 	n, err := strconv.ParseUint(text, 10, 31)
 	if err != nil {
-		return errors.New("a whole number is needed, at most 2147483647")
+		if f.zero == "" {
+			return errors.New("give a number above 0")
+		}
+		return fmt.Errorf("give 0 (%s) or a number above 0", f.zero)
 	}
 	*f.value = int(n)
 	return nil

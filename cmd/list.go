@@ -37,7 +37,7 @@ func (c *listFlags) register(cmd *cobra.Command) {
 	f.StringSliceVar(&c.states, "state", nil, "only these `STATES`, such as awaiting,unknown")
 	f.BoolVar(&c.unpaid, "unpaid", false, "only the newest payment of each unpaid order")
 	f.Var(&choiceFlag{&c.source, order.Sources()}, "source", "only this source")
-	f.Var(&countFlag{value: &c.limit}, "limit", "list at most `N`; 0 = all")
+	f.Var(&countFlag{&c.limit, "all"}, "limit", "list at most `N`; 0 = all")
 	f.BoolVar(&c.allEnvs, "all-envs", false, "the payments of every environment")
 	f.StringSliceVar(&c.columns, "columns", nil, "only these `COLUMNS` of table or CSV, such as orderid,amount")
 	f.BoolVar(&c.noHeaders, "no-headers", false, "omit the header of table or CSV")

@@ -19,7 +19,9 @@ import (
 // watchLive watches one order on the whole terminal, and writes its last state when
 // it ends. own is the payment to watch; it may be the zero Payment.
 func (a *app) watchLive(ctx context.Context, service *payment.Service, orderID string, own order.Payment) (payment.Report, error) {
-	service.Note = nil // the view shows it
+	noteless := *service
+	noteless.Note = nil // the view shows it
+	service = &noteless
 	view := &liveView{app: a, source: updateSource(service)}
 	report, err := service.Watch(ctx, orderID, own, func(r payment.Report) error {
 		view.show(r)

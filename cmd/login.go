@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -134,27 +135,60 @@ func (c *login) completePool(ctx context.Context, settings *config.Config) (*con
 		return nil, noPool(profile, missing)
 	}
 	prompt.Note("Environment " + profile.Name + " has no user pool to sign in to yet. Its IDs come from Villa;\n" + trySandbox)
+	var all [][2]string
 	for _, k := range missing {
-		value, err := prompt.Line(ctx, k.label+": ")
+		pairs, err := askPool(ctx, prompt, profile, k)
 		if err != nil {
 			return nil, err
 		}
-		value = strings.TrimSpace(value)
-		if value == "" {
-			return nil, usageError("ask Villa for it; "+trySandbox, "%s is empty", k.name)
-		}
-		if err := config.Set(ctx, c.app.LookupEnv, profile.Name, k.name, value); err != nil {
-			return nil, err
-		}
-		if region, _, ok := strings.Cut(value, "_"); ok && k.name == "auth.user_pool_id" && region != profile.Auth.Region && profile.Auth.Endpoint == "" {
-			if err := config.Set(ctx, c.app.LookupEnv, profile.Name, "auth.region", region); err != nil {
-				return nil, err
-			}
-		}
+		all = append(all, pairs...)
+	}
+	if err := config.SetAll(ctx, c.app.LookupEnv, profile.Name, all...); err != nil {
+		return nil, err
 	}
 	c.app.note("saved in %s", settings.File)
 	c.app.config = nil
 	return c.app.settings()
+}
+
+// askPool asks for an ID until the answer is valid. It returns keys and values.
+func askPool(ctx context.Context, prompt auth.Prompter, profile config.Profile, k poolKey) ([][2]string, error) {
+	for {
+		answer, err := prompt.Line(ctx, k.label+": ")
+		if err != nil {
+			return nil, err
+		}
+		pairs, err := poolPairs(profile, k.name, strings.TrimSpace(answer))
+		if err == nil {
+			return pairs, nil
+		}
+		prompt.Note(err.Error() + "; Ctrl-C ends")
+	}
+}
+
+// poolPairs returns an ID, and the region if the ID says another one.
+func poolPairs(profile config.Profile, name, answer string) ([][2]string, error) {
+	if answer == "" {
+		return nil, errors.New(name + " is empty: ask Villa for it")
+	}
+	value, err := config.Check(name, answer)
+	pairs := [][2]string{{name, value}}
+	if err != nil || name != "auth.user_pool_id" {
+		return pairs, err
+	}
+	region, _, _ := strings.Cut(value, "_")
+	valid := regexp.MustCompile(`^[a-z0-9-]+_[A-Za-z0-9]+$`).MatchString(value)
+	emulated := profile.Auth.Endpoint != "" // its region can have any name
+	if valid && !emulated {
+		_, err = config.Check("auth.region", region)
+	}
+	if !valid || err != nil {
+		return nil, fmt.Errorf("%q is not a user pool ID such as %s_XXXXXXXXX", value, profile.Auth.Region)
+	}
+	if !emulated && region != profile.Auth.Region {
+		pairs = append(pairs, [2]string{"auth.region", region})
+	}
+	return pairs, nil
 }
 
 func (c *login) saveBankKey(ctx context.Context, profile config.Profile) error {

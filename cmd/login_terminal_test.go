@@ -3,6 +3,8 @@
 package cmd
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -103,6 +105,15 @@ func TestCtrlCAtTheHiddenPrompt(t *testing.T) {
 	}
 }
 
+func readConfig(t *testing.T, m *machine) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(m.dir, "config", "config.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
 // An environment without a user pool gets one at a terminal: its IDs are asked for
 // and saved before the sign-in.
 func TestLoginAsksForTheUserPool(t *testing.T) {
@@ -113,9 +124,24 @@ func TestLoginAsksForTheUserPool(t *testing.T) {
 	x := m.at(t, 100, 30, "login")
 	x.see("come from Villa")
 	x.see("User pool ID")
-	x.press("\r")
-	if code := x.exit(); code != 2 || !strings.Contains(x.text(), "auth.user_pool_id is empty") {
-		t.Errorf("exit %d\n%s", code, x.text())
+	before := readConfig(t, m)
+	for _, wrong := range [][2]string{{"", "auth.user_pool_id is empty"}, {"foo", `"foo" is not a user pool ID such as`}, {"bar baz", `"bar baz" is not an ID`}} {
+		x.press(wrong[0] + "\r")
+		x.see(wrong[1])
+	}
+	x.press(cognito.PoolID + "\r")
+	x.see("App client ID")
+	x.press("bar baz\r")
+	x.see(`"bar baz" is not an ID`)
+	x.press("\x03")
+	if code := x.exit(); code != 130 || readConfig(t, m) != before {
+		t.Errorf("exit %d\n%s\n%s", code, x.text(), readConfig(t, m))
+	}
+	x = m.at(t, 100, 30, "login") // nothing was saved: it asks for both
+	x.see("User pool ID")
+	x.press("\x04")
+	if code := x.exit(); code == 0 || readConfig(t, m) != before {
+		t.Errorf("end of input: exit %d\n%s", code, x.text())
 	}
 	x = m.at(t, 100, 30, "login")
 	x.see("User pool ID")

@@ -3,6 +3,7 @@ package cmd
 import (
 	"bytes"
 	"context"
+	"database/sql"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
@@ -88,6 +89,34 @@ func TestAnAnswerThatStaysLost(t *testing.T) {
 	if p.Villapay.State != "unknown" {
 		t.Errorf("recorded as %s", p.Villapay.State)
 	}
+}
+
+// A ledger that fails once the API was asked is exit 6, and not "nothing was sent".
+func TestALedgerThatFailsAfterAsking(t *testing.T) {
+	t.Parallel()
+	var m *machine
+	stand := serveSandbox(t, sandbox.Options{}, func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if strings.Contains(r.URL.Path, "/checkstatus/") {
+				db, err := sql.Open("sqlite", filepath.Join(m.state(), "ledger.db"))
+				if err == nil {
+					_, err = db.ExecContext(r.Context(), "ALTER TABLE villapay_event RENAME TO away")
+					_ = db.Close()
+				}
+				if err != nil {
+					t.Error(err)
+				}
+			}
+			next.ServeHTTP(w, r)
+		})
+	})
+	m = newMachine(t, "VILLAPAY_BASE_URL="+stand.url)
+	m.run(t, "pay", "qr", "4925")
+	r := m.run(t, "order", "status", "4925", "-o", "json")
+	if r.code != 6 || r.stdout != "" || !strings.Contains(r.stderr, `"code":"not_recorded"`) || !strings.Contains(r.stderr, "run the same command again: that is safe; if") || strings.Contains(r.stderr, "nothing was sent") {
+		t.Errorf("exit %d, stdout %q, stderr %q", r.code, r.stdout, r.stderr)
+	}
+	stand.counts(t, "4925", 1, 1)
 }
 
 // kill -9 at random moments loses no order and makes none twice: the next run
@@ -308,7 +337,7 @@ func TestWithoutALedger(t *testing.T) {
 	if r.code != 6 || !strings.Contains(r.stderr, "--idempotency-key mine") {
 		t.Errorf("exit %d, stderr %q", r.code, r.stderr)
 	}
-	for _, args := range [][]string{{"order", "list"}, {"order", "show", "4925"}, {"order", "status", "4925", "--offline"}, {"pay", "batch", "-"}} {
+	for _, args := range [][]string{{"order", "list"}, {"order", "show", "4925"}, {"order", "status", "4925", "--offline"}, {"pay", "batch", writeList(t, "4925\n")}} {
 		if r := m.run(t, args...); r.code != 3 {
 			t.Errorf("%v: exit %d, stderr %q", args, r.code, r.stderr)
 		}

@@ -25,7 +25,7 @@ func newOrder(a *app) *cobra.Command {
 // paste, in place.
 func oneOrMore(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
-		return usageError("usage: "+cmd.UseLine(), "%s needs an order ID", cmd.CommandPath())
+		return usageError("usage: "+cmd.UseLine(), "%s needs an order ID", commandName(cmd))
 	}
 	for i, id := range args {
 		id = strings.TrimFunc(id, isBlank)
@@ -106,6 +106,9 @@ func (a *deps) sourceCommand(name string, p order.Payment, flags ...string) stri
 // envNow returns the name to select a payment's environment by. A payment that
 // another tool made is of the selected one.
 func (a *deps) envNow(p order.Payment) string {
+	if a.config == nil {
+		return p.Env
+	}
 	if p.Scope == "" || p.Scope == a.config.Profile.Scope() {
 		return a.config.Profile.Name
 	}

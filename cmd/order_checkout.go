@@ -29,12 +29,13 @@ func newOrderCheckout(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "checkout ORDERID",
 		Short: "Serve the payer's page of an open order",
-		Long: `Serves a page on which the customer pays the open order through the bank's own
-widget, and follows the order until it is paid or expired. The page is for this
-machine alone unless --addr says otherwise; then a code with its address is
-drawn, for a phone to open. Its address cannot be guessed.
+		Long: `Serves a page for the customer: the bank's code if the bank's key is set, else
+the bank's own widget, which needs the merchant's public key (kbank.public_key).
+An order whose widget was shown cannot be canceled. It follows the order until
+it is paid or expired.
 
-The bank's widget needs the merchant's public key, kbank.public_key.`,
+The page is for this machine alone unless --addr says otherwise; then a code with
+its address is drawn, for a phone to open. Its address cannot be guessed.`,
 		Example: `  villapay pay qr 492500004632 --env sandbox
   villapay order checkout 492500004632 --env sandbox --no-browser`,
 		Args: oneOrder, ValidArgsFunction: a.completeOrderID, RunE: a.plain(c.run),

@@ -42,7 +42,7 @@ with 0 if there are none, else with 9.`,
   villapay order list --env sandbox --state paid --limit 0 -o csv > paid.csv
   villapay order reconcile paid.csv --env sandbox --since today --until today
   villapay order reconcile paid.csv --env sandbox --id charge_id --since today --until today -o csv`,
-		Args: exactArgs("a file, or - for stdin"), RunE: a.run(c.run),
+		Args: needsFlags(exactArgs("a file, or - for stdin"), "for one day: villapay order reconcile bank.csv --since today --until today", "since", "until"), RunE: a.run(c.run),
 	}
 	f := cmd.Flags()
 	f.StringVar(&c.id, "id", c.id, "the `COLUMN` of ids")
@@ -117,7 +117,7 @@ func (c *orderReconcile) show(ctx context.Context, format config.Format, all ite
 			return []string{string(d.Kind), d.ID, d.OrderID, d.FileAmount.String(), d.LedgerAmount.String(), lineNumber(d)}, nil
 		}))
 	}
-	titles := []render.Title{{Text: "Difference"}, {Text: "ID"}, {Text: "Order"}, {Text: "File", Right: true}, {Text: "Ledger", Right: true}, {Text: "Line", Right: true}, {Text: "Note"}}
+	titles := []render.Title{{Text: "Difference"}, {Text: "ID"}, {Text: "Order"}, {Text: "File", Right: true}, {Text: "Ledger", Right: true}, {Text: "Line", Right: true}, {Text: "Note", Optional: true}}
 	return render.Rows(c.app.writer(), c.app.screen(), titles, mapped(all, func(d reconcile.Difference) ([]string, error) {
 		return []string{differenceWord(d.Kind), d.ID, d.OrderID, render.Money(d.FileAmount, ""), render.Money(d.LedgerAmount, ""), lineNumber(d), differenceNote(d)}, nil
 	}))

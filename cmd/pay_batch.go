@@ -56,8 +56,8 @@ already; with -o json or yaml each order and the state that it has already.`,
 	}
 	f := cmd.Flags()
 	f.Var(&choiceFlag{&c.source, order.Sources()}, "source", "how the payers pay, where a line does not say")
-	f.Var(&countFlag{&c.concurrency}, "concurrency", "orders in flight at once")
-	f.Var(&countFlag{&c.rate}, "rate", "orders started a second at most; 0 = no limit")
+	f.Var(&countFlag{&c.concurrency, ""}, "concurrency", "orders in flight at once")
+	f.Var(&countFlag{&c.rate, "no limit"}, "rate", "orders started a second at most; 0 = no limit")
 	f.BoolVar(&c.dryRun, "dry-run", false, "check the file and say what would be made; send and record nothing")
 	f.BoolVar(&c.skipInvalid, "skip-invalid", false, "skip invalid lines, and exit 9")
 	complete(cmd, "source", order.Sources()...)
@@ -213,7 +213,9 @@ func (c *payBatch) pay(ctx context.Context, format config.Format, profile config
 		return err
 	}
 	c.app.warnForgetful(service)
-	service.Note, service.Warn = nil, nil // would be one line per order
+	quiet := *service
+	quiet.Note, quiet.Warn = nil, nil // would be one line per order
+	service = &quiet
 	if tokens := service.API.Tokens; tokens != nil {
 		if _, err := tokens.Token(ctx); err != nil {
 			return err // fail before the first order

@@ -259,7 +259,10 @@ func noSubcommand(cmd *cobra.Command, args []string) error {
 	if near := suggestions(cmd, args); len(near) > 0 {
 		hint = "did you mean " + strings.Join(near, " or ") + "?"
 	}
-	return usageError(hint, "%s has no command %q", cmd.CommandPath(), args[0])
+	if cmd == cmd.Root() {
+		return usageError(hint, "there is no command %q", args[0])
+	}
+	return usageError(hint, "%s has no command %q", commandName(cmd), args[0])
 }
 
 // suggestions returns replacements for an unknown subcommand: an alias from other
@@ -308,6 +311,34 @@ func suggestions(cmd *cobra.Command, args []string) (near []string) {
 	return near
 }
 
+// commandName is a command's name in messages, which begin with villapay anyway.
+func commandName(cmd *cobra.Command) string {
+	return strings.TrimPrefix(cmd.CommandPath(), "villapay ")
+}
+
+// needsFlags requires flags after the arguments were checked. The example shows them.
+func needsFlags(args cobra.PositionalArgs, example string, names ...string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, given []string) error {
+		if err := args(cmd, given); err != nil {
+			return err
+		}
+		var missing []string
+		for _, name := range names {
+			if !cmd.Flag(name).Changed {
+				missing = append(missing, "--"+name)
+			}
+		}
+		if len(missing) == 0 {
+			return nil
+		}
+		hint := example
+		if env := cmd.Flag("env"); env.Changed {
+			hint += " -e " + env.Value.String()
+		}
+		return usageError(hint, "%s needs %s", commandName(cmd), strings.Join(missing, " and "))
+	}
+}
+
 // exactArgs requires these arguments and names the missing ones.
 func exactArgs(names ...string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
@@ -316,8 +347,8 @@ func exactArgs(names ...string) cobra.PositionalArgs {
 		}
 		hint := fmt.Sprintf("usage: %s", cmd.UseLine())
 		if len(args) < len(names) {
-			return usageError(hint, "%s needs %s", cmd.CommandPath(), strings.Join(names[len(args):], " and "))
+			return usageError(hint, "%s needs %s", commandName(cmd), strings.Join(names[len(args):], " and "))
 		}
-		return usageError(hint, "%s takes no argument %q", cmd.CommandPath(), args[len(names)])
+		return usageError(hint, "%s takes no argument %q", commandName(cmd), args[len(names)])
 	}
 }

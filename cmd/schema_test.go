@@ -247,7 +247,7 @@ func schemaPayments(t *testing.T, s *schemas) {
 	s.prints(t, m, 0, 1, "payment", "order", "void", "Authorized")
 	s.prints(t, m, 5, 1, "payment", "order", "status", "Authorized", "--watch")
 	s.prints(t, m, 0, 2, "payment", "pay", "qr", "paid", "--watch")
-	s.prints(t, m, 8, 1, "payment", "order", "status", "open", "--watch-for", "10ms")
+	s.prints(t, m, 8, 1, "payment", "order", "status", "open", "--watch-for", "3s")
 	s.prints(t, m, 8, 1, "payment", "order", "status", "open", "--exit-status")
 	s.prints(t, m, 8, 1, "list", "order", "status", "open", "canceled", "--exit-status")
 	s.prints(t, m, 5, 1, "list", "order", "status", "open", "nosuch")

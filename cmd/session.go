@@ -193,7 +193,7 @@ func noPool(profile config.Profile, missing []poolKey) error {
 // signInHint extends the hint if the environment has no user pool yet.
 func (a *app) signInHint(err error, hint string) string {
 	e, ok := errors.AsType[*auth.Error](err)
-	if !ok || e.Kind != auth.NotSignedIn || a.config == nil || a.Getenv("VILLAPAY_TOKEN") != "" || len(missingPool(a.config.Profile)) == 0 {
+	if !ok || hint == "" || e.Kind != auth.NotSignedIn || a.config == nil || a.Getenv("VILLAPAY_TOKEN") != "" || len(missingPool(a.config.Profile)) == 0 {
 		return hint
 	}
 	return "ask Villa for the user pool ID and the app client ID of " + a.config.Profile.Name + ", then " + hint + "; " + trySandbox

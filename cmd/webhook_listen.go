@@ -3,7 +3,6 @@ package cmd
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net"
 	"strings"
@@ -11,8 +10,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/villapay/villapay/internal/config"
-	"github.com/villapay/villapay/internal/kbank"
-	"github.com/villapay/villapay/internal/order"
 	"github.com/villapay/villapay/internal/render"
 	"github.com/villapay/villapay/internal/sanitize"
 	"github.com/villapay/villapay/internal/webhook"
@@ -101,13 +98,7 @@ func (c *webhookListen) run(ctx context.Context, _ []string) error {
 		return err
 	}
 	if bank != nil {
-		handler.Inquire = func(ctx context.Context, chargeID string) ([]order.Report, error) {
-			said, err := bank.Reports(ctx, chargeID)
-			if errors.Is(err, kbank.ErrNoCharge) {
-				return nil, nil
-			}
-			return said, err
-		}
+		handler.Inquire = bank.Reports
 	}
 	err = c.app.serve(serving, listener, handler)
 	if cause := context.Cause(serving); cause != nil && ctx.Err() == nil {

@@ -23,7 +23,7 @@ func newWebhookReplay(a *app) *cobra.Command {
 of ` + "`villapay webhook listen`" + `. Each has the current state of its payment and is
 marked as a repeat. Use it to catch up after an outage of the handler.`,
 		Example: `  villapay webhook replay --env sandbox --since 24h -o json`,
-		Args:    exactArgs(), RunE: a.run(c.run),
+		Args:    needsFlags(exactArgs(), "for the last day: villapay webhook replay --since 24h", "since"), RunE: a.run(c.run),
 	}
 	cmd.Flags().StringVar(&c.since, "since", "", "since `WHEN`: 24h or 7d ago, today, a date, or a time with zone")
 	_ = cmd.MarkFlagRequired("since")

@@ -88,7 +88,7 @@ func extraRoots(system, file string) (*x509.CertPool, error) {
 	if file == "" {
 		return nil, nil //nolint:nilnil // nil means the system's roots to tls.Config
 	}
-	pem, err := os.ReadFile(file) //nolint:gosec // the user names the file
+	pem, err := os.ReadFile(file)
 	if err != nil {
 		return nil, fmt.Errorf("read SSL_CERT_FILE: %w", err)
 	}

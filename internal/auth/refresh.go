@@ -21,7 +21,7 @@ func (c *Client) Refresh(ctx context.Context, old Tokens) (Tokens, error) {
 	at := c.now()
 	result, err := c.exchange(ctx, old)
 	if err != nil {
-		return Tokens{}, c.refreshFailed(err, old)
+		return Tokens{}, c.refreshFailed(err)
 	}
 	if result == nil {
 		return Tokens{}, c.unreachable(errors.New("no tokens in the answer"))
@@ -73,7 +73,7 @@ func (c *Client) exchange(ctx context.Context, old Tokens) (*authResult, error) 
 
 // refreshFailed explains a failed refresh. A reused refresh token ends a session
 // as an expired one does.
-func (c *Client) refreshFailed(err error, old Tokens) error {
+func (c *Client) refreshFailed(err error) error {
 	switch code(err) {
 	case "RefreshTokenReuseException":
 		return c.ended()

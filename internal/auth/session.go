@@ -297,7 +297,9 @@ func (s *Session) SignOut(ctx context.Context, everywhere bool) error {
 	defer unlock()
 	t, err := s.load(ctx)
 	switch {
-	case errors.Is(err, errNone), err != nil && everywhere, ctx.Err() != nil:
+	case errors.Is(err, errNone):
+		return &Error{Kind: NotSignedIn, Message: "not signed in to " + s.client.pool.Env + ": nothing to sign out of"}
+	case err != nil && everywhere, ctx.Err() != nil:
 		return err
 	case err != nil: // damaged, or under a key that is out of reach: forget it all the same
 		s.client.warn("the session could not be ended at the pool: " + err.Error())

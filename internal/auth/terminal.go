@@ -74,8 +74,17 @@ func (t *Terminal) Choose(ctx context.Context, label string, options []string) (
 		if n, err := strconv.Atoi(strings.TrimSpace(text)); err == nil && n >= 1 && n <= len(options) {
 			return n - 1, nil
 		}
+		t.Note("answer " + numbers(len(options)))
 	}
 	return 0, errors.New("no choice was made")
+}
+
+// numbers lists the answers to a choice: "1 or 2", or "a number from 1 to 4".
+func numbers(n int) string {
+	if n == 2 {
+		return "1 or 2"
+	}
+	return fmt.Sprintf("a number from 1 to %d", n)
 }
 
 // ask shows the label and reads the answer. The terminal is always restored. If

@@ -172,6 +172,7 @@ func TestTerminalChoose(t *testing.T) {
 	}
 	p.wait(t, "  2  an app\r\n")
 	p.wait(t, "Factor [1-2]: ")
+	p.wait(t, "answer 1 or 2\r\n")
 	p.types(t, "3\n3\n3\n")
 	if got, err := terminal.Choose(t.Context(), "Factor", []string{"a", "b"}); err == nil {
 		t.Errorf("got %d", got)

@@ -35,8 +35,33 @@ func oneOf(words ...string) check {
 		if slices.Contains(words, text) {
 			return text, nil
 		}
-		return "", fmt.Errorf("it is %q, not one of %s", text, strings.Trim(fmt.Sprintf("%q", words), "[]"))
+		return "", &wordError{text, words}
 	}
+}
+
+// wordError is a setting that is not one of its words.
+type wordError struct {
+	text  string
+	words []string
+}
+
+func (e *wordError) Error() string {
+	words := slices.Clone(e.words)
+	for i, word := range words {
+		if word == "" {
+			words[i] = "empty"
+		}
+	}
+	last := len(words) - 1
+	return fmt.Sprintf("must be %s or %s, not %q", strings.Join(words[:last], ", "), words[last], e.text)
+}
+
+// invalid says of which setting or variable a check's error is.
+func invalid(name string, err error) string {
+	if _, ok := errors.AsType[*wordError](err); ok {
+		return name + " " + err.Error()
+	}
+	return name + ": " + err.Error()
 }
 
 func orEmpty(check check) check {

@@ -16,8 +16,8 @@ import (
 
 // Use selects an environment in the file.
 func Use(ctx context.Context, env LookupEnv, name string) error {
-	return edit(ctx, env, func(_ *document, s settings) (change, error) {
-		return change{[]string{"env"}, scalar("", name)}, s.exists(name)
+	return edit(ctx, env, func(_ *document, s settings) ([]change, error) {
+		return []change{{[]string{"env"}, scalar("", name)}}, s.exists(name)
 	})
 }
 
@@ -33,11 +33,11 @@ func Add(ctx context.Context, env LookupEnv, name, baseURL string, live bool) er
 	value := &yaml.Node{Kind: yaml.MappingNode, Content: []*yaml.Node{
 		scalar("", "base_url"), scalar("", url), scalar("", "live"), scalar("!!bool", strconv.FormatBool(live)),
 	}}
-	return edit(ctx, env, func(_ *document, s settings) (change, error) {
+	return edit(ctx, env, func(_ *document, s settings) ([]change, error) {
 		if s.exists(name) == nil {
-			return change{}, usage("change it with `villapay env set`", "there is an environment %q already", name)
+			return nil, usage("change it with `villapay env set`", "there is an environment %q already", name)
 		}
-		return change{[]string{"envs", name}, value}, nil
+		return []change{{[]string{"envs", name}, value}}, nil
 	})
 }
 
@@ -48,16 +48,16 @@ func Remove(ctx context.Context, env LookupEnv, name string) error {
 	if builtIn(name) {
 		return usage("`villapay env unset KEY` resets one of its values", "%s is built in and cannot be removed", name)
 	}
-	return edit(ctx, env, func(d *document, s settings) (change, error) {
+	return edit(ctx, env, func(d *document, s settings) ([]change, error) {
 		path := []string{"envs", name}
 		if d.at(path) == nil {
-			return change{}, s.exists(name)
+			return nil, s.exists(name)
 		}
 		current, err := s.selected(env)
 		if err == nil && current == name {
 			err = usage("choose another one first: `villapay env use dev`", "%s is the selected environment", name)
 		}
-		return change{path: path}, err
+		return []change{{path: path}}, err
 	})
 }
 
@@ -66,18 +66,54 @@ func Remove(ctx context.Context, env LookupEnv, name string) error {
 // separated by commas. The value is checked first, and so is the file with it: a
 // valid file stays valid, an invalid one is repaired edit by edit.
 func Set(ctx context.Context, env LookupEnv, name, keyName, value string) error {
+	return SetAll(ctx, env, name, [2]string{keyName, value})
+}
+
+// SetAll writes several keys and their values in one write, or none of them.
+func SetAll(ctx context.Context, env LookupEnv, name string, pairs ...[2]string) error {
+	var plans []func(settings) (change, error)
+	for _, pair := range pairs {
+		plan, err := planSet(env, name, pair[0], pair[1])
+		if err != nil {
+			return err
+		}
+		plans = append(plans, plan)
+	}
+	return edit(ctx, env, func(_ *document, s settings) (all []change, _ error) {
+		for _, plan := range plans {
+			c, err := plan(s)
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, c)
+		}
+		return all, nil
+	})
+}
+
+// Check returns a key's value in its one form, or why it is invalid.
+func Check(keyName, value string) (string, error) {
 	k, err := settable(keyName)
 	if err != nil {
-		return err
+		return "", err
+	}
+	return k.check(value)
+}
+
+// planSet checks a value for a key. The plan makes the change to a file.
+func planSet(env LookupEnv, name, keyName, value string) (func(settings) (change, error), error) {
+	k, err := settable(keyName)
+	if err != nil {
+		return nil, err
 	}
 	normal, err := k.check(value)
 	if err != nil {
-		return usage("", "set %s: %s", keyName, err)
+		return nil, usage("", "%s", invalid(keyName, err))
 	}
 	if _, password := showLedger(value); keyName == "ledger" && password {
-		return usage("use the variable VILLAPAY_LEDGER, or put the password into ~/.pgpass", "set ledger: a password never stands in this file")
+		return nil, usage("use the variable VILLAPAY_LEDGER, or put the password into ~/.pgpass", "set ledger: a password never stands in this file")
 	}
-	return edit(ctx, env, func(_ *document, s settings) (change, error) {
+	return func(s settings) (change, error) {
 		if _, ok := lookup(topKeys(), keyName); ok {
 			return change{[]string{keyName}, k.node(normal)}, nil
 		}
@@ -94,7 +130,7 @@ func Set(ctx context.Context, env LookupEnv, name, keyName, value string) error 
 			err = usage("give it another one first: villapay env set base_url URL -e "+name, "set live: %s stays live, because its base_url is the live one of %s", name, twin)
 		}
 		return change{envPath(name, keyName), k.node(normal)}, err
-	})
+	}, nil
 }
 
 // Unset removes one value from the file, so that the built-in one holds again,
@@ -104,13 +140,13 @@ func Unset(ctx context.Context, env LookupEnv, name, keyName string) (removed bo
 	if keyName == "envs" {
 		return false, usage("`villapay env remove NAME` removes one", "envs holds every environment")
 	}
-	err = edit(ctx, env, func(d *document, s settings) (change, error) {
+	err = edit(ctx, env, func(d *document, s settings) ([]change, error) {
 		current, err := s.selected(env)
 		if name != "" {
 			current, err = name, s.exists(name)
 		}
 		if err != nil {
-			return change{}, err
+			return nil, err
 		}
 		// Wrong places first, because they make the file invalid.
 		top := []string{keyName}
@@ -121,13 +157,13 @@ func Unset(ctx context.Context, env LookupEnv, name, keyName string) (removed bo
 		for _, path := range places {
 			if d.at(path) != nil {
 				removed = true
-				return change{path: path}, nil
+				return []change{{path: path}}, nil
 			}
 		}
 		if keyName != "env" {
 			_, err = settable(keyName)
 		}
-		return change{path: top}, err
+		return []change{{path: top}}, err
 	})
 	return removed && err == nil, err
 }
@@ -219,7 +255,7 @@ func scalar(tag, text string) *yaml.Node {
 const lockWait = 10 * time.Second
 
 // edit makes one change to the file under its lock.
-func edit(ctx context.Context, env LookupEnv, plan func(*document, settings) (change, error)) error {
+func edit(ctx context.Context, env LookupEnv, plan func(*document, settings) ([]change, error)) error {
 	path, err := file(env)
 	if err != nil {
 		return err
@@ -240,11 +276,14 @@ func edit(ctx context.Context, env LookupEnv, plan func(*document, settings) (ch
 	if settings.top == nil { // no key of it can be relied on
 		return invalid
 	}
-	c, err := plan(before, settings)
+	changes, err := plan(before, settings)
 	if err != nil {
 		return err
 	}
-	after, err := before.with(c)
+	after := before
+	for i := 0; i < len(changes) && err == nil; i++ {
+		after, err = after.with(changes[i])
+	}
 	switch {
 	case err != nil && invalid != nil:
 		return invalid

@@ -204,6 +204,7 @@ func TestRejectedEdits(t *testing.T) {
 		"set a section":           {[]string{"set", "mine", "auth", "x"}, []string{"unknown key"}},
 		"set env":                 {[]string{"set", "mine", "env", "dev"}, []string{"villapay env use"}},
 		"set a wrong value":       {[]string{"set", "mine", "timeout", "30"}, []string{"such as 30s"}},
+		"set a wrong word":        {[]string{"set", "mine", "source", "foo"}, []string{`source must be qr or wechat, not "foo"`}},
 		"set a wrong URL":         {[]string{"set", "mine", "auth.domain", "login.example"}, []string{"https://"}},
 		"set on an unknown":       {[]string{"set", "nosuch", "timeout", "3s"}, []string{`no environment "nosuch"`}},
 		"set the sandbox's":       {[]string{"set", "sandbox", "base_url", "https://x.example"}, []string{"embedded"}},
@@ -472,5 +473,24 @@ func TestCanceled(t *testing.T) {
 	}
 	if w.text(t) != "env: dev\n" {
 		t.Errorf("the file changed to %q", w.text(t))
+	}
+}
+
+// Several values are written together, or none of them.
+func TestSetAll(t *testing.T) {
+	t.Parallel()
+	const before = "# ours\nenvs:\n  dev:\n    source: wechat\n"
+	w := newWorld(t, before)
+	pool := [2]string{"auth.user_pool_id", "eu-west-1_Ab"}
+	wantError(t, SetAll(t.Context(), w.lookup, "dev", pool, [2]string{"auth.client_id", "bar baz"}), KindUsage, "auth.client_id", `"bar baz"`)
+	if after := w.text(t); after != before {
+		t.Errorf("it wrote\n%s", after)
+	}
+	if err := SetAll(t.Context(), w.lookup, "dev", pool, [2]string{"auth.region", "eu-west-1"}, [2]string{"auth.client_id", "c"}); err != nil {
+		t.Fatal(err)
+	}
+	p := w.load(t, Flags{}).Profile
+	if p.Auth.UserPoolID != pool[1] || p.Auth.Region != "eu-west-1" || p.Auth.ClientID != "c" {
+		t.Errorf("%+v", p.Auth)
 	}
 }

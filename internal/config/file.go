@@ -238,7 +238,7 @@ func (c *checker) value(at, value *yaml.Node, path []string) {
 		text, err = k.check(text)
 	}
 	if err != nil {
-		c.fail(value.Line, "", "%s: %s", strings.Join(path, "."), err)
+		c.fail(value.Line, "", "%s", invalid(strings.Join(path, "."), err))
 	}
 	into[name] = setting{text: text, line: at.Line}
 }

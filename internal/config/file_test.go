@@ -41,7 +41,7 @@ func TestBadFiles(t *testing.T) {
 		"a word for keys":          {"envs:\n  dev:\n    auth: Bearer\n", []string{"line 3", "envs.dev.auth must hold keys"}},
 		"keys for a word":          {"output: {format: json}\n", []string{"not a mapping"}},
 		"a strange key":            {"? [a, b]\n: c\n", []string{"not a word"}},
-		"live: yes":                {"envs:\n  prod:\n    live: yes\n", []string{"line 3", `"yes", not one of "true" "false"`}},
+		"live: yes":                {"envs:\n  prod:\n    live: yes\n", []string{"line 3", `envs.prod.live must be true or false, not "yes"`}},
 		"bare timeout":             {"envs:\n  dev:\n    timeout: 30\n", []string{"line 3", "such as 30s"}},
 		"unknown environment":      {"# c\nenv: prdo\n", []string{"line 2", `no environment "prdo"`, `"prod"?`}},
 		"no address":               {"envs:\n  mine:\n    live: true\n", []string{"line 2", "envs.mine has no base_url", "villapay env remove mine"}},

@@ -168,7 +168,7 @@ func (l *loader) override(k key) error {
 	case text != "":
 		normal, err := k.check(text)
 		if err != nil {
-			return &Error{Kind: KindConfig, Message: fmt.Sprintf("%s: %s", k.variable, err)}
+			return &Error{Kind: KindConfig, Message: invalid(k.variable, err)}
 		}
 		l.set(k.name, normal, k.variable)
 	case k.required && l.env.isEmpty(k.variable):

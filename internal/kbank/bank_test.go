@@ -11,6 +11,7 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -94,6 +95,20 @@ func serve(t *testing.T, answer http.HandlerFunc) *bank {
 	return b
 }
 
+// requests returns what was asked so far.
+func (b *bank) requests() []*http.Request {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Clone(b.asked)
+}
+
+// sent returns the bodies of what was asked so far.
+func (b *bank) sent() []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Clone(b.bodies)
+}
+
 // says answers with a status and a body.
 func says(status int, body string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
@@ -117,9 +132,9 @@ func TestCodeRequest(t *testing.T) {
 			t.Errorf("code %+v", code)
 		}
 		want := `{"order_id":"` + bankOrder + `","amount":` + digits + `,"currency":"THB","description":"Order 4925","sof":"ThaiQR","reference_order":"4925.1"}`
-		r := b.asked[0]
-		if b.bodies[0] != want || r.Method != "POST" || r.URL.Path != "/qr/v2/qr" {
-			t.Errorf("%s %s\n%s, want\n%s", r.Method, r.URL.Path, b.bodies[0], want)
+		r := b.requests()[0]
+		if b.sent()[0] != want || r.Method != "POST" || r.URL.Path != "/qr/v2/qr" {
+			t.Errorf("%s %s\n%s, want\n%s", r.Method, r.URL.Path, b.sent()[0], want)
 		}
 		if r.Header.Get("X-Api-Key") != key || r.Header.Get("Authorization") != "" || r.Header.Get("Content-Type") != "application/json" {
 			t.Errorf("headers %v", r.Header)
@@ -208,7 +223,7 @@ func TestFailures(t *testing.T) {
 					t.Errorf("%s: %s %s from %q: %s, want %s %s", name, failure.Kind, failure.Code, failure.Server, failure.Message, want, code)
 				}
 			}
-			for _, r := range b.asked {
+			for _, r := range b.requests() {
 				if r.URL.Path == "/elsewhere" {
 					t.Error("the redirect was followed")
 				}
@@ -276,7 +291,7 @@ func TestTheKeyIsShownNowhere(t *testing.T) {
 	if b.log.Len() == 0 || strings.Contains(b.log.String(), key) {
 		t.Errorf("the log:\n%s", b.log.String())
 	}
-	if len(elsewhere.asked) > 0 {
+	if len(elsewhere.requests()) > 0 {
 		t.Error("the redirect was followed")
 	}
 }
@@ -289,11 +304,11 @@ func TestIDsInPaths(t *testing.T) {
 		if _, err := b.Cancel(t.Context(), id); err == nil {
 			t.Error("it is no error")
 		}
-		if got := b.asked[len(b.asked)-1]; got.URL.Path != "/qr/v2/qr/"+id+"/cancel" || got.URL.RawQuery != "" {
+		if got := b.requests()[len(b.requests())-1]; got.URL.Path != "/qr/v2/qr/"+id+"/cancel" || got.URL.RawQuery != "" {
 			t.Errorf("%q: %s", id, got.URL)
 		}
 	}
-	before := len(b.asked)
+	before := len(b.requests())
 	for _, id := range []string{"", ".", ".."} {
 		if _, err := b.Cancel(t.Context(), id); err == nil {
 			t.Error("it is no error")
@@ -302,8 +317,8 @@ func TestIDsInPaths(t *testing.T) {
 			t.Error("it is no error")
 		}
 	}
-	if len(b.asked) != before {
-		t.Errorf("%s was asked", b.asked[before].URL)
+	if len(b.requests()) != before {
+		t.Errorf("%s was asked", b.requests()[before].URL)
 	}
 }
 
@@ -523,5 +538,28 @@ func TestAnAnswerThatSaysNothing(t *testing.T) {
 	status, _, err = serve(t, says(200, both)).InquireOrder(t.Context(), p)
 	if err != nil || len(status.Reports) != 2 || status.Reports[0].Doubt != "" || status.Reports[1].Doubt != "transaction_state" {
 		t.Errorf("%+v, %v", status.Reports, err)
+	}
+}
+
+// A notification is unconfirmed if the bank answers and does not name its charge, not
+// if nobody answers.
+func TestUnconfirmed(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		status int
+		body   string
+		want   bool
+	}{
+		{404, `{"object":"error","code":"not_found","message":"No."}`, true},
+		{200, `{}`, true},
+		{200, `{"status":"success"}`, true},
+		{404, `{"object":"error","code":"unauthorized_merchant","message":"No."}`, false},
+		{503, ``, false},
+		{200, `<html>`, false},
+	} {
+		_, err := serve(t, says(test.status, test.body)).Reports(t.Context(), "chrg_1")
+		if err == nil || errors.Is(err, order.ErrUnconfirmed) != test.want {
+			t.Errorf("%d %s: %v", test.status, test.body, err)
+		}
 	}
 }

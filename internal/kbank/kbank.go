@@ -141,13 +141,15 @@ func (c *Client) inquire(ctx context.Context, id, orderID string, about func(ord
 	return status, response.RequestID, nil
 }
 
+var errNoState = errors.New("it does not state the transaction_state of a charge")
+
 // status parses an answer about a charge. All of its reports must satisfy about. An
 // answer that states no transaction_state is unreadable: it does not say that there
 // is no charge.
 func (c *Client) status(response *api.Response, orderID string, about func(order.Report) bool) (order.Status, error) {
 	status, err := order.ParseStatus(response.Body, orderID, nil)
 	if err == nil && !slices.ContainsFunc(status.Reports, order.Report.AboutCharge) {
-		err = errors.New("it does not state the transaction_state of a charge")
+		err = errNoState
 	}
 	if err == nil && !slices.ContainsFunc(status.Reports, func(r order.Report) bool { return !about(r) }) {
 		for i := range status.Reports {
@@ -165,9 +167,14 @@ func (c *Client) status(response *api.Response, orderID string, about func(order
 	return order.Status{}, c.failure(api.Unknown, response, "other_order", "the bank's answer is about another order or charge", err)
 }
 
-// Reports returns the bank's reports on a charge, to confirm a notification.
+// Reports returns the bank's reports on a charge, to confirm a notification. The
+// error is order.ErrUnconfirmed if the bank answers, and knows no such charge or says
+// nothing of it.
 func (c *Client) Reports(ctx context.Context, chargeID string) ([]order.Report, error) {
 	status, _, err := c.InquireCharge(ctx, chargeID, "")
+	if errors.Is(err, ErrNoCharge) || errors.Is(err, errNoState) {
+		err = fmt.Errorf("%w: %w", order.ErrUnconfirmed, err)
+	}
 	return status.Reports, err
 }
 

@@ -105,7 +105,7 @@ func (c *claimLock) release() {
 	}
 	_ = c.held.Close()
 	if !c.kept {
-		_ = os.Remove(c.held.Path()) //nolint:gosec // a file of our own
+		_ = os.Remove(c.held.Path())
 	}
 	c.held = nil
 }

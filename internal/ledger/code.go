@@ -269,7 +269,7 @@ func (l *Ledger) CancelPayment(ctx context.Context, p order.Payment) (order.Paym
 			return err
 		}
 		if doubt = order.Doubt(known); doubt != nil {
-			return nil //nolint:nilerr // it is the answer, not a failure of the ledger
+			return nil //nolint:nilerr // it is returned below
 		}
 		p.State, p.Canceled, p.KnownAt, p.KnownFrom = order.Cancelled, true, t.now, order.FromBank
 		if err := t.exec(`UPDATE villapay_payment SET canceled = 1, slot = 0, state = ?, known_at = ?, known_from = ? WHERE id = ?`,

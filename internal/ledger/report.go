@@ -176,6 +176,15 @@ func (l *Ledger) recordReport(t *txn, scope string, r order.Report) (fresh bool,
 		}
 	}
 	outcomes, err := l.resolveAll(t, scope, villas, source{r.From, r.RequestID})
+	for _, o := range outcomes {
+		if w := order.Unconfirmed(r.ChargeID); err == nil && r.Unconfirmed && o.row.ChargeID == r.ChargeID && !slices.Contains(o.row.Warnings, w) {
+			o.warnings, o.row.Warnings = append(o.warnings, w), append(o.row.Warnings, w)
+			outcomes[o.row.ID] = o
+			if err = t.exec(`UPDATE villapay_payment SET warnings = ? WHERE id = ?`, encodeList(o.row.Warnings), o.row.ID); err == nil {
+				err = l.note(t, o.row.ID, event{kind: "warning", note: w.Code + ": " + w.Message})
+			}
+		}
+	}
 	if err != nil || out.Unknown {
 		return fresh, out, err
 	}

@@ -479,3 +479,32 @@ func TestNothingIsLeftBehind(t *testing.T) {
 		}
 	})
 }
+
+// A charge that the bank did not confirm is a warning, until it does.
+func TestAnUnconfirmedCharge(t *testing.T) {
+	t.Parallel()
+	both(t, func(t *testing.T, at *place) {
+		l := at.open(t)
+		p := l.awaiting(t, "1")
+		r := report("c1", "o1", "Authorized")
+		r.Unconfirmed = true
+		for i := range 2 {
+			done := l.hear(t, r)
+			if done.Payment.State != order.Paid || codes(done.Payment.Warnings) != "charge_unconfirmed" || (codes(done.Warnings) == "charge_unconfirmed") != (i == 0) {
+				t.Errorf("%d: %+v", i, done)
+			}
+		}
+		l.hear(t, report("c1", "o1", "Settled"))
+		if all := l.of(t, "1"); codes(all[0].Warnings) != "charge_unconfirmed" {
+			t.Errorf("it does not stay: %+v", all[0].Warnings)
+		}
+		if events := l.events(t, p.ID); events[len(events)-2].Kind != "warning" {
+			t.Errorf("it is not in the history: %+v", events)
+		}
+		confirmed := report("c1", "o1", "Authorized")
+		confirmed.From = order.FromBank
+		if done := l.hear(t, confirmed); done.Payment.State != order.Paid || len(done.Payment.Warnings) != 0 {
+			t.Errorf("confirmed: %+v", done)
+		}
+	})
+}

@@ -33,6 +33,10 @@ type Report struct {
 	Raw       json.RawMessage
 
 	Received time.Time // by the ledger's clock
+
+	// Unconfirmed is not stored: the bank did not confirm a notification, of which the
+	// payment is to warn.
+	Unconfirmed bool
 }
 
 // Rank says how far a charge has come. A charge only moves up.

@@ -2,6 +2,7 @@ package order
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -26,7 +27,18 @@ const (
 	warnNeverPaid     = "charge_unpaid" // taken back, and never known to be paid
 	warnPartial       = "partial_refund"
 	warnRefund        = "refund_state"
+	warnUnconfirmed   = "charge_unconfirmed" // kept until the API or the bank has named the charge
 )
+
+// ErrUnconfirmed says that the bank was asked about a charge, and answered without
+// naming it.
+var ErrUnconfirmed = errors.New("the bank does not confirm the charge")
+
+// Unconfirmed is the warning of [ErrUnconfirmed] about a charge that a notification
+// says is paid.
+func Unconfirmed(chargeID string) Warning {
+	return Warning{warnUnconfirmed, "the bank does not confirm charge " + chargeID + ", which a notification says is paid"}
+}
 
 // computed reports whether Resolve computes a warning anew.
 func computed(w Warning) bool {
@@ -64,7 +76,11 @@ type Case struct {
 func Resolve(c Case) (payments []Payment, elsewhere *Payment) {
 	v := weighed(c)
 	for i := range v.own {
-		v.own[i].update(v.on(&v.own[i]), v.stray[i])
+		p := &v.own[i]
+		p.update(v.on(p), v.stray[i])
+		for id := range v.known {
+			p.Warnings = slices.DeleteFunc(p.Warnings, func(w Warning) bool { return w == Unconfirmed(id) })
+		}
 	}
 	elsewhere = v.foreign()
 	v.warnAcross(elsewhere)

@@ -428,7 +428,7 @@ func (s *Service) askBank(ctx, asking context.Context, orderID string, asked *As
 	}
 	known, err = s.payments(context.WithoutCancel(ctx), orderID) // the time to ask may be over
 	answering, _ := order.Answering(known)
-	return answering.State == order.Paid, err
+	return answering.State == order.Paid, s.afterAsking(err)
 }
 
 // inquire sends the bank one inquiry and records the answer. failure is the bank's,
@@ -446,5 +446,5 @@ func (s *Service) inquire(ctx context.Context, orderID string, question func(con
 	}
 	recording, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
 	defer cancel()
-	return nil, s.Ledger.RecordAnswer(recording, s.Scope, answer)
+	return nil, s.afterAsking(s.Ledger.RecordAnswer(recording, s.Scope, answer))
 }

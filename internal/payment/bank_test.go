@@ -834,8 +834,15 @@ func TestARejectionAfterALostVoid(t *testing.T) {
 func TestADoubtfulCharge(t *testing.T) {
 	t.Parallel()
 	for _, change := range []fields{
-		{"amount": 299.0}, {"livemode": true}, {"amount": "x"}, {"transaction_state": "Pre-Authorized"}, {"transaction_state": "Pondering"},
-		{"status": "pending"}, {"currency": "USD"}, {"transaction_state": fields{}}, {"transaction_state": ""},
+		{"amount": 299.0},
+		{"livemode": true},
+		{"amount": "x"},
+		{"transaction_state": "Pre-Authorized"},
+		{"transaction_state": "Pondering"},
+		{"status": "pending"},
+		{"currency": "USD"},
+		{"transaction_state": fields{}},
+		{"transaction_state": ""},
 	} {
 		for _, cancels := range []bool{true, false} {
 			inTown(t, func(t *testing.T, w *town, one, two *till) {

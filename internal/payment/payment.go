@@ -54,14 +54,20 @@ type Request struct {
 	answered func(error)
 }
 
-// NotRecordedError means that the API's answer could not be recorded. It must not be
-// shown; the next run repeats the request with the same key.
+// NotRecordedError means that something was sent, and that the answer could not be
+// recorded. It must not be shown; the next run repeats the request with the same key.
 type NotRecordedError struct {
-	Key string
+	Key string // "" if no order was asked for: only earlier ones were asked about or canceled
 	Err error
 }
 
 func (e *NotRecordedError) Error() string {
+	if inner, ok := errors.AsType[*NotRecordedError](e.Err); ok {
+		return inner.Error()
+	}
+	if e.Key == "" {
+		return "the ledger failed after something was sent: " + e.Err.Error()
+	}
 	return "the answer arrived but could not be recorded: " + e.Err.Error()
 }
 
@@ -119,13 +125,22 @@ func (s *Service) makeInTime(ctx context.Context, request ledger.ClaimRequest, a
 	return p, err
 }
 
+// noTimeError is a time limit that ended before anything was done.
+type noTimeError struct{ limit time.Duration }
+
+func (e *noTimeError) Error() string {
+	return fmt.Sprintf("the time limit of %s ended before the first request", e.limit)
+}
+
+func (e *noTimeError) Unwrap() error { return context.DeadlineExceeded }
+
 // limit applies s.Timeout to ctx. It fails if no time is left, so that the timeout is
 // not blamed on the next server or the ledger.
 func (s *Service) limit(ctx context.Context) (context.Context, context.CancelFunc, error) {
 	limited, cancel := context.WithTimeout(ctx, s.Timeout)
 	if ctx.Err() == nil && limited.Err() != nil {
 		cancel()
-		return nil, nil, fmt.Errorf("the time limit of %s ended before the first request: %w", s.Timeout, limited.Err())
+		return nil, nil, &noTimeError{s.Timeout}
 	}
 	return limited, cancel, nil
 }
@@ -146,7 +161,7 @@ func (s *Service) make(ctx context.Context, request ledger.ClaimRequest, answere
 		return claim.Payment, nil
 	}
 	if paid, err := s.cancelReplaced(ctx, claim); err != nil {
-		return claim.Payment, err
+		return claim.Payment, s.afterAsking(err)
 	} else if paid != nil {
 		return s.giveUp(ctx, claim, *paid)
 	}
@@ -158,7 +173,7 @@ func (s *Service) giveUp(ctx context.Context, claim ledger.Claim, paid order.Pay
 	recording, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
 	defer cancel()
 	if _, err := s.Ledger.RecordFailure(recording, claim, order.Rejected, order.Failure{Code: "paid", Message: "the order is paid already"}, 0); err != nil {
-		return claim.Payment, err
+		return claim.Payment, s.afterAsking(err)
 	}
 	notify(s.Warn, "order %s is PAID already: no other order is made", paid.OrderID)
 	paid.Replayed = len(paid.Order) > 0
@@ -199,6 +214,8 @@ func (s *Service) claim(ctx context.Context, request ledger.ClaimRequest) (ledge
 		switch {
 		case err != nil && waiting && ctx.Err() != nil:
 			return busy, &BusyError{request.OrderID}
+		case err != nil && request.Asked:
+			return claim, s.afterAsking(err)
 		case err != nil:
 			return claim, err
 		case claim.Verdict == ledger.Confirm, claim.Verdict == ledger.AskFirst && request.Unconfirmed && s.cancelsFirst(claim.Payment):

@@ -65,6 +65,9 @@ func (s *Service) Status(ctx context.Context, orderID string, ask bool) (Report,
 		report.Asked = asked
 	}
 	known, err := s.payments(ctx, orderID)
+	if ask {
+		err = s.afterAsking(err)
+	}
 	report.Payment, report.Found = order.Answering(known)
 	report.Others = max(0, len(known)-1)
 	for _, p := range known {
@@ -131,7 +134,24 @@ func (s *Service) ask(ctx context.Context, orderID string, within time.Duration)
 	recording, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
 	defer cancel()
 	asked.Word = answer.Status.Word
-	return asked, s.Ledger.RecordAnswer(recording, s.Scope, answer)
+	return asked, s.afterAsking(s.Ledger.RecordAnswer(recording, s.Scope, answer))
+}
+
+// afterAsking turns an error of the ledger into a *NotRecordedError, if the API or the
+// bank may have been asked before.
+func (s *Service) afterAsking(err error) error {
+	if !onlyLedger(err) || !s.CanAsk() || errors.Is(err, context.Canceled) { // by Ctrl-C
+		return err
+	}
+	return &NotRecordedError{Err: err}
+}
+
+// onlyLedger reports whether the ledger failed before anything was sent, as far as the
+// error says.
+func onlyLedger(err error) bool {
+	_, stored := errors.AsType[*ledger.Error](err)
+	_, sent := errors.AsType[*NotRecordedError](err)
+	return stored && !sent
 }
 
 // preflightTimeout limits each check before another order is made for a Villa order.
@@ -146,10 +166,15 @@ func (s *Service) cancelsFirst(earlier order.Payment) bool {
 // askEarlier cancels the code of the earlier payment, if possible, and asks whether
 // the order was paid, before another order is made. A failed request is a warning.
 func (s *Service) askEarlier(ctx context.Context, earlier order.Payment) error {
-	_, _ = s.cancelEarlier(ctx, earlier) // if it failed, cancelReplaced tries again
+	canceling := s.cancelsFirst(earlier)
+	_, notCanceled := s.cancelEarlier(ctx, earlier) // cancelReplaced tries again
+	canceling = canceling && !onlyLedger(notCanceled)
 	asked, err := s.ask(ctx, earlier.OrderID, preflightTimeout)
 	if failed := cmp.Or(asked.BankErr, asked.Err); failed != nil {
 		notify(s.Warn, "order %s has an earlier payment that may have been paid meanwhile; asking failed: %s", earlier.OrderID, failed)
+	}
+	if canceling {
+		err = s.afterAsking(err)
 	}
 	return err
 }

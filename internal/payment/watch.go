@@ -44,6 +44,9 @@ func (s *Service) Watch(ctx context.Context, orderID string, own order.Payment, 
 	finalFromStart := false
 	for first := true; ; first = false {
 		report, err := s.read(ctx, orderID, own, heard)
+		if err != nil && asked {
+			err = s.afterAsking(err)
+		}
 		if err != nil {
 			return last, err
 		}

@@ -7,6 +7,7 @@ import (
 	"iter"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/villapay/villapay/internal/order"
 	"github.com/villapay/villapay/internal/sanitize"
@@ -18,6 +19,7 @@ type List struct {
 	NoHeader bool
 	AllEnvs  bool                     // payments of several environments: a table always shows whose
 	Live     func(order.Payment) bool // marks real money in a table; nil marks none
+	Status   bool                     // a table shows when payments were paid and how that is known, not when they were made
 }
 
 // listColumn is a column of payments: its name in CSV, and its place in a table.
@@ -31,14 +33,14 @@ type listColumn struct {
 func listColumns() []listColumn {
 	return []listColumn{
 		{"orderid", column{title: "Order"}},
-		{"source", column{title: "Source", optional: 2}},
+		{"source", column{title: "Source"}},
 		{"state", column{title: "State"}},
 		{"id", column{title: "Bank order", optional: 4}},
 		{"amount", column{title: "Amount", right: true}},
 		{"currency", column{title: "Currency"}},
 		{"created_at", column{title: "Created"}},
 		{"expires_at", column{title: "Order expires", optional: 3}},
-		{"env", column{title: "Env", optional: 1}},
+		{"env", column{title: "Env", optional: 2}},
 		{"error_code", column{title: "Error"}},
 		{"error_message", column{title: "Message"}},
 		{"reference_order", column{title: "Reference"}},
@@ -95,12 +97,16 @@ func (l List) chosen(own []string) ([]int, error) {
 }
 
 // Payments writes a list of payments as a table, row by row as they come, so a
-// long list needs no memory. At a narrow terminal "2 minutes ago" goes first,
+// long list needs no memory. At a narrow terminal times are given in minutes,
 // then the columns needed least, unless the list names them; a pipe gets all of
 // it. It ends at the first error of the sequence and returns that. An empty list
 // is a header alone.
 func Payments(w io.Writer, s Screen, list List, payments iter.Seq2[order.Payment, error]) error {
-	chosen, err := list.chosen([]string{"orderid", "state", "amount", "source", "created_at", "expires_at", "env", "id"})
+	own := []string{"orderid", "state", "amount", "source", "created_at", "expires_at", "env", "id"}
+	if list.Status {
+		own = []string{"orderid", "state", "amount", "source", "paid_at", "env", "id"}
+	}
+	chosen, err := list.chosen(own)
 	if err != nil {
 		return err
 	}
@@ -110,16 +116,24 @@ func Payments(w io.Writer, s Screen, list List, payments iter.Seq2[order.Payment
 		columns[i] = all[c].column
 		if list.Columns != nil || (list.AllEnvs && all[c].name == "env") {
 			columns[i].optional = 0
+		} else if list.Status && all[c].name == "source" { // one payment of each order
+			columns[i].optional = 1
 		}
 		if list.NoHeader {
 			columns[i].title = ""
 		}
 	}
+	if list.Status {
+		columns = append(columns, column{title: "Known"})
+	}
 	return grid(w, s, columns, func(yield func([]cell, error) bool) {
 		for p, err := range payments {
-			row, values := make([]cell, len(chosen)), listValues(p)
+			row, values := make([]cell, len(columns)), listValues(p)
 			for i, c := range chosen {
 				row[i] = list.cell(s, p, all[c].name, values[c])
+			}
+			if list.Status {
+				row[len(chosen)] = cell{text: s.Text(known(s, p))}
 			}
 			if !yield(row, err) {
 				return
@@ -137,21 +151,34 @@ func (l List) cell(s Screen, p order.Payment, name, text string) cell {
 		return cell{text: s.Text(Money(p.Amount, p.Currency))}
 	case "created_at":
 		if p.CreatedAt.IsZero() {
-			return s.timeCell(p.RecordedAt)
+			return s.listTime(p.RecordedAt)
 		}
-		return s.timeCell(p.CreatedAt)
+		return s.listTime(p.CreatedAt)
 	case "expires_at":
-		return cell{text: expiry(s, p, false), short: expiry(Screen{}, p, false)}
+		expires := s.listTime(p.ExpiresAt)
+		if expires.text = expiry(s, p, false); expires.text == "" {
+			expires.short = ""
+		}
+		return expires
 	case "paid_at":
-		return s.timeCell(p.PaidAt)
+		return s.listTime(p.PaidAt)
 	case "recorded_at":
-		return s.timeCell(p.RecordedAt)
+		return s.listTime(p.RecordedAt)
 	case "env":
 		if l.Live != nil && l.Live(p) {
 			return cell{text: s.Text(p.Env) + noBreak + "LIVE", style: red}
 		}
 	}
 	return cell{text: s.Text(text)}
+}
+
+// listTime is a time in a list, where room is short without seconds and zone.
+func (s Screen) listTime(t time.Time) cell {
+	c := cell{text: s.when(t, false)}
+	if !t.IsZero() {
+		c.short = t.In(order.Bangkok).Format("2006-01-02 15:04")
+	}
+	return c
 }
 
 func listState(s Screen, p order.Payment) cell {

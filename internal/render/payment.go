@@ -179,7 +179,7 @@ func paymentRows(s Screen, p order.Payment, live bool) sheetRows {
 		rows.addStyled("WARNING", s.Text(sentence(warning.Code, warning.Message)), red)
 	}
 	if p.Replayed {
-		rows.add("Replayed", "an earlier or other run made this order; nothing was sent now")
+		rows.add("Shown again", "this order was made earlier; nothing new was sent")
 	}
 	rows.add("Known", known(s, p))
 	return rows

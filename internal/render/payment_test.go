@@ -173,6 +173,9 @@ func tables(t *testing.T) map[string]func(io.Writer, Screen) error {
 			list := List{NoHeader: true, Columns: []string{"paid_at", "orderid", "charge_id", "warnings", "amount", "state"}}
 			return Payments(w, s, list, all(gallery(t)[:5]))
 		},
+		"status": func(w io.Writer, s Screen) error {
+			return Payments(w, s, List{Status: true}, all(gallery(t)[:4]))
+		},
 		"events": func(w io.Writer, s Screen) error { return Events(w, s, events) },
 	}
 }
@@ -311,12 +314,11 @@ func TestWhatGoesFirstInANarrowList(t *testing.T) {
 	}{
 		{250, false, "Order State Amount Source Created Order expires Env Bank order ago"},
 		{180, false, "Order State Amount Source Created Order expires Env Bank order"},
-		{130, false, "Order State Amount Source Created Order expires Env"},
-		{100, false, "Order State Amount Source Created Env"},
-		{85, false, "Order State Amount Created Env"},
-		{79, false, "Order State Amount Created"},
-		{79, true, "Order State Amount Created Env"},
-		{60, true, "Order State Amount Created Env"},
+		{110, false, "Order State Amount Source Created Order expires Env"},
+		{90, false, "Order State Amount Source Created Env"},
+		{80, false, "Order State Amount Source Created"},
+		{80, true, "Order State Amount Source Created Env"},
+		{60, true, "Order State Amount Source Created Env"},
 	} {
 		if got := header(c.columns, List{AllEnvs: c.allEnvs}); got != c.want {
 			t.Errorf("%d columns: %q, want %q", c.columns, got, c.want)

@@ -11,8 +11,9 @@ import (
 
 // Title is a column of [Rows].
 type Title struct {
-	Text  string
-	Right bool // numbers
+	Text     string
+	Right    bool // numbers
+	Optional bool // left out where room is short
 }
 
 // Rows writes rows under titles as they come, fitted to the screen as every table
@@ -22,6 +23,9 @@ func Rows(w io.Writer, s Screen, titles []Title, rows iter.Seq2[[]string, error]
 	columns := make([]column, len(titles))
 	for i, title := range titles {
 		columns[i] = column{title: title.Text, right: title.Right}
+		if title.Optional {
+			columns[i].optional = 1
+		}
 	}
 	return grid(w, s, columns, func(yield func([]cell, error) bool) {
 		for texts, err := range rows {

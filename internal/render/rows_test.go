@@ -31,6 +31,26 @@ func TestRows(t *testing.T) {
 	}
 }
 
+// Where room is short, optional columns go before an ID or a title is broken.
+func TestOptionalRows(t *testing.T) {
+	t.Parallel()
+	titles := []Title{{Text: "Difference"}, {Text: "ID"}, {Text: "Order"}, {Text: "File", Right: true}, {Text: "Ledger", Right: true}, {Text: "Line", Right: true}, {Text: "Note", Optional: true}}
+	rows := [][]string{
+		{"only in the ledger", "492500004632", "492500004632", "", "4,873.00", "", "paid 2026-11-27 17:27:35 +07"},
+		{"another amount", "492500004633", "492500004633", "1,300.00", "10,300.00", "2", "paid 2026-11-27 17:27:35 +07"},
+	}
+	for columns, note := range map[int]bool{80: false, 120: true} {
+		var out bytes.Buffer
+		if err := Rows(&out, Screen{TTY: true, UTF8: true, Columns: columns}, titles, all(rows)); err != nil {
+			t.Fatal(err)
+		}
+		got := out.String()
+		if strings.Contains(got, "Note") != note || strings.Count(got, "492500004632") != 2 || strings.Count(got, "492500004633") != 2 || !strings.Contains(got, "│ Difference") {
+			t.Errorf("%d columns:\n%s", columns, got)
+		}
+	}
+}
+
 func TestRowsCSV(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer

@@ -48,7 +48,8 @@ type Listener struct {
 	// an error, no event is acknowledged any more.
 	Each func(Event) error
 	// Inquire asks the bank about a charge before it is recorded as paid; nil without
-	// the bank's key. No reports and no error mean that the bank knows no such charge.
+	// the bank's key. No reports, or order.ErrUnconfirmed, mean that the bank does not
+	// confirm such a charge.
 	Inquire func(ctx context.Context, chargeID string) ([]order.Report, error)
 	// Rejected is called with a summary of rejected requests, at most once a minute.
 	// May be nil.
@@ -139,7 +140,8 @@ func (l *Listener) receive(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), recordTimeout)
 	defer cancel()
 	report := n.Report()
-	recorded, err := l.Ledger.RecordReport(ctx, l.Scope, report, l.inquire(ctx, report)...)
+	said := l.inquire(ctx, &report)
+	recorded, err := l.Ledger.RecordReport(ctx, l.Scope, report, said...)
 	if err == nil {
 		err = l.emit(Event{At: l.Now(), Notification: n, Recorded: recorded})
 	}
@@ -154,8 +156,8 @@ const inquireTimeout = 3 * time.Second
 
 // inquire returns the bank's reports on a charge that the notification says is paid,
 // or nil if the bank cannot be asked. If the bank knows no charge with its id, the
-// signed text may be another one's.
-func (l *Listener) inquire(ctx context.Context, r order.Report) []order.Report {
+// signed text may be another one's; if it is nobody's, the report is unconfirmed.
+func (l *Listener) inquire(ctx context.Context, r *order.Report) []order.Report {
 	if state := order.Transaction(r.TransactionState); l.Inquire == nil || state != order.Authorized && state != order.Settled {
 		return nil
 	}
@@ -164,10 +166,12 @@ func (l *Listener) inquire(ctx context.Context, r order.Report) []order.Report {
 	for _, id := range append([]string{r.ChargeID}, r.Readings()...) {
 		said, err := l.Inquire(ctx, id)
 		if err != nil {
-			l.Log.Warn("the bank could not be asked about a charge", "charge", id, "error", truncate(err.Error()))
+			l.Log.Warn("the bank did not confirm a charge", "charge", id, "error", truncate(err.Error()))
+		}
+		if err != nil && !errors.Is(err, order.ErrUnconfirmed) {
 			return nil
 		}
-		if len(said) > 0 {
+		if r.Unconfirmed = len(said) == 0; !r.Unconfirmed {
 			return said
 		}
 	}

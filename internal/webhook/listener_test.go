@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -140,25 +141,27 @@ func TestTheBankIsAskedAboutAPaidCharge(t *testing.T) {
 		err    error
 		asked  bool
 		beside []order.Report
+		doubt  bool
 	}{
-		"paid":            {"Authorized", nil, true, []order.Report{said}},
-		"settled":         {"Settled", nil, true, []order.Report{said}},
-		"voided":          {"Voided", nil, false, nil},
-		"it is not there": {"Authorized", errors.New("no answer"), true, nil},
+		"paid":                {"Authorized", nil, true, []order.Report{said}, false},
+		"settled":             {"Settled", nil, true, []order.Report{said}, false},
+		"voided":              {"Voided", nil, false, nil, false},
+		"it is not there":     {"Authorized", errors.New("no answer"), true, nil, false},
+		"it does not know it": {"Authorized", fmt.Errorf("%w: no", order.ErrUnconfirmed), true, nil, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			asked, recorded := false, false
 			l := listening(records(func(_ context.Context, _ string, r order.Report, beside ...order.Report) (ledger.Recorded, error) {
 				recorded = true
-				if len(beside) != len(test.beside) || len(beside) > 0 && beside[0].From != order.FromBank || r.From != order.FromWebhook {
-					t.Errorf("from %s, beside %+v", r.From, beside)
+				if len(beside) != len(test.beside) || len(beside) > 0 && beside[0].From != order.FromBank || r.From != order.FromWebhook || r.Unconfirmed != test.doubt {
+					t.Errorf("from %s, unconfirmed %t, beside %+v", r.From, r.Unconfirmed, beside)
 				}
 				return ledger.Recorded{}, nil
 			}))
 			l.Inquire = func(ctx context.Context, chargeID string) ([]order.Report, error) {
 				asked = true
-				if deadline, limited := ctx.Deadline(); chargeID != "chrg_test_1" || !limited || time.Until(deadline) > inquireTimeout {
+				if deadline, limited := ctx.Deadline(); !strings.HasPrefix(chargeID, "chrg_test_") || !limited || time.Until(deadline) > inquireTimeout {
 					t.Errorf("asked about %s without a limit", chargeID)
 				}
 				return test.beside, test.err
