@@ -114,7 +114,7 @@ func (b *bench) postgresFar(at string, l *link) error {
 			fmt.Sprintf("%d round trips %s", test.least, milliseconds(least)), fmt.Sprintf("%.2f", wall.Seconds()/least.Seconds()), test.target)
 	}
 	limit := concurrency / (latency + 2*away).Seconds()
-	orders := b.sized(1000, 10_000)
+	orders := b.sized(3000, 10_000)
 	u, err := b.payBatch("postgres", orders, at, b.slowly())
 	if err != nil {
 		return err
