@@ -24,7 +24,7 @@ func TestNetworkTrouble(t *testing.T) {
 	unknown.Config.ErrorLog = log.New(io.Discard, "", 0)
 	unknown.StartTLS()
 	t.Cleanup(unknown.Close)
-	m := newMachine(t, "VILLAPAY_LEDGER=none", "VILLAPAY_BASE_URL=https://api.invalid", "VILLAPAY_TIMEOUT=3s")
+	m := newMachine(t, "VILLAPAY_LEDGER=none", "VILLAPAY_BASE_URL=https://api.invalid", "VILLAPAY_TIMEOUT=20s")
 	for name, test := range map[string]struct {
 		env        string
 		code       int

@@ -95,8 +95,8 @@ func TestWatchDeclined(t *testing.T) {
 	if code := x.exit(); code != 130 || x.screen.bells != 0 || strings.Count(x.text(), "interrupted") != 1 {
 		t.Errorf("exit %d, %d bells\n%s", code, x.screen.bells, x.text())
 	}
-	x = m.at(t, 80, 24, "order", "status", "4925", "--watch-for", "100ms")
-	if code := x.exit(); code != 8 || !strings.Contains(x.text(), "order 4925 is not paid after 100ms") {
+	x = m.at(t, 80, 24, "order", "status", "4925", "--watch-for", "5s")
+	if code := x.exit(); code != 8 || !strings.Contains(x.text(), "order 4925 is not paid after 5s") {
 		t.Errorf("exit %d\n%s", code, x.text())
 	}
 	x.orderly()

@@ -226,8 +226,11 @@ func piped(t *testing.T, raw string) *Client {
 	t.Cleanup(transport.CloseIdleConnections)
 	transport.DialContext = func(context.Context, string, string) (net.Conn, error) {
 		here, there := net.Pipe()
-		go func() { _, _ = io.Copy(io.Discard, there) }()
-		go func() { _, _ = io.WriteString(there, raw) }()
+		go func() {
+			_, _ = there.Read(make([]byte, 1)) // nothing is answered before it is asked
+			go func() { _, _ = io.Copy(io.Discard, there) }()
+			_, _ = io.WriteString(there, raw)
+		}()
 		return here, nil
 	}
 	return &Client{BaseURL: "http://silent.example", IdempotencyHeader: "Idempotency-Key", Transport: transport, jitter: func() float64 { return 1 }}

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"math/rand/v2"
 	"net/http"
 	"net/http/httptrace"
 	"runtime"
@@ -279,7 +278,7 @@ func (w *town) code(id string) bankCode {
 }
 
 // charge picks one of the charges in a state; nil if there is none.
-func (w *town) charge(random *rand.Rand, states ...string) *bankCharge {
+func (w *town) charge(pick func(int) int, states ...string) *bankCharge {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	var all []*bankCharge
@@ -291,7 +290,7 @@ func (w *town) charge(random *rand.Rand, states ...string) *bankCharge {
 	if len(all) == 0 {
 		return nil
 	}
-	return all[random.IntN(len(all))]
+	return all[pick(len(all))]
 }
 
 func (w *town) called(call string) int {

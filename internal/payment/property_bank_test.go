@@ -143,7 +143,7 @@ func (s *story) act(who *till) {
 	case 8, 9:
 		s.scan()
 	case 10:
-		if c := s.town.charge(s.random, "Authorized", "Voided"); c != nil && s.alone {
+		if c := s.town.charge(s.pick, "Authorized", "Voided"); c != nil && s.alone {
 			late := *c
 			if s.chance(2) {
 				late.state = "Authorized"
