@@ -14,8 +14,7 @@ export VILLAPAY_STATE_DIR=$work/state VILLAPAY_CONFIG_DIR=$work/config DBUS_SESS
 unset CI NO_COLOR
 for _ in $(seq 100); do xwd -root >/dev/null 2>&1 && break; sleep 0.1; done
 
-"$villapay" pay qr 492500004632 --env sandbox -o json >"$work/order.json"
-id=$(sed 's/.*"id":"\(order_test_[0-9a-f]*\)".*/\1/' "$work/order.json")
+id=$("$villapay" pay qr 492500004632 --env sandbox --jq .villapay.qr.content)
 
 # shot NAME EXPECTED TERMINAL... draws in a terminal until a file appears, then
 # reads what is on the screen.
@@ -70,9 +69,8 @@ shot xterm-80x24 "$id" "${xterm[@]}" -geometry 80x24
 command="LC_ALL=C '$villapay' pay qr 492500004632 --env sandbox"
 shot xterm-no-utf8 "$id" "${xterm[@]}" "${dark[@]}"
 
-# A payment code, and the live view.
-"$villapay" env set qr_content '{{.qr_payload}}' --env sandbox
-payload=$("$villapay" pay qr emvco --env sandbox --jq .qr_payload)
+# Another order, and the live view.
+payload=$("$villapay" pay qr emvco --env sandbox --jq .villapay.qr.content)
 command="'$villapay' pay qr emvco --env sandbox"
 shot xterm-dark-payload "$payload" "${xterm[@]}" "${dark[@]}"
 shot urxvt-light-payload "$payload" "${urxvt[@]}" "${light[@]}"
