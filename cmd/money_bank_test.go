@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/villapay/villapay/internal/sandbox"
+	"github.com/villapay/villapay/internal/testpg"
 )
 
 // watchedBank is a served sandbox whose bank wants its key. It counts the bank's
@@ -364,7 +365,7 @@ func TestWithoutTheBankKey(t *testing.T) {
 // one got, and none of its own.
 func TestASharedLedgerAndOneKey(t *testing.T) {
 	t.Parallel()
-	shared := sharedLedger(t)
+	shared := testpg.Schema(t)
 	b := serveKeyedBank(t)
 	desk := b.till(t, "VILLAPAY_LEDGER="+shared)
 	till := b.till(t, "VILLAPAY_LEDGER="+shared, "VILLAPAY_KBANK_SECRET="+unset)

@@ -18,6 +18,7 @@ import (
 	"github.com/villapay/villapay/internal/ledger"
 	"github.com/villapay/villapay/internal/order"
 	"github.com/villapay/villapay/internal/secret"
+	"github.com/villapay/villapay/internal/testpg"
 )
 
 // The SQL of docs/operations.md removes a customer's data from an order, and leaves
@@ -38,7 +39,7 @@ func TestACustomersDataIsRemoved(t *testing.T) {
 			t.Parallel()
 			url := "sqlite"
 			if name == "postgres" {
-				url = sharedLedger(t)
+				url = testpg.Schema(t)
 			}
 			removeCustomer(t, url, strings.Split(strings.TrimSuffix(text, ";\n"), ";\n"))
 		})

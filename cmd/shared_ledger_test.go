@@ -2,8 +2,6 @@ package cmd
 
 import (
 	"bytes"
-	"database/sql"
-	"fmt"
 	"net"
 	"net/http"
 	"net/url"
@@ -17,36 +15,8 @@ import (
 	_ "github.com/jackc/pgx/v5/stdlib"
 
 	"github.com/villapay/villapay/internal/sandbox"
+	"github.com/villapay/villapay/internal/testpg"
 )
-
-// sharedLedger makes an empty ledger on a PostgreSQL server and returns its URL.
-func sharedLedger(t *testing.T) string {
-	t.Helper()
-	server := os.Getenv("VILLAPAY_TEST_POSTGRES")
-	if server == "" {
-		t.Skip("VILLAPAY_TEST_POSTGRES names no PostgreSQL server")
-	}
-	admin, err := sql.Open("pgx", server)
-	if err != nil {
-		t.Fatal(err)
-	}
-	schema := fmt.Sprintf("villapay_cmd_%d_%d", os.Getpid(), time.Now().UnixNano())
-	if _, err := admin.Exec("CREATE SCHEMA " + schema); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_, _ = admin.Exec("DROP SCHEMA " + schema + " CASCADE")
-		_ = admin.Close()
-	})
-	u, err := url.Parse(server)
-	if err != nil {
-		t.Fatal(err)
-	}
-	query := u.Query()
-	query.Set("search_path", schema)
-	u.RawQuery = query.Encode()
-	return u.String()
-}
 
 // wire is the network between villapay and PostgreSQL, which a test can cut.
 type wire struct {
@@ -190,7 +160,7 @@ func (w *wire) atCommit(do func() bool) {
 // twenty equal answers.
 func TestTwoMachinesMakeOneOrder(t *testing.T) {
 	t.Parallel()
-	shared := sharedLedger(t)
+	shared := testpg.Schema(t)
 	stand := serveSandbox(t, sandbox.Options{Latency: 100 * time.Millisecond}, nil)
 	env := []string{"VILLAPAY_BASE_URL=" + stand.url, "VILLAPAY_LEDGER=" + shared}
 	payTwentyTimes(t, stand, newMachine(t, env...), newMachine(t, env...))
@@ -200,7 +170,7 @@ func TestTwoMachinesMakeOneOrder(t *testing.T) {
 // finished with the same key by the other one.
 func TestADeadMachineIsTakenOverFrom(t *testing.T) {
 	t.Parallel()
-	shared := sharedLedger(t)
+	shared := testpg.Schema(t)
 	g := newGate()
 	var keys sync.Map
 	stand := serveSandbox(t, sandbox.Options{}, func(next http.Handler) http.Handler {
@@ -273,7 +243,7 @@ func TestTheSharedLedgerIsGoneMeanwhile(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			w := newWire(t, sharedLedger(t))
+			w := newWire(t, testpg.Schema(t))
 			g := newGate()
 			stand := serveSandbox(t, sandbox.Options{}, g.hold)
 			m := newMachine(t, "VILLAPAY_BASE_URL="+stand.url, "VILLAPAY_LEDGER="+w.url)
@@ -298,7 +268,7 @@ func TestTheSharedLedgerIsGoneMeanwhile(t *testing.T) {
 // the next run waiting though it may be in the ledger.
 func TestAClaimThatIsNotConfirmed(t *testing.T) {
 	t.Parallel()
-	w := newWire(t, sharedLedger(t))
+	w := newWire(t, testpg.Schema(t))
 	stand := serveSandbox(t, sandbox.Options{}, nil)
 	m := newMachine(t, "VILLAPAY_BASE_URL="+stand.url, "VILLAPAY_LEDGER="+w.url)
 	if r := m.run(t, "pay", "qr", "4900"); r.code != 0 {
@@ -321,7 +291,7 @@ func TestAClaimThatIsNotConfirmed(t *testing.T) {
 // machine it is taken up again to its end; no order is lost or made twice.
 func TestTheSharedLedgerIsGoneUnderABatch(t *testing.T) {
 	t.Parallel()
-	shared := sharedLedger(t)
+	shared := testpg.Schema(t)
 	w := newWire(t, shared)
 	b := serveBank(t, true)
 	var seen atomic.Int64
@@ -355,7 +325,7 @@ func TestTheSharedLedgerIsGoneUnderABatch(t *testing.T) {
 // A container that shares a ledger and has a token needs no directories.
 func TestASharedLedgerNeedsNoDirectories(t *testing.T) {
 	t.Parallel()
-	m := newMachine(t, "VILLAPAY_LEDGER="+sharedLedger(t), "VILLAPAY_BASE_URL="+serveSandbox(t, sandbox.Options{}, nil).url,
+	m := newMachine(t, "VILLAPAY_LEDGER="+testpg.Schema(t), "VILLAPAY_BASE_URL="+serveSandbox(t, sandbox.Options{}, nil).url,
 		"HOME="+unset, "VILLAPAY_STATE_DIR="+unset, "VILLAPAY_CONFIG_DIR="+unset)
 	for _, args := range [][]string{{"pay", "qr", "4925"}, {"order", "status", "4925"}, {"order", "status", "4925", "--offline"}} {
 		if r := m.run(t, append(args, "-o", "json")...); r.code != 0 || r.object(t).Villapay.State != "awaiting" {

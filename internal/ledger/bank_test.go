@@ -2,11 +2,8 @@ package ledger_test
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
-	"net/url"
-	"os"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -18,6 +15,7 @@ import (
 	"github.com/villapay/villapay/internal/ledger"
 	"github.com/villapay/villapay/internal/order"
 	"github.com/villapay/villapay/internal/secret"
+	"github.com/villapay/villapay/internal/testpg"
 )
 
 const scope = "https://shop.example/api"
@@ -45,30 +43,7 @@ func inBoth(t *testing.T, test func(t *testing.T, s *shop)) {
 	})
 	t.Run("postgres", func(t *testing.T) {
 		t.Parallel()
-		server := os.Getenv("VILLAPAY_TEST_POSTGRES")
-		if server == "" {
-			t.Skip("VILLAPAY_TEST_POSTGRES names no PostgreSQL server")
-		}
-		admin, err := sql.Open("pgx", server)
-		if err != nil {
-			t.Fatal(err)
-		}
-		schema := fmt.Sprintf("villapay_bank_%d_%d", os.Getpid(), time.Now().UnixNano())
-		if _, err := admin.Exec("CREATE SCHEMA " + schema); err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() {
-			_, _ = admin.Exec("DROP SCHEMA " + schema + " CASCADE")
-			_ = admin.Close()
-		})
-		u, err := url.Parse(server)
-		if err != nil {
-			t.Fatal(err)
-		}
-		query := u.Query()
-		query.Set("search_path", schema)
-		u.RawQuery = query.Encode()
-		test(t, &shop{dsn: u.String(), dir: t.TempDir()})
+		test(t, &shop{dsn: testpg.Schema(t), dir: t.TempDir()})
 	})
 }
 

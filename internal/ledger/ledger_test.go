@@ -4,8 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net/url"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -15,6 +13,7 @@ import (
 
 	"github.com/villapay/villapay/internal/order"
 	"github.com/villapay/villapay/internal/secret"
+	"github.com/villapay/villapay/internal/testpg"
 )
 
 const scope = "https://shop.example/api"
@@ -46,45 +45,11 @@ type place struct {
 	clock *clock
 }
 
-var schemas atomic.Int64
-
-// adminDSN is the PostgreSQL that tests may use, "" where there is none.
-func adminDSN(t testing.TB) string {
-	dsn := os.Getenv("VILLAPAY_TEST_POSTGRES")
-	if dsn == "" {
-		t.Skip("VILLAPAY_TEST_POSTGRES names no PostgreSQL server")
-	}
-	return dsn
-}
-
-// freshSchema makes an empty schema on the PostgreSQL server and returns the URL
-// that leads there.
-func freshSchema(t testing.TB) string {
-	dsn := adminDSN(t)
-	schema := fmt.Sprintf("villapay_test_%d_%d_%d", os.Getpid(), time.Now().UnixNano(), schemas.Add(1))
-	admin, err := openPostgresDB(t, dsn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := admin.Exec("CREATE SCHEMA " + schema); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_, _ = admin.Exec("DROP SCHEMA " + schema + " CASCADE")
-		_ = admin.Close()
-	})
-	separator := "?"
-	if strings.Contains(dsn, "?") {
-		separator = "&"
-	}
-	return dsn + separator + "search_path=" + url.QueryEscape(schema)
-}
-
 func sqlitePlace(t testing.TB) *place {
 	return &place{dsn: "sqlite", dir: t.TempDir(), clock: newClock()}
 }
 
-func postgresPlace(t testing.TB) *place { return postgresAt(t, freshSchema(t)) }
+func postgresPlace(t testing.TB) *place { return postgresAt(t, testpg.Schema(t)) }
 
 func postgresAt(t testing.TB, dsn string) *place {
 	return &place{dsn: dsn, dir: t.TempDir(), clock: newClock()}

@@ -17,6 +17,7 @@ import (
 
 	"github.com/villapay/villapay/internal/order"
 	"github.com/villapay/villapay/internal/secret"
+	"github.com/villapay/villapay/internal/testpg"
 )
 
 // proxy stands between a ledger and the server and does to connections what
@@ -65,7 +66,7 @@ func through(t *testing.T, dsn string) (*proxy, string) {
 // behindProxy is a ledger of its own behind a new proxy.
 func behindProxy(t *testing.T) (*proxy, *place) {
 	t.Helper()
-	p, led := through(t, freshSchema(t))
+	p, led := through(t, testpg.Schema(t))
 	return p, postgresAt(t, led)
 }
 
@@ -237,7 +238,7 @@ func TestRoundTrips(t *testing.T) {
 // A role that only reads is told from one that can pay.
 func TestARoleThatOnlyReads(t *testing.T) {
 	t.Parallel()
-	dsn := freshSchema(t)
+	dsn := testpg.Schema(t)
 	owner := postgresAt(t, dsn).open(t)
 	owner.mustClaim(t, ask("1"), Claimed)
 	if err := owner.Writable(t.Context()); err != nil {
@@ -311,7 +312,7 @@ func TestTimeoutsOfTheServer(t *testing.T) {
 	for setting, code := range map[string]string{"lock_timeout": pgLockTimeout, "statement_timeout": pgCanceled} {
 		t.Run(setting, func(t *testing.T) {
 			t.Parallel()
-			dsn := freshSchema(t)
+			dsn := testpg.Schema(t)
 			other := postgresAt(t, dsn).open(t)
 			p, led := through(t, dsn)
 			l := postgresAt(t, led+"&"+setting+"=200ms").open(t)
@@ -424,7 +425,7 @@ func TestNothingThatAPoolerCannotHandOn(t *testing.T) {
 
 func TestAServerThatTakesNoWrites(t *testing.T) {
 	t.Parallel()
-	dsn := freshSchema(t)
+	dsn := testpg.Schema(t)
 	for range 2 { // without a schema, and with one
 		l := postgresAt(t, dsn+"&default_transaction_read_only=on").open(t)
 		_, claimErr := l.Claim(t.Context(), ask("1"))
@@ -442,7 +443,7 @@ func TestAServerThatTakesNoWrites(t *testing.T) {
 // in it.
 func TestADatabaseThatCannotHoldThai(t *testing.T) {
 	t.Parallel()
-	dsn := adminDSN(t)
+	dsn := testpg.Server(t)
 	admin, err := openPostgresDB(t, dsn)
 	if err != nil {
 		t.Fatal(err)
@@ -481,7 +482,7 @@ func TestADatabaseThatCannotHoldThai(t *testing.T) {
 func TestASlowerCommitIsNeverSwitchedOff(t *testing.T) {
 	t.Parallel()
 	for given, want := range map[string]string{"off": "on", "local": "on", "remote_write": "on", "on": "on", "remote_apply": "remote_apply"} {
-		l := postgresAt(t, freshSchema(t)+"&synchronous_commit="+given).open(t)
+		l := postgresAt(t, testpg.Schema(t)+"&synchronous_commit="+given).open(t)
 		got := ""
 		err := l.store.write(t.Context(), opening{why: recordTx}, func(x *txn) error {
 			said, err := texts(x.query(`SELECT current_setting('synchronous_commit')`))
@@ -496,7 +497,7 @@ func TestASlowerCommitIsNeverSwitchedOff(t *testing.T) {
 
 func TestWhereShowsNoSecret(t *testing.T) {
 	t.Parallel()
-	dsn := adminDSN(t)
+	dsn := testpg.Server(t)
 	u, err := url.Parse(dsn)
 	if err != nil {
 		t.Fatal(err)
