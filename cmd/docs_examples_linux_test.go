@@ -115,7 +115,7 @@ func TestDocJobsNeedTheirSecrets(t *testing.T) {
 						script += "(\nset -e\n" + step + "\n)\n"
 					}
 				}
-				c := exec.CommandContext(t.Context(), "sh", "-c", r.mended.Replace(script))
+				c := exec.CommandContext(t.Context(), "sh", "-c", r.replaced.Replace(script))
 				c.Dir, c.Env = r.dir, docEnv(t, r.dir)
 				out, err := c.CombinedOutput()
 				if err == nil || !strings.Contains(string(out), secret) {
@@ -151,7 +151,7 @@ func TestDocHandler(t *testing.T) {
 	env := append(docEnv(t, r.dir), "VILLAPAY_ENV=sandbox", "VILLAPAY_WEBHOOK_SECRET=skey_test_1")
 	m := &machine{dir: r.dir, env: env}
 	for name, text := range map[string]string{
-		"handle-changes.sh": r.mended.Replace(readDoc(t, "../docs/examples/handle-changes.sh")),
+		"handle-changes.sh": r.replaced.Replace(readDoc(t, "../docs/examples/handle-changes.sh")),
 		"on-change":         "#!/bin/sh\necho \"$@\" >> changes\n[ ! -e crash ]\n",
 		"crash":             "",
 	} {
@@ -165,7 +165,7 @@ func TestDocHandler(t *testing.T) {
 		}
 	}
 	send := func(args ...string) result {
-		return m.run(t, append([]string{"webhook", "send", "--to", r.mended.Replace("http://127.0.0.1:8975/")}, args...)...)
+		return m.run(t, append([]string{"webhook", "send", "--to", r.replaced.Replace("http://127.0.0.1:8975/")}, args...)...)
 	}
 	changes := func() string {
 		text, _ := os.ReadFile(filepath.Join(r.dir, "changes"))

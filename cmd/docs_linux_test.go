@@ -90,7 +90,7 @@ func notRun(command string) (prefix, why string) {
 type docReader struct {
 	*terminal
 	dir    string
-	mended *strings.Replacer // from the documents' world to this one
+	replaced *strings.Replacer // from the documents' world to this one
 	shown  *strings.Replacer // and back
 	feed   *os.File          // the shell reads here what to run
 	steps  int
@@ -162,7 +162,7 @@ func (r *docReader) replace(t *testing.T, villa string) {
 		"127.0.0.1:8975", listener,
 		"127.0.0.1:8080", stand,
 	}
-	r.mended = strings.NewReplacer(append(pairs,
+	r.replaced = strings.NewReplacer(append(pairs,
 		"villapay webhook listen", "villapay webhook listen --addr "+listener,
 		"villapay webhook send", "villapay webhook send --to http://"+listener+"/",
 		"postgres://villapay@db.example.com/villapay?sslmode=verify-full", ledger,
@@ -190,7 +190,7 @@ func (r *docReader) follow(t *testing.T, step docStep) {
 	t.Helper()
 	r.steps++
 	file := filepath.Join(r.dir, fmt.Sprintf(".step%d", r.steps))
-	if err := os.WriteFile(file, []byte(r.mended.Replace(step.run)+"\n"), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte(r.replaced.Replace(step.run)+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	from := r.written()

@@ -304,7 +304,7 @@ func TestChangesAreClaimed(t *testing.T) {
 			}
 			second := two.change(p, kind, target, ledger.Claimed)
 			if change.Resumed || second.Resumed {
-				t.Error("a rejected change counts as unanswered")
+				t.Error("a rejected change counts as having no answer")
 			}
 			// Unanswered: it has to be finished.
 			two.answer(second, ledger.ChangeOutcome{Unanswered: true, Note: "lost"})
@@ -313,7 +313,7 @@ func TestChangesAreClaimed(t *testing.T) {
 			}
 			third := one.change(p, kind, target, ledger.Claimed)
 			if !third.Resumed {
-				t.Error("nobody knows that it is unanswered")
+				t.Error("it is not known that it has no answer")
 			}
 			if err := two.RenewChange(t.Context(), second); !errors.Is(err, ledger.ErrClaimLost) {
 				t.Errorf("an old claim is renewed: %v", err)
@@ -351,7 +351,7 @@ func TestAChangeOfADeadProcess(t *testing.T) {
 	}
 	s.forward(6 * time.Second)
 	if change := two.change(p, ledger.Void, "chrg_1", ledger.Claimed); !change.Resumed {
-		t.Error("nobody knows that it is unanswered")
+		t.Error("it is not known that it has no answer")
 	}
 }
 
