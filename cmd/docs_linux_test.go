@@ -89,11 +89,11 @@ func notRun(command string) (prefix, why string) {
 // docReader sits at a shell of a computer of their own.
 type docReader struct {
 	*terminal
-	dir    string
+	dir      string
 	replaced *strings.Replacer // from the documents' world to this one
-	shown  *strings.Replacer // and back
-	feed   *os.File          // the shell reads here what to run
-	steps  int
+	shown    *strings.Replacer // and back
+	feed     *os.File          // the shell reads here what to run
+	steps    int
 }
 
 // docColumns is the width of the window that the documents show.
