@@ -83,8 +83,11 @@ func (e *BusyError) Error() string {
 // pollClaim is how often to check a claim that another process holds.
 const pollClaim = 100 * time.Millisecond
 
-// recordTimeout limits the recording of an outcome, which continues after Ctrl-C.
-const recordTimeout = 10 * time.Second
+// toRecord returns the context to record an outcome with, which continues after
+// Ctrl-C, for a limited time.
+func toRecord(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+}
 
 // Make returns the order's open or paid payment, or makes a new one. With an
 // *api.Error it also returns the payment as recorded. An error of the ledger before
@@ -170,7 +173,7 @@ func (s *Service) make(ctx context.Context, request ledger.ClaimRequest, answere
 
 // giveUp ends a claim without a request, because the order is paid.
 func (s *Service) giveUp(ctx context.Context, claim ledger.Claim, paid order.Payment) (order.Payment, error) {
-	recording, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
+	recording, cancel := toRecord(ctx)
 	defer cancel()
 	if _, err := s.Ledger.RecordFailure(recording, claim, order.Rejected, order.Failure{Code: "paid", Message: "the order is paid already"}, 0); err != nil {
 		return claim.Payment, s.afterAsking(err)
@@ -266,7 +269,7 @@ func (s *Service) send(ctx context.Context, claim ledger.Claim, answered func(er
 		answered(failure)
 	}
 
-	recording, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
+	recording, cancel := toRecord(ctx)
 	defer cancel()
 	if failure != nil {
 		return s.recordFailure(recording, claim, attempts, failure)

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/villapay/villapay/internal/api"
+	"github.com/villapay/villapay/internal/kbank"
 	"github.com/villapay/villapay/internal/ledger"
 	"github.com/villapay/villapay/internal/order"
 )
@@ -131,7 +132,7 @@ func (s *Service) ask(ctx context.Context, orderID string, within time.Duration)
 	case strings.EqualFold(answer.Status.Word, "success") && !slices.ContainsFunc(answer.Status.Reports, order.Report.AboutCharge):
 		answer.Warning = &order.Warning{Code: "status_ambiguous", Message: "the status endpoint says only \"success\", which unpaid orders have too: it proves nothing (see status_paid)"}
 	}
-	recording, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
+	recording, cancel := toRecord(ctx)
 	defer cancel()
 	asked.Word = answer.Status.Word
 	return asked, s.afterAsking(s.Ledger.RecordAnswer(recording, s.Scope, answer))
@@ -177,4 +178,68 @@ func (s *Service) askEarlier(ctx context.Context, earlier order.Payment) error {
 		err = s.afterAsking(err)
 	}
 	return err
+}
+
+// askBank asks the bank about every recorded bank order and charge of a Villa order,
+// records the answers, and reports whether the order is paid. asking bounds the
+// requests, ctx the ledger calls.
+func (s *Service) askBank(ctx, asking context.Context, orderID string, asked *Asked) (paid bool, _ error) {
+	known, err := s.payments(ctx, orderID)
+	if err != nil {
+		return false, err
+	}
+	questions := map[string]func(context.Context) (order.Status, string, error){}
+	for _, p := range known {
+		if p.BankOrderID != "" && questions[p.BankOrderID] == nil {
+			questions[p.BankOrderID] = func(ctx context.Context) (order.Status, string, error) { return s.Bank.InquireOrder(ctx, &p) }
+		}
+	}
+	charges, err := s.Ledger.Charges(ctx, s.Scope, orderID)
+	if err != nil {
+		return false, err
+	}
+	for _, id := range charges {
+		questions[id] = func(ctx context.Context) (order.Status, string, error) { return s.Bank.InquireCharge(ctx, id, orderID) }
+	}
+	group, asking := errgroup.WithContext(asking)
+	group.SetLimit(maxParallelAsks)
+	failures := make(chan error, len(questions))
+	for _, question := range questions {
+		group.Go(func() error {
+			failure, err := s.inquire(asking, orderID, question)
+			if failure != nil {
+				failures <- failure
+			}
+			return err
+		})
+	}
+	err = group.Wait()
+	close(failures)
+	for failure := range failures {
+		asked.BankErr = failure
+	}
+	if err != nil || len(questions) == 0 {
+		return false, err
+	}
+	known, err = s.payments(context.WithoutCancel(ctx), orderID) // the time to ask may be over
+	answering, _ := order.Answering(known)
+	return answering.State == order.Paid, s.afterAsking(err)
+}
+
+// inquire sends the bank one inquiry and records the answer. failure is the bank's,
+// err the ledger's.
+func (s *Service) inquire(ctx context.Context, orderID string, question func(context.Context) (order.Status, string, error)) (failure, _ error) {
+	answer := ledger.Asked{OrderID: orderID, From: order.FromBank}
+	_, err := s.Bank.HTTP.Retry(ctx, func(ctx context.Context) (err error) {
+		answer.Status, answer.RequestID, err = question(ctx)
+		return err
+	})
+	if errors.Is(err, kbank.ErrNoCharge) {
+		answer.Status.Word = "no charge"
+	} else if err != nil {
+		return err, nil
+	}
+	recording, cancel := toRecord(ctx)
+	defer cancel()
+	return nil, s.afterAsking(s.Ledger.RecordAnswer(recording, s.Scope, answer))
 }

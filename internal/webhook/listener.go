@@ -192,7 +192,7 @@ func unreadable(err error) int {
 
 var errEnded = errors.New("the reader of the events is gone")
 
-// pass hands an event on.
+// emit passes an event to Each, until Each fails.
 func (l *Listener) emit(e Event) error {
 	l.Log.Info("notification", "charge", e.Notification.ID, "bank_order", e.Notification.OrderID,
 		"transaction_state", e.Notification.TransactionState, "order", e.Recorded.Payment.OrderID,
