@@ -115,23 +115,6 @@ func TestDoctorComparesMerchants(t *testing.T) {
 	}
 }
 
-func TestMerchantDigits(t *testing.T) {
-	t.Parallel()
-	for key, want := range map[string]string{"pkey_test_22211abc": "22211", "skey_prod_222119a": "222119", "skey": "", "": "", "skey_test_x": ""} {
-		if got := merchantDigits(key); got != want {
-			t.Errorf("%q: %q, want %q", key, got, want)
-		}
-	}
-	for _, pair := range [][2]string{{"22211", "22211"}, {"222113", "222119"}, {"22211", "222119"}, {"222", "22211"}} {
-		if !sameMerchant(pair[0], pair[1]) {
-			t.Errorf("%v are of two merchants", pair)
-		}
-	}
-	if sameMerchant("22211", "22212") || sameMerchant("333", "22211") {
-		t.Error("two merchants are taken for one")
-	}
-}
-
 // On a fresh install everything says where the missing IDs come from, and offers the
 // sandbox.
 func TestFreshInstall(t *testing.T) {

@@ -79,29 +79,6 @@ func (c *Client) Code(ctx context.Context, p *order.Payment) (code Code, _ error
 	return code, nil
 }
 
-// OtherMerchant reports whether the key is another merchant's than a bank order.
-func (c *Client) OtherMerchant(bankOrderID string) bool {
-	return OtherMerchant(c.HTTP.Key.Reveal(), bankOrderID)
-}
-
-// OtherMerchant reports whether a secret or public key is another merchant's than a
-// bank order. Both begin with the merchant's digits, if they are as the bank makes
-// them; an order's are followed by 32 hex digits.
-func OtherMerchant(key, bankOrderID string) bool {
-	id, key := unprefixed(bankOrderID), unprefixed(key)
-	merchant := id[:max(0, len(id)-32)]
-	return merchant != "" && key != "" && strings.Trim(merchant, "0123456789") == "" && !strings.HasPrefix(key, merchant)
-}
-
-// unprefixed returns a key or ID without its prefix, such as skey_test_.
-func unprefixed(text string) string {
-	parts := strings.SplitN(text, "_", 3)
-	if len(parts) < 3 {
-		return ""
-	}
-	return parts[2]
-}
-
 // ErrNoCharge means that the bank knows no such charge, or none of the order.
 var ErrNoCharge = errors.New("the bank knows no charge of it")
 
