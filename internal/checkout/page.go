@@ -74,9 +74,8 @@ func (s *Server) show(w http.ResponseWriter, r *http.Request) {
 	v := view{
 		Nonce: rand.Text(), Form: s.form, Shop: s.page.ShopName, OrderID: p.OrderID, BankOrderID: p.BankOrderID,
 		Amount: grouped(s.amount), Currency: p.Currency, Plain: s.amount, Method: string(p.Source),
-		State: s.pageState(), Script: s.page.ScriptURL, PublicKey: s.page.PublicKey, Sandbox: s.page.Pay != nil,
+		State: s.pageState(), Script: s.page.ScriptURL, PublicKey: s.page.PublicKey, Sandbox: s.page.Pay != nil, Codes: s.codes,
 	}
-	v.Codes = s.codes
 	if code := s.code(); code != nil {
 		picture, err := s.page.Draw(code.Text)
 		if err != nil {
@@ -86,14 +85,6 @@ func (s *Server) show(w http.ResponseWriter, r *http.Request) {
 	}
 	v.Lang, v.OtherLang, v.OtherName = "th", "en", "English"
 	if english(r) {
-		v.Codes = s.codes
-		if code := s.code(); code != nil {
-			picture, err := s.page.Draw(code.Text)
-			if err != nil {
-				s.page.Log.Error("checkout code", "error", err)
-			}
-			v.Code = template.URL("data:image/svg+xml;base64," + base64.StdEncoding.EncodeToString(picture)) //nolint:gosec // our own picture
-		}
 		v.Lang, v.OtherLang, v.OtherName = "en", "th", "ภาษาไทย"
 	}
 	v.Now = v.State.Now.UTC().Format(time.RFC3339Nano)
