@@ -18,6 +18,10 @@ func TestWhatIsSentIsTaken(t *testing.T) {
 	if err != nil || made.Failed() || made.Expiry != time.Hour || !made.Created.Equal(time.Date(2025, 5, 30, 13, 56, 58, 833e6, time.UTC)) {
 		t.Errorf("%+v, %v", made, err)
 	}
+	p := order.Payment{BankOrderID: "o", Amount: made.Amount, Currency: made.Currency, Source: order.QR}
+	if code, err := order.DecodeBankCode([]byte(sampleCode(7, "o", time.Now())), &p); err != nil || code.Text != samplePayload || code.Expiry != 10*time.Minute {
+		t.Errorf("%+v, %v", code, err)
+	}
 	n, err := webhook.Decode([]byte(notification(made.ID)))
 	if err == nil {
 		err = webhook.Verify(n, secret.New(key))

@@ -88,6 +88,28 @@ func (b *bench) pay() error {
 		return err
 	}
 	b.table.row("the ledger's share of `pay qr`", milliseconds(c.left.wall-c.right.wall), "without a ledger "+milliseconds(c.right.wall), fmt.Sprintf("%.2f", c.ratio()), "under 6 ms")
+	return b.bank()
+}
+
+// bank compares a payment whose code the bank draws, which takes one request more,
+// with one without the bank's key.
+func (b *bench) bank() error {
+	config := filepath.Join(b.dir, "bank")
+	if err := os.MkdirAll(config, 0o700); err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(config, "config.yaml"), []byte("envs:\n  dev: {kbank: {api_url: "+b.api+"/bank}}\n"), 0o600); err != nil {
+		return err
+	}
+	c, err := compare(b.sized(15, 201),
+		func() (usage, error) {
+			return b.run(pipeline{b.villapay("pay", "qr", b.orderID(), "-o", "qr")}, "VILLAPAY_CONFIG_DIR="+config, "VILLAPAY_KBANK_SECRET=skey_test_0")
+		},
+		func() (usage, error) { return b.run(pipeline{b.villapay("pay", "qr", b.orderID(), "-o", "qr")}) })
+	if err != nil {
+		return err
+	}
+	b.table.compared("`pay qr -o qr` with the bank's code", c, "without the bank's key", "")
 	return nil
 }
 
