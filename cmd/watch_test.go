@@ -415,7 +415,7 @@ func TestWatchWithoutALedger(t *testing.T) {
 				fmt.Fprint(w, test.body)
 			}))
 			m := newMachine(t, "VILLAPAY_BASE_URL="+stand.url, "VILLAPAY_LEDGER=none")
-			r := m.run(t, "pay", "qr", "short-expiry", "--watch", "--timeout", "1s", "--jq", ".villapay.state")
+			r := m.run(t, "pay", "qr", "short-expiry", "--watch", "--timeout", "20s", "--jq", ".villapay.state")
 			if r.code != 8 || r.stdout != "awaiting\nexpired\n" || !strings.Contains(r.stderr, test.told) || strings.Contains(r.stderr, "was made") {
 				t.Errorf("exit %d, stdout %q, stderr %q", r.code, r.stdout, r.stderr)
 			}

@@ -235,11 +235,16 @@ func TestFailures(t *testing.T) {
 // A silent bank costs no more than the time there is.
 func TestSilence(t *testing.T) {
 	t.Parallel()
-	b := serve(t, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+	var over context.CancelCauseFunc
+	b := serve(t, func(_ http.ResponseWriter, r *http.Request) {
+		over(context.DeadlineExceeded) // the time is up once the request is there
+		<-r.Context().Done()
+	})
 	for name := range b.calls(t.Context(), t) {
-		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Millisecond)
+		var ctx context.Context
+		ctx, over = context.WithCancelCause(t.Context())
 		err := b.calls(ctx, t)[name]()
-		cancel()
+		over(nil)
 		want := api.Unknown
 		if name == "order" || name == "charge" || name == "reports" {
 			want = api.Unavailable
