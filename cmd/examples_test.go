@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -33,12 +34,13 @@ func TestExamplesRun(t *testing.T) {
 	if _, err := exec.LookPath("sh"); err != nil || runtime.GOOS == "windows" {
 		t.Skip("examples are for a POSIX shell")
 	}
+	fresh := newExampleMachine(t)
 	var visit func(c *cobra.Command)
 	visit = func(c *cobra.Command) {
 		if !c.IsAdditionalHelpTopicCommand() {
 			t.Run(c.CommandPath(), func(t *testing.T) {
 				t.Parallel()
-				runExamples(t, c)
+				runExamples(t, fresh.copy(t), c)
 			})
 		}
 		for _, sub := range c.Commands() {
@@ -50,9 +52,8 @@ func TestExamplesRun(t *testing.T) {
 	visit(root)
 }
 
-func runExamples(t *testing.T, c *cobra.Command) {
+func runExamples(t *testing.T, e *exampleMachine, c *cobra.Command) {
 	t.Helper()
-	e := newExampleMachine(t)
 	ran := 0
 	for line := range strings.Lines(c.Example) {
 		line = strings.TrimSpace(line)
@@ -71,8 +72,8 @@ func runExamples(t *testing.T, c *cobra.Command) {
 	}
 }
 
-// exampleMachine is signed in to a stand-in for dev, has an open order in the
-// sandbox and the files that examples name.
+// exampleMachine is signed in to a stand-in for dev and has the files that examples
+// name; a copy has an open order in the sandbox, too.
 type exampleMachine struct {
 	*machine
 	listener string // takes notifications
@@ -104,8 +105,23 @@ func newExampleMachine(t *testing.T) *exampleMachine {
 		}
 	}
 	e.run(t, "villapay login --env dev && villapay token --env dev > id-token.txt")
-	e.run(t, "villapay pay qr 492500004632 --env sandbox")
 	return e
+}
+
+// copy is the same machine with files of its own, for one command's examples.
+func (e *exampleMachine) copy(t *testing.T) *exampleMachine {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "machine")
+	if out, err := exec.Command("cp", "-Rp", e.dir, dir).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	env := slices.Clone(e.env)
+	for i, entry := range env {
+		env[i] = strings.ReplaceAll(entry, e.dir, dir)
+	}
+	made := &exampleMachine{&machine{dir: dir, env: env}, e.listener}
+	made.run(t, "villapay pay qr 492500004632 --env sandbox")
+	return made
 }
 
 // run runs a line in a shell; it must end with 0, within a time that shows it
