@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -76,22 +77,27 @@ func TestBatchKilledAtRandomMoments(t *testing.T) {
 	args := []string{"pay", "batch", m.orderFile(t, orders), "--rate", "0", "--concurrency", "64", "-o", "json"}
 	random := rand.New(rand.NewPCG(3, 4))
 	shown := shownOrders{}
-	alive := 150 // milliseconds at most; longer where a slow machine has not begun by then
-	for range kills {
-		if begun, _ := b.orders(); begun == 0 {
-			alive += 50
-		}
+	for i := range kills {
 		c := m.command(t, args...)
 		var out bytes.Buffer
 		c.Stdout = &out
 		if err := c.Start(); err != nil {
 			t.Fatal(err)
 		}
-		timer := time.AfterFunc(time.Duration(20+random.IntN(alive))*time.Millisecond, func() { _ = c.Process.Kill() })
+		kill := func() { _ = c.Process.Kill() } // nothing, if it has ended
+		requests, last := new(atomic.Int64), random.Int64N(400)
+		b.hold(func(string) {
+			if requests.Add(1) > last {
+				kill()
+			}
+		})
+		if i%4 == 0 { // perhaps before it pays
+			time.AfterFunc(time.Duration(random.IntN(200))*time.Millisecond, kill)
+		}
 		_ = c.Wait()
-		timer.Stop()
 		shown.see(t, out.Bytes())
 	}
+	b.hold(func(string) {})
 	begun, _ := b.orders()
 	for range 10 {
 		r := m.run(t, args...)

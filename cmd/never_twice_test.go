@@ -79,7 +79,7 @@ func TestAnAnswerThatStaysLost(t *testing.T) {
 	stand := serveSandbox(t, sandbox.Options{}, nil)
 	m := newMachine(t, "VILLAPAY_BASE_URL="+stand.url)
 	for run := range 2 {
-		r := m.run(t, "pay", "qr", "lost-always", "--timeout", "3s")
+		r := m.run(t, "pay", "qr", "lost-always")
 		if r.code != 6 || r.stdout != "" || !strings.Contains(r.stderr, "run the same command again") {
 			t.Errorf("run %d: exit %d, stdout %q, stderr %q", run, r.code, r.stdout, r.stderr)
 		}
@@ -333,7 +333,7 @@ func TestWithoutALedger(t *testing.T) {
 	if p := r.object(t); r.code != 0 || p.Villapay.State != "awaiting" || strings.Count(r.stderr, "ledger") != 1 {
 		t.Errorf("exit %d, %+v, stderr %q", r.code, p, r.stderr)
 	}
-	r = m.run(t, "pay", "qr", "lost-always", "--timeout", "2s", "--idempotency-key", "mine")
+	r = m.run(t, "pay", "qr", "lost-always", "--idempotency-key", "mine")
 	if r.code != 6 || !strings.Contains(r.stderr, "--idempotency-key mine") {
 		t.Errorf("exit %d, stderr %q", r.code, r.stderr)
 	}

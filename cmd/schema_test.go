@@ -261,7 +261,7 @@ func schemaPayments(t *testing.T, s *schemas) {
 func schemaCodes(t *testing.T, s *schemas) {
 	m := newMachine(t, "VILLAPAY_ENV=sandbox")
 	s.prints(t, m, 0, 1, "payment", "pay", "qr", "no-expiry")
-	s.prints(t, m, 0, 1, "payment", "pay", "qr", "bank-down-always", "--timeout", "1s")
+	s.prints(t, m, 0, 1, "payment", "pay", "qr", "bank-down-always")
 	m.run(t, "env", "set", "kbank.sof_wechat", "WeChat")
 	s.prints(t, m, 0, 1, "payment", "pay", "qr", "w", "--source", "wechat")
 	m.run(t, "env", "set", "kbank.sof_qr", "")
@@ -283,7 +283,7 @@ func writeList(t *testing.T, text string) string {
 func schemaBatch(t *testing.T, s *schemas) {
 	m := newMachine(t, "VILLAPAY_ENV=sandbox")
 	s.prints(t, m, 9, 3, "payment", "pay", "batch", writeList(t, "orderid\n1\nrefused-amount\nfailed-order\n"))
-	s.prints(t, m, 6, 2, "payment", "pay", "batch", writeList(t, "1\ntimed-out\n"), "--timeout", "2s")
+	s.prints(t, m, 6, 2, "payment", "pay", "batch", writeList(t, "1\ntimed-out\n"), "--timeout", "5s")
 	s.prints(t, m, 0, 1, "list", "order", "list", "--state", "unknown,rejected")
 	s.prints(t, m, 2, 0, "payment", "pay", "batch", writeList(t, "a b\n"))
 }
@@ -428,7 +428,7 @@ func schemaFailures(t *testing.T, s *schemas) {
 	s.prints(t, m, 5, 0, "payment", "order", "status", "nosuch")
 	s.prints(t, m, 5, 0, "payment", "pay", "qr", "hostile-error")
 	s.prints(t, m, 6, 0, "payment", "pay", "qr", "html-200")
-	s.prints(t, m, 7, 0, "payment", "pay", "qr", "throttled-always", "--timeout", "1s")
+	s.prints(t, m, 7, 0, "payment", "pay", "qr", "throttled-always")
 	s.prints(t, m.with("VILLAPAY_ENV=dev", "VILLAPAY_BASE_URL=http://127.0.0.1:1"), 7, 0, "payment", "pay", "qr", "1", "--timeout", "1s")
 }
 

@@ -237,7 +237,7 @@ func TestRetriesAreOneLine(t *testing.T) {
 	if code := x.exit(); code != 0 || strings.Count(x.text(), "retrying in ") != 3 {
 		t.Errorf("dumb: exit %d\n%s", code, x.text())
 	}
-	x = m.at(t, 20, 50, "pay", "qr", "throttled-always", "--timeout", "1s")
+	x = m.at(t, 20, 50, "pay", "qr", "throttled-always")
 	if code := x.exit(); code != 7 || !strings.Contains(x.raw.String(), eraseLine) || strings.Contains(x.text(), "…") {
 		t.Errorf("narrow: exit %d\n%s", code, x.text())
 	}

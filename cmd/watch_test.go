@@ -128,7 +128,7 @@ func TestWatchKeepsTheCode(t *testing.T) {
 				m.with("VILLAPAY_ENV="+unset).run(t, "env", "add", "shop", "--base-url", stand.url, "--live")
 				m.run(t, "env", "set", "qr_content", strings.Repeat("x", 100)) // as large as the bank's
 			}
-			x := m.at(t, 80, 24, "pay", "qr", c.id, "--watch", "--yes", "--timeout", "2s")
+			x := m.at(t, 80, 24, "pay", "qr", c.id, "--watch", "--yes")
 			x.see("order expires in 59:")
 			if c.says != "" {
 				if r := m.run(t, "sandbox", "pay", c.id, "--state", c.says); r.code != 0 {
@@ -273,7 +273,7 @@ func TestWatchTells(t *testing.T) {
 	} {
 		t.Run(id, func(t *testing.T) {
 			t.Parallel()
-			x := m.at(t, 120, 40, "pay", "qr", id, "--watch", "--timeout", "2s")
+			x := m.at(t, 120, 40, "pay", "qr", id, "--watch")
 			x.see(want)
 			x.press("\x03")
 			if code := x.exit(); code != 130 {
@@ -316,7 +316,7 @@ func TestWatchInLines(t *testing.T) {
 	if code := x.exit(); code != 0 || !strings.Contains(x.text(), "4925  PAID  THB") || strings.Contains(x.raw.String(), "\x1b") {
 		t.Errorf("exit %d\n%s", code, x.text())
 	}
-	x = m.at(t, 100, 40, "pay", "qr", "check-unavailable", "--watch", "--timeout", "1s")
+	x = m.at(t, 100, 40, "pay", "qr", "check-unavailable", "--watch")
 	x.see("villapay: warning: order check-unavailable: cannot ask the API, trying again")
 	x.press("\x03")
 	if code := x.exit(); code != 130 {
@@ -415,7 +415,7 @@ func TestWatchWithoutALedger(t *testing.T) {
 				fmt.Fprint(w, test.body)
 			}))
 			m := newMachine(t, "VILLAPAY_BASE_URL="+stand.url, "VILLAPAY_LEDGER=none")
-			r := m.run(t, "pay", "qr", "short-expiry", "--watch", "--timeout", "20s", "--jq", ".villapay.state")
+			r := m.run(t, "pay", "qr", "short-expiry", "--watch", "--jq", ".villapay.state")
 			if r.code != 8 || r.stdout != "awaiting\nexpired\n" || !strings.Contains(r.stderr, test.told) || strings.Contains(r.stderr, "was made") {
 				t.Errorf("exit %d, stdout %q, stderr %q", r.code, r.stdout, r.stderr)
 			}
