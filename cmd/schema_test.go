@@ -7,8 +7,10 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -17,7 +19,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/santhosh-tekuri/jsonschema/v6"
+	"github.com/google/jsonschema-go/jsonschema"
 
 	"github.com/villapay/villapay/internal/order"
 	"github.com/villapay/villapay/internal/sandbox"
@@ -29,7 +31,7 @@ import (
 // schemas validates what commands print, and remembers every text and number that
 // it met, by schema and place.
 type schemas struct {
-	compiled map[string]*jsonschema.Schema
+	compiled map[string]*jsonschema.Resolved
 
 	mu   sync.Mutex
 	seen map[string]map[any]bool
@@ -41,28 +43,25 @@ func loadSchemas(t *testing.T) *schemas {
 	if err != nil || len(files) == 0 {
 		t.Fatal("no schemas", err)
 	}
-	compiler := jsonschema.NewCompiler()
-	compiler.DefaultDraft(jsonschema.Draft2020)
-	compiler.AssertFormat()
-	s := &schemas{compiled: map[string]*jsonschema.Schema{}, seen: map[string]map[any]bool{}}
-	ids := map[string]string{}
+	s := &schemas{compiled: map[string]*jsonschema.Resolved{}, seen: map[string]map[any]bool{}}
+	parsed := map[string]*jsonschema.Schema{}
 	for _, file := range files {
 		name := strings.TrimSuffix(filepath.Base(file), ".schema.json")
-		doc, err := jsonschema.UnmarshalJSON(strings.NewReader(readDoc(t, file)))
-		if err != nil {
+		schema := new(jsonschema.Schema)
+		if err := json.Unmarshal([]byte(readDoc(t, file)), schema); err != nil {
 			t.Fatalf("%s: %v", file, err)
 		}
-		ids[name] = "https://raw.githubusercontent.com/villapay/villapay/main/docs/schema/" + name + ".schema.json"
-		if got := doc.(map[string]any)["$id"]; got != ids[name] {
-			t.Errorf("%s: $id is %v", file, got)
+		if want := "https://raw.githubusercontent.com/villapay/villapay/main/docs/schema/" + filepath.Base(file); schema.ID != want {
+			t.Errorf("%s: $id is %s", file, schema.ID)
 		}
-		if err := compiler.AddResource(ids[name], doc); err != nil {
-			t.Fatalf("%s: %v", file, err)
-		}
+		parsed[name] = schema
 	}
-	for name, id := range ids {
-		if s.compiled[name], err = compiler.Compile(id); err != nil {
-			t.Fatal(err)
+	load := func(uri *url.URL) (*jsonschema.Schema, error) {
+		return parsed[strings.TrimSuffix(path.Base(uri.Path), ".schema.json")], nil
+	}
+	for name, schema := range parsed {
+		if s.compiled[name], err = schema.Resolve(&jsonschema.ResolveOptions{Loader: load}); err != nil {
+			t.Fatal(name, err)
 		}
 	}
 	return s
@@ -72,7 +71,6 @@ func loadSchemas(t *testing.T) *schemas {
 func (s *schemas) take(t *testing.T, name, text string) int {
 	t.Helper()
 	decoder := json.NewDecoder(strings.NewReader(text))
-	decoder.UseNumber()
 	for n := 0; ; n++ {
 		var value any
 		if err := decoder.Decode(&value); errors.Is(err, io.EOF) {
@@ -210,8 +208,8 @@ func TestSchemas(t *testing.T) {
 // schemaEnum is what a schema lists at a place.
 func schemaEnum(t *testing.T, name, pointer string) []any {
 	t.Helper()
-	value, err := jsonschema.UnmarshalJSON(strings.NewReader(readDoc(t, "../docs/schema/"+name+".schema.json")))
-	if err != nil {
+	var value any
+	if err := json.Unmarshal([]byte(readDoc(t, "../docs/schema/"+name+".schema.json")), &value); err != nil {
 		t.Fatal(err)
 	}
 	for step := range strings.SplitSeq(pointer+"/enum", "/") {
