@@ -144,11 +144,12 @@ func (b *bench) postgresMany(few, many, paid string, n int) error {
 		}
 		b.table.compared(fmt.Sprintf("%s at %d payments in PostgreSQL", test.name, n), c, "at 1000", "at most 1.3")
 	}
-	return b.rare(n, "PostgreSQL", many)
+	return b.search(n, "PostgreSQL", many, "492600000001")
 }
 
-// rare compares a list of a state that hardly any payment is in with one of all.
-func (b *bench) rare(n int, name, at string) error {
+// search compares a list of a state that hardly any payment is in with one of all, and
+// finds an order by a part of its ID.
+func (b *bench) search(n int, name, at, orderID string) error {
 	list := b.villapay("order", "list", "--limit", "20")
 	c, err := compare(b.sized(15, 101),
 		func() (usage, error) { return b.run(pipeline{append(list, "--state", "failed")}, at) },
@@ -157,6 +158,15 @@ func (b *bench) rare(n int, name, at string) error {
 		return err
 	}
 	b.table.compared(fmt.Sprintf("`order list --state failed` at %d payments in %s", n, name), c, "all states", "at most 3")
+	var took []usage
+	for range b.sized(3, 11) {
+		u, err := b.run(pipeline{b.villapay("order", "find", orderID[2:])}, at)
+		if err != nil {
+			return err
+		}
+		took = append(took, u)
+	}
+	b.table.row(fmt.Sprintf("`order find` at %d payments in %s", n, name), milliseconds(quartile(took).wall), "", "", "under 1000 ms")
 	return nil
 }
 
