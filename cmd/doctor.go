@@ -161,7 +161,7 @@ func (c *doctor) ledger(ctx context.Context, settings *config.Config) []check {
 		return []check{brokenLedger(err)}
 	}
 	if opened.Kind() == "none" {
-		return []check{warning("ledger", "set VILLAPAY_LEDGER to sqlite or postgres://… where you can", "none: nothing is remembered, and two runs can make two orders")}
+		return []check{warning("ledger", "set VILLAPAY_LEDGER to sqlite or postgres://… where you can", "none: nothing is recorded, and two runs can make two orders")}
 	}
 	ctx, cancel := context.WithTimeout(ctx, settings.Profile.Timeout)
 	defer cancel()
@@ -255,7 +255,7 @@ func (c *doctor) terminal(bankDraws bool) check {
 	const name = "terminal"
 	screen := c.app.screen()
 	if !screen.TTY {
-		return ok(name, "none: output is piped, codes are drawn with -o qr alone")
+		return ok(name, "none: output is piped, so only -o qr draws a code")
 	}
 	text := sampleBankOrderID
 	if bankDraws {
@@ -272,7 +272,7 @@ func (c *doctor) terminal(bankDraws bool) check {
 	case errors.As(err, &notDrawn):
 		return warning(name, "enlarge it, or add --qr-file FILE.png to `villapay pay qr`", "%s: a code needs %dx%d", size, notDrawn.NeedCols, notDrawn.NeedRows)
 	case !screen.Color:
-		return warning(name, "allow colors; on a light theme add --qr-style plain-invert", "%s, without colors: a code will scan on a dark theme alone", size)
+		return warning(name, "allow colors; on a light theme add --qr-style plain-invert", "%s, without colors: a code will scan only on a dark theme", size)
 	case !screen.UTF8:
 		return ok(name, "%s, colors, no UTF-8; a code will scan", size)
 	}

@@ -26,7 +26,7 @@ const serverWithin = 10 * time.Second
 func (c *doctor) api(ctx context.Context, settings *config.Config, signIn check) []check {
 	profile := settings.Profile
 	if profile.Sandbox {
-		return []check{ok("API", "embedded, always there"), ok("clock", "the embedded API has the same")}
+		return []check{ok("API", "embedded, always there"), ok("clock", "the embedded API uses the same clock")}
 	}
 	client, err := c.app.client(1)
 	if err != nil && signIn.code != 0 {
@@ -171,11 +171,11 @@ func (c *doctor) merchants(ctx context.Context, settings *config.Config) (check,
 	publicKey, newest := settings.Profile.KBank.PublicKey, c.newestOrder(ctx, settings.Profile.Scope())
 	switch {
 	case kbank.OtherMerchant(secretKey.Reveal(), newest):
-		return warning(name, hint, "the secret key and order %s are of two merchants", newest), true
+		return warning(name, hint, "the secret key and order %s belong to two merchants", newest), true
 	case kbank.OtherMerchant(publicKey, newest):
-		return warning(name, hint, "kbank.public_key and order %s are of two merchants", newest), true
+		return warning(name, hint, "kbank.public_key and order %s belong to two merchants", newest), true
 	case kbank.OtherMerchantKey(secretKey.Reveal(), publicKey):
-		return warning(name, hint, "the secret key and kbank.public_key are of two merchants"), true
+		return warning(name, hint, "the secret key and kbank.public_key belong to two merchants"), true
 	}
 	known := 0
 	for _, text := range []string{secretKey.Reveal(), publicKey, newest} {
@@ -183,7 +183,7 @@ func (c *doctor) merchants(ctx context.Context, settings *config.Config) (check,
 			known++
 		}
 	}
-	return ok(name, "the keys and the newest order are of one merchant, as far as they are known"), known > 1
+	return ok(name, "the keys and the newest order belong to one merchant, as far as is known"), known > 1
 }
 
 // newestOrder returns the newest bank order of a scope, "" if there is none.

@@ -129,13 +129,13 @@ func (c *listFlags) elsewhere(ctx context.Context, filter ledger.Filter) string 
 	if err != nil || len(payments) == 0 {
 		return "" // the list has reported any error of the ledger
 	}
-	return c.app.have(payments, "some") + hintAllEnvs
+	return c.app.have(payments) + hintAllEnvs
 }
 
 const hintAllEnvs = ": add --all-envs, or --env NAME"
 
-// have names the environments of some payments and says what they have.
-func (a *deps) have(payments []order.Payment, what string) string {
+// have says which environments have payments.
+func (a *deps) have(payments []order.Payment) string {
 	var names []string
 	for _, p := range payments {
 		if name := a.envOf(p); !slices.Contains(names, name) {
@@ -143,9 +143,9 @@ func (a *deps) have(payments []order.Payment, what string) string {
 		}
 	}
 	if len(names) == 1 {
-		return names[0] + " has " + what
+		return names[0] + " has payments"
 	}
-	return strings.Join(names[:len(names)-1], ", ") + " and " + names[len(names)-1] + " have " + what
+	return strings.Join(names[:len(names)-1], ", ") + " and " + names[len(names)-1] + " have payments"
 }
 
 // envOf returns the current name of a payment's environment, or the recorded name if

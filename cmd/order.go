@@ -147,12 +147,26 @@ func (a *deps) whatIs(ctx context.Context, id string) string {
 		}
 	}
 	if len(elsewhere) > 0 {
-		return a.have(elsewhere, "some") + ": add --env " + a.envOf(elsewhere[0])
+		return a.whereIs(elsewhere)
 	}
 	for _, p := range payments {
 		return fmt.Sprintf("%s is %s of order %s in %s: give that ID, and --env %s", id, nameOf(id, p), p.OrderID, a.envOf(p), a.envOf(p))
 	}
 	return ""
+}
+
+// whereIs hints at how to reach payments that are not of the selected environment, as
+// it is now.
+func (a *deps) whereIs(payments []order.Payment) string {
+	for _, p := range payments {
+		if name := a.envOf(p); name != a.config.Profile.Name {
+			return "add --env " + name + ", which has a payment of this order"
+		}
+	}
+	if dir, ok := strings.CutPrefix(payments[0].Scope, "sandbox:"); ok {
+		return "set VILLAPAY_STATE_DIR to " + dir + ", whose sandbox has a payment of this order"
+	}
+	return "add an environment for " + payments[0].Scope + ", which has a payment of this order: `villapay env add NAME --base-url " + payments[0].Scope + "`"
 }
 
 // nameOf returns what kind of ID of the payment it is.

@@ -114,17 +114,15 @@ func (a *deps) bankService(ctx context.Context, orderID string) (*payment.Servic
 
 // bankFailure adds a hint to a failed change at the bank. again is the command to
 // repeat.
-func bankFailure(err error, again string) error {
+func bankFailure(err error, again string) *failure {
 	f := *explainKind(err)
 	switch {
 	case f.Code == "charge_doubt":
-		f.Hint = "look at the charge in the bank's merchant portal, and then run it again, that is safe: " + again
+		f.Hint = "look at the charge in the bank's merchant portal, and then run it again, which is safe: " + again
 	case f.ExitCode == exitUnknown:
-		f.Hint = "the bank may have done it; run it again, that is safe: " + again
+		f.Hint = "the bank may have done it; run it again, which is safe: " + again
 	case f.ExitCode == exitUnavailable:
 		f.Hint = "nothing was changed; run it again later: " + again
-	case f.ExitCode == exitRejected:
-		f.Hint = "a payment of an earlier day is refunded in the bank's merchant portal"
 	}
 	return &f
 }

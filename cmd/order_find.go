@@ -22,7 +22,7 @@ idempotency key contains a text, in any case, or whose amount it is, such as
 300.00 or "THB 2,674.75", and lists them as order list does. If there are none it
 ends with 5.
 
-Only what is recorded in this ledger is found; nobody is asked.`,
+It searches only this ledger, and sends no request.`,
 		Example: `  villapay order find 4632 --env sandbox
   villapay order find 4925000046 --env sandbox --limit 0 -o csv --columns orderid,id
   villapay order find 300.00 --env sandbox --all-envs`,

@@ -13,17 +13,15 @@ func newOrderList(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "list",
 		Short: "List payments of the ledger, newest first",
-		Long: `Lists the ledger's payments in the selected environment, newest first, as they
-were known last: nobody is asked, which is what order status does. Days are
-Bangkok's.
+		Long: `Lists the ledger's payments in the selected environment, newest first, as last
+known. It sends no request; order status does. Days are Bangkok days.
 
---by says which time --since, --until and the order of the list mean: when a
-payment was recorded, when its order was created, or when it was paid. --unpaid
-lists orders in place of payments: one row, the newest payment, of each order
-that nobody has paid.
+--by chooses the time for --since, --until and the sort order: when a payment was
+recorded, when its order was created, or when it was paid. --unpaid lists one row
+for each unpaid order: its newest payment.
 
-CSV has CRLF line ends, and no cell of it is a formula to a spreadsheet.
---columns takes the names of its header.`,
+CSV has CRLF line ends, and a spreadsheet takes no cell of it for a formula.
+--columns takes the names in its header.`,
 		Example: `  villapay order list --env sandbox
   villapay order list --env sandbox --state awaiting,unknown --since 24h
   villapay order list --env sandbox --unpaid --since yesterday --until yesterday

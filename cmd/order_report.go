@@ -89,9 +89,9 @@ func (c *orderReport) run(ctx context.Context, _ []string) error {
 // heading says what the report is about, and which other environments have payments
 // if this one has none.
 func (c *orderReport) heading(ctx context.Context, opened *ledger.Ledger, period ledger.Period, some bool) string {
-	text, where := "nothing came in", "any environment"
+	text, where := "nothing was received", "any environment"
 	if some {
-		text, where = "what came in", "all environments"
+		text, where = "received", "all environments"
 	}
 	if !c.allEnvs {
 		where = c.app.config.Profile.Name
@@ -112,7 +112,7 @@ func (c *orderReport) heading(ctx context.Context, opened *ledger.Ledger, period
 	for _, t := range totals {
 		elsewhere = append(elsewhere, order.Payment{Scope: t.Scope, Env: t.Env})
 	}
-	return text + "; " + c.app.have(elsewhere, "payments") + hintAllEnvs
+	return text + "; " + c.app.have(elsewhere) + hintAllEnvs
 }
 
 // reportValue is the report as JSON.

@@ -24,8 +24,8 @@ func newOrderShow(a *app) *cobra.Command {
 		Use:   "show ORDERID",
 		Short: "Show everything recorded of an order, with its history",
 		Long: `Shows every recorded payment of an order in full, newest first, with its event
-history, as known last: nobody is asked, which is what order status does. With
--o qr it draws the open payment's code again, without making another.`,
+history, as last known. It sends no request; order status does. With -o qr it
+draws the open payment's code again, without making another.`,
 		Example: `  villapay order show 492500004632 --env sandbox
   villapay order show 492500004632 --env sandbox -o qr
   villapay order show 492500004632 --env sandbox --jq '.[0].villapay.events[].kind'`,

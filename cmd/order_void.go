@@ -23,10 +23,10 @@ func newOrderVoid(a *app) *cobra.Command {
 	c := &orderVoid{app: a}
 	cmd := &cobra.Command{
 		Use:   "void ORDERID",
-		Short: "Give a payment back at the bank, as a rule on the same day",
-		Long: `Voids a paid charge of an order at the bank, which gives the payment back, as a
-rule on the day of the payment. If the order was paid more than once, --charge
-says which payment to give back. It needs the bank's key.
+		Short: "Give a payment back through the bank, usually on the same day",
+		Long: `Voids a paid charge of an order at the bank, which gives the payment back. The
+bank usually allows it only on the day of the payment. If the order was paid more
+than once, --charge says which payment to give back. It needs the bank's key.
 
 Running it again is safe: a void whose answer was lost is finished first, and
 nothing else is done then. In a live environment it asks first; without a
@@ -68,7 +68,11 @@ func (c *orderVoid) run(ctx context.Context, args []string) error {
 		}
 	}
 	if p, err = service.Void(ctx, p, charge); err != nil {
-		return bankFailure(err, c.app.command("order void", p, "--charge", charge))
+		f := bankFailure(err, c.app.command("order void", p, "--charge", charge))
+		if f.ExitCode == exitRejected && f.Code != "charge_doubt" {
+			f.Hint = "refund a payment of an earlier day in the bank's merchant portal"
+		}
+		return f
 	}
 	return c.show(ctx, format, p, charge)
 }

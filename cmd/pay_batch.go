@@ -132,7 +132,7 @@ func (c *payBatch) plan(ctx context.Context, format config.Format, profile confi
 	}
 	made, known := 0, 0
 	all := func(yield func(payment.Planned, error) bool) {
-		stopped := errors.New("nobody reads on")
+		stopped := errors.New("stopped reading")
 		err := in.Plan(ctx, opened, profile.Scope(), func(p payment.Planned) error {
 			if made++; p.Replays {
 				made, known = made-1, known+1

@@ -253,7 +253,7 @@ func TestDoctorLooksAtTheGivenToken(t *testing.T) {
 	t.Parallel()
 	m, _ := signInMachine(t, cognito.ClientID)
 	for name, test := range map[string]struct{ token, status, says, hint string }{
-		"a word in front":  {"Bearer abc", "fail", "VILLAPAY_TOKEN is not a token: there is white space", auth.EnvHint},
+		"a word in front":  {"Bearer abc", "fail", "VILLAPAY_TOKEN is not a token: it contains white space", auth.EnvHint},
 		"an access token":  {unsignedToken(`{"token_use":"access","exp":32503680000}`), "fail", "VILLAPAY_TOKEN is an access token", auth.EnvHint},
 		"expired":          {unsignedToken(`{"token_use":"id","exp":1700000000}`), "fail", "the token in VILLAPAY_TOKEN has expired", auth.EnvHint},
 		"nobody's":         {unsignedToken(`{"token_use":"id","exp":32503680000}`), "ok", "VILLAPAY_TOKEN, ends in ", ""},

@@ -105,7 +105,7 @@ func TestDoctorLooksAtTheTerminal(t *testing.T) {
 		"dumb":      {80, 24, "TERM=dumb", "no code is drawn: a TERM=dumb terminal"},
 		"no UTF-8":  {80, 24, "LANG=C", "80x24, not UTF-8: a code needs 66x34 then"},
 		"large":     {80, 40, "LANG=C", "80x40, colors, no UTF-8; a code will scan"},
-		"no colors": {80, 24, "NO_COLOR=1", "a code will scan on a dark theme alone"},
+		"no colors": {80, 24, "NO_COLOR=1", "a code will scan only on a dark theme"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

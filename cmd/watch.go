@@ -222,11 +222,11 @@ func (a *output) ring(r payment.Report) {
 func updateSource(service *payment.Service) string {
 	switch {
 	case service.Bank != nil:
-		return "the API has no status endpoint: the bank is asked"
+		return "the API has no status endpoint: asking only the bank"
 	case service.Ledger.Kind() == "none":
-		return "the API has no status endpoint, and there is no ledger for notifications: nothing here will tell of a payment"
+		return "the API has no status endpoint, and there is no ledger for notifications: a payment cannot be seen here"
 	}
-	return "the API has no status endpoint: a notification will tell"
+	return "the API has no status endpoint: waiting for a notification"
 }
 
 // hasView reports whether to watch in the live view. --debug output would garble it.

@@ -28,7 +28,7 @@ func (c *Client) finish(ctx context.Context, username string, s step) (Tokens, e
 		}
 		s = next
 	}
-	return Tokens{}, &Error{Kind: Denied, Message: "sign-in asks for more and more steps", Hint: "ask an administrator"}
+	return Tokens{}, &Error{Kind: Denied, Message: "sign-in keeps asking for more steps", Hint: "ask an administrator"}
 }
 
 func (c *Client) receiveFirst(ctx context.Context, r *authResult) (Tokens, error) {
@@ -202,7 +202,7 @@ func (c *Client) chooseNewPassword(ctx context.Context) (secret.String, error) {
 		if !first.Empty() && first.Reveal() == again.Reveal() {
 			return first, nil
 		}
-		c.prompt.Note("the two are not the same")
+		c.prompt.Note("the two passwords differ")
 	}
 	return secret.String{}, &Error{Kind: Denied, Message: "no new password was chosen", Hint: startAgain}
 }

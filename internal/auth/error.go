@@ -126,7 +126,7 @@ const (
 	wrongPassword     = "wrong username or password"
 	wrongPasswordHint = "several wrong passwords lock the account for a while"
 	startAgain        = "start again: `villapay login`"
-	outage            = "this says nothing about your password or session; try again later"
+	outage            = "try again later: this does not mean that your password or session is wrong"
 )
 
 // notAuthorized explains the one exception that Cognito uses for many things.
@@ -162,9 +162,9 @@ func aboutClientSecret(words string) *Error {
 	case has("unable to verify secret hash"), has("invalid client secret"):
 		return &Error{Kind: Config, Message: "the client secret is wrong (not your password)", Hint: "check VILLAPAY_CLIENT_SECRET"}
 	case has("not configured for secret"), has("not configured with secret"):
-		return &Error{Kind: Config, Message: "this app client has no secret, but one was sent (your password is not the matter)", Hint: "unset VILLAPAY_CLIENT_SECRET"}
+		return &Error{Kind: Config, Message: "this app client has no secret, but one was sent (your password is not the problem)", Hint: "unset VILLAPAY_CLIENT_SECRET"}
 	case has("configured with secret"), has("configured for secret"):
-		return &Error{Kind: Config, Message: "this app client needs its client secret (your password is not the matter)", Hint: "set VILLAPAY_CLIENT_SECRET"}
+		return &Error{Kind: Config, Message: "this app client needs its client secret (your password is not the problem)", Hint: "set VILLAPAY_CLIENT_SECRET"}
 	}
 	return nil
 }

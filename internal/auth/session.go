@@ -248,7 +248,7 @@ func (s *Session) cannotRefresh(stored Tokens, rejected secret.String) error {
 func checkEnvToken(token secret.String) error {
 	var message string
 	if strings.ContainsFunc(token.Reveal(), func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
-		message = "VILLAPAY_TOKEN is not a token: there is white space or a foreign letter in it; give the token alone, without a word in front"
+		message = "VILLAPAY_TOKEN is not a token: it contains white space or a character that no token has; give only the token, without a word such as Bearer"
 	} else if c, err := parse(token.Reveal()); err == nil && c.Use == "access" {
 		message = "VILLAPAY_TOKEN is an access token; the API needs the ID token"
 	}

@@ -266,7 +266,7 @@ func TestGivenToken(t *testing.T) {
 		s.tokens.Access.Reveal(): "VILLAPAY_TOKEN is an access token; the API needs the ID token",
 		"Bearer " + good:         "white space",
 		"line\nbreak":            "white space",
-		"gréen":                  "foreign letter",
+		"gréen":                  "a character that no token has",
 	} {
 		_, err := given(text).Token(t.Context())
 		wantError(t, err, NotSignedIn, says, "unset it")

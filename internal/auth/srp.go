@@ -68,11 +68,11 @@ func (s *srp) prove(pool, user, password string, challenge map[string]string, at
 	public, okPublic := new(big.Int).SetString(challenge["SRP_B"], 16)
 	block, err := base64.StdEncoding.DecodeString(challenge["SECRET_BLOCK"])
 	if !okSalt || !okPublic || err != nil || public.Sign() <= 0 || new(big.Int).Mod(public, s.prime).Sign() == 0 {
-		return srpProof{}, errors.New("the SRP challenge makes no sense")
+		return srpProof{}, errors.New("the SRP challenge is invalid")
 	}
 	scramble := hashInt(padded(s.public), padded(public))
 	if scramble.Sign() == 0 {
-		return srpProof{}, errors.New("the SRP challenge makes no sense")
+		return srpProof{}, errors.New("the SRP challenge is invalid")
 	}
 	x := srpSecret(salt, pool+user+":"+password)
 	key, err := hkdf.Key(sha256.New, padded(s.shared(public, scramble, x)), padded(scramble), "Caldera Derived Key", 16)

@@ -48,7 +48,7 @@ func parse(token string) (claims, error) {
 	parts := strings.Split(token, ".")
 	switch {
 	case strings.ContainsAny(token, " \t\r\n"):
-		return c, errors.New("this is not a token: there is white space in it; give the token alone, without a word in front")
+		return c, errors.New("this is not a token: it contains white space; give only the token, without a word such as Bearer")
 	case len(parts) == 5:
 		return c, errors.New("this looks like a refresh token; the API needs the ID token")
 	case len(parts) != 3:

@@ -45,7 +45,7 @@ func TestAcceptRefuses(t *testing.T) {
 		"nothing":           {secret.New(" \n"), "no token in the input"},
 		"garbage":           {secret.New("hello"), "1 parts between dots"},
 		"JSON":              {secret.New(`{"IdToken": "ey.."}`), "white space"},
-		"with Bearer":       {secret.New("Bearer " + tokens.ID.Reveal()), "without a word in front"},
+		"with Bearer":       {secret.New("Bearer " + tokens.ID.Reveal()), "without a word such as Bearer"},
 		"access token":      {tokens.Access, "this is an access token; the API needs the ID token"},
 		"refresh token":     {tokens.Refresh, "looks like a refresh token"},
 		"middle not base64": {secret.New("a.!.c"), "not base64 of JSON"},

@@ -161,7 +161,7 @@ func checkStatusPath(text string) (string, error) {
 	}
 	plain, query, _ := strings.Cut(strings.ReplaceAll(text, "{orderid}", "x"), "?")
 	if !strings.Contains(text, "{orderid}") {
-		return "", errors.New(`it must hold {orderid}, or be "" if the API has no status endpoint`)
+		return "", errors.New(`it must contain {orderid}, or be "" if the API has no status endpoint`)
 	}
 	if _, err := checkOrderPath(plain); err != nil {
 		return "", err
@@ -203,7 +203,7 @@ func checkPorts(text string) (string, error) {
 // checkPublicKey rejects the bank's secret keys (skey_…) without repeating them.
 func checkPublicKey(text string) (string, error) {
 	if strings.HasPrefix(strings.ToLower(strings.TrimSpace(text)), "skey") {
-		return "", errors.New("this is a secret key: it never stands in this file; the public one starts with pkey_")
+		return "", errors.New("this is a secret key, which is never stored in this file; the public one starts with pkey_")
 	}
 	return only(256, "_-.", "a public key: letters, digits, _ - and . are allowed")(text)
 }

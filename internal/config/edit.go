@@ -111,7 +111,7 @@ func planSet(env LookupEnv, name, keyName, value string) (func(settings) (change
 		return nil, usage("", "%s", invalid(keyName, err))
 	}
 	if _, password := showLedger(value); keyName == "ledger" && password {
-		return nil, usage("use the variable VILLAPAY_LEDGER, or put the password into ~/.pgpass", "set ledger: a password never stands in this file")
+		return nil, usage("use the variable VILLAPAY_LEDGER, or put the password into ~/.pgpass", "set ledger: a password is never stored in this file")
 	}
 	return func(s settings) (change, error) {
 		if _, ok := lookup(topKeys(), keyName); ok {
@@ -182,7 +182,7 @@ func settable(name string) (key, error) {
 	case name == "env":
 		return key{}, usage("`villapay env use NAME` selects an environment", "env is not set like a value")
 	case variable != "":
-		return key{}, usage("use the variable "+variable, "%s: secrets never stand in the configuration file", name)
+		return key{}, usage("use the variable "+variable, "%s: secrets are never stored in the config file", name)
 	}
 	return key{}, usage(suggestion(name, Keys(), "the keys are "), "unknown key %q", name)
 }

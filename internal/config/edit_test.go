@@ -216,8 +216,8 @@ func TestRejectedEdits(t *testing.T) {
 		"set a webhook's secret":  {[]string{"set", "mine", "webhook.secret", "hunter22"}, []string{"VILLAPAY_WEBHOOK_SECRET"}},
 		"set the sandbox's bank":  {[]string{"set", "sandbox", "kbank.api_url", "https://x.example"}, []string{"embedded"}},
 		"a secret as public":      {[]string{"set", "mine", "kbank.public_key", "skey_hunter22"}, []string{"secret key"}},
-		"a ledger's password":     {[]string{"set", "", "ledger", "postgres://a:hunter22@h/d"}, []string{"never stands in this file", "VILLAPAY_LEDGER"}},
-		"one with an @":           {[]string{"set", "", "ledger", "postgres://h/d?user=a&password=hunter22%40x"}, []string{"never stands in this file"}},
+		"a ledger's password":     {[]string{"set", "", "ledger", "postgres://a:hunter22@h/d"}, []string{"is never stored in this file", "VILLAPAY_LEDGER"}},
+		"one with an @":           {[]string{"set", "", "ledger", "postgres://h/d?user=a&password=hunter22%40x"}, []string{"is never stored in this file"}},
 		"unset what is needed":    {[]string{"unset", "mine", "base_url"}, []string{"envs.mine has no base_url"}},
 		"unset an unknown key":    {[]string{"unset", "mine", "sorce"}, []string{`"source"?`}},
 		"unset on an unknown":     {[]string{"unset", "nosuch", "source"}, []string{`no environment "nosuch"`}},
@@ -350,10 +350,10 @@ func TestBeyondRepair(t *testing.T) {
 	for text, says := range map[string]string{
 		"env: [\n":                     "not a YAML file",
 		"- env\n":                      "not a list",
-		"envs: &a\n  dev: *a\n":        "envs.dev must hold keys, not an alias",
-		"envs: [dev]\n":                "envs must hold keys, not a list",
-		"envs:\n  dev:\n    auth: x\n": "envs.dev.auth must hold keys",
-		"envs:\n  dev:\n    auth:\n      region: us-east-1\n      region: us-east-1\n": `envs.dev.auth holds "region" twice`,
+		"envs: &a\n  dev: *a\n":        "envs.dev must contain keys, not an alias",
+		"envs: [dev]\n":                "envs must contain keys, not a list",
+		"envs:\n  dev:\n    auth: x\n": "envs.dev.auth must contain keys",
+		"envs:\n  dev:\n    auth:\n      region: us-east-1\n      region: us-east-1\n": `envs.dev.auth has "region" twice`,
 	} {
 		w := newWorld(t, text)
 		wantError(t, Set(t.Context(), w.lookup, "dev", "auth.region", "us-east-1"), KindConfig, says)

@@ -69,7 +69,7 @@ func parseYAML(text string) (*yaml.Node, error) {
 	var first, second yaml.Node
 	err := decoder.Decode(&first)
 	if err == nil && !errors.Is(decoder.Decode(&second), io.EOF) {
-		return nil, errors.New("it holds more than one document")
+		return nil, errors.New("it contains more than one document")
 	}
 	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, errors.New(strings.TrimPrefix(err.Error(), "yaml: "))
@@ -162,7 +162,7 @@ func (c *checker) mapping(n *yaml.Node, path ...string) {
 		return
 	}
 	if n.Kind != yaml.MappingNode {
-		c.fail(n.Line, "", "%s must hold keys, not %s", where, kindWord(n))
+		c.fail(n.Line, "", "%s must contain keys, not %s", where, kindWord(n))
 		return
 	}
 	seen := map[string]int{}
@@ -173,7 +173,7 @@ func (c *checker) mapping(n *yaml.Node, path ...string) {
 		case key.Kind != yaml.ScalarNode:
 			c.fail(key.Line, "", "a key of %s is not a word", where)
 		case first > 0:
-			c.fail(key.Line, fmt.Sprintf("the first stands in line %d: remove one of them", first), "%s holds %q twice", where, key.Value)
+			c.fail(key.Line, fmt.Sprintf("remove one of them; the first is in line %d", first), "%s has %q twice", where, key.Value)
 		default:
 			seen[key.Value] = key.Line
 			c.entry(key, value, append(slices.Clone(path), key.Value))

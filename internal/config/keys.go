@@ -141,7 +141,7 @@ func unknown(path ...string) (message, hint string) {
 	variable, near := secretVariable(name), Suggest(inner, candidates)
 	switch {
 	case variable != "":
-		return fmt.Sprintf("%q: secrets never stand in this file", full), fmt.Sprintf("use the variable %s, and remove the key: %q", variable, remove)
+		return fmt.Sprintf("%q: secrets are never stored in this file", full), fmt.Sprintf("use the variable %s, and remove the key: %q", variable, remove)
 	case dotted:
 		return message, fmt.Sprintf("write %q on a line of its own below %q", rest, group)
 	case len(path) == 1 && ofEnv:

@@ -25,7 +25,7 @@ func (l *Ledger) RecordCode(ctx context.Context, p order.Payment, c Code) (_ ord
 		case r.Payable(t.now) == nil && r.HoldsCode(t.now) && r.Held.ID == c.ID && !r.Held.Canceling:
 			return r.Held, event{} // the bank gave it twice, or this very call's commit went unconfirmed
 		case r.Payable(t.now) != nil || r.HoldsCode(t.now):
-			return nil, event{kind: "late code", requestID: c.RequestID, note: c.ID + " came too late: shown to nobody"}
+			return nil, event{kind: "late code", requestID: c.RequestID, note: c.ID + " came too late, and was not shown"}
 		}
 		return c.Hold(&r.Payment, order.Answered{Received: t.now, Date: c.Date, Sent: t.now.Add(-c.Took)}), event{kind: "code", requestID: c.RequestID, note: c.ID}
 	})

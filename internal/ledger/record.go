@@ -104,7 +104,7 @@ func (l *Ledger) lateOrder(t *txn, r *row, c Claim, made *order.Order, a Answer)
 	if r.claim == c.Number && string(r.Order) == storable(string(made.Raw)) {
 		return false, nil // it was this very call, whose commit went unconfirmed
 	}
-	note := fmt.Sprintf("%s came under claim %d, too late: shown to nobody", made.ID, c.Number)
+	note := fmt.Sprintf("%s came under claim %d, too late, and was not shown", made.ID, c.Number)
 	return true, l.note(t, r.ID, event{kind: "late answer", requestID: a.RequestID, note: note, data: made.Raw})
 }
 

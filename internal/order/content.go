@@ -79,7 +79,7 @@ func (c Content) Code(p *Payment) (Code, error) {
 		return Code{kindOf(text), text}, nil
 	}
 	if len(c.parts) != 1 || c.parts[0].path == nil {
-		return Code{}, errors.New("qr_content: the payment payload is not a field of the order; one put together here is never drawn")
+		return Code{}, errors.New("qr_content: a payment payload must be one field of the order; villapay never draws one that it put together")
 	}
 	if err := CheckPayload(text, p.Amount, p.Currency); err != nil {
 		return Code{}, fmt.Errorf("qr_content: the server's payment payload is wrong: %w", err)
@@ -103,7 +103,7 @@ func (c Content) fill(order json.RawMessage) (string, error) {
 		out.WriteString(value)
 	}
 	if out.Len() == 0 {
-		return "", errors.New("it gives nothing for this order")
+		return "", errors.New("it is empty for this order")
 	}
 	return out.String(), nil
 }

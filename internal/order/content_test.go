@@ -66,7 +66,7 @@ func TestNoCode(t *testing.T) {
 		{"{{.a}}", `{"a":[1]}`, ".a is not a text or number"},
 		{"{{.a.b}}", `{"a":{"b":1,"b":2}}`, "no field .a.b"},
 		{"{{.id}}", `{"id":"x","id":"y"}`, "no order"},
-		{"{{.id}}", `{"id":""}`, "nothing"},
+		{"{{.id}}", `{"id":""}`, "is empty"},
 		{"{{.id}}", ``, "no order"},
 		{"{{.id}}", `null`, "no order"},
 		{"{{.id}}", `[]`, "no order"},

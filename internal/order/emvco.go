@@ -26,7 +26,7 @@ func CheckPayload(payload string, amount Amount, currency string) error {
 	account := false
 	for _, f := range fields {
 		if _, twice := byTag[f.tag]; twice {
-			return fmt.Errorf("tag %s stands twice", f.tag)
+			return fmt.Errorf("tag %s occurs twice", f.tag)
 		}
 		byTag[f.tag] = f.value
 		account = account || f.tag >= "02" && f.tag <= "51"
@@ -80,7 +80,7 @@ func checkCRC(payload string, fields []field) error {
 	}
 	sum := fmt.Sprintf("%04X", crc16(payload[:len(payload)-4]))
 	if !strings.EqualFold(sum, last.value) {
-		return fmt.Errorf("its checksum (tag 63) is %s, its text gives %s", last.value, sum)
+		return fmt.Errorf("its checksum (tag 63) is %s, but its text gives %s", last.value, sum)
 	}
 	return nil
 }

@@ -409,7 +409,7 @@ func (v *resolution) warnStray(r *Report) {
 		warning = doubt(r, warnOrder, "the answer names another Villa order's order")
 	case warning != nil:
 	case !v.genuine(r):
-		warning = doubt(r, warnOrder, "its signed text is that of charge %s", v.border[r.Border()])
+		warning = doubt(r, warnOrder, "its signed text is the same as that of charge %s", v.border[r.Border()])
 	default:
 		warning = doubt(r, warnOrder, "it is on another order")
 	}

@@ -569,7 +569,7 @@ func TestWarningsSayWhat(t *testing.T) {
 		{"1", []Report{notice("c1", "o1", "Settled", "300", func(r *Report) { r.Status = "fail" })}, warnStatus, `it says "Settled", but its status is "fail", not success`},
 		{"1", []Report{api("1", "c1", "Settled", on("o3"))}, warnOrder, "the answer names another Villa order's order"},
 		{"1", []Report{api("1", "c1", "Initialize", on("o2")), notice("c1", "o1", "Settled", "300")}, warnOrder, "charge c1 does not count as it stands: it is on another order"},
-		{"2", []Report{notice("X5", "o1", "Settled", "300"), notice("X", "o3", "Settled", "5300")}, warnOrder, "charge X does not count as it stands: its signed text is that of charge X5"},
+		{"2", []Report{notice("X5", "o1", "Settled", "300"), notice("X", "o3", "Settled", "5300")}, warnOrder, "charge X does not count as it stands: its signed text is the same as that of charge X5"},
 		{"1", []Report{notice("c1", "o1", "Settled", "300"), notice("c1", "o1", "Refund Sent", "100")}, warnPartial, "100 of 300.0 THB were refunded on charge c1; the rest stays paid"},
 		{"1", []Report{api("1", "c1", "Refund Failed")}, warnRefund, `charge c1 says "Refund Failed", which is no refund: the state is kept`},
 		{"1", []Report{api("1", "c1", "Settled"), api("1", "c2", "VOID")}, warnNeverPaid, "charge c2 was taken back (VOID), but was never known to be paid"},
