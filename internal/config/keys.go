@@ -141,17 +141,17 @@ func unknown(path ...string) (message, hint string) {
 	variable, near := secretVariable(name), Suggest(inner, candidates)
 	switch {
 	case variable != "":
-		return fmt.Sprintf("%q: secrets are never stored in this file", full), fmt.Sprintf("use the variable %s, and remove the key: %q", variable, remove)
+		return fmt.Sprintf("%q: secrets are never stored in this file", full), fmt.Sprintf("use the variable %s, and run `%s`", variable, remove)
 	case dotted:
 		return message, fmt.Sprintf("write %q on a line of its own below %q", rest, group)
 	case len(path) == 1 && ofEnv:
-		return message, name + " belongs to an environment: envs, then its name, then " + name
+		return message, "move it into an environment: envs, then its name, then " + name
 	case len(path) > 1 && ofTop:
-		return message, name + " belongs at the top of the file"
+		return message, "move it to the top of the file"
 	case near != "":
 		return message, fmt.Sprintf("did you mean %q?", near)
 	}
-	return message, fmt.Sprintf("this villapay may be older than the file; to remove the key: %q", remove)
+	return message, fmt.Sprintf("run `%s`, or update villapay: it may be older than the file", remove)
 }
 
 // Format is an output format.
