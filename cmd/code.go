@@ -122,8 +122,7 @@ func (a *output) view(ctx context.Context, p order.Payment) render.View {
 	if err != nil || settings.Profile.Scope() != p.Scope || p.Payable(a.Now()) != nil {
 		return v
 	}
-	a.findBank(ctx)
-	if code, until, err := a.content(settings.Profile, p); err == nil {
+	if code, until, err := a.content(ctx, settings.Profile, p); err == nil {
 		v.QR = &render.QRView{Kind: string(code.Kind), Content: code.Text, ExpiresAt: until}
 	}
 	return v
@@ -132,11 +131,11 @@ func (a *output) view(ctx context.Context, p order.Payment) render.View {
 // drawCode draws a payment's code with its caption above it; below, the caption
 // could push the code's first row off the screen. If the code cannot be drawn, its
 // text is written instead, and the error says why.
-func (a *output) drawCode(p order.Payment, flags codeFlags, caption io.Writer) error {
+func (a *output) drawCode(ctx context.Context, p order.Payment, flags codeFlags, caption io.Writer) error {
 	if why := p.Payable(a.Now()); why != nil {
 		return &failure{Code: "no_code", Message: fmt.Sprintf("no code is drawn for order %s: %s", p.OrderID, why), ExitCode: exitRejected}
 	}
-	code, err := a.code(p)
+	code, err := a.code(ctx, p)
 	if err != nil {
 		return err
 	}
@@ -179,12 +178,12 @@ func (a *output) draw(code render.Code, style render.QRStyle) ([]byte, error) {
 	return drawn.Bytes(), err
 }
 
-func (a *output) code(p order.Payment) (render.Code, error) {
+func (a *output) code(ctx context.Context, p order.Payment) (render.Code, error) {
 	settings, err := a.settings()
 	if err != nil {
 		return render.Code{}, err
 	}
-	code, until, err := a.content(settings.Profile, p)
+	code, until, err := a.content(ctx, settings.Profile, p)
 	if err != nil {
 		return render.Code{}, &failure{Code: "bad_code", Message: fmt.Sprintf("no code is drawn for order %s: %s", p.OrderID, err), ExitCode: exitRejected}
 	}
@@ -194,10 +193,10 @@ func (a *output) code(p order.Payment) (render.Code, error) {
 // content returns the content of a payment's code and when the code expires. If the
 // bank draws the codes, no other code is shown in its place. Any other code that can
 // be paid is shown only once that is recorded.
-func (a *output) content(profile config.Profile, p order.Payment) (order.Code, time.Time, error) {
+func (a *output) content(ctx context.Context, profile config.Profile, p order.Payment) (order.Code, time.Time, error) {
 	now := a.Now()
 	living := p.LivingCode(now) != nil
-	if !living && a.drawsCodes(p.Source) {
+	if !living && a.bankDraws(ctx, p.Source) {
 		return order.Code{}, time.Time{}, errors.New("the bank's payment code has not been fetched")
 	}
 	code, until, err := p.Code(profile.QRContent, now)
@@ -207,11 +206,11 @@ func (a *output) content(profile config.Profile, p order.Payment) (order.Code, t
 	return code, until, err
 }
 
-func (a *output) writeCodeFile(p order.Payment, flags codeFlags) error {
+func (a *output) writeCodeFile(ctx context.Context, p order.Payment, flags codeFlags) error {
 	if why := p.Payable(a.Now()); why != nil {
 		return &failure{Code: "no_code", Message: fmt.Sprintf("no code is written for order %s: %s", p.OrderID, why), ExitCode: exitRejected}
 	}
-	code, err := a.code(p)
+	code, err := a.code(ctx, p)
 	if err != nil {
 		return err
 	}

@@ -37,7 +37,7 @@ type deps struct {
 	applog  *applog.Log
 	store   *auth.Store
 
-	drawsCodes func(order.Source) bool // whether the bank draws the codes of a source
+	draws func(order.Source) bool // what bankDraws has found out; nil before
 }
 
 // close closes what was opened.
@@ -308,28 +308,29 @@ func (a *deps) payments(ctx context.Context, idle int) (*payment.Service, error)
 		Now: a.Now, NewKey: newKey, Note: func(text string) { a.note("%s", text) },
 		Warn: func(text string) { a.warn("%s", text) },
 	}
-	a.drawsCodes = service.DrawsCodes
+	a.draws = service.DrawsCodes
 	return service, nil
 }
 
-// findBank finds out for which sources the bank draws the codes, if payments has not.
-// A key that cannot be used counts: a code of the bank's may have been shown.
-func (a *deps) findBank(ctx context.Context) {
-	if a.drawsCodes != nil {
-		return
+// bankDraws reports whether the bank draws the codes of a source. A key that cannot be
+// used counts: a code of the bank's may have been shown.
+func (a *deps) bankDraws(ctx context.Context, source order.Source) bool {
+	if a.draws != nil {
+		return a.draws(source)
 	}
-	a.drawsCodes = func(order.Source) bool { return false }
+	a.draws = func(order.Source) bool { return false }
 	settings, err := a.settings()
 	if err != nil || settings.Ledger.Reveal() == "none" {
-		return
+		return false
 	}
 	if !settings.Profile.Sandbox {
 		if key, _, err := a.bankKey(ctx); err == nil && key.Empty() {
-			return
+			return false
 		}
 	}
 	sof := sofs(settings.Profile)
-	a.drawsCodes = func(source order.Source) bool { return sof[source] != "" }
+	a.draws = func(source order.Source) bool { return sof[source] != "" }
+	return a.draws(source)
 }
 
 // sofs returns the bank's name of each source, "" if it draws no codes for it.

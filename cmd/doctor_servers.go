@@ -129,7 +129,7 @@ func (c *doctor) bank(ctx context.Context, settings *config.Config) (_ check, dr
 	case profile.KBank.APIURL == "":
 		return ok(name, "never asked: kbank.api_url is empty"), false
 	case client == nil:
-		k := ok(name, "no secret key: no payment code is drawn, the bank is not asked whether an order was paid, and notifications count by their checksum alone")
+		k := ok(name, "no secret key: no payment code is drawn, the bank is not asked whether an order was paid, and only its checksum proves a notification")
 		k.Hint = "if you may have the merchant's secret key: villapay login --kbank-secret --env " + profile.Name
 		return k, false
 	}

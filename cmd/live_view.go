@@ -24,7 +24,7 @@ func (a *app) watchLive(ctx context.Context, service *payment.Service, orderID s
 	service = &noteless
 	view := &liveView{app: a, source: updateSource(service)}
 	report, err := service.Watch(ctx, orderID, own, func(r payment.Report) error {
-		view.show(r)
+		view.show(ctx, r)
 		return nil
 	})
 	view.end()
@@ -43,9 +43,10 @@ func (a *app) watchLive(ctx context.Context, service *payment.Service, orderID s
 // so that the shell's screen is restored and a resize leaves nothing behind.
 const (
 	enterView = "\x1b[?1049h\x1b[?25l"
-	leaveView = "\x1b[?25h\x1b[?1049l"
-	beginDraw = "\x1b[?2026h\x1b[H" // synchronized output, if supported
-	endDraw   = "\x1b[J\x1b[?2026l"
+	leaveView = endSync + "\x1b[?25h\x1b[?1049l" // Ctrl-C may have dropped the end of a frame
+	beginDraw = "\x1b[?2026h\x1b[H"              // synchronized output, if supported
+	endDraw   = "\x1b[J" + endSync
+	endSync   = "\x1b[?2026l"
 	restOfRow = "\x1b[K"
 )
 
@@ -60,23 +61,23 @@ type liveView struct {
 }
 
 // show draws a report. The first call takes over the terminal.
-func (v *liveView) show(r payment.Report) {
+func (v *liveView) show(ctx context.Context, r payment.Report) {
 	v.mu.Lock()
 	v.now = r
 	v.mu.Unlock()
 	if v.stop == nil {
-		v.start()
+		v.start(ctx)
 	}
-	v.draw()
+	v.draw(ctx)
 }
 
-func (v *liveView) start() {
+func (v *liveView) start(ctx context.Context) {
 	window := v.app.Window() // before enter, so that Ctrl-Z always restores the screen
 	v.enter()
 	ended, done := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(done)
-		v.follow(window, ended)
+		v.follow(ctx, window, ended)
 	}()
 	v.stop = func() {
 		close(ended)
@@ -105,7 +106,7 @@ func (v *liveView) leave() {
 
 // follow redraws every second and after a resize. On Ctrl-Z it restores the screen
 // while the process is stopped.
-func (v *liveView) follow(window window, ended <-chan struct{}) {
+func (v *liveView) follow(ctx context.Context, window window, ended <-chan struct{}) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	for {
@@ -119,17 +120,17 @@ func (v *liveView) follow(window window, ended <-chan struct{}) {
 			window.suspend()
 			v.enter()
 		}
-		v.draw()
+		v.draw(ctx)
 	}
 }
 
 // draw writes one frame with one write, over the last frame. It ignores errors: the
 // result is written again at the end.
-func (v *liveView) draw() {
+func (v *liveView) draw(ctx context.Context) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	screen := v.app.screen()
-	lines := v.frame(screen)
+	lines := v.frame(ctx, screen)
 	if screen.Rows > 0 && len(lines) > screen.Rows {
 		lines = lines[:screen.Rows]
 	}
@@ -166,7 +167,7 @@ func cells(line string) int {
 // then the state. The code outranks the lines below it: as long as it can be paid, it
 // stays, and the less important lines are shortened and omitted. If it does not fit
 // even so, the reason replaces it.
-func (v *liveView) frame(screen render.Screen) []string {
+func (v *liveView) frame(ctx context.Context, screen render.Screen) []string {
 	narrow := screen
 	narrow.Columns = max(1, screen.Columns-1)
 	heading, rest := v.heading(narrow), v.rest(narrow)
@@ -179,7 +180,7 @@ func (v *liveView) frame(screen render.Screen) []string {
 	if v.now.Payment.Payable(v.app.Now()) != nil {
 		return all
 	}
-	code, err := v.app.code(v.now.Payment)
+	code, err := v.app.code(ctx, v.now.Payment)
 	if err != nil {
 		return slices.Concat(heading, must, wrapped, render.Wrap(narrow, err.Error()), rest)
 	}

@@ -34,8 +34,8 @@ the bank's own widget, which needs the merchant's public key (kbank.public_key).
 An order whose widget was shown cannot be canceled. It follows the order until
 it is paid or expired.
 
-The page is for this machine alone unless --addr says otherwise; then a code with
-its address is drawn, for a phone to open. Its address cannot be guessed.`,
+Only this machine can open the page, unless --addr says otherwise; then a code
+with its address is drawn, for a phone to open. Its address cannot be guessed.`,
 		Example: `  villapay pay qr 492500004632 --env sandbox
   villapay order checkout 492500004632 --env sandbox --no-browser`,
 		Args: oneOrder, ValidArgsFunction: a.completeOrderID, RunE: a.plain(c.run),

@@ -29,8 +29,8 @@ func newOrderReport(a *app) *cobra.Command {
 		Short: "Add up what was paid today, or in another stretch of time",
 		Long: `Adds up the payments of the ledger by the time of payment, exactly: what is paid,
 and what was paid and given back since, each on the day it was paid. Without
---since and --until it is today, with --until alone everything before its end,
-with --since alone everything from then on. Days are Bangkok's.
+--since and --until it is today, with only --until everything before its end,
+with only --since everything from then on. Days are Bangkok's.
 
 The totals include money that came in because an order was paid more than once;
 such orders are listed with it, and it is what to give back.`,

@@ -65,14 +65,13 @@ func (c *orderShow) run(ctx context.Context, args []string) error {
 				payments[i] = open
 			}
 		}
-		c.app.findBank(ctx)
 		if c.code.file != "" {
-			if err := c.app.writeCodeFile(open, c.code); err != nil {
+			if err := c.app.writeCodeFile(ctx, open, c.code); err != nil {
 				return err
 			}
 		}
 		if format == "qr" {
-			return c.app.drawCode(open, c.code, c.app.Err)
+			return c.app.drawCode(ctx, open, c.code, c.app.Err)
 		}
 	}
 	return c.show(ctx, opened, format, payments)

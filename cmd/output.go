@@ -99,7 +99,7 @@ func (a *output) showPayment(ctx context.Context, format config.Format, p order.
 	}
 	var writeErr error
 	if code.file != "" { // first: a note after the code could push it off the screen
-		writeErr = a.writeCodeFile(p, code)
+		writeErr = a.writeCodeFile(ctx, p, code)
 	}
 	if err := a.showAs(ctx, format, p, code, withCode); err != nil {
 		return err
@@ -116,7 +116,7 @@ func (a *output) showAs(ctx context.Context, format config.Format, p order.Payme
 		}
 		return a.writeJSON(ctx, format, raw)
 	case config.FormatQR:
-		return a.drawCode(p, code, a.Err)
+		return a.drawCode(ctx, p, code, a.Err)
 	}
 	if p.Env == "" { // another tool made it
 		p.Env = a.envNow(p)
@@ -127,7 +127,7 @@ func (a *output) showAs(ctx context.Context, format config.Format, p order.Payme
 	if payable := p.Payable(a.Now()) == nil; !withCode || !a.OutTTY || !payable {
 		return nil
 	}
-	err := a.drawCode(p, code, a.Out)
+	err := a.drawCode(ctx, p, code, a.Out)
 	if f, ok := errors.AsType[*failure](err); ok { // the table was written; the code is extra
 		text := f.Error()
 		if f.Hint != "" {

@@ -160,7 +160,7 @@ func (c *payBatch) plan(ctx context.Context, format config.Format, profile confi
 	return nil
 }
 
-// showPlan writes every order, as a table those alone that are open or paid.
+// showPlan writes every order, or in a table only those that are open or paid.
 func (c *payBatch) showPlan(ctx context.Context, format config.Format, all iter.Seq2[payment.Planned, error]) error {
 	objects := mapped(all, func(p payment.Planned) ([]byte, error) {
 		var state *order.State

@@ -126,7 +126,7 @@ func (c *payQR) show(ctx context.Context, service *payment.Service, format confi
 	}
 	if c.watch.on() && p.Payable(c.app.Now()) == nil && c.app.hasView(format) {
 		if c.code.file != "" {
-			if err := c.app.writeCodeFile(p, c.code); err != nil {
+			if err := c.app.writeCodeFile(ctx, p, c.code); err != nil {
 				return err
 			}
 		}

@@ -35,7 +35,7 @@ file overrides the built-in default. Values are trimmed.
                            pay qr shows a code that bank apps pay, order status
                            asks the bank, and order cancel and order void work
   VILLAPAY_WEBHOOK_SECRET  secret key that notifications are signed with: the
-                           same one, for webhook commands alone
+                           same one, only for webhook commands
   VILLAPAY_NO_INPUT        never ask anything (CI does the same)
   VILLAPAY_DEBUG           show requests and responses, without secrets
   VILLAPAY_CONFIG_DIR      where config.yaml is

@@ -114,6 +114,9 @@ func (v *vt) one(data []byte) int {
 		return 0
 	}
 	r, n := utf8.DecodeRune(data)
+	if r == utf8.RuneError && n == 1 && v.normal != nil {
+		return n // Ctrl-C drops what the terminal has not shown yet, also half a character
+	}
 	if r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0 || r == utf8.RuneError {
 		v.fault("%q", data[:n])
 		return n
@@ -193,10 +196,10 @@ func (v *vt) mode(mode string, on bool) {
 	case "?25":
 		v.hidden = !on
 	case "?2026":
-		v.drawing = on
-		if !on {
+		if v.drawing && !on {
 			v.frames++
 		}
+		v.drawing = on
 	case "?1049":
 		if on == (v.normal != nil) {
 			v.fault("the other screen is entered or left twice")

@@ -34,7 +34,7 @@ type Client struct {
 	Name              string // of the server, for errors: "" = the API
 	BaseURL           string // https://host/path, without a trailing slash
 	OrderPath         string // path for making an order; "" = /qrpayment
-	Scheme            string // authorization scheme; "" sends the token alone
+	Scheme            string // authorization scheme; "" sends only the token
 	IdempotencyHeader string // header for the idempotency key
 	UserAgent         string
 	Tokens            Tokens        // nil if the server needs no sign-in

@@ -2,7 +2,7 @@
 //
 // It promises that a reader or a crash finds the old content or the new, never a
 // part; that a FIFO, device, socket or link in the place of one of our files is an
-// error at once; and that permissions change on regular files of this user alone.
+// error at once; and that permissions change on only on this user's regular files.
 package atomicfile
 
 import (

@@ -21,7 +21,7 @@ func Load(env LookupEnv, flags Flags) (*Config, error) {
 	switch {
 	case err == nil:
 		doc, err = read(path)
-	case errors.Is(err, errNoHome): // such as a container that is set up by variables alone
+	case errors.Is(err, errNoHome): // such as a container configured only by variables
 		path = ""
 		doc, err = newDocument("", "")
 	}

@@ -14,7 +14,7 @@ import (
 // claimLock is a file that this process keeps locked while its ledger is open.
 // The system releases the lock when the process ends, however it ends, so
 // another process on this machine sees at once that a claim's owner has died.
-// If no lock can be had (a read-only directory, another machine), the lease alone
+// If no lock can be had (a read-only directory, another machine), only the lease
 // decides.
 type claimLock struct {
 	dir string

@@ -31,9 +31,8 @@ type dialect struct {
 // ids are the texts of a payment that are searched, as one.
 const ids = `orderid || ' ' || idem_key || ' ' || bank_id || ' ' || reference || ' ' || charge_id`
 
-// sqliteDialect has an index that is searched from its end to its beginning, and
-// takes the place of one of the time alone. It grows at its end, which costs a
-// payment little.
+// sqliteDialect replaces the index of recorded_at with one that is searched backward.
+// It grows at its end, so it costs a payment little.
 func sqliteDialect() dialect {
 	return dialect{
 		id: "INTEGER PRIMARY KEY", dot: "instr(c.amount, '.')", reference: "json_extract(order_json, '$.reference_order')",

@@ -294,7 +294,7 @@ func (p *pipeline) commit(ctx context.Context) error {
 	switch {
 	case err == nil && done[0].CommandTag.String() != "COMMIT":
 		return pgx.ErrTxCommitRollback
-	case err == nil, code(err) != "" && !ending(code(err)):
+	case err == nil, code(err) != "" && !endsConnection(code(err)):
 		return err // the server itself says that it did not
 	}
 	return fmt.Errorf("%w: %w", errCommitUnsure, err)

@@ -73,7 +73,7 @@ func openPostgres(ctx context.Context, dsn secret.String, now func() time.Time) 
 	if config.ConnectTimeout == 0 || config.ConnectTimeout > within {
 		config.ConnectTimeout = within
 	}
-	config.DialFunc = dialPatiently(within)
+	config.DialFunc = dialWithin(within)
 	if config.ValidateConnect == nil && manyHosts(config) {
 		config.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
 	}
@@ -137,9 +137,9 @@ func isLocal(host string) bool {
 	return strings.HasPrefix(host, "/") || host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
-// dialPatiently makes connections on which a server that has stalled is noticed: no
+// dialWithin makes connections on which a server that has stalled is noticed: no
 // read waits longer than within.
-func dialPatiently(within time.Duration) pgconn.DialFunc {
+func dialWithin(within time.Duration) pgconn.DialFunc {
 	dialer := &net.Dialer{Timeout: within, KeepAlive: 30 * time.Second}
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
 		conn, err := dialer.DialContext(ctx, network, address)
@@ -216,7 +216,7 @@ func (s *postgresStore) retry(ctx context.Context, why purpose, fn func() error)
 				continue
 			}
 		}
-		again := isTransient(err) || why == recordTx && isPassing(err)
+		again := isTransient(err) || why == recordTx && mayRecordAgain(err)
 		_, bounded := ctx.Deadline()
 		few := !bounded || why == claimTx && code(err) != pgCrowded
 		if err == nil || !again || try >= tries && few || ctx.Err() != nil {
@@ -228,9 +228,9 @@ func (s *postgresStore) retry(ctx context.Context, why purpose, fn func() error)
 	}
 }
 
-// isPassing reports whether recording is tried again after an error that ends a
+// mayRecordAgain reports whether recording is tried again after an error that ends a
 // claim.
-func isPassing(err error) bool {
+func mayRecordAgain(err error) bool {
 	switch sqlstate := code(err); sqlstate {
 	case pgLockTimeout, pgCanceled, pgIdle, pgTooLong:
 		return true
@@ -246,7 +246,7 @@ func isTransient(err error) bool {
 		return false
 	}
 	switch sqlstate := code(err); {
-	case sqlstate == pgSerialize, sqlstate == pgDeadlock, sqlstate == pgDuplicate, sqlstate == pgCrowded, ending(sqlstate):
+	case sqlstate == pgSerialize, sqlstate == pgDeadlock, sqlstate == pgDuplicate, sqlstate == pgCrowded, endsConnection(sqlstate):
 		return true
 	case sqlstate != "":
 		return false
@@ -254,9 +254,9 @@ func isTransient(err error) bool {
 	return lost(err)
 }
 
-// ending reports whether a server, or the pooler before it, ends the connection
+// endsConnection reports whether a server, or the pooler before it, ends the connection
 // with an error code. It says nothing about a commit that was under way.
-func ending(sqlstate string) bool {
+func endsConnection(sqlstate string) bool {
 	return strings.HasPrefix(sqlstate, pgShuttingDown) || strings.HasPrefix(sqlstate, pgConnection)
 }
 

@@ -90,9 +90,9 @@ func (l *Ledger) Totals(ctx context.Context, p Period) (totals []Total, extra []
 // stateNumber is where a state stands among all.
 func stateNumber(s order.State) int { return slices.Index(order.States(), s) }
 
-// receipts passes on the payments of a period, with scope, environment, state,
-// currency and amount alone, which stand in the index; and charge by charge what came in
-// for Villa orders that were paid more than once.
+// receipts yields the payments of a period, with only the columns in the index (scope,
+// environment, state, currency and amount), and each charge of the Villa orders that
+// were paid more than once.
 func (l *Ledger) receipts(ctx context.Context, p Period, payment, charge func(order.Receipt)) error {
 	charges, known, err := l.paidTwice(ctx, p.Scope)
 	if err != nil {

@@ -30,7 +30,7 @@ type Order struct {
 	OddExpiry      string        // expire_time_seconds, if it is given and is no time
 }
 
-// Failed reports whether the bank rejected the order at birth: it carries a
+// Failed reports whether the bank rejected the order when it was made: it carries a
 // failure code, or a status other than success.
 func (o *Order) Failed() bool {
 	return o.FailureCode != "" || o.Status != "" && !strings.EqualFold(o.Status, "success")

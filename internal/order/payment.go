@@ -39,7 +39,7 @@ func (s State) Final() bool { return s != Sending && s != Awaiting && s != Unkno
 type Origin string
 
 // The origins of knowledge. What the API and the bank say comes over TLS from
-// the configured host; a notification proves itself by its checksum alone.
+// the configured host; only its checksum proves a notification.
 const (
 	FromAPI     Origin = "api"
 	FromBank    Origin = "bank"
@@ -129,14 +129,14 @@ func (p *Payment) Answer(o *Order, a Answered) {
 	p.Order, p.BankOrderID, p.Reference, p.Amount, p.Currency = o.Raw, o.ID, o.Reference, o.Amount, o.Currency
 	p.CreatedAt, p.ExpiresAt, p.HeldUntil = o.Created, life.ShownUntil, life.HeldUntil
 	p.KnownAt, p.KnownFrom = a.Received, FromAPI
-	p.State, p.Error = o.birth()
+	p.State, p.Error = o.initialState()
 	if age.Abs() > clockTolerance {
 		p.Warnings = append(p.Warnings, clockWarning(age))
 	}
 }
 
-// birth is the state that an order alone gives its payment.
-func (o *Order) birth() (State, *Failure) {
+// initialState returns the state that an order gives its payment by itself.
+func (o *Order) initialState() (State, *Failure) {
 	if !o.Failed() {
 		return Awaiting, nil
 	}

@@ -26,7 +26,7 @@ type Receipt struct {
 // now, in the order in which they were paid. Charges on bank orders that nobody
 // recorded are among them, with the environment and source of a recorded payment.
 func Receipts(c Case) (all []Receipt) {
-	v := weighed(c)
+	v := resolveCharges(c)
 	for _, c := range v.charges {
 		if c.id == "" || !c.rank().paid() {
 			continue

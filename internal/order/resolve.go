@@ -70,11 +70,11 @@ type Case struct {
 // has no key, and is nil if there are none.
 //
 // Any paid charge makes its payment paid, and nothing said about one charge takes
-// anything from another. The order in which reports arrived decides in two places
-// alone: which of two notifications says whose a charge is, and which of two
+// anything from another. The order in which reports arrived decides only two
+// things: which of two notifications says whose a charge is, and which of two
 // charges a border (see [Report.Border]) belongs to.
 func Resolve(c Case) (payments []Payment, elsewhere *Payment) {
-	v := weighed(c)
+	v := resolveCharges(c)
 	for i := range v.own {
 		p := &v.own[i]
 		p.update(v.on(p), v.stray[i])
@@ -92,7 +92,7 @@ type PaidCharge struct{ ID, BankOrderID string }
 
 // PaidCharges returns a Villa order's named charges that are paid now.
 func PaidCharges(c Case) (all []PaidCharge) {
-	for _, c := range weighed(c).charges {
+	for _, c := range resolveCharges(c).charges {
 		if c.id != "" && c.rank().paid() && c.order != nil {
 			all = append(all, PaidCharge{c.id, c.order.BankOrderID})
 		}
@@ -111,7 +111,7 @@ func (e *DoubtError) Error() string { return e.What }
 // is neither initialized nor declined. What is said of a charge that is known to be
 // paid or taken back leaves no doubt.
 func Doubt(c Case) error {
-	v := weighed(c)
+	v := resolveCharges(c)
 	for _, c := range v.charges {
 		if c.everPaid() {
 			continue
@@ -158,8 +158,8 @@ func (r *Report) leavesOpen(reached Rank) bool {
 	return true
 }
 
-// weighed is a resolution that knows where each charge stands.
-func weighed(c Case) *resolution {
+// resolveCharges finds out where each charge stands.
+func resolveCharges(c Case) *resolution {
 	v := newResolution(c)
 	v.assign()
 	v.assignUnnamed(true)
@@ -708,7 +708,7 @@ func (p *Payment) update(charges []*charge, stray []Warning) {
 	slices.SortFunc(found, func(a, b Warning) int { return strings.Compare(a.Code+a.Message, b.Code+b.Message) })
 	p.Warnings = slices.Concat(slices.DeleteFunc(slices.Clone(p.Warnings), computed), slices.Compact(found))
 	p.BankState, p.ChargeID, p.PaidAt, p.PaidAtFrom, p.PaidBy = "", "", time.Time{}, "", ""
-	p.State, p.Error = p.birth()
+	p.State, p.Error = p.initialState()
 	deciding := decide(charges)
 	if deciding == nil {
 		return
@@ -734,8 +734,8 @@ func (p *Payment) update(charges []*charge, stray []Warning) {
 	p.Warnings = slices.DeleteFunc(p.Warnings, Warning.AboutStatus)
 }
 
-// birth is what the order alone makes of its payment, and its cancellation.
-func (p *Payment) birth() (State, *Failure) {
+// initialState returns the state that an order gives its payment by itself, and its cancellation.
+func (p *Payment) initialState() (State, *Failure) {
 	if p.Canceled {
 		return Cancelled, nil
 	}
@@ -743,7 +743,7 @@ func (p *Payment) birth() (State, *Failure) {
 	if err != nil {
 		return Awaiting, nil
 	}
-	state, failure := o.birth()
+	state, failure := o.initialState()
 	if failure != nil && p.Error != nil && p.Error.Code == failure.Code {
 		failure.RequestID = p.Error.RequestID
 	}

@@ -26,7 +26,7 @@ func pay(orderID, bank, amount string, change ...func(*Payment)) Payment {
 	return p
 }
 
-// failedOrder makes it an order that the bank rejected at birth.
+// failedOrder makes it an order that the bank rejected when it was made.
 func failedOrder(p *Payment) {
 	o, err := Decode([]byte(strings.Replace(string(p.Order), `"success"`, `"failed","failure_code":"x"`, 1)))
 	if err != nil {

@@ -377,7 +377,7 @@ func (w *world) lockLedger(t *testing.T) (unlock func()) {
 	return func() { _ = db.Close() }
 }
 
-// rejected and failed at birth free the slot: the next run takes a new key.
+// rejected and failed when made free the slot: the next run takes a new key.
 func TestRejectedAndFailedFreeTheSlot(t *testing.T) {
 	t.Parallel()
 	for id, want := range map[string]order.State{"refused-amount": order.Rejected, "failed-order": order.Failed, "throttled-always": order.Rejected} {

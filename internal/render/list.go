@@ -100,7 +100,7 @@ func (l List) chosen(own []string) ([]int, error) {
 // long list needs no memory. At a narrow terminal times are given in minutes,
 // then the columns needed least, unless the list names them; a pipe gets all of
 // it. It ends at the first error of the sequence and returns that. An empty list
-// is a header alone.
+// has only a header.
 func Payments(w io.Writer, s Screen, list List, payments iter.Seq2[order.Payment, error]) error {
 	own := []string{"orderid", "state", "amount", "source", "created_at", "expires_at", "env", "id"}
 	if list.Status {

@@ -157,7 +157,7 @@ func migrateRetry(ctx context.Context, db *sql.DB) error {
 	}
 }
 
-// prepare makes the directory and the file, for this user alone, and returns
+// prepare makes the directory and the file, only for this user, and returns
 // the data source name. Writes are not synced: the state survives the death of
 // a process, not of the machine.
 func (s *store) prepare() (string, error) {

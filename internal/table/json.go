@@ -108,7 +108,7 @@ func (l *lineCounter) at(offset int64) int {
 	return l.line
 }
 
-// bare reads a record that is an ID alone.
+// bare reads a record that is only an ID.
 func (p *parser) bare(line int, raw []byte) error {
 	values := make([]string, len(p.Columns))
 	if err := p.set(values, 0, raw); err != nil {

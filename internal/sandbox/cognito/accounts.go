@@ -72,7 +72,7 @@ func seedAccounts() []*account {
 	never := time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
 	return []*account{
 		{username: "ann", password: password, note: "nothing else"},
-		{username: mailUser, password: password, emailOnly: true, note: "nothing else; signs in by email alone, her username is a UUID"},
+		{username: mailUser, password: password, emailOnly: true, note: "nothing else; signs in only by email, her username is a UUID"},
 		{username: "totp", password: password, totpSecret: totpSecret, note: "a code from an authenticator app"},
 		{username: "sms", password: password, sms: true, note: "the code " + SMSCode + " from a text message; " + ExpiredSMSCode + " is a code that came too late"},
 		{username: "both", password: password, totpSecret: totpSecret, sms: true, note: "a choice between app and text message, then the code"},
@@ -191,7 +191,7 @@ func Clients() []Client {
 		{ID: ClientID, Note: "the usual: SRP or password, tokens for an hour, refresh for 30 days", tokens: hour, refresh: month},
 		{ID: ConfidentialID, Secret: ConfidentialSecret, Note: "has a client secret", tokens: hour, refresh: month},
 		{ID: PasswordOnlyID, Note: "no SRP", noSRP: true, tokens: hour, refresh: month},
-		{ID: SRPOnlyID, Note: "SRP alone", noPassword: true, tokens: hour, refresh: month},
+		{ID: SRPOnlyID, Note: "only SRP", noPassword: true, tokens: hour, refresh: month},
 		{ID: RotatingID, Note: "every refresh makes the old refresh token useless at once", rotates: true, tokens: hour, refresh: month},
 		{ID: GraceID, Note: "as villapay-rotating, after 10 seconds of grace", rotates: true, grace: 10 * time.Second, tokens: hour, refresh: month},
 		{ID: ShortLivedID, Note: "tokens for 5 seconds, refresh for a minute", tokens: 5 * time.Second, refresh: time.Minute},

@@ -11,7 +11,7 @@ import (
 // asks for no scopes.
 //
 // Tokens revoked or signed out pass until they expire: the gateway looks at
-// the signature and the clock alone.
+// only the signature and the clock.
 func (p *Pool) Check(authorization string) (status int, message string) {
 	token := strings.TrimSpace(authorization)
 	if scheme, rest, ok := strings.Cut(token, " "); ok && strings.EqualFold(scheme, "Bearer") {

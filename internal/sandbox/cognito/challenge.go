@@ -20,7 +20,7 @@ const (
 // session is a sign-in between two calls.
 type session struct {
 	client    string
-	account   *account // nil: a user who does not exist, for SRP alone
+	account   *account // nil: a user who does not exist, only for SRP
 	challenge string
 	srp       exchange
 	started   time.Time
@@ -80,7 +80,7 @@ func (a *account) challengeParameters(name string) map[string]string {
 	params := map[string]string{"USER_ID_FOR_SRP": a.username}
 	switch name {
 	case "NEW_PASSWORD_REQUIRED":
-		attributes, _ := json.Marshal(a.attributes()) // strings alone
+		attributes, _ := json.Marshal(a.attributes()) // only strings
 		params["requiredAttributes"] = "[]"
 		params["userAttributes"] = string(attributes)
 	case "EMAIL_OTP":
@@ -93,7 +93,7 @@ func (a *account) challengeParameters(name string) map[string]string {
 	case "SOFTWARE_TOKEN_MFA":
 		params["FRIENDLY_DEVICE_NAME"] = "sandbox"
 	case "SELECT_MFA_TYPE":
-		factors, _ := json.Marshal(a.factors()) // strings alone
+		factors, _ := json.Marshal(a.factors()) // only strings
 		params["MFAS_CAN_CHOOSE"] = string(factors)
 	}
 	return params

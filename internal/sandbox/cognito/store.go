@@ -100,7 +100,7 @@ func (p *Pool) save() error {
 	return nil
 }
 
-// replaceFile replaces path whole, readable by its owner alone. It is not synced:
+// replaceFile replaces path whole, readable only by its owner. It is not synced:
 // the sandbox survives a crash of the process, not of the machine.
 func replaceFile(path string, text []byte) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
