@@ -2,57 +2,11 @@ package order
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
-	"time"
 )
-
-// Codes of warnings. Those that charges give rise to are computed anew by each
-// [Resolve].
-const (
-	WarnClock         = "clock"
-	WarnPaidTwice     = "paid_twice"
-	WarnPaidElsewhere = "paid_elsewhere" // another payment, or another tool's, paid the Villa order
-	WarnNotRecorded   = "not_recorded"
-	WarnShared        = "shared_order" // another Villa order got the same bank order first
-	warnStatus        = "charge_status"
-	warnAmount        = "charge_amount"
-	warnCurrency      = "charge_currency"
-	warnLivemode      = "charge_livemode"
-	warnDoubt         = "charge_doubt"
-	warnOrder         = "charge_order"  // the charge is on another order
-	warnNeverPaid     = "charge_unpaid" // taken back, and never known to be paid
-	warnPartial       = "partial_refund"
-	warnRefund        = "refund_state"
-	warnUnconfirmed   = "charge_unconfirmed" // kept until the API or the bank has named the charge
-)
-
-// ErrUnconfirmed says that the bank was asked about a charge, and answered without
-// naming it.
-var ErrUnconfirmed = errors.New("the bank does not confirm the charge")
-
-// Unconfirmed is the warning of [ErrUnconfirmed] about a charge that a notification
-// says is paid.
-func Unconfirmed(chargeID string) Warning {
-	return Warning{warnUnconfirmed, "the bank does not confirm charge " + chargeID + ", which a notification says is paid"}
-}
-
-// computed reports whether Resolve computes a warning anew.
-func computed(w Warning) bool {
-	switch w.Code {
-	case WarnPaidTwice, WarnPaidElsewhere, WarnShared, warnOrder, warnNeverPaid, warnPartial, warnRefund,
-		warnStatus, warnAmount, warnCurrency, warnLivemode, warnDoubt:
-		return true
-	}
-	return false
-}
-
-// AboutStatus reports whether a warning is about a status answer that said
-// nothing of a charge.
-func (w Warning) AboutStatus() bool { return strings.HasPrefix(w.Code, "status_") }
 
 // Case is everything recorded that bears on one Villa order: the payments with a
 // bank order, of this Villa order and of others that the reports name, and the
@@ -100,64 +54,6 @@ func PaidCharges(c Case) (all []PaidCharge) {
 	return all
 }
 
-// DoubtError says that something was said of a charge of a Villa order that proves
-// neither that the order was paid nor that it was not.
-type DoubtError struct{ What string }
-
-func (e *DoubtError) Error() string { return e.What }
-
-// Doubt returns a *DoubtError if a charge may have moved money, though none of its
-// reports proves it: it says something that does not fit the order, cannot be read, or
-// is neither initialized nor declined. What is said of a charge that is known to be
-// paid or taken back leaves no doubt.
-func Doubt(c Case) error {
-	v := resolveCharges(c)
-	for _, c := range v.charges {
-		if c.everPaid() {
-			continue
-		}
-		if len(c.warnings) > 0 {
-			return &DoubtError{c.warnings[0].Message}
-		}
-		for _, r := range c.heard {
-			if r.leavesOpen(c.rank()) {
-				v.doubtful = append(v.doubtful, r)
-			}
-		}
-	}
-	if len(v.doubtful) == 0 {
-		return nil
-	}
-	r := v.doubtful[0]
-	if _, p := v.names(r); p != nil {
-		if warning := mismatch(r, p); warning != nil {
-			return &DoubtError{warning.Message}
-		}
-	} else if r.Doubt != "" {
-		return &DoubtError{doubt(r, warnDoubt, "its %s cannot be read", r.Doubt).Message}
-	}
-	return &DoubtError{fmt.Sprintf("%s says %q, which proves nothing", r.name(), r.TransactionState)}
-}
-
-// leavesOpen reports whether money may have moved for all that a report says of a
-// charge which was never known to be paid and has come to a rank.
-func (r *Report) leavesOpen(reached Rank) bool {
-	switch {
-	case !r.AboutCharge():
-		return false
-	case r.Doubt != "":
-		return true
-	}
-	switch r.rank() {
-	case Initialized: // a pre-authorization may hold money until the charge ends
-		return reached <= Initialized && !strings.EqualFold(strings.TrimSpace(r.TransactionState), "initialize")
-	case Declined, Reversed, Voided, RefundedInFull:
-		return false
-	case Unranked, Authorized, Settled:
-	}
-	return true
-}
-
 // resolveCharges finds out where each charge stands.
 func resolveCharges(c Case) *resolution {
 	v := newResolution(c)
@@ -181,27 +77,6 @@ type resolution struct {
 	charges  []*charge
 	doubtful []*Report // that count for no charge, and may be about one of the Villa order
 }
-
-// charge is what is known of one charge of the Villa order.
-type charge struct {
-	id    string    // "" for an anonymous one
-	bank  string    // the bank order that it is said to be on; "" if nobody has named it
-	order *Payment  // the payment with that order, or the newest fitting one; nil if nobody recorded it
-	heard []*Report // what counts for it
-
-	best     *Report // that came furthest
-	proofs   []*Report
-	warnings []Warning
-}
-
-func (c *charge) rank() Rank {
-	if c.best == nil {
-		return Unranked
-	}
-	return c.best.rank()
-}
-
-func (c *charge) everPaid() bool { return len(c.proofs) > 0 }
 
 func newResolution(c Case) *resolution {
 	v := &resolution{
@@ -462,114 +337,6 @@ func (v *resolution) mostFitting(reports []*Report, except func(*Payment) bool) 
 // shared reports whether another Villa order got a payment's bank order first.
 func (v *resolution) shared(p *Payment) bool { return v.byBank[p.BankOrderID].OrderID != p.OrderID }
 
-// update finds how far a charge has come: what applies of what was heard.
-func (v *resolution) update(c *charge) {
-	if c.bank == "" {
-		c.order = v.newestFitting(c.heard)
-	}
-	c.best, c.proofs, c.warnings = nil, nil, nil
-	for _, r := range c.heard {
-		ok, warning := applies(r, c.order)
-		if whole := c.larger(r); c.order == nil && r.rank() == RefundedInFull && whole != nil {
-			ok, warning = false, partialRefund(r, whole.Amount, whole.Currency)
-		}
-		if warning != nil {
-			c.warnings = append(c.warnings, *warning)
-		}
-		if !ok {
-			continue
-		}
-		if c.best == nil || compareReports(r, c.best) > 0 {
-			c.best = r
-		}
-		if r.rank().paid() {
-			c.proofs = append(c.proofs, r)
-		}
-	}
-}
-
-// larger is what says that more was paid than a report is over; nil if nothing does.
-func (c *charge) larger(than *Report) (best *Report) {
-	for _, r := range c.heard {
-		if r.rank().paid() && than.Amount.Less(r.Amount) && (best == nil || compareReports(r, best) > 0) {
-			best = r
-		}
-	}
-	return best
-}
-
-// compareReports orders reports by how far they have come, so that of equals
-// always the same one is best.
-func compareReports(a, b *Report) int {
-	return cmp.Or(cmp.Compare(a.rank(), b.rank()), strings.Compare(a.TransactionState, b.TransactionState),
-		strings.Compare(a.Amount.String(), b.Amount.String()), strings.Compare(a.Currency, b.Currency), strings.Compare(string(a.From), string(b.From)),
-		b.Received.Compare(a.Received))
-}
-
-// fits reports whether amount, currency and livemode are the payment's, as far
-// as a report from the API or the bank states them.
-func fits(r *Report, p *Payment) bool { return mismatch(r, p) == nil }
-
-// mismatch says how a report does not fit a recorded order; nil if it does.
-func mismatch(r *Report, p *Payment) *Warning {
-	if r.Doubt != "" {
-		return doubt(r, warnDoubt, "its %s cannot be read", r.Doubt)
-	}
-	if (r.Currency != "" || !r.trusted()) && !strings.EqualFold(r.Currency, p.Currency) {
-		return doubt(r, warnCurrency, "it is in %s, the order in %s", cmp.Or(r.Currency, "nothing"), cmp.Or(p.Currency, "nothing"))
-	}
-	if (r.Amount.Known() || !r.trusted()) && !r.Amount.Equal(p.Amount) {
-		return doubt(r, warnAmount, "it is over %s, the order over %s", cmp.Or(r.Amount.String(), "nothing"), cmp.Or(p.Amount.String(), "nothing"))
-	}
-	live := p.livemode()
-	switch {
-	case live == nil:
-	case r.Livemode != nil && *r.Livemode != *live:
-		return doubt(r, warnLivemode, "its livemode is %t, the order's %t", *r.Livemode, *live)
-	case r.Livemode == nil && *live && r.From == FromWebhook: // the checksum does not cover it
-		return doubt(r, warnLivemode, "it has no livemode, and the order is live")
-	}
-	return nil
-}
-
-// applies reports whether a report may move its charge, and what to warn of. p
-// is nil for a charge on an order that nobody recorded.
-func applies(r *Report, p *Payment) (bool, *Warning) {
-	if r.rank().paid() && r.PaidBy != ByStatusPaid && r.Status != "" && !strings.EqualFold(r.Status, "success") {
-		return false, doubt(r, warnStatus, "it says %q, but its status is %q, not success", r.TransactionState, r.Status)
-	}
-	if p == nil {
-		return r.Doubt == "", nil
-	}
-	if r.rank() == RefundedInFull && r.Doubt == "" && strings.EqualFold(cmp.Or(r.Currency, p.Currency), p.Currency) && r.Amount.Less(p.Amount) {
-		return false, partialRefund(r, p.Amount, p.Currency)
-	}
-	if warning := mismatch(r, p); warning != nil {
-		return false, warning
-	}
-	if r.rank() == Unranked && strings.HasPrefix(strings.ToLower(strings.TrimSpace(r.TransactionState)), "refund") {
-		return true, &Warning{warnRefund, fmt.Sprintf("%s says %q, which is no refund: the state is kept", r.name(), r.TransactionState)}
-	}
-	return true, nil
-}
-
-func partialRefund(r *Report, whole Amount, currency string) *Warning {
-	return &Warning{warnPartial, fmt.Sprintf("%s of %s %s were refunded on %s; the rest stays paid", r.Amount, whole, currency, r.name())}
-}
-
-func doubt(r *Report, code, format string, args ...any) *Warning {
-	return &Warning{Code: code, Message: r.name() + " does not count as it stands: " + fmt.Sprintf(format, args...)}
-}
-
-// livemode is what the recorded order says.
-func (p *Payment) livemode() *bool {
-	fields, err := ParseObject(p.Order)
-	if err != nil {
-		return nil
-	}
-	return fields.Flag("livemode")
-}
-
 // assignUnnamed deals with the reports that name no charge: first with those that
 // name a bank order (banked), then with the rest. One that a known charge explains
 // adds nothing; else it is about the only charge there is, or the only one that
@@ -648,106 +415,6 @@ func (v *resolution) on(p *Payment) (all []*charge) {
 		}
 	}
 	return all
-}
-
-// decide picks the charge that decides about a payment: the paid one that was
-// paid first, else the furthest of those that were ever paid, else the furthest.
-func decide(charges []*charge) (deciding *charge) {
-	for _, c := range charges {
-		if c.best != nil && (deciding == nil || compareCharges(c, deciding) > 0) {
-			deciding = c
-		}
-	}
-	return deciding
-}
-
-func compareCharges(a, b *charge) int {
-	if order := compareBool(a.rank().paid(), b.rank().paid()); order != 0 || !a.rank().paid() {
-		return cmp.Or(order, compareBool(a.everPaid(), b.everPaid()), cmp.Compare(a.rank(), b.rank()), -strings.Compare(a.id, b.id))
-	}
-	atA, _ := a.paidAt()
-	atB, _ := b.paidAt()
-	return cmp.Or(-atA.Compare(atB), -strings.Compare(a.id, b.id))
-}
-
-// paidAt is when the charge says that it was paid, the API's or the bank's word
-// first, else when that became known.
-func (c *charge) paidAt() (at time.Time, from string) {
-	for _, trusted := range []bool{true, false} {
-		for _, r := range c.proofs {
-			if r.trusted() == trusted && !r.Created.IsZero() && (at.IsZero() || r.Created.Before(at)) {
-				at, from = r.Created, AtBank
-			}
-		}
-		if from == AtBank {
-			return at, from
-		}
-	}
-	for _, r := range c.proofs {
-		if at.IsZero() || r.Received.Before(at) {
-			at, from = r.Received, AtKnown
-		}
-	}
-	return at, from
-}
-
-// paidBy is what proved that the charge is paid.
-func (c *charge) paidBy() string {
-	if slices.ContainsFunc(c.proofs, func(r *Report) bool { return r.PaidBy != ByStatusPaid }) {
-		return ByTransactionState
-	}
-	return ByStatusPaid
-}
-
-// update brings a payment to where its charges say it is.
-func (p *Payment) update(charges []*charge, stray []Warning) {
-	found := slices.Clone(stray)
-	for _, c := range charges {
-		found = append(found, c.warnings...)
-	}
-	slices.SortFunc(found, func(a, b Warning) int { return strings.Compare(a.Code+a.Message, b.Code+b.Message) })
-	p.Warnings = slices.Concat(slices.DeleteFunc(slices.Clone(p.Warnings), computed), slices.Compact(found))
-	p.BankState, p.ChargeID, p.PaidAt, p.PaidAtFrom, p.PaidBy = "", "", time.Time{}, "", ""
-	p.State, p.Error = p.initialState()
-	deciding := decide(charges)
-	if deciding == nil {
-		return
-	}
-	for _, c := range charges {
-		if c != deciding && c.rank() > Settled && !c.everPaid() && deciding.everPaid() {
-			p.Warnings = append(p.Warnings, Warning{warnNeverPaid, fmt.Sprintf("%s was taken back (%s), but was never known to be paid", c.best.name(), c.best.TransactionState)})
-		}
-	}
-	p.BankState, p.ChargeID = deciding.best.TransactionState, deciding.id
-	if deciding.everPaid() {
-		p.PaidAt, p.PaidAtFrom = deciding.paidAt()
-		p.PaidBy = deciding.paidBy()
-	}
-	state := deciding.rank().state()
-	if state == "" {
-		return
-	}
-	p.State, p.Error = state, nil
-	if state == Failed {
-		p.Error = &Failure{Code: "reversed", Message: "the bank reversed " + deciding.best.name()}
-	}
-	p.Warnings = slices.DeleteFunc(p.Warnings, Warning.AboutStatus)
-}
-
-// initialState returns the state that an order gives its payment by itself, and its cancellation.
-func (p *Payment) initialState() (State, *Failure) {
-	if p.Canceled {
-		return Cancelled, nil
-	}
-	o, err := Decode(p.Order)
-	if err != nil {
-		return Awaiting, nil
-	}
-	state, failure := o.initialState()
-	if failure != nil && p.Error != nil && p.Error.Code == failure.Code {
-		failure.RequestID = p.Error.RequestID
-	}
-	return state, failure
 }
 
 // foreign is the payment that charges on unrecorded orders make; nil if there
