@@ -21,20 +21,12 @@ import (
 	"github.com/villapay/villapay/internal/testpg"
 )
 
-// The SQL of docs/operations.md removes a customer's data from an order, and leaves
+// The SQL of docs/examples removes a customer's data from an order, and leaves
 // what money needs.
 func TestACustomersDataIsRemoved(t *testing.T) {
 	t.Parallel()
-	page, err := os.ReadFile(filepath.Join("..", "docs", "operations.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	blocks := strings.Split(string(page), "```sql\n")
-	if len(blocks) != 3 {
-		t.Fatalf("%d blocks of SQL", len(blocks)-1)
-	}
-	for i, name := range []string{"sqlite", "postgres"} {
-		text, _, _ := strings.Cut(blocks[1+i], "```")
+	for _, name := range []string{"sqlite", "postgres"} {
+		text := readDoc(t, "../docs/examples/remove-customer."+name+".sql")
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			url := "sqlite"
