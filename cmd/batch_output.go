@@ -249,7 +249,7 @@ func (o *batchOutput) result(invalid int, stopped error) error {
 	case n.unknown > 0:
 		return &failure{
 			Code: "outcome_unknown", Message: fmt.Sprintf("the outcome of %s is unknown", plural(n.unknown, "order")),
-			Hint: "run the same command again: unknown orders are asked again with their keys", Retryable: true, ExitCode: exitUnknown,
+			Hint: "run the same command again: it repeats the unknown orders' requests with the same keys", Retryable: true, ExitCode: exitUnknown,
 		}
 	case n.failed > 0 || invalid > 0:
 		f := &failure{Code: "some_failed", Message: plural(n.failed, "order") + " failed", ExitCode: exitSomeFailed, quiet: true}

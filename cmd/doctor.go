@@ -268,9 +268,9 @@ func (c *doctor) terminal(bankDraws bool) check {
 	case errors.As(err, &notDrawn) && notDrawn.Reason != "":
 		return warning(name, "add --qr-file FILE.png to `villapay pay qr`", "%s, no code is drawn: %s", size, notDrawn.Reason)
 	case errors.As(err, &notDrawn) && !screen.UTF8:
-		return warning(name, "use a UTF-8 locale, enlarge it, or add --qr-file FILE.png to `villapay pay qr`", "%s, not UTF-8: a code needs %dx%d then", size, notDrawn.NeedCols, notDrawn.NeedRows)
+		return warning(name, "use a UTF-8 locale, make the window larger, or add --qr-file FILE.png to `villapay pay qr`", "%s, not UTF-8: a code needs %dx%d then", size, notDrawn.NeedCols, notDrawn.NeedRows)
 	case errors.As(err, &notDrawn):
-		return warning(name, "enlarge it, or add --qr-file FILE.png to `villapay pay qr`", "%s: a code needs %dx%d", size, notDrawn.NeedCols, notDrawn.NeedRows)
+		return warning(name, "make the window larger, or add --qr-file FILE.png to `villapay pay qr`", "%s: a code needs %dx%d", size, notDrawn.NeedCols, notDrawn.NeedRows)
 	case !screen.Color:
 		return warning(name, "allow colors; on a light theme add --qr-style plain-invert", "%s, without colors: a code will scan only on a dark theme", size)
 	case !screen.UTF8:

@@ -87,7 +87,7 @@ func (c *doctor) answer(profile config.Profile, signedIn bool, took time.Duratio
 	var call *api.Error
 	switch errors.As(err, &call); {
 	case err == nil && profile.StatusPath == "":
-		return warning(name, "", "%s; whether base_url and the token are right is not known, since status_path is empty", away)
+		return warning(name, "", "%s; base_url and the token are not checked, because status_path is empty", away)
 	case err == nil, errors.Is(err, api.ErrNoOrder), call != nil && call.Kind == api.Rejected && !strings.HasPrefix(call.Code, "http_"):
 		if signedIn {
 			return ok(name, "%s; it takes the token", away)
@@ -95,7 +95,7 @@ func (c *doctor) answer(profile config.Profile, signedIn bool, took time.Duratio
 		return ok(name, "%s; it asked for no token", away)
 	case errors.Is(err, api.ErrNoRoute):
 		return warning(name, "check base_url in `villapay env show`; if it is right, the API has no status endpoint: villapay env set status_path '' --env "+profile.Name,
-			"%s, but it has no such path as %s%s: base_url is wrong, or there is no status endpoint", away, profile.BaseURL, profile.StatusPath)
+			"%s, but it has no path %s%s: base_url is wrong, or there is no status endpoint", away, profile.BaseURL, profile.StatusPath)
 	case call != nil && call.Kind == api.Denied && !signedIn:
 		return ok(name, "%s; not checked with a token, because you are not signed in", away)
 	case call != nil && call.Status == 0:
@@ -108,7 +108,7 @@ func (c *doctor) answer(profile config.Profile, signedIn bool, took time.Duratio
 		return k
 	case call != nil && call.Kind != api.Denied:
 		k := failed(name, err)
-		k.Message = fmt.Sprintf("%s, but something else answers there: %s", away, k.Message)
+		k.Message = fmt.Sprintf("%s, but another server answers there: %s", away, k.Message)
 		k.Hint, k.code = "sign in to this network, or check base_url in `villapay env show`", exitUnavailable
 		return k
 	}
@@ -129,7 +129,7 @@ func (c *doctor) bank(ctx context.Context, settings *config.Config) (_ check, dr
 	case profile.KBank.APIURL == "":
 		return ok(name, "never asked: kbank.api_url is empty"), false
 	case client == nil:
-		k := ok(name, "no secret key: no payment code is drawn, the bank is not asked whether an order was paid, and only its checksum proves a notification")
+		k := ok(name, "no secret key: no payment code is drawn, the bank is not asked whether an order was paid, and notifications are checked only by checksum")
 		k.Hint = "if you may have the merchant's secret key: villapay login --kbank-secret --env " + profile.Name
 		return k, false
 	}
@@ -153,7 +153,7 @@ func (c *doctor) bank(ctx context.Context, settings *config.Config) (_ check, dr
 		}
 		return k, draws
 	case call != nil && call.Kind == api.Rejected:
-		return warning(name, "", "reachable; whether it takes the secret key is not known: %s", call), draws
+		return warning(name, "", "reachable, but the secret key could not be checked: %s", call), draws
 	}
 	k := failed(name, err)
 	k.Hint, k.code = cmp.Or(networkHint(err), "check the network, and kbank.api_url in `villapay env show`"), exitUnavailable
@@ -171,11 +171,11 @@ func (c *doctor) merchants(ctx context.Context, settings *config.Config) (check,
 	publicKey, newest := settings.Profile.KBank.PublicKey, c.newestOrder(ctx, settings.Profile.Scope())
 	switch {
 	case kbank.OtherMerchant(secretKey.Reveal(), newest):
-		return warning(name, hint, "the secret key and order %s belong to two merchants", newest), true
+		return warning(name, hint, "the secret key and order %s belong to different merchants", newest), true
 	case kbank.OtherMerchant(publicKey, newest):
-		return warning(name, hint, "kbank.public_key and order %s belong to two merchants", newest), true
+		return warning(name, hint, "kbank.public_key and order %s belong to different merchants", newest), true
 	case kbank.OtherMerchantKey(secretKey.Reveal(), publicKey):
-		return warning(name, hint, "the secret key and kbank.public_key belong to two merchants"), true
+		return warning(name, hint, "the secret key and kbank.public_key belong to different merchants"), true
 	}
 	known := 0
 	for _, text := range []string{secretKey.Reveal(), publicKey, newest} {
@@ -183,7 +183,7 @@ func (c *doctor) merchants(ctx context.Context, settings *config.Config) (check,
 			known++
 		}
 	}
-	return ok(name, "the keys and the newest order belong to one merchant, as far as is known"), known > 1
+	return ok(name, "the keys and the newest order belong to the same merchant, as far as can be checked"), known > 1
 }
 
 // newestOrder returns the newest bank order of a scope, "" if there is none.

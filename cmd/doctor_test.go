@@ -95,13 +95,13 @@ func TestDoctorComparesMerchants(t *testing.T) {
 	if r := m.run(t, "env", "set", "kbank.public_key", "pkey_test_22211xyz"); r.code != 0 {
 		t.Fatal(r.stderr)
 	}
-	if got, _ := m.with("VILLAPAY_KBANK_SECRET=skey_test_33311abc").checked(t, "merchant"); !strings.HasPrefix(got, "warn: the secret key and kbank.public_key belong to two merchants") {
+	if got, _ := m.with("VILLAPAY_KBANK_SECRET=skey_test_33311abc").checked(t, "merchant"); !strings.HasPrefix(got, "warn: the secret key and kbank.public_key belong to different merchants") {
 		t.Errorf("two keys: %s", got)
 	}
 	if r := m.run(t, "pay", "qr", "4925"); r.code != 0 {
 		t.Fatal(r.stderr)
 	}
-	if got, code := m.checked(t, "merchant"); code != 0 || !strings.HasPrefix(got, "ok: the keys and the newest order belong to one merchant") {
+	if got, code := m.checked(t, "merchant"); code != 0 || !strings.HasPrefix(got, "ok: the keys and the newest order belong to the same merchant") {
 		t.Errorf("exit %d, %s", code, got)
 	}
 	if got, _ := m.with("VILLAPAY_KBANK_SECRET=skey_test_33311abc").checked(t, "merchant"); !strings.HasPrefix(got, "warn: the secret key and order order_test_22211") {

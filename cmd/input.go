@@ -58,5 +58,5 @@ func explainList(err error, hint string) error {
 	if hint != "" {
 		hint += "; "
 	}
-	return usageError(hint+"accepted is "+table.Accepted, "%s", invalid)
+	return usageError(hint+"accepted formats: "+table.Accepted, "%s", invalid)
 }

@@ -54,7 +54,7 @@ only you can read it.`,
 	}
 	f := cmd.Flags()
 	f.BoolVar(&c.web, "web", false, "sign in with a browser")
-	f.BoolVar(&c.noBrowser, "no-browser", false, "with --web: show the address, and ask for the one the browser ended at")
+	f.BoolVar(&c.noBrowser, "no-browser", false, "with --web: print the address to open, and ask for the one the browser ends at")
 	f.BoolVar(&c.withToken, "with-token", false, "store the ID token read from stdin")
 	f.BoolVar(&c.passwordStdin, "password-stdin", false, "read the password from stdin")
 	f.BoolVar(&c.kbankSecret, "kbank-secret", false, "store the bank's secret key, from a prompt or stdin")
@@ -302,7 +302,7 @@ func (c *login) browse(ctx context.Context, client *auth.Client, prompt auth.Pro
 				line, err := c.app.readSecretLine(ctx, "--no-browser")
 				return line.Reveal(), err
 			}
-			return prompt.Line(ctx, "Address that the browser ended at: ")
+			return prompt.Line(ctx, "Final address from the browser: ")
 		})
 	}
 	return client.Browser(ctx, func(url string) error {

@@ -292,7 +292,7 @@ func TestOneOfTwoChargesIsVoided(t *testing.T) {
 	if r := m.run(t, "order", "void", "paid-twice"); r.code != 2 || b.count("/void") != 0 {
 		t.Errorf("without --charge: exit %d, %s", r.code, r.stderr)
 	}
-	for range 2 { // the second time it was given back before
+	for range 2 { // the second time it was already given back
 		p := m.must(t, "order", "void", "paid-twice", "--charge", first)
 		if p.Villapay.State != "paid" || p.Villapay.ChargeID == first || len(p.Villapay.Warnings) != 0 {
 			t.Errorf("%+v", p)

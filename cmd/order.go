@@ -86,7 +86,7 @@ func (a *output) pickOpen(payments []order.Payment, source string) (order.Paymen
 func noSource(payments []order.Payment, source string) error {
 	f := &failure{Code: "no_payment", Message: fmt.Sprintf("order %s has no %s payment", payments[0].OrderID, source), ExitCode: exitRejected}
 	if other := payments[0].Source; other != "" {
-		f.Hint = fmt.Sprintf("it has a %s payment: add --source %s", other, other)
+		f.Hint = fmt.Sprintf("add --source %s: the order has a %[1]s payment", other)
 	}
 	return f
 }

@@ -35,7 +35,7 @@ It searches only this ledger, and sends no request.`,
 func (c *orderFind) run(ctx context.Context, args []string) error {
 	text := strings.TrimSpace(args[0])
 	if text == "" || strings.ContainsFunc(text, unicode.IsControl) {
-		return usageError("", "%q is not a text to find", args[0])
+		return usageError("", "%q is not a valid search text", args[0])
 	}
 	shown, filter, err := c.list(ctx, text)
 	if err != nil || shown > 0 {

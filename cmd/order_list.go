@@ -20,8 +20,8 @@ known. It sends no request; order status does. Days are Bangkok days.
 recorded, when its order was created, or when it was paid. --unpaid lists one row
 for each unpaid order: its newest payment.
 
-CSV has CRLF line ends, and a spreadsheet takes no cell of it for a formula.
---columns takes the names in its header.`,
+CSV lines end with CRLF, and no cell can run as a formula in a spreadsheet.
+--columns takes the names in the CSV header.`,
 		Example: `  villapay order list --env sandbox
   villapay order list --env sandbox --state awaiting,unknown --since 24h
   villapay order list --env sandbox --unpaid --since yesterday --until yesterday

@@ -28,15 +28,15 @@ func newOrderReconcile(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "reconcile FILE|-",
 		Short: "Compare a list of the bank or the shop with the ledger",
-		Long: `Compares a list of payments with what the ledger has as paid in a stretch of
-time, and reports the differences. Each row of the list counts as paid. It is
-read as pay batch reads files, and needs a header; --id names its column of order
-IDs, bank order ids, reference_orders or charge ids, and --amount that of the
-amounts, such as 300.00, 1,234.50 or THB 1,234.50.
+		Long: `Compares a list of payments with the payments that the ledger has as paid between
+--since and --until, and reports the differences. Each row of the list counts as
+paid. The list has one of the formats of pay batch, with a header. --id names the
+column of order IDs, bank order ids, reference_orders or charge ids, and --amount
+the column of amounts, such as 300.00, 1,234.50 or THB 1,234.50.
 
-The differences: only_in_file (not known here; or paid at another time, or less
-often), only_in_ledger, not_paid (known, and not as paid) and amount. It ends
-with 0 if there are none, else with 9.`,
+The differences are only_in_file (not known here, paid at another time, or paid
+fewer times than listed), only_in_ledger, not_paid (known here, but not paid) and
+amount. It ends with 0 if there are none, else with 9.`,
 		Example: `  villapay sandbox pay 492500004632
   villapay order status 492500004632 --env sandbox
   villapay order list --env sandbox --state paid --limit 0 -o csv > paid.csv
@@ -139,7 +139,7 @@ func differenceWord(kind reconcile.Kind) string {
 	case reconcile.NotPaid:
 		return "not paid"
 	case reconcile.OtherAmount:
-		return "another amount"
+		return "amount differs"
 	}
 	return string(kind)
 }

@@ -27,13 +27,13 @@ func newOrderReport(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "report",
 		Short: "Add up what was paid today, or in another stretch of time",
-		Long: `Adds up the payments of the ledger by the time of payment, exactly: what is paid,
-and what was paid and given back since, each on the day it was paid. Without
---since and --until it is today, with only --until everything before its end,
-with only --since everything from then on. Days are Bangkok's.
+		Long: `Adds up the payments of the ledger by the time of payment: those that are paid,
+and those that were given back later, each on the day it was paid. Amounts are
+exact. Without --since and --until it adds up today; with only --until, all
+payments up to then; with only --since, all from then on. Days are Bangkok days.
 
-The totals include money that came in because an order was paid more than once;
-such orders are listed with it, and it is what to give back.`,
+If an order was paid more than once, the totals include every payment. Such
+orders are listed with the overpaid amount, which is the amount to give back.`,
 		Example: `  villapay order report --env sandbox
   villapay order report --env sandbox --since yesterday --until yesterday
   villapay order report --env sandbox --since 2026-11-01 --until 2026-11-30 --all-envs -o json`,
@@ -185,8 +185,8 @@ func (c *orderReport) twice(twice []paidTwiceValue) error {
 	if len(twice) == 0 {
 		return nil
 	}
-	c.app.warn("%s paid more than once; what came in too much is part of the totals", verb(len(twice), "order", "was", "were"))
-	titles := []render.Title{{Text: "Paid more than once"}, {Text: "Too much", Right: true}}
+	c.app.warn("%s paid more than once; the totals include the overpaid amounts", verb(len(twice), "order", "was", "were"))
+	titles := []render.Title{{Text: "Paid more than once"}, {Text: "Overpaid", Right: true}}
 	return render.Rows(c.app.writer(), c.app.screen(), titles, rowsOf(twice, func(v paidTwiceValue) []string {
 		return []string{v.OrderID, render.Money(v.Amount, v.Currency)}
 	}))

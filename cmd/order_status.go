@@ -29,9 +29,9 @@ func newOrderStatus(a *app) *cobra.Command {
 		Short: "Report what is known of orders now: paid or not",
 		Long: `Reports what is known of each order now. It asks the bank, if its key is
 available, and the API, if the environment has a status endpoint. Then the ledger
-answers; what could not be asked is a warning. An order with several payments is
-answered by the paid one if any, else by the newest; while it is watched, the
-newest that can be paid comes before others.
+answers; what could not be asked is a warning. Of several payments of an order it
+reports the paid one if any, else the newest; --watch prefers the newest that can
+still be paid.
 
 --watch stays until every order is settled. It exits 0 if all were paid, 5 if one
 failed, was canceled, refunded or rejected, and 8 if one expired or was replaced.

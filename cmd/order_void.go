@@ -32,8 +32,8 @@ Running it again is safe: a void whose answer was lost is finished first, and
 nothing else is done then. In a live environment it asks first; without a
 terminal it needs --yes.
 
-Later than that, a QR payment is refunded in the bank's merchant portal. A refund
-is reported here when the bank says so.`,
+After the day of the payment, refund a QR payment in the bank's merchant portal.
+villapay shows the refund once the bank reports it.`,
 		Example: `  villapay pay qr 492500004671 --env sandbox
   villapay sandbox pay 492500004671
   villapay order status 492500004671 --env sandbox
@@ -59,7 +59,7 @@ func (c *orderVoid) run(ctx context.Context, args []string) error {
 		return err
 	}
 	if done {
-		c.app.note("charge %s was given back before", charge)
+		c.app.note("charge %s was already given back", charge)
 		return c.app.showPayment(ctx, format, p, codeFlags{}, false)
 	}
 	if service.Live {
@@ -70,7 +70,7 @@ func (c *orderVoid) run(ctx context.Context, args []string) error {
 	if p, err = service.Void(ctx, p, charge); err != nil {
 		f := bankFailure(err, c.app.command("order void", p, "--charge", charge))
 		if f.ExitCode == exitRejected && f.Code != "charge_doubt" {
-			f.Hint = "refund a payment of an earlier day in the bank's merchant portal"
+			f.Hint = "if the payment is from an earlier day, refund it in the bank's merchant portal"
 		}
 		return f
 	}

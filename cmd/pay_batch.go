@@ -40,22 +40,22 @@ func newPayBatch(a *app) *cobra.Command {
 (orderid, optional source), one order ID a line, one JSON object a line, or a
 JSON array; UTF-8 or UTF-16. The file is checked whole before anything is sent.
 
-Running it again goes on where it stopped: orders that are open or paid are
-reported from the ledger without a request, unknown ones are asked again with
-their key, and failed and expired ones are made anew. Ctrl-C lets the orders in
-flight finish.
+Running it again continues where it stopped. Orders that are open or paid are
+reported from the ledger without a request, the requests of unknown ones are
+repeated with the same key, and failed and expired ones get a new payment order.
+Ctrl-C lets the orders in flight finish.
 
 -o json writes one payment a line and -o csv one row, as they complete; the table
 shows what failed and a summary. --dry-run sends and records nothing: it reports
 how many orders would be made, each counted once, and which are open or paid
-already; with -o json or yaml each order and the state that it has already.`,
+already; with -o json or yaml it lists each order and its current state.`,
 		Example: `  villapay pay batch orders.csv --env sandbox
   villapay pay batch orders.csv --env sandbox -o json --rate 0 > payments.ndjson
   villapay order list --env sandbox --state unknown --limit 0 -o csv | villapay pay batch - --env sandbox`,
 		Args: exactArgs("a file, or - for stdin"), RunE: a.run(c.run),
 	}
 	f := cmd.Flags()
-	f.Var(&choiceFlag{&c.source, order.Sources()}, "source", "how the payers pay, where a line does not say")
+	f.Var(&choiceFlag{&c.source, order.Sources()}, "source", "the source of lines that name none")
 	f.Var(&countFlag{&c.concurrency, ""}, "concurrency", "orders in flight at once")
 	f.Var(&countFlag{&c.rate, "no limit"}, "rate", "orders started a second at most; 0 = no limit")
 	f.BoolVar(&c.dryRun, "dry-run", false, "check the file and say what would be made; send and record nothing")

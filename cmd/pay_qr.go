@@ -30,8 +30,8 @@ func newPayQR(a *app) *cobra.Command {
 		Short: "Make a payment order and show it with a code to scan",
 		Long: `Makes the payment order for a Villa order, records it, and shows it: at a
 terminal with a code to scan under it. With the bank's key (see villapay login
---help) that is a code which bank apps pay; without it, a reference to the order
-for a counter or page that takes it over.
+--help), bank apps can pay the code. Without it, the code is only a reference to
+the order, for a counter or a page that takes the payment.
 
 Running it again is safe: an order that is still open is shown again, and after a
 lost response (exit 6) the request is repeated with the same key. A new order is

@@ -49,7 +49,7 @@ shares its orders with --env sandbox. Its URL is the only line on stdout; append
 	f := cmd.Flags()
 	f.StringVar(&c.addr, "addr", "127.0.0.1:0", "listen on `ADDRESS`; port 0 picks a free one")
 	f.DurationVar(&c.latency, "latency", 0, "add `TIME` to every answer, such as 200ms")
-	f.StringVar(&c.fail, "fail", "", "draw `FAULTS` at random, such as 503=10%,lost=5%")
+	f.StringVar(&c.fail, "fail", "", "fail at random with `FAULTS`, such as 503=10%,lost=5%")
 	f.BoolVar(&c.requireAuth, "require-auth", false, "require a token of the sandbox's sign-in, and the bank's key")
 	return cmd
 }

@@ -62,7 +62,7 @@ func TestCodesAtTerminals(t *testing.T) {
 		"plain-invert":             {cols: 80, rows: 24, args: "--qr-style plain-invert", light: true},
 		"colors in spite of all":   {cols: 80, rows: 24, env: "NO_COLOR=1", args: "--color always", light: true},
 		"neither colors nor UTF-8": {cols: 80, rows: 45, env: "LANG=C NO_COLOR=1", told: "without colors it needs a UTF-8 locale; add --qr-file code.png"},
-		"dumb":                     {cols: 80, rows: 24, env: "TERM=dumb", told: "a TERM=dumb terminal shows none that scans"},
+		"dumb":                     {cols: 80, rows: 24, env: "TERM=dumb", told: "a TERM=dumb terminal cannot show a code that scans"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -101,7 +101,7 @@ func TestDoctorLooksAtTheTerminal(t *testing.T) {
 		env, want  string
 	}{
 		"usual":     {80, 24, "", "80x24, colors; a code will scan"},
-		"small":     {32, 18, "", "enlarge it, or add --qr-file FILE.png"},
+		"small":     {32, 18, "", "make the window larger, or add --qr-file FILE.png"},
 		"dumb":      {80, 24, "TERM=dumb", "no code is drawn: a TERM=dumb terminal"},
 		"no UTF-8":  {80, 24, "LANG=C", "80x24, not UTF-8: a code needs 66x34 then"},
 		"large":     {80, 40, "LANG=C", "80x40, colors, no UTF-8; a code will scan"},

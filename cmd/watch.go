@@ -224,7 +224,7 @@ func updateSource(service *payment.Service) string {
 	case service.Bank != nil:
 		return "the API has no status endpoint: asking only the bank"
 	case service.Ledger.Kind() == "none":
-		return "the API has no status endpoint, and there is no ledger for notifications: a payment cannot be seen here"
+		return "the API has no status endpoint, and there is no ledger for notifications: this command cannot see the payment"
 	}
 	return "the API has no status endpoint: waiting for a notification"
 }
@@ -249,7 +249,7 @@ func (a *app) watched(ctx context.Context, report payment.Report) error {
 	switch {
 	case report.Found && p.ReplacedBy != "" && !p.State.Final():
 		return &failure{
-			Code: "replaced", Message: "order " + p.OrderID + ": a newer payment has replaced the one that was watched, whose code must not be paid any more",
+			Code: "replaced", Message: "order " + p.OrderID + ": a newer payment replaced the watched one; do not show the old code again",
 			Hint: "to watch the newer one: " + a.command("order status", p, "--watch"), ExitCode: exitNotPaid,
 		}
 	case report.Found:

@@ -467,7 +467,7 @@ func TestWatchReplaced(t *testing.T) {
 		}
 	}
 	for name, x := range map[string]*terminal{"view": x, "lines": dumb, "page": page} {
-		if code := x.exit(); code != 8 || !strings.Contains(x.text(), "a newer payment has replaced the one that was watched") || strings.Contains(x.text(), "wechat") {
+		if code := x.exit(); code != 8 || !strings.Contains(x.text(), "a newer payment replaced the watched one") || strings.Contains(x.text(), "wechat") {
 			t.Errorf("%s: exit %d\n%s", name, code, x.text())
 		}
 	}

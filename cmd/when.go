@@ -18,7 +18,7 @@ type stretchFlags struct{ since, until string }
 func (s *stretchFlags) register(cmd *cobra.Command, about string) {
 	f := cmd.Flags()
 	f.StringVar(&s.since, "since", "", about+" since `WHEN`: 24h or 7d ago, today, yesterday, a date, or a time with zone")
-	f.StringVar(&s.until, "until", "", "until `WHEN`: a day is included, a time is not")
+	f.StringVar(&s.until, "until", "", "until `WHEN`: a day is included whole, a time is excluded")
 	complete(cmd, "since", "today", "yesterday")
 	complete(cmd, "until", "today", "yesterday")
 }
@@ -112,7 +112,7 @@ func parseWhen(text string, now time.Time) (at time.Time, day bool, _ error) {
 			return at, false, nil
 		}
 	}
-	return at, false, errors.New(strconv.Quote(text) + " is neither a duration, a day, nor a time")
+	return at, false, errors.New(strconv.Quote(text) + " is not a duration, a day or a time")
 }
 
 // buddhistYear returns the common year of a date in the Thai Buddhist calendar, 0 for

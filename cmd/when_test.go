@@ -56,12 +56,12 @@ func TestStretch(t *testing.T) {
 		{"2026-11-22T18:30:01Z", "", "is in the future"},
 		{"today", "yesterday", "--since today is not before --until yesterday"},
 		{"2026-11-22T18:30", "2026-11-22T18:30", "is not before"},
-		{"tomorrow", "", "is neither a duration, a day, nor a time"},
-		{"22/11/2026", "", "neither"},
-		{"2026-02-30", "", "neither"},
-		{"-5h", "", "neither"},
-		{"0d", "", "neither"},
-		{"200000d", "", "neither"},
+		{"tomorrow", "", "is not a duration, a day or a time"},
+		{"22/11/2026", "", "is not a duration, a day or a time"},
+		{"2026-02-30", "", "is not a duration, a day or a time"},
+		{"-5h", "", "is not a duration, a day or a time"},
+		{"0d", "", "is not a duration, a day or a time"},
+		{"200000d", "", "is not a duration, a day or a time"},
 		{"", "x", "--until: \"x\""},
 	} {
 		_, _, err := (&stretchFlags{test.since, test.until}).times(now)

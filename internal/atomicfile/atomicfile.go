@@ -184,7 +184,7 @@ func FixPermissions(f *os.File) (was fs.FileMode, err error) {
 	}
 	was = info.Mode().Perm()
 	if !info.Mode().IsRegular() || !ownedAlone(info) {
-		return was, &fs.PathError{Op: "chmod", Path: f.Name(), Err: errors.New("it belongs to another user, or has several names")}
+		return was, &fs.PathError{Op: "chmod", Path: f.Name(), Err: errors.New("it belongs to another user, or has several hard links")}
 	}
 	return was, f.Chmod(0o600)
 }

@@ -168,7 +168,7 @@ func (f *flow) byPaste(ctx context.Context, paste func(context.Context) (string,
 	if err := f.preflight(ctx); err != nil {
 		return Tokens{}, err
 	}
-	f.note("open this address in any browser and sign in:\n\n  " + f.url() + "\n\nthe browser then ends at an address that starts with " + f.config.RedirectURL + " and may not load: copy it whole")
+	f.note("open this address in any browser and sign in:\n\n  " + f.url() + "\n\nthen copy the whole address from the browser: it starts with " + f.config.RedirectURL + ", and its page may not load")
 	for try := 1; ; try++ {
 		text, err := paste(ctx)
 		if err != nil {

@@ -112,7 +112,7 @@ func TestBrowser(t *testing.T) {
 		if status, words := b.pool.Check(tokens.ID.Reveal()); status != 0 || tokens.Username != "ann" || tokens.Refresh.Empty() {
 			t.Errorf("the API says %d %s of %+v", status, words, tokens)
 		}
-		if body := <-pages; !strings.Contains(body, "you are signed in") || strings.Contains(body, "src=") || strings.Contains(body, "href=") {
+		if body := <-pages; !strings.Contains(body, "You are signed in") || strings.Contains(body, "src=") || strings.Contains(body, "href=") {
 			t.Errorf("the page says %s", body)
 		}
 		b.clock.add(2 * time.Hour)
@@ -326,7 +326,7 @@ func TestPastedRedirect(t *testing.T) {
 	var pasted []string
 	paste := func(context.Context) (string, error) {
 		address := p.asked.all[0]
-		address = address[strings.Index(address, "http"):strings.Index(address, "\n\nthe browser")]
+		address = address[strings.Index(address, "http"):strings.Index(address, "\n\nthen copy")]
 		ended, _ := browse(t, address, false)
 		pasted = append(pasted, "://", callbackURL(b.CallbackPorts[0])+"?code=x&state=wrong", " "+ended+"\n")
 		next := pasted[0]

@@ -83,10 +83,10 @@ func (f *flow) callback(arrived chan<- arrival) http.Handler {
 		select {
 		case ok := <-signedIn:
 			if ok {
-				page(w, http.StatusOK, "You are signed in", "villapay goes on in the terminal: you are signed in and can close this page.")
+				page(w, http.StatusOK, "You are signed in", "You can close this page. villapay continues in the terminal.")
 				return
 			}
-			page(w, http.StatusForbidden, "Not signed in", "The terminal says why.")
+			page(w, http.StatusForbidden, "Not signed in", "See the terminal for the reason.")
 		case <-r.Context().Done():
 		}
 	})

@@ -371,7 +371,7 @@ func (s *Session) Status(ctx context.Context) (Status, error) {
 	status.Store, status.Path = "keyring", s.store.Path()
 	if c.Sessions[s.client.pool.session()].Plain != nil {
 		status.Store = "file"
-		status.Warning = "the tokens are in " + status.Path + " unencrypted (0600): sign in again where a keyring is unlocked to seal them"
+		status.Warning = "the tokens are in " + status.Path + " unencrypted (0600): to encrypt them, unlock a keyring and sign in again"
 	}
 	t, err := s.open(ctx, c)
 	if err != nil {

@@ -21,15 +21,15 @@ func (s state) words() words {
 	case order.Paid:
 		return words{"ชำระเงินเรียบร้อยแล้ว ขอบคุณ", "Paid. Thank you.", true}
 	case order.Expired:
-		return words{"หมดเวลาชำระเงิน กรุณาแจ้งพนักงาน", "Expired. Please ask the staff for a new one.", true}
+		return words{"หมดเวลาชำระเงิน กรุณาแจ้งพนักงาน", "Expired. Please ask the staff for a new code.", true}
 	case order.Failed, order.Rejected:
 		return words{"รายการไม่สำเร็จ กรุณาแจ้งพนักงาน", "Failed. Please ask the staff.", true}
 	case order.Cancelled:
-		return words{"ยกเลิกรายการแล้ว", "Cancelled.", true}
+		return words{"ยกเลิกรายการแล้ว", "Canceled.", true}
 	case order.Refunded:
 		return words{"คืนเงินแล้ว", "Refunded.", true}
 	case order.Sending, order.Unknown:
-		return words{"กำลังเตรียมรายการ", "Being prepared", false}
+		return words{"กำลังเตรียมรายการ", "Preparing the order", false}
 	}
-	return words{"มีรายการใหม่แทนรายการนี้แล้ว กรุณาอย่าชำระ", "Replaced by a newer one. Please do not pay here.", true}
+	return words{"มีรายการใหม่แทนรายการนี้แล้ว กรุณาอย่าชำระ", "A newer order replaces this one. Please do not pay here.", true}
 }

@@ -139,7 +139,7 @@ func checkTimeout(text string) (string, error) {
 		return "", fmt.Errorf("%q is not a duration such as 30s or 2m", text)
 	}
 	if timeout <= 0 || timeout > maxTimeout {
-		return "", fmt.Errorf("%s is not more than 0 and at most %s", text, maxTimeout)
+		return "", fmt.Errorf("%s is out of range: more than 0, at most %s", text, maxTimeout)
 	}
 	return text, nil
 }
@@ -176,7 +176,7 @@ func checkHeader(text string) (string, error) {
 	taken := strings.Fields("accept accept-encoding authorization connection content-encoding content-length content-type cookie expect " +
 		"host keep-alive proxy-authorization proxy-connection te trailer transfer-encoding upgrade user-agent")
 	if text == "" || slices.Contains(taken, strings.ToLower(text)) {
-		return "", fmt.Errorf("%q is a header with a meaning of its own, or none", text)
+		return "", fmt.Errorf("%q is not a header name, or is reserved", text)
 	}
 	return only(64, "!#$%&'*+-.^_`|~", "the name of a header")(text)
 }

@@ -46,7 +46,7 @@ func Add(ctx context.Context, env LookupEnv, name, baseURL string, live bool) er
 // selects: the next payment would go elsewhere, unasked.
 func Remove(ctx context.Context, env LookupEnv, name string) error {
 	if builtIn(name) {
-		return usage("`villapay env unset KEY` resets one of its values", "%s is built in and cannot be removed", name)
+		return usage("reset one of its values with `villapay env unset KEY`", "%s is built in and cannot be removed", name)
 	}
 	return edit(ctx, env, func(d *document, s settings) ([]change, error) {
 		path := []string{"envs", name}
@@ -138,7 +138,7 @@ func planSet(env LookupEnv, name, keyName, value string) (func(settings) (change
 // place. It reports whether there was anything to remove.
 func Unset(ctx context.Context, env LookupEnv, name, keyName string) (removed bool, err error) {
 	if keyName == "envs" {
-		return false, usage("`villapay env remove NAME` removes one", "envs holds every environment")
+		return false, usage("remove one with `villapay env remove NAME`", "envs cannot be unset: it holds every environment")
 	}
 	err = edit(ctx, env, func(d *document, s settings) ([]change, error) {
 		current, err := s.selected(env)
@@ -180,7 +180,7 @@ func settable(name string) (key, error) {
 	variable := secretVariable(name)
 	switch {
 	case name == "env":
-		return key{}, usage("`villapay env use NAME` selects an environment", "env is not set like a value")
+		return key{}, usage("select an environment with `villapay env use NAME`", "env cannot be set with this command")
 	case variable != "":
 		return key{}, usage("use the variable "+variable, "%s: secrets are never stored in the config file", name)
 	}

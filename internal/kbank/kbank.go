@@ -80,7 +80,7 @@ func (c *Client) Code(ctx context.Context, p *order.Payment) (code Code, _ error
 }
 
 // ErrNoCharge means that the bank knows no such charge, or none of the order.
-var ErrNoCharge = errors.New("the bank knows no charge of it")
+var ErrNoCharge = errors.New("the bank has no such charge")
 
 // InquireOrder returns the status of the last charge of a payment's bank order, and
 // ErrNoCharge if there is none. It changes nothing, so no failure is Unknown. An

@@ -11,7 +11,7 @@ func TestMerchantDigits(t *testing.T) {
 	}
 	for _, pair := range [][2]string{{"22211", "22211"}, {"222113", "222119"}, {"22211", "222119"}, {"222", "22211"}} {
 		if !sameMerchant(pair[0], pair[1]) {
-			t.Errorf("%v belong to two merchants", pair)
+			t.Errorf("%v belong to different merchants", pair)
 		}
 	}
 	if sameMerchant("22211", "22212") || sameMerchant("333", "22211") {

@@ -93,7 +93,7 @@ func applies(r *Report, p *Payment) (bool, *Warning) {
 		return false, warning
 	}
 	if r.rank() == Unranked && strings.HasPrefix(strings.ToLower(strings.TrimSpace(r.TransactionState)), "refund") {
-		return true, &Warning{warnRefund, fmt.Sprintf("%s says %q, which is no refund: the state is kept", r.name(), r.TransactionState)}
+		return true, &Warning{warnRefund, fmt.Sprintf("%s says %q, which is not a refund: the state is kept", r.name(), r.TransactionState)}
 	}
 	return true, nil
 }

@@ -115,7 +115,7 @@ func TestCodeOfAPayload(t *testing.T) {
 		{name: "a variation selector in front", content: "{{.qr.data}}", payload: "\ufe0f" + payload, says: "no field"},
 		{name: "a combining grapheme joiner in the setting", content: "\u034f{{.qr.data}}", payload: payload, says: "put together"},
 		{name: "a line end behind", content: "{{.qr.data}}", payload: payload + "\n", says: "no field"},
-		{name: "cut", content: "{{.qr.data}}", payload: payload[:40], says: "does not have"},
+		{name: "cut", content: "{{.qr.data}}", payload: payload[:40], says: "states a length of 37, which does not fit"},
 		{name: "wrong checksum", content: "{{.qr.data}}", payload: strings.Replace(payload, "300.00", "300.01", 1), says: "checksum"},
 		{name: "another amount", content: "{{.qr.data}}", payload: emvco("54", "3000.00"), says: "asks for 3000.00"},
 		{name: "no amount", content: "{{.qr.data}}", payload: emvco("54", ""), says: "no amount"},

@@ -126,7 +126,7 @@ func parseTLV(text string) ([]field, error) {
 		length, _ := strconv.Atoi(rest[2:4]) // two digits
 		end := cut(value, length)
 		if length == 0 || end < 0 {
-			return nil, fmt.Errorf("tag %s does not have its %d characters", tag, length)
+			return nil, fmt.Errorf("tag %s states a length of %d, which does not fit", tag, length)
 		}
 		fields = append(fields, field{tag, value[:end]})
 		rest = value[end:]

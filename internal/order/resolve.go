@@ -281,7 +281,7 @@ func (v *resolution) warnStray(r *Report) {
 	_, warning := applies(r, &v.own[on])
 	switch {
 	case v.misdirected(r):
-		warning = doubt(r, warnOrder, "the answer names another Villa order's order")
+		warning = doubt(r, warnOrder, "the answer is about another Villa order")
 	case warning != nil:
 	case !v.genuine(r):
 		warning = doubt(r, warnOrder, "its signed text is the same as that of charge %s", v.border[r.Border()])

@@ -171,7 +171,7 @@ func TestRead(t *testing.T) {
 	}
 	for text, want := range map[string]string{
 		"id,sum\n":                "line 1: the header has no column amount; it has id, sum",
-		"id,amount\n4925.0,300\n": "line 2: 4925.0 was an ID",
+		"id,amount\n4925.0,300\n": "line 2: 4925.0 is an ID",
 	} {
 		if _, err := Read(strings.NewReader(text), "id", "amount", nil); err == nil || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("%q: %v", text, err)

@@ -202,7 +202,7 @@ func expiry(s Screen, p order.Payment, full bool) string {
 		return ""
 	}
 	if p.ExpiresAt.IsZero() && len(p.Order) > 0 {
-		return "never by itself"
+		return "never"
 	}
 	return s.when(p.ExpiresAt, full)
 }

@@ -110,7 +110,7 @@ func QR(w io.Writer, s Screen, code Code, style QRStyle) error {
 func (s Screen) qrStyle(wanted QRStyle) (QRStyle, *NotDrawn) {
 	switch {
 	case s.TTY && s.Dumb:
-		return "", &NotDrawn{Reason: "a TERM=dumb terminal shows none that scans"}
+		return "", &NotDrawn{Reason: "a TERM=dumb terminal cannot show a code that scans"}
 	case !s.legacy():
 		return wanted, nil
 	case s.Color && wanted != Plain && wanted != PlainInvert:

@@ -37,7 +37,7 @@ func TestOptionalRows(t *testing.T) {
 	titles := []Title{{Text: "Difference"}, {Text: "ID"}, {Text: "Order"}, {Text: "File", Right: true}, {Text: "Ledger", Right: true}, {Text: "Line", Right: true}, {Text: "Note", Optional: true}}
 	rows := [][]string{
 		{"only in the ledger", "492500004632", "492500004632", "", "4,873.00", "", "paid 2026-11-27 17:27:35 +07"},
-		{"another amount", "492500004633", "492500004633", "1,300.00", "10,300.00", "2", "paid 2026-11-27 17:27:35 +07"},
+		{"amount differs", "492500004633", "492500004633", "1,300.00", "10,300.00", "2", "paid 2026-11-27 17:27:35 +07"},
 	}
 	for columns, note := range map[int]bool{80: false, 120: true} {
 		var out bytes.Buffer

@@ -72,7 +72,7 @@ func (p *parser) separatorLine(head []byte) (comma rune, lines int, _ error) {
 	case ",", ";", "\t":
 		return rune(text[len("sep=")]), 1, nil
 	}
-	return 0, 0, fatal(1, "cells are parted by %q; accepted are comma, semicolon and tab", text[len("sep="):])
+	return 0, 0, fatal(1, "cells are separated by %q; use comma, semicolon or tab", text[len("sep="):])
 }
 
 // detect finds what parts the cells: that with which the first line names the
@@ -172,7 +172,7 @@ func (p *parser) row(line int, cells []string, columns []int) error {
 // values picks the wanted columns of a row.
 func (p *parser) values(cells []string, columns []int) ([]string, error) {
 	if !p.headed && len(cells) > len(columns) && len(filled(cells[len(columns):])) > 0 {
-		return nil, errors.New("it has more cells than a table without a header: " + strings.Join(p.Columns, ", "))
+		return nil, errors.New("it has more cells than the columns of a table without a header: " + strings.Join(p.Columns, ", "))
 	}
 	values := make([]string, len(columns))
 	for i, at := range columns {

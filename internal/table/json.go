@@ -71,7 +71,7 @@ func broken(err error, decoder *json.Decoder, lines *lineCounter) error {
 	case errors.Is(err, errLong):
 		return fatal(lines.at(decoder.InputOffset()), "%s", errLong)
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return fatal(lines.last, "the array has no end")
+		return fatal(lines.last, "the array is not closed")
 	case errors.As(err, &syntax):
 		return fatal(lines.at(syntax.Offset), "it is not JSON: %s", err)
 	}

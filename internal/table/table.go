@@ -148,7 +148,7 @@ func isDigits(text string) bool { return text != "" && strings.Trim(text, "01234
 // checkID finds IDs that show that the whole table is not what it was.
 func (p *parser) checkID(id string) error {
 	if isFloat(id) {
-		return fmt.Errorf("%s was an ID before a program made a number of it; write the column %s as text", id, p.Columns[0])
+		return fmt.Errorf("%s is an ID that a program turned into a number; write the column %s as text", id, p.Columns[0])
 	}
 	if slices.ContainsFunc(p.names, func(name string) bool { return strings.EqualFold(id, name) }) {
 		return errors.New("it is a second header; a table has one, on its first line")
@@ -180,7 +180,7 @@ func (l *lineReader) Read(p []byte) (int, error) {
 			case feed:
 				continue
 			case b == 0:
-				return kept, fatal(l.lines+1, "it is no text; accepted is %s", Accepted)
+				return kept, fatal(l.lines+1, "it is not text; accepted formats: %s", Accepted)
 			case b == '\r':
 				b = '\n'
 			}

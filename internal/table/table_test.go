@@ -151,7 +151,7 @@ func TestWrongRecords(t *testing.T) {
 		"orderid,source\n,qr\n1,paypal\na b,\n2":                {`line 2: "" is no ID`, `line 3: "paypal" is no source`, `line 4: "a b" is no ID`},
 		"orderid,x\n1,\"a\"b\n2,c\"\n":                          {`line 2: extraneous or missing " in quoted-field`, `line 3: bare " in non-quoted-field`},
 		"orderid,x\n1,\"a\nb":                                   {`line 3: extraneous or missing " in quoted-field`},
-		"1,qr\n2,qr,3\n":                                        {"line 2: it has more cells than a table without a header: orderid, source"},
+		"1,qr\n2,qr,3\n":                                        {"line 2: it has more cells than the columns of a table without a header: orderid, source"},
 		"{}\n{\"orderid\":1}\nnope\n[1]\n4925\n":                {"line 1: it has no orderid", "line 3: it is not a JSON object", "line 4: it is not a JSON object", "line 5: it is not a JSON object"},
 		"{\"orderid\":1}{\"orderid\":2}":                        {"line 1: it is not a JSON object"},
 		"{\"orderid\":1,\"ORDERID\":2}":                         {"line 1: it has the field orderid twice"},
@@ -175,7 +175,7 @@ func TestWrongRecords(t *testing.T) {
 func TestTablesThatCannotBeRead(t *testing.T) {
 	t.Parallel()
 	broken := errors.New("broken")
-	float := " was an ID before a program made a number of it; write the column orderid as text"
+	float := " is an ID that a program turned into a number; write the column orderid as text"
 	const second = "it is a second header; a table has one, on its first line"
 	for name, test := range map[string]struct {
 		r    io.Reader
@@ -193,21 +193,21 @@ func TestTablesThatCannotBeRead(t *testing.T) {
 		"another header":         {strings.NewReader("\nOrder_ID\n1\n"), "line 2: the header has no column orderid; it has Order_ID"},
 		"no orderid column":      {strings.NewReader("id;source\n1;qr\n"), "line 1: the header has no column orderid; it has id, source"},
 		"neither header nor IDs": {strings.NewReader("a b\n1\n"), `line 1: it is neither a header with a column orderid nor a record: "a b" is no ID`},
-		"too many columns":       {strings.NewReader("1,qr,x\n"), "line 1: it is neither a header with a column orderid nor a record: it has more cells than a table without a header: orderid, source"},
+		"too many columns":       {strings.NewReader("1,qr,x\n"), "line 1: it is neither a header with a column orderid nor a record: it has more cells than the columns of a table without a header: orderid, source"},
 		"two columns":            {strings.NewReader("orderid,x, ORDERID\n"), "line 1: the header has two columns orderid"},
 		"a broken header":        {strings.NewReader("orderid,\"x\"y\n1\n"), `line 1: extraneous or missing " in quoted-field`},
-		"another separator":      {strings.NewReader("sep=|\norderid|x\n"), `line 1: cells are parted by "|"; accepted are comma, semicolon and tab`},
+		"another separator":      {strings.NewReader("sep=|\norderid|x\n"), `line 1: cells are separated by "|"; use comma, semicolon or tab`},
 		"an endless line":        {endless("", '1'), "line 1: it is longer than 65536 bytes; is a quote or bracket left open?"},
 		"an endless quote":       {endless("orderid,x\n\n1,\"", 'a'), "line 3: it is longer than 65536 bytes; is a quote or bracket left open?"},
 		"an endless object":      {endless("{\"orderid\":1}\n{\"x\":\"", 'a'), "line 2: it is longer than 65536 bytes; is a quote or bracket left open?"},
 		"an endless element":     {endless("[{\"orderid\":1},\n\n{\"x\":\"", 'a'), "is longer than 65536 bytes; is a quote or bracket left open?"},
 		"endless blanks":         {endless("", '\n'), "line 1: it begins with more than 65536 blanks"},
-		"an open array":          {strings.NewReader("[\n{\"orderid\":1},\n"), "line 3: the array has no end"},
+		"an open array":          {strings.NewReader("[\n{\"orderid\":1},\n"), "line 3: the array is not closed"},
 		"a broken array":         {strings.NewReader("[\n{\"orderid\":1}\n{}]"), "line 3: it is not JSON: expected comma after array element"},
 		"a broken element":       {strings.NewReader("[{\"orderid\":1},\n{\"orderid\":01}]"), "line 2: it is not JSON: invalid character '1' after object key:value pair"},
 		"more than an array":     {strings.NewReader("[1]\n[2]"), "line 2: something follows the array"},
-		"no text":                {strings.NewReader("orderid\nPK\x03\x04\x00"), "line 2: it is no text; accepted is " + Accepted},
-		"UTF-16 without a mark":  {strings.NewReader("1\x002\x00\n\x00"), "line 1: it is no text"},
+		"no text":                {strings.NewReader("orderid\nPK\x03\x04\x00"), "line 2: it is not text; accepted formats: " + Accepted},
+		"UTF-16 without a mark":  {strings.NewReader("1\x002\x00\n\x00"), "line 1: it is not text"},
 		"a failing reader":       {io.MultiReader(strings.NewReader("1\n2\n"), iotest.ErrReader(broken)), "broken"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -259,7 +259,7 @@ func TestNamedColumns(t *testing.T) {
 		"ref,sum\n":                   "line 1: the header has no column Amount; it has ref, sum",
 		"ref,\xa8\xd3\xb9\xc7\xb9\n":  "line 1: the header has no column Amount; it has ref, \xa8\xd3\xb9\xc7\xb9 (this is not UTF-8)",
 		"ref,amount\nref,amount\n":    "line 2: it is a second header",
-		"ref,amount\n4925.0,300.00\n": "line 2: 4925.0 was an ID",
+		"ref,amount\n4925.0,300.00\n": "line 2: 4925.0 is an ID",
 	} {
 		if _, _, err := read(strings.NewReader(text), amounts()); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: got %v, want %s", text, err, want)
