@@ -69,7 +69,7 @@ func (c *orderVoid) run(ctx context.Context, args []string) error {
 	}
 	if p, err = service.Void(ctx, p, charge); err != nil {
 		f := bankFailure(err, c.app.command("order void", p, "--charge", charge))
-		if f.ExitCode == exitRejected && f.Code != "charge_doubt" {
+		if f.ExitCode == exitRejected {
 			f.Hint = "if the payment is from an earlier day, refund it in the bank's merchant portal"
 		}
 		return f

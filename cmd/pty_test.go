@@ -166,6 +166,9 @@ func (x *terminal) see(text string) {
 // press types keys: "\x03" is Ctrl-C.
 func (x *terminal) press(keys string) {
 	x.t.Helper()
+	x.mu.Lock()
+	x.screen.interrupted = x.screen.interrupted || strings.Contains(keys, "\x03")
+	x.mu.Unlock()
 	if _, err := x.pty.WriteString(keys); err != nil {
 		x.t.Fatal(err)
 	}

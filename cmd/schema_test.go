@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -57,7 +58,10 @@ func loadSchemas(t *testing.T) *schemas {
 		parsed[name] = schema
 	}
 	load := func(uri *url.URL) (*jsonschema.Schema, error) {
-		return parsed[strings.TrimSuffix(path.Base(uri.Path), ".schema.json")], nil
+		if schema := parsed[strings.TrimSuffix(path.Base(uri.Path), ".schema.json")]; schema != nil {
+			return schema, nil
+		}
+		return nil, fmt.Errorf("there is no schema %s", uri)
 	}
 	for name, schema := range parsed {
 		if s.compiled[name], err = schema.Resolve(&jsonschema.ResolveOptions{Loader: load}); err != nil {
@@ -82,7 +86,7 @@ func (s *schemas) take(t *testing.T, name, text string) int {
 		if err := s.compiled[name].Validate(value); err != nil {
 			t.Errorf("%s: %v\n%s", name, err, text)
 		}
-		s.note(name, value)
+		s.note(t, name, value)
 		if object := ownObject(value); object != nil {
 			object["unknown"] = true
 			if s.compiled[name].Validate(value) == nil {
@@ -106,17 +110,23 @@ func ownObject(value any) map[string]any {
 	return object
 }
 
-func (s *schemas) note(place string, value any) {
+func (s *schemas) note(t *testing.T, place string, value any) {
 	switch value := value.(type) {
 	case map[string]any:
 		for name, inner := range value {
-			s.note(place+"."+name, inner)
+			s.note(t, place+"."+name, inner)
 		}
 	case []any:
 		for _, inner := range value {
-			s.note(place, inner)
+			s.note(t, place, inner)
 		}
 	default:
+		// A schema's pattern takes a time that is on no calendar.
+		if text, ok := value.(string); ok && strings.HasSuffix(text, "+07:00") {
+			if _, err := time.Parse(time.RFC3339, text); err != nil {
+				t.Errorf("%s: %v", place, err)
+			}
+		}
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if s.seen[place] == nil {

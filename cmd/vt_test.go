@@ -13,21 +13,22 @@ import (
 // vt is a terminal's screen: what a person sees after the bytes it was fed. It
 // knows just the sequences that villapay may write; any other one is a fault.
 type vt struct {
-	bells      int // how often it rang
-	cols, rows int
-	cells      [][]vtCell // of the screen that is shown
-	normal     [][]vtCell // of the normal screen, while the other one is shown
-	x, y       int
-	keptX      int // where the cursor of the normal screen was
-	keptY      int
-	pen        string // the SGR parameters in force
-	above      []string
-	hidden     bool // the cursor
-	drawing    bool // between the marks of a frame
-	frames     int
-	wrapped    []string // lines that ran over the right edge
-	faults     []string
-	rest       []byte // an unfinished sequence or character
+	bells       int // how often it rang
+	cols, rows  int
+	cells       [][]vtCell // of the screen that is shown
+	normal      [][]vtCell // of the normal screen, while the other one is shown
+	x, y        int
+	keptX       int // where the cursor of the normal screen was
+	keptY       int
+	pen         string // the SGR parameters in force
+	above       []string
+	hidden      bool // the cursor
+	drawing     bool // between the marks of a frame
+	frames      int
+	interrupted bool     // by Ctrl-C
+	wrapped     []string // lines that ran over the right edge
+	faults      []string
+	rest        []byte // an unfinished sequence or character
 }
 
 // vtCell is a character and the SGR parameters that it was written with.
@@ -114,7 +115,7 @@ func (v *vt) one(data []byte) int {
 		return 0
 	}
 	r, n := utf8.DecodeRune(data)
-	if r == utf8.RuneError && n == 1 && v.normal != nil {
+	if r == utf8.RuneError && n == 1 && v.interrupted {
 		return n // Ctrl-C drops what the terminal has not shown yet, also half a character
 	}
 	if r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0 || r == utf8.RuneError {

@@ -88,9 +88,9 @@ func TestErrorTable(t *testing.T) {
 		{400, "InvalidParameterException", "Something is odd", Config, []string{"Something is odd", "villapay env show -e dev"}},
 		{400, "UserLambdaValidationException", "PreAuthentication failed with error closed on Sundays.", Denied, []string{"closed on Sundays"}},
 		{403, "ForbiddenException", "Request not allowed due to WAF block.", Denied, []string{"WAF"}},
-		{500, "InternalErrorException", "Something went wrong", Unreachable, []string{"unavailable (HTTP 500)", "your password or session is wrong"}},
+		{500, "InternalErrorException", "Something went wrong", Unreachable, []string{"unavailable (HTTP 500)", "does not mean that your password or session is wrong"}},
 		{503, "ServiceUnavailableException", "busy", Unreachable, []string{"unavailable (HTTP 503)"}},
-		{502, "", "<html>Bad gateway</html>", Unreachable, []string{"HTTP 502", "your password or session is wrong"}},
+		{502, "", "<html>Bad gateway</html>", Unreachable, []string{"HTTP 502", "does not mean that your password or session is wrong"}},
 		{403, "", "<html>Forbidden by the proxy</html>", Unreachable, []string{"HTTP 403", "proxy"}},
 		{302, "", "<html>Portal</html>", Unreachable, []string{"HTTP 302"}},
 		{200, "", "<html>Welcome to the hotel</html>", Unreachable, []string{"HTTP 200, but not as Cognito does", "portal"}},
@@ -146,7 +146,7 @@ func TestOutageIsNotAWrongPassword(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), test.within)
 		_, err := NewClient(pool, test.transport, time.Now, nil, func(string) {}).Password(ctx, "ann", secret.New(rightPassword))
 		cancel()
-		wantError(t, err, Unreachable, test.says, "your password or session is wrong")
+		wantError(t, err, Unreachable, test.says, "does not mean that your password or session is wrong")
 	}
 }
 

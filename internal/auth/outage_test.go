@@ -88,7 +88,7 @@ func TestOutageInsideTheMargin(t *testing.T) {
 		t.Errorf("tried again at once: %q", b.warned)
 	}
 	_, err := shared.Refresh(t.Context(), first)
-	wantError(t, err, Unreachable, "connection refused", "password or session is wrong")
+	wantError(t, err, Unreachable, "connection refused", "does not mean that your password or session is wrong")
 	b.clock.add(5 * time.Minute)
 	_, err = b.again(s, r).Token(t.Context())
 	wantError(t, err, Unreachable, "connection refused")

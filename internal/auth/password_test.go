@@ -270,7 +270,7 @@ func TestOddServers(t *testing.T) {
 		`{}`: {Unreachable, "neither tokens nor a challenge"},
 		`{"ChallengeName":"SMS_MFA","ChallengeParameters":{},"Session":"s"}`:                                       {Denied, "keeps asking for more steps"},
 		`{"ChallengeName":"SELECT_MFA_TYPE","ChallengeParameters":{},"Session":"s"}`:                               {Unreachable, "names none"},
-		`{"ChallengeName":"PASSWORD_VERIFIER","ChallengeParameters":{"SALT":"x"}}`:                                 {Unreachable, "is invalid"},
+		`{"ChallengeName":"PASSWORD_VERIFIER","ChallengeParameters":{"SALT":"x"}}`:                                 {Unreachable, "SRP challenge is invalid"},
 		`{"AuthenticationResult":{"AccessToken":"a"}}`:                                                             {Config, "there is no ID token"},
 		`{"AuthenticationResult":{"IdToken":"a.b.c","NewDeviceMetadata":{"DeviceKey":"d"}},"ChallengeName":"SMS"}`: {Config, "not base64"},
 	} {
