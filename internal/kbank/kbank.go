@@ -199,6 +199,14 @@ func TakenBack(status order.Status, chargeID string) bool {
 	})
 }
 
+// StillPaid reports whether a status says that a charge is paid.
+func StillPaid(status order.Status, chargeID string) bool {
+	return slices.ContainsFunc(status.Reports, func(r order.Report) bool {
+		state := order.Transaction(r.TransactionState)
+		return r.ChargeID == chargeID && r.Doubt == "" && (state == order.Authorized || state == order.Settled)
+	})
+}
+
 // change sends a change to a code or charge.
 func (c *Client) change(ctx context.Context, id, verb string) (*api.Response, order.Object, error) {
 	response, err := c.call(ctx, http.MethodPost, []byte("{}"), id, verb)

@@ -61,7 +61,7 @@ type Claim struct {
 func (l *Ledger) Claim(ctx context.Context, req ClaimRequest) (Claim, error) {
 	var c *claiming
 	owner := l.lock.own()
-	reads := []statement{req.existing(), heard(req.Scope, req.OrderID)}
+	reads := []statement{req.existing(), heard(req.Scope, req.OrderID), req.mistaken()}
 	if req.KeyGiven {
 		reads = append(reads, req.given())
 	}
@@ -137,6 +137,15 @@ func (r *ClaimRequest) existing() statement {
 	return statement{`SELECT ` + columns + ` FROM villapay_payment WHERE scope = ? AND orderid = ? AND state <> 'rejected' ORDER BY id DESC`, []any{r.Scope, r.OrderID}}
 }
 
+// mistaken asks whether an answer named the Villa order as if it were a bank order.
+func (r *ClaimRequest) mistaken() statement {
+	return statement{
+		`SELECT EXISTS (SELECT 1 FROM villapay_report WHERE scope = ? AND bank_id = ? AND bank_id <> '')
+		OR EXISTS (SELECT 1 FROM villapay_report WHERE scope = ? AND reference = ? AND reference <> '')`,
+		[]any{r.Scope, r.OrderID, r.Scope, r.OrderID},
+	}
+}
+
 func (r *ClaimRequest) given() statement {
 	return statement{`SELECT ` + columns + ` FROM villapay_payment WHERE scope = ? AND idem_key = ?`, []any{r.Scope, r.Key}}
 }
@@ -194,7 +203,7 @@ func (c *claiming) others(but *row) (others []order.Payment) {
 		if r.ID == but.ID || c.result.Replaced != nil && c.result.Replaced.ID == r.ID {
 			continue
 		}
-		if r.State == order.Awaiting && !r.Lapsed(c.t.now) || r.State == order.Sending && r.Source != c.req.Source {
+		if r.MayBePaid(c.t.now) || r.State == order.Sending && r.Source != c.req.Source {
 			others = append(others, r.At(c.t.now))
 		}
 	}
@@ -220,13 +229,13 @@ func (c *claiming) send(holder *row, why event) error {
 		return nil
 	}
 	if holder != nil {
-		replacedBy := ""
 		if why.kind == "replaced" {
 			replaced := holder.At(c.t.now)
-			replaced.ReplacedBy, replacedBy = c.req.Key, c.req.Key
+			replaced.ReplacedBy = c.req.Key
 			c.result.Replaced = &replaced
 		}
-		if err := c.t.exec(`UPDATE villapay_payment SET slot = 0, replaced_by = ? WHERE id = ?`, replacedBy, holder.ID); err != nil {
+		// Also one that has lapsed is never drawn again: the clock may have been wrong.
+		if err := c.t.exec(`UPDATE villapay_payment SET slot = 0, replaced_by = ? WHERE id = ?`, c.req.Key, holder.ID); err != nil {
 			return err
 		}
 		if err := c.l.note(c.t, holder.ID, why); err != nil {
@@ -302,5 +311,25 @@ func (c *claiming) insert(r *row, e event) error {
 	if err == nil {
 		r.ID, err = scalar[int64](c.t.query(id, r.Scope, r.Key))
 	}
+	var mistaken bool
+	if err == nil {
+		mistaken, err = scalar[bool](c.t.ask(c.req.mistaken()))
+	}
+	if err != nil || !mistaken {
+		return err
+	}
+	// What was said about other Villa orders may prove nothing, now that this one is known.
+	either := anyOf{scope: r.Scope}
+	either.in("bank_id", r.OrderID)
+	either.in("reference", r.OrderID)
+	reports, err := c.t.reports(either)
+	if err != nil {
+		return err
+	}
+	villas := set{}
+	for _, said := range reports {
+		villas.add(said.OrderID)
+	}
+	_, err = c.l.resolveAll(c.t, r.Scope, villas, source{})
 	return err
 }

@@ -91,6 +91,7 @@ type Change struct {
 	Kind    ChangeKind
 	Target  string // a code's or a charge's id
 	Resumed bool   // an earlier attempt may have been carried out
+	Settled bool   // of Resumed: it ended so long ago that it is not under way any more
 	Holder  string // of Busy
 	Other   string // of AskFirst: the other charge
 
@@ -139,6 +140,7 @@ func (l *Ledger) ClaimChange(ctx context.Context, p order.Payment, kind ChangeKi
 			}
 		}
 		c.Verdict, c.Resumed = Claimed, state == sent
+		c.Settled = c.Resumed && t.now.Sub(fromMillis(held.lease)) >= settledAfter
 		c.number++
 		lease := toMillis(t.now.Add(leaseFor))
 		if c.id == 0 {
@@ -160,6 +162,10 @@ func (l *Ledger) ClaimChange(ctx context.Context, p order.Payment, kind ChangeKi
 	}
 	return c, l.wrap(err, "%s %s", kind, target)
 }
+
+// settledAfter is how long after its last attempt a request without an answer is not
+// under way at the bank any more.
+const settledAfter = time.Minute
 
 // RenewChange extends a change's lease, as Renew does a claim's.
 func (l *Ledger) RenewChange(ctx context.Context, c Change) error {
@@ -187,14 +193,14 @@ type ChangeOutcome struct {
 // the payment as it then stands.
 func (l *Ledger) RecordChange(ctx context.Context, c Change, out ChangeOutcome) (p order.Payment, _ error) {
 	err := l.onPayment(ctx, c.Payment, func(t *txn, r *row) error {
-		state, note, claims := rejected, c.Target+": not made", c.number
+		state, note, claims, lease := rejected, c.Target+": not made", c.number, int64(0)
 		switch {
 		case out.Done:
 			state, note, claims = done, c.Target+": done", 0
 		case out.Unanswered:
-			state, note = sent, c.Target+": no answer"
+			state, note, lease = sent, c.Target+": no answer", toMillis(t.now)
 		}
-		changed, err := scalar[int64](t.query(`UPDATE villapay_change SET state = ?, lease = 0 WHERE id = ? AND state <> 'done' AND (claim = ? OR ? = 0) RETURNING id`, state, c.id, claims, claims))
+		changed, err := scalar[int64](t.query(`UPDATE villapay_change SET state = ?, lease = ? WHERE id = ? AND state <> 'done' AND (claim = ? OR ? = 0) RETURNING id`, state, lease, c.id, claims, claims))
 		if err == nil && changed > 0 {
 			if out.Note != "" {
 				note += ": " + out.Note

@@ -274,7 +274,8 @@ func pattern(text string) string {
 
 // wasPaid is true of the payments of which somebody has paid the order, whatever
 // became of the money. The bank took a reversed one back.
-const wasPaid = `(q.state IN ('paid', 'refunded') OR q.state = 'cancelled' AND q.paid_at <> 0 OR q.warnings LIKE '%"code":"paid_elsewhere"%')`
+const wasPaid = `(q.state IN ('paid', 'refunded') OR q.state = 'cancelled' AND (q.canceled = 0 OR q.paid_at <> 0)
+	OR q.warnings LIKE '%"code":"paid_elsewhere"%' OR q.warnings LIKE '%"code":"partial_refund"%')`
 
 // condition is the filter but for its text, limit and order.
 func (f *Filter) condition(now time.Time) *condition {

@@ -223,6 +223,16 @@ func TestListUnpaid(t *testing.T) {
 		l.awaiting(t, "theirs")
 		l.answer(t, "theirs", `{"charge_id":"c5","order_id":"o-of-another-tool","transaction_state":"Settled"}`)
 		l.fail(t, l.mustClaim(t, ask("rejected"), Claimed), order.Rejected)
+		l.fail(t, l.mustClaim(t, ask("not-ours"), Claimed), order.Rejected)
+		l.answer(t, "not-ours", `{"charge_id":"c-theirs","order_id":"onot-ours","transaction_state":"Settled","amount":300,"currency":"THB"}`)
+		for id, state := range map[string]string{"only-voided": "Voided", "only-refunded": "Refunded", "partly-refunded": "Refunded"} {
+			l.awaiting(t, id)
+			r := report("c-"+id, "o"+id, state)
+			if id == "partly-refunded" {
+				r.Amount = amount("100")
+			}
+			l.hear(t, r)
+		}
 		want := []string{"rejected/", "reversed/oreversed", "open/oopen-2"}
 		if diff := cmp.Diff(want, describe(t, find(t, l, Filter{Unpaid: true}))); diff != "" {
 			t.Error(diff)
@@ -245,7 +255,9 @@ func TestPaidElsewhereIsSaid(t *testing.T) {
 		l.another(t, "4925", "o-3")
 		l.fail(t, l.mustClaim(t, ask("4926"), Claimed), order.Rejected)
 		l.hear(t, report("c1", "o-3", "Settled"))
-		want := map[string]string{"4926": "", "o-3": "", "o-2": "paid_elsewhere", "4925": "paid_elsewhere"}
+		l.fail(t, l.mustClaim(t, ask("4927"), Claimed), order.Unknown)
+		l.answer(t, "4927", `{"charge_id":"c2","order_id":"theirs","transaction_state":"Settled","amount":300,"currency":"THB"}`)
+		want := map[string]string{"4926": "", "4927": "paid_elsewhere", "o-3": "", "o-2": "paid_elsewhere", "4925": "paid_elsewhere"}
 		seen := 0
 		for _, p := range find(t, l, Filter{}) {
 			seen++
@@ -257,7 +269,7 @@ func TestPaidElsewhereIsSaid(t *testing.T) {
 				t.Errorf("%s is %s with %q, want %q", name, p.State, got, want[name])
 			}
 		}
-		if seen != 5 {
+		if seen != 6 {
 			t.Errorf("%d payments", seen)
 		}
 	})
@@ -311,13 +323,14 @@ func TestLookup(t *testing.T) {
 		l.awaiting(t, "4928")
 		l.answer(t, "4928", `{"charge_id":"c5","order_id":"theirs","transaction_state":"Settled","amount":300,"currency":"THB"}`)
 		l.answer(t, "4929", `{"charge_id":"c6","order_id":"theirs-2","transaction_state":"Settled","amount":300,"currency":"THB"}`)
-		found, err := l.Lookup(t.Context(), scope, []string{"4925", "o4925", "4925-ref.1", "chrg_Paid_1", "chrg_declined", "4928", "4929", "nothing", "order_elsewhere", ""})
+		found, err := l.Lookup(t.Context(), scope, []string{"4925", "o4925", "4925-ref.1", "chrg_Paid_1", "chrg_declined", "4928", "4929", "theirs", "c5", "theirs-2", "c6", "nothing", "order_elsewhere", ""})
 		if err != nil {
 			t.Fatal(err)
 		}
 		want := map[string][]string{
 			"4925": {"4925/o4925-2", "4925/o4925"}, "o4925": {"4925/o4925"}, "4925-ref.1": {"4925/o4925"},
 			"chrg_Paid_1": {"4926/o4926"}, "chrg_declined": {"4926/o4926"}, "4928": {"4928/theirs", "4928/o4928"}, "4929": {"4929/theirs-2"},
+			"theirs": {"4928/theirs"}, "c5": {"4928/theirs"}, "theirs-2": {"4929/theirs-2"}, "c6": {"4929/theirs-2"},
 		}
 		got := map[string][]string{}
 		for id, payments := range found {

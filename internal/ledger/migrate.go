@@ -102,6 +102,8 @@ func resolveAnew(t *txn) error {
 		UNION SELECT r.scope, r.orderid FROM villapay_report r WHERE r.orderid <> ''
 		UNION SELECT p.scope, p.orderid FROM villapay_payment p JOIN villapay_payment q ON q.scope = p.scope AND q.orderid = p.orderid AND q.id <> p.id AND q.bank_state <> ''
 			WHERE p.bank_id <> ''
+		UNION SELECT p.scope, p.orderid FROM villapay_payment p JOIN villapay_payment q ON q.scope = p.scope AND q.orderid = p.orderid AND q.state = 'paid'
+			WHERE p.bank_id = ''
 		UNION SELECT p.scope, p.orderid FROM villapay_payment p JOIN villapay_report r ON r.scope = p.scope AND r.bank_id = p.bank_id
 			WHERE p.bank_id <> '' GROUP BY p.scope, p.orderid HAVING count(DISTINCT r.charge_id) > 1
 		UNION SELECT p.scope, p.orderid FROM villapay_report r JOIN villapay_report s ON s.scope = r.scope AND s.border = r.border AND s.charge_id <> r.charge_id

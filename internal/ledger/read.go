@@ -16,7 +16,7 @@ import (
 func (l *Ledger) Payments(ctx context.Context, scope, orderID string) (all []order.Payment, _ error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, l.rowWithin, errSilent(l.rowWithin))
 	defer cancel()
-	recorded := statement{shown + `WHERE scope = ? AND orderid = ? ORDER BY id DESC`, []any{scope, orderID}}
+	recorded := statement{selected + `WHERE scope = ? AND orderid = ? ORDER BY id DESC`, []any{scope, orderID}}
 	t, err := l.reading(ctx, recorded, heard(scope, orderID))
 	if err == nil {
 		err = l.each(t, recorded, func(p order.Payment) bool {
@@ -84,11 +84,7 @@ func silent(ctx context.Context, err error) error {
 	return err
 }
 
-// shown selects payments as they are shown: with the bank order through which the
-// Villa order of one without is paid, "" if there is none. Payments with a bank order
-// carry the warning since it was paid.
-const shown = `SELECT ` + columns + `, CASE WHEN bank_id = '' THEN coalesce((SELECT max(q.bank_id) FROM villapay_payment q
-	WHERE q.scope = villapay_payment.scope AND q.orderid = villapay_payment.orderid AND q.state = 'paid'), '') ELSE '' END FROM villapay_payment `
+const selected = `SELECT ` + columns + ` FROM villapay_payment `
 
 // payments streams payments as they stand now. Only the ledger's own time counts
 // against its limit, not what is done with each payment.
@@ -100,7 +96,7 @@ func (l *Ledger) payments(ctx context.Context, where string, args ...any) iter.S
 		defer limit.Stop()
 		t, err := l.reading(ctx)
 		if err == nil {
-			err = l.each(t, statement{shown + where, args}, func(p order.Payment) bool {
+			err = l.each(t, statement{selected + where, args}, func(p order.Payment) bool {
 				limit.Stop()
 				defer limit.Reset(l.rowWithin)
 				return yield(p, nil)
@@ -112,8 +108,8 @@ func (l *Ledger) payments(ctx context.Context, where string, args ...any) iter.S
 	}
 }
 
-// each calls a function with each payment that a query of shown returns, until that
-// returns false.
+// each calls a function with each payment that a query returns, until that returns
+// false.
 func (l *Ledger) each(t *txn, s statement, do func(order.Payment) bool) error {
 	rows, err := t.ask(s)
 	if err != nil {
@@ -121,12 +117,9 @@ func (l *Ledger) each(t *txn, s statement, do func(order.Payment) bool) error {
 	}
 	defer func() { _ = rows.Close() }()
 	for rows.Next() {
-		r, through := &row{}, ""
-		if err := r.scan(rows, &through); err != nil {
+		r := &row{}
+		if err := r.scan(rows); err != nil {
 			return err
-		}
-		if through != "" {
-			r.Warnings = append(r.Warnings, order.Warning{Code: order.WarnPaidElsewhere, Message: "order " + r.OrderID + " is paid through bank order " + through})
 		}
 		if !do(r.At(l.store.clock())) {
 			return nil
@@ -200,13 +193,17 @@ func (l *Ledger) Notifications(ctx context.Context, scope string, since time.Tim
 				return
 			}
 			n := Notification{At: fromMillis(received), Raw: json.RawMessage(raw)}
-			payments, err := t.named(scope, []order.Report{{BankOrderID: bank, Reference: reference}})
+			report := order.Report{BankOrderID: bank, Reference: reference}
+			payments, err := t.named(scope, []order.Report{report})
 			if err != nil {
 				fail(err)
 				return
 			}
-			if len(payments) > 0 {
-				n.Payment = payments[len(payments)-1].At(l.store.clock())
+			about := whatItIsAbout(&report, payments)
+			for _, p := range about {
+				if p.OrderID == about[0].OrderID { // which got the bank order first
+					n.Payment = p.At(l.store.clock())
+				}
 			}
 			if !yield(n, nil) {
 				return

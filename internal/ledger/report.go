@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -222,13 +223,21 @@ func (t *txn) affected(scope string, r *order.Report) (villas set, about []*row,
 		return nil, nil, err
 	}
 	villas, all, err := t.villas(scope, append(related, *r))
-	for _, p := range all {
-		named := r.BankOrderID == p.BankOrderID || p.Reference != "" && (r.BankOrderID == p.Reference || r.BankOrderID == "" && r.Reference == p.Reference)
-		if named || r.OrderID == p.OrderID && r.BankOrderID == "" && r.Reference == "" {
+	return villas, whatItIsAbout(r, all), err
+}
+
+// whatItIsAbout are those of some payments whose bank order a report names, or, if it
+// names none, whose Villa order.
+func whatItIsAbout(r *order.Report, payments []*row) (about []*row) {
+	name := cmp.Or(r.BankOrderID, r.Reference)
+	for _, p := range payments {
+		switch {
+		case p.BankOrderID == "":
+		case name == "" && r.OrderID == p.OrderID, name == p.BankOrderID && r.BankOrderID != "", name == p.Reference && name != "":
 			about = append(about, p)
 		}
 	}
-	return villas, about, err
+	return about
 }
 
 // villas are the Villa orders that reports are about or name, and their payments

@@ -480,6 +480,42 @@ func TestNothingIsLeftBehind(t *testing.T) {
 	})
 }
 
+// A notification is replayed as it was printed: of two Villa orders with the same bank
+// order, about the one that got it first.
+func TestNotificationOfASharedBankOrder(t *testing.T) {
+	t.Parallel()
+	both(t, func(t *testing.T, at *place) {
+		l := at.open(t)
+		l.mustRecord(t, l.mustClaim(t, ask("first"), Claimed), testOrder(t, "same"))
+		l.mustRecord(t, l.mustClaim(t, ask("second"), Claimed), testOrder(t, "same"))
+		l.awaiting(t, "same") // a Villa order of that name
+		heard := l.hear(t, report("c1", "same", "Settled"))
+		for n, err := range l.Notifications(t.Context(), scope, time.Time{}) {
+			if err != nil || heard.Payment.OrderID != "first" || n.Payment.ID != heard.Payment.ID || n.Payment.State != order.Paid {
+				t.Errorf("heard about %s, replayed about %s, %v", heard.Payment.OrderID, n.Payment.OrderID, err)
+			}
+		}
+	})
+}
+
+// An answer that names another Villa order proves nothing, also if that one becomes
+// known later.
+func TestAnAnswerThatNamesALaterOrder(t *testing.T) {
+	t.Parallel()
+	both(t, func(t *testing.T, at *place) {
+		l := at.open(t)
+		l.awaiting(t, "1")
+		l.answer(t, "1", `{"charge_id":"c1","order_id":"2","transaction_state":"Authorized","amount":300,"currency":"THB"}`)
+		if all := l.of(t, "1"); all[0].State != order.Paid {
+			t.Errorf("while nobody knows order 2: %+v", all)
+		}
+		l.mustClaim(t, ask("2"), Claimed)
+		if all := l.of(t, "1"); len(all) != 1 || all[0].State != order.Awaiting || codes(all[0].Warnings) != "charge_order" {
+			t.Errorf("then: %+v", all)
+		}
+	})
+}
+
 // A charge that the bank did not confirm is a warning, until it does.
 func TestAnUnconfirmedCharge(t *testing.T) {
 	t.Parallel()

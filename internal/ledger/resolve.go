@@ -42,8 +42,7 @@ func (t *txn) resolve(scope, orderID string) (rows []*row, resolved []order.Paym
 	return rows, resolved, elsewhere, nil
 }
 
-// load reads everything recorded that bears on a Villa order. rows are its
-// payments with a bank order.
+// load reads everything recorded that bears on a Villa order. rows are its payments.
 func (t *txn) load(scope, orderID string) (known order.Case, rows []*row, _ error) {
 	all, err := t.named(scope, []order.Report{{OrderID: orderID}})
 	if err != nil {
@@ -67,7 +66,7 @@ func (t *txn) load(scope, orderID string) (known order.Case, rows []*row, _ erro
 	known = order.Case{OrderID: orderID, Reports: reports}
 	for _, r := range all {
 		known.Payments = append(known.Payments, r.Payment)
-		if r.OrderID == orderID && r.BankOrderID != "" {
+		if r.OrderID == orderID {
 			rows = append(rows, r)
 		}
 	}

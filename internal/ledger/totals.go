@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"iter"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -131,7 +132,7 @@ func (l *Ledger) receipts(ctx context.Context, p Period, payment, charge func(or
 
 // paidTwice returns what came in for the Villa orders of a scope, "" for all, that
 // were paid more than once, sorted by order ID, and the numbers of the payments
-// that are paid by it.
+// that it came in by.
 func (l *Ledger) paidTwice(ctx context.Context, scope string) (charges []order.Receipt, payments map[int64]bool, _ error) {
 	t, err := l.reading(ctx)
 	if err != nil {
@@ -147,9 +148,10 @@ func (l *Ledger) paidTwice(ctx context.Context, scope string) (charges []order.R
 		if err != nil {
 			return nil, nil, err
 		}
-		charges = append(charges, order.Receipts(known)...)
+		in := order.Receipts(known)
+		charges = append(charges, in...)
 		for _, r := range rows {
-			if r.State == order.Paid {
+			if slices.ContainsFunc(in, func(charge order.Receipt) bool { return charge.BankOrderID == r.BankOrderID }) {
 				payments[r.ID] = true
 			}
 		}
@@ -158,8 +160,8 @@ func (l *Ledger) paidTwice(ctx context.Context, scope string) (charges []order.R
 }
 
 // paidTwice is the condition of the index of payments of Villa orders that were
-// paid more than once, and alone finds it.
-const paidTwice = `warnings LIKE '%"code":"paid_twice"%'`
+// paid more than once, also if a charge was given back (paid_twice_returned).
+const paidTwice = `warnings LIKE '%"code":"paid_twice%'`
 
 // ordersPaidTwice are scopes and order IDs.
 func ordersPaidTwice(t *txn, scope string) (all []order.Receipt, _ error) {
@@ -194,7 +196,7 @@ func (l *Ledger) Receipts(ctx context.Context, p Period) iter.Seq2[order.Receipt
 			return
 		}
 		for _, r := range charges {
-			if p.holds(r) && !yield(r, nil) {
+			if p.holds(r) && r.State == order.Paid && !yield(r, nil) {
 				return
 			}
 		}
@@ -245,14 +247,19 @@ func (l *Ledger) lookup(ctx context.Context, scope string, ids []string) (map[st
 	}
 	found := map[string][]order.Payment{}
 	now := l.store.clock()
+	charges := map[*row]set{}
+	for i := range reports {
+		for _, r := range whatItIsAbout(&reports[i], rows) {
+			if charges[r] == nil {
+				charges[r] = set{}
+			}
+			charges[r].add(reports[i].ChargeID)
+		}
+	}
 	for _, r := range slices.Backward(rows) {
 		names := set{}
 		names.add(r.OrderID, r.BankOrderID, r.Reference)
-		for i := range reports {
-			if isAbout(&reports[i], r) {
-				names.add(reports[i].ChargeID)
-			}
-		}
+		maps.Copy(names, charges[r])
 		for id := range names {
 			if wanted[id] {
 				found[id] = append(found[id], r.At(now))
@@ -262,37 +269,41 @@ func (l *Ledger) lookup(ctx context.Context, scope string, ids []string) (map[st
 	return found, l.lookupElsewhere(t, scope, ids, found)
 }
 
-// isAbout reports whether a report names a payment.
-func isAbout(r *order.Report, p *row) bool {
-	if r.BankOrderID == "" && r.Reference == "" {
-		return r.OrderID == p.OrderID
-	}
-	return p.BankOrderID == r.BankOrderID && p.BankOrderID != "" || p.Reference != "" && (p.Reference == r.BankOrderID || p.Reference == r.Reference)
-}
-
-// lookupElsewhere adds what other tools' charges make of Villa orders.
+// lookupElsewhere adds what other tools' charges make of Villa orders, by each ID
+// that stands for it.
 func (l *Ledger) lookupElsewhere(t *txn, scope string, ids []string, found map[string][]order.Payment) error {
-	either := anyOf{scope: scope}
+	either, wanted := anyOf{scope: scope}, set{}
 	for _, id := range ids {
 		if answer, _ := order.Answering(found[id]); answer.State != order.Paid {
+			wanted.add(id)
 			either.in("orderid", id)
+			either.in("bank_id", id)
+			either.in("reference", id)
+			either.in("charge_id", id)
 		}
 	}
-	where, args := either.where()
-	if where == "" {
-		return nil
-	}
-	heard, err := texts(t.query(`SELECT DISTINCT orderid FROM villapay_report WHERE `+where, args...))
+	reports, err := t.reports(either)
 	if err != nil {
 		return err
 	}
-	for _, id := range heard {
-		elsewhere, err := l.elsewhere(t, scope, id)
+	villas := set{}
+	for _, r := range reports {
+		villas.add(r.OrderID)
+	}
+	for orderID := range villas {
+		elsewhere, err := l.elsewhere(t, scope, orderID)
 		if err != nil {
 			return err
 		}
-		if elsewhere != nil && (len(found[id]) == 0 || elsewhere.State == order.Paid) {
-			found[id] = append([]order.Payment{*elsewhere}, found[id]...)
+		if elsewhere == nil {
+			continue
+		}
+		names := set{}
+		names.add(orderID, elsewhere.BankOrderID, elsewhere.ChargeID)
+		for id := range names {
+			if wanted[id] && (len(found[id]) == 0 || elsewhere.State == order.Paid) {
+				found[id] = append([]order.Payment{*elsewhere}, found[id]...)
+			}
 		}
 	}
 	return nil

@@ -41,6 +41,12 @@ func shop(t *testing.T, at *place, day time.Time) *Ledger {
 	l.fail(t, l.mustClaim(t, ask("rejected"), Claimed), order.Rejected)
 	paid("twice", time.Hour)
 	l.hear(t, charged(report("c-twice-2", "otwice", "Settled"), day.Add(2*time.Hour)))
+	for _, orderID := range []string{"one-back", "both-back"} {
+		paid(orderID, time.Hour)
+		l.hear(t, charged(report("c-"+orderID+"-2", "o"+orderID, "Settled"), day.Add(2*time.Hour)))
+		l.hear(t, charged(report("c-"+orderID+"-2", "o"+orderID, "Voided"), day.Add(30*time.Hour)))
+	}
+	l.hear(t, charged(report("c-both-back", "oboth-back", "Refunded"), day.Add(30*time.Hour)))
 	paid("again", 30*time.Hour) // the next day
 	l.hear(t, charged(report("c-again-2", "oagain", "Settled"), day.Add(3*time.Hour)))
 	paid("theirs-too", 4*time.Hour)
@@ -70,16 +76,16 @@ func TestTotals(t *testing.T) {
 		}{
 			{
 				"a day", whole,
-				// first, second, last, twice (two), again's other charge, theirs-too and the charge of another tool
-				[]string{"dev paid THB 8: 1800.30", "dev cancelled THB 1: 300.0", "dev refunded THB 1: 300.0"},
-				[]string{"theirs-too 300 c-foreign", "twice 300.0 c-twice-2"},
+				// first, second, last, twice (two), again's other charge, theirs-too and one-back
+				[]string{"dev paid THB 8: 1800.30", "dev cancelled THB 3: 900.0", "dev refunded THB 2: 600.0"},
+				[]string{"theirs-too 300.0 c-theirs-too", "twice 300.0 c-twice-2"},
 			},
 			{"the next day", Period{Scope: scope, Since: day.AddDate(0, 0, 1)}, []string{"dev paid THB 2: 600.0"}, []string{"again 300.0 c-again"}},
 			{
 				"every environment",
 				Period{Since: day, Until: day.AddDate(0, 0, 1)},
-				[]string{"dev paid THB 8: 1800.30", "dev cancelled THB 1: 300.0", "dev refunded THB 1: 300.0", "prod paid THB 1: 5000.00"},
-				[]string{"theirs-too 300 c-foreign", "twice 300.0 c-twice-2"},
+				[]string{"dev paid THB 8: 1800.30", "dev cancelled THB 3: 900.0", "dev refunded THB 2: 600.0", "prod paid THB 1: 5000.00"},
+				[]string{"theirs-too 300.0 c-theirs-too", "twice 300.0 c-twice-2"},
 			},
 			{"a source", Period{Source: order.WeChat}, []string{"prod paid THB 1: 5000.00"}, nil},
 			{"nothing", Period{Until: day.AddDate(-1, 0, 0)}, nil, nil},
@@ -119,7 +125,7 @@ func TestReceipts(t *testing.T) {
 			got = append(got, strings.Join([]string{r.OrderID, r.BankOrderID, r.ChargeID, r.Amount.String()}, " "))
 		}
 		want := []string{
-			"again oagain c-again-2 300.0", "theirs-too otheirs-too c-theirs-too 300.0", "theirs-too o-foreign c-foreign 300", "twice otwice c-twice 300.0", "twice otwice c-twice-2 300.0",
+			"again oagain c-again-2 300.0", "one-back oone-back c-one-back 300.0", "theirs-too otheirs-too c-theirs-too 300.0", "twice otwice c-twice 300.0", "twice otwice c-twice-2 300.0",
 			"first ofirst c-first 0.10", "second osecond c-second 0.2", "last olast c-last 300",
 		}
 		if diff := cmp.Diff(want, got); diff != "" {

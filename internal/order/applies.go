@@ -12,7 +12,8 @@ import (
 const (
 	WarnClock         = "clock"
 	WarnPaidTwice     = "paid_twice"
-	WarnPaidElsewhere = "paid_elsewhere" // another payment, or another tool's, paid the Villa order
+	warnReturned      = "paid_twice_returned" // a bank order was paid more than once, and a charge of it was given back
+	WarnPaidElsewhere = "paid_elsewhere"      // another payment, or another tool's, paid the Villa order
 	WarnNotRecorded   = "not_recorded"
 	WarnShared        = "shared_order" // another Villa order got the same bank order first
 	warnStatus        = "charge_status"
@@ -40,7 +41,7 @@ func Unconfirmed(chargeID string) Warning {
 // computed reports whether Resolve computes a warning anew.
 func computed(w Warning) bool {
 	switch w.Code {
-	case WarnPaidTwice, WarnPaidElsewhere, WarnShared, warnOrder, warnNeverPaid, warnPartial, warnRefund,
+	case WarnPaidTwice, warnReturned, WarnPaidElsewhere, WarnShared, warnOrder, warnNeverPaid, warnPartial, warnRefund,
 		warnStatus, warnAmount, warnCurrency, warnLivemode, warnDoubt:
 		return true
 	}
@@ -99,7 +100,7 @@ func applies(r *Report, p *Payment) (bool, *Warning) {
 }
 
 func partialRefund(r *Report, whole Amount, currency string) *Warning {
-	return &Warning{warnPartial, fmt.Sprintf("%s of %s %s were refunded on %s; the rest stays paid", r.Amount, whole, currency, r.name())}
+	return &Warning{warnPartial, fmt.Sprintf("%s of %s %s were refunded on %s, not all: the state is kept", r.Amount, whole, currency, r.name())}
 }
 
 func doubt(r *Report, code, format string, args ...any) *Warning {

@@ -141,6 +141,9 @@ func (p *Payment) update(charges []*charge, stray []Warning) {
 			p.Warnings = append(p.Warnings, Warning{warnNeverPaid, fmt.Sprintf("%s was taken back (%s), but was never known to be paid", c.best.name(), c.best.TransactionState)})
 		}
 	}
+	if returned := returnedOfSeveral(charges); returned != "" {
+		p.Warnings = append(p.Warnings, Warning{warnReturned, "it was paid more than once, and given back: " + returned})
+	}
 	p.BankState, p.ChargeID = deciding.best.TransactionState, deciding.id
 	if deciding.everPaid() {
 		p.PaidAt, p.PaidAtFrom = deciding.paidAt()
@@ -155,6 +158,25 @@ func (p *Payment) update(charges []*charge, stray []Warning) {
 		p.Error = &Failure{Code: "reversed", Message: "the bank reversed " + deciding.best.name()}
 	}
 	p.Warnings = slices.DeleteFunc(p.Warnings, Warning.AboutStatus)
+}
+
+// returnedOfSeveral names the charges that were given back, if more than one was ever
+// paid.
+func returnedOfSeveral(charges []*charge) string {
+	var returned []string
+	paid := 0
+	for _, c := range charges {
+		if c.id == "" || !c.everPaid() {
+			continue
+		}
+		if paid++; c.rank() == Voided || c.rank() == RefundedInFull {
+			returned = append(returned, c.id)
+		}
+	}
+	if paid < 2 {
+		return ""
+	}
+	return strings.Join(returned, ", ")
 }
 
 // initialState returns the state that an order gives its payment by itself, and its cancellation.

@@ -190,6 +190,8 @@ func (p *Payment) Payable(now time.Time) error {
 		return errors.New("it is " + string(state))
 	case p.Warned(WarnPaidElsewhere):
 		return errors.New("the order is paid by another payment")
+	case p.Warned(warnPartial):
+		return errors.New("a part of its payment was refunded")
 	case p.Warned(WarnShared):
 		return errors.New("its bank order belongs to another Villa order")
 	}

@@ -1,6 +1,7 @@
 package order
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"time"
@@ -19,39 +20,31 @@ type Receipt struct {
 	Amount      Amount
 	Currency    string
 	PaidAt      time.Time
-	Extra       bool // the Villa order was paid before
+	Extra       bool // the Villa order is paid by another charge, which comes first
 }
 
-// Receipts returns what came in for a Villa order by named charges that are paid
-// now, in the order in which they were paid. Charges on bank orders that nobody
-// recorded are among them, with the environment and source of a recorded payment.
+// Receipts returns what came in on the recorded bank orders of a Villa order by named
+// charges, in the order in which they were paid, also what was given back since. If
+// the Villa order is paid through another tool too, all that is paid is extra.
 func Receipts(c Case) (all []Receipt) {
 	v := resolveCharges(c)
-	for _, c := range v.charges {
-		if c.id == "" || !c.rank().paid() {
-			continue
-		}
-		r := Receipt{OrderID: v.OrderID, BankOrderID: c.bank, ChargeID: c.id, State: Paid, Amount: c.best.Amount, Currency: c.best.Currency}
-		r.PaidAt, _ = c.paidAt()
-		p := c.order
-		if p != nil {
-			r.BankOrderID, r.Reference, r.Amount, r.Currency = p.BankOrderID, p.Reference, p.Amount, p.Currency
-		} else if len(v.own) > 0 {
-			p = &v.own[len(v.own)-1]
-		}
-		if p != nil {
-			r.Scope, r.Env, r.Source = p.Scope, p.Env, p.Source
-		}
-		all = append(all, r)
-	}
-	slices.SortStableFunc(all, func(a, b Receipt) int {
-		if at := a.PaidAt.Compare(b.PaidAt); at != 0 {
-			return at
-		}
-		return strings.Compare(a.ChargeID, b.ChargeID)
+	in := slices.DeleteFunc(v.charges, func(c *charge) bool { return c.id == "" || !c.everPaid() || c.rank() == Reversed })
+	slices.SortFunc(in, func(a, b *charge) int {
+		atA, _ := a.paidAt()
+		atB, _ := b.paidAt()
+		return cmp.Or(compareBool(a.order != nil, b.order != nil), atA.Compare(atB), strings.Compare(a.id, b.id))
 	})
-	for i := range all {
-		all[i].Extra = i > 0
+	paid := false // another charge is
+	for _, c := range in {
+		if p := c.order; p != nil {
+			r := Receipt{
+				Scope: p.Scope, Env: p.Env, OrderID: v.OrderID, BankOrderID: p.BankOrderID, Reference: p.Reference, ChargeID: c.id,
+				Source: p.Source, State: c.rank().state(), Amount: p.Amount, Currency: p.Currency, Extra: paid && c.rank().paid(),
+			}
+			r.PaidAt, _ = c.paidAt()
+			all = append(all, r)
+		}
+		paid = paid || c.rank().paid()
 	}
 	return all
 }

@@ -8,10 +8,9 @@ import (
 	"strings"
 )
 
-// Case is everything recorded that bears on one Villa order: the payments with a
-// bank order, of this Villa order and of others that the reports name, and the
-// reports about it and about every charge that they name, each in the order in
-// which they were recorded.
+// Case is everything recorded that bears on one Villa order: its payments and those
+// of others that the reports name, and the reports about it and about every charge
+// that they name, each in the order in which they were recorded.
 type Case struct {
 	OrderID  string
 	Payments []Payment
@@ -19,7 +18,8 @@ type Case struct {
 }
 
 // Resolve computes what the payments of a Villa order are from everything ever
-// said about its charges, and returns them in the order given. elsewhere is what
+// said about its charges, and returns them in the order given. One without a bank
+// order keeps its state. elsewhere is what
 // is known of the Villa order's charges on bank orders that nobody recorded: it
 // has no key, and is nil if there are none.
 //
@@ -37,19 +37,42 @@ func Resolve(c Case) (payments []Payment, elsewhere *Payment) {
 		}
 	}
 	elsewhere = v.foreign()
-	v.warnAcross(elsewhere)
-	return v.own, elsewhere
+	through := v.warnAcross(elsewhere)
+	made := v.own
+	for _, p := range c.Payments {
+		switch {
+		case p.OrderID != c.OrderID:
+			continue
+		case p.BankOrderID != "":
+			p, made = made[0], made[1:]
+		default:
+			p.Warnings = slices.DeleteFunc(slices.Clone(p.Warnings), computed)
+			if through != "" {
+				p.Warnings = append(p.Warnings, v.paidElsewhere(through))
+			}
+		}
+		payments = append(payments, p)
+	}
+	return payments, elsewhere
 }
 
 // PaidCharge is a charge that is paid now, and the bank order that it is on.
-type PaidCharge struct{ ID, BankOrderID string }
+type PaidCharge struct {
+	ID, BankOrderID string // BankOrderID is "" if nobody has named it
+	Recorded        bool   // the bank order is
+}
 
 // PaidCharges returns a Villa order's named charges that are paid now.
 func PaidCharges(c Case) (all []PaidCharge) {
 	for _, c := range resolveCharges(c).charges {
-		if c.id != "" && c.rank().paid() && c.order != nil {
-			all = append(all, PaidCharge{c.id, c.order.BankOrderID})
+		if c.id == "" || !c.rank().paid() {
+			continue
 		}
+		paid := PaidCharge{c.id, c.bank, c.order != nil}
+		if c.order != nil {
+			paid.BankOrderID = c.order.BankOrderID
+		}
+		all = append(all, paid)
 	}
 	return all
 }
@@ -67,7 +90,7 @@ func resolveCharges(c Case) *resolution {
 type resolution struct {
 	Case
 
-	own      []Payment           // of the Villa order
+	own      []Payment           // of the Villa order, with a bank order
 	stray    [][]Warning         // for each of them, of reports that count for no charge
 	byBank   map[string]*Payment // the first recorded of each bank order
 	byRef    map[string]*Payment // by reference_order
@@ -435,29 +458,29 @@ func (v *resolution) foreign() *Payment {
 	return p
 }
 
-// warnAcross warns of what the payments of a Villa order mean together.
-func (v *resolution) warnAcross(elsewhere *Payment) {
+// warnAcross warns of what the payments of a Villa order mean together, and returns
+// through what it is paid; "" if it is not.
+func (v *resolution) warnAcross(elsewhere *Payment) (through string) {
 	var paid []string
 	for _, c := range v.charges {
 		if c.id != "" && c.rank().paid() {
 			paid = append(paid, c.id)
 		}
 	}
-	by := ""
 	if elsewhere != nil && elsewhere.State == Paid {
-		by = "another tool"
+		through = "another tool"
 	}
 	for i := range v.own {
 		if v.own[i].State == Paid {
-			by = "bank order " + v.own[i].BankOrderID
+			through = "bank order " + v.own[i].BankOrderID
 		}
 	}
 	warn := func(p *Payment) {
 		switch {
 		case p.State == Paid && len(paid) > 1:
 			p.Warnings = append(p.Warnings, Warning{WarnPaidTwice, "order " + v.OrderID + " was paid more than once: " + strings.Join(paid, ", ")})
-		case p.State != Paid && by != "":
-			p.Warnings = append(p.Warnings, Warning{WarnPaidElsewhere, "order " + v.OrderID + " is paid through " + by})
+		case p.State != Paid && through != "":
+			p.Warnings = append(p.Warnings, v.paidElsewhere(through))
 		}
 	}
 	for i := range v.own {
@@ -470,4 +493,9 @@ func (v *resolution) warnAcross(elsewhere *Payment) {
 	if elsewhere != nil {
 		warn(elsewhere)
 	}
+	return through
+}
+
+func (v *resolution) paidElsewhere(through string) Warning {
+	return Warning{WarnPaidElsewhere, "order " + v.OrderID + " is paid through " + through}
 }

@@ -107,7 +107,7 @@ func resolve(t reporter, orderID string, payments []Payment, reports []Report) (
 	again := c
 	next := 0
 	for i, p := range again.Payments {
-		if p.OrderID == orderID && p.BankOrderID != "" {
+		if p.OrderID == orderID {
 			again.Payments[i] = own[next]
 			next++
 		}
@@ -138,7 +138,11 @@ func outcome(payments []Payment, elsewhere *Payment) string {
 		all = append(all, text)
 	}
 	for _, p := range payments {
-		say(p, p.BankOrderID)
+		name := p.BankOrderID
+		if name == "" {
+			name = "-"
+		}
+		say(p, name)
 	}
 	if elsewhere != nil {
 		say(*elsewhere, strings.TrimSpace("elsewhere "+elsewhere.BankOrderID))
@@ -206,8 +210,8 @@ func TestResolve(t *testing.T) {
 		{name: "paid, then another voided, no order named", payments: one, reports: []Report{api("1", "chrg_1", "Settled"), api("1", "chrg_2", "Voided")}, want: "o1 paid by chrg_1 (charge_unpaid)"},
 		{name: "two paid, no order named", payments: one, reports: []Report{api("1", "chrg_1", "Settled"), api("1", "chrg_2", "Settled")}, want: "o1 paid by chrg_1 (paid_twice)"},
 		{name: "two paid on two orders", payments: two, reports: []Report{notice("c1", "o1", "Settled", "300"), notice("c2", "o2", "Settled", "300")}, want: "o1 paid by c1 (paid_twice), o2 paid by c2 (paid_twice)"},
-		{name: "paid twice, one refunded", payments: one, reports: []Report{api("1", "c1", "Settled"), api("1", "c2", "Settled"), api("1", "c1", "Refunded")}, want: "o1 paid by c2"},
-		{name: "paid twice, both refunded", payments: one, reports: []Report{api("1", "c1", "Settled"), api("1", "c2", "Settled"), api("1", "c1", "Refunded"), api("1", "c2", "Voided")}, want: "o1 refunded by c1"},
+		{name: "paid twice, one refunded", payments: one, reports: []Report{api("1", "c1", "Settled"), api("1", "c2", "Settled"), api("1", "c1", "Refunded")}, want: "o1 paid by c2 (paid_twice_returned)"},
+		{name: "paid twice, both refunded", payments: one, reports: []Report{api("1", "c1", "Settled"), api("1", "c2", "Settled"), api("1", "c1", "Refunded"), api("1", "c2", "Voided")}, want: "o1 refunded by c1 (paid_twice_returned)"},
 		{name: "a void of a charge that was never paid, beside one that was, and was refunded", payments: one, reports: []Report{api("1", "c1", "Settled"), api("1", "c1", "Reversed"), api("1", "c2", "Refunded")}, want: "o1 failed by c1 (charge_unpaid)"},
 		{name: "the furthest of those never paid", payments: one, reports: []Report{api("1", "c1", "Declined"), api("1", "c2", "Voided"), api("1", "c3", "Initialize")}, want: "o1 cancelled by c2"},
 		{name: "two taken back, neither known to be paid", payments: one, reports: []Report{api("1", "c1", "Voided"), api("1", "c2", "Refunded")}, want: "o1 refunded by c2"},
@@ -420,7 +424,8 @@ func TestResolve(t *testing.T) {
 		{name: "canceled, and paid all the same", payments: canceled, reports: []Report{api("1", "c1", "Settled")}, want: "o1 paid by c1"},
 
 		// Payments without an order, and those of others.
-		{name: "a payment in flight", payments: []Payment{{OrderID: "1", State: Sending}, one[0], {OrderID: "1", State: Unknown}}, reports: []Report{api("1", "c1", "Settled")}, want: "o1 paid by c1"},
+		{name: "a payment in flight", payments: []Payment{{OrderID: "1", State: Sending}, one[0], {OrderID: "1", State: Unknown}}, reports: []Report{api("1", "c1", "Settled")}, want: "- sending (paid_elsewhere), o1 paid by c1, - unknown (paid_elsewhere)"},
+		{name: "none with an order, and another tool's paid", payments: []Payment{{OrderID: "1", State: Rejected}}, reports: []Report{api("1", "c1", "Settled", on("o9"))}, want: "- rejected (paid_elsewhere), elsewhere o9 paid by c1 (not_recorded)"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -570,7 +575,7 @@ func TestWarningsSayWhat(t *testing.T) {
 		{"1", []Report{api("1", "c1", "Settled", on("o3"))}, warnOrder, "the answer is about another Villa order"},
 		{"1", []Report{api("1", "c1", "Initialize", on("o2")), notice("c1", "o1", "Settled", "300")}, warnOrder, "charge c1 does not count as it stands: it is on another order"},
 		{"2", []Report{notice("X5", "o1", "Settled", "300"), notice("X", "o3", "Settled", "5300")}, warnOrder, "charge X does not count as it stands: its signed text is the same as that of charge X5"},
-		{"1", []Report{notice("c1", "o1", "Settled", "300"), notice("c1", "o1", "Refund Sent", "100")}, warnPartial, "100 of 300.0 THB were refunded on charge c1; the rest stays paid"},
+		{"1", []Report{notice("c1", "o1", "Settled", "300"), notice("c1", "o1", "Refund Sent", "100")}, warnPartial, "100 of 300.0 THB were refunded on charge c1, not all: the state is kept"},
 		{"1", []Report{api("1", "c1", "Refund Failed")}, warnRefund, `charge c1 says "Refund Failed", which is not a refund: the state is kept`},
 		{"1", []Report{api("1", "c1", "Settled"), api("1", "c2", "VOID")}, warnNeverPaid, "charge c2 was taken back (VOID), but was never known to be paid"},
 		{"1", []Report{api("1", "c1", "Settled"), api("1", "c2", "Settled")}, WarnPaidTwice, "order 1 was paid more than once: c1, c2"},
@@ -639,7 +644,7 @@ func TestPaidCharges(t *testing.T) {
 		api("1", "c3", "Settled", on("o1")), notice("c2", "o2", "Authorized", "300"), api("1", "c1", "Declined"), api("1", "c4", "Settled", on("o9")),
 		api("1", "c5", "Settled", on("o1")), api("1", "c5", "Voided"), notice("c6", "o1", "Settled", "3"), api("2", "c7", "Settled"),
 	}
-	if diff := cmp.Diff([]PaidCharge{{"c2", "o2"}, {"c3", "o1"}}, PaidCharges(Case{"1", payments, reports})); diff != "" {
+	if diff := cmp.Diff([]PaidCharge{{"c2", "o2", true}, {"c3", "o1", true}, {"c4", "o9", false}}, PaidCharges(Case{"1", payments, reports})); diff != "" {
 		t.Error(diff)
 	}
 	if got := PaidCharges(Case{"1", payments, []Report{api("1", "", "Settled")}}); got != nil {

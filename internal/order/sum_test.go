@@ -96,14 +96,15 @@ func TestReceipts(t *testing.T) {
 		reports  []Report
 		want     []string
 	}{
-		"none":                      {[]Payment{a}, nil, nil},
-		"declined":                  {[]Payment{a}, []Report{api("4925", "chrg_1", "Declined", on("order_a"), at(1))}, nil},
-		"one":                       {[]Payment{a}, []Report{api("4925", "chrg_1", "Authorized", on("order_a"), at(1))}, []string{"order_a chrg_1 300.0 +1"}},
-		"of one order twice":        {[]Payment{a}, []Report{api("4925", "chrg_2", "Settled", on("order_a"), at(1)), api("4925", "chrg_1", "Settled", on("order_a"), at(2))}, []string{"order_a chrg_2 300.0 +1", "order_a chrg_1 300.0 +2 extra"}},
-		"of two orders":             {[]Payment{a, b}, []Report{api("4925", "chrg_1", "Settled", on("order_b"), at(3)), api("4925", "chrg_2", "Settled", on("order_a"), at(2))}, []string{"order_a chrg_2 300.0 +2", "order_b chrg_1 300.00 +3 extra"}},
-		"one of them given back":    {[]Payment{a, b}, []Report{api("4925", "chrg_1", "Settled", on("order_a"), at(1)), api("4925", "chrg_2", "Voided", on("order_b"), at(2))}, []string{"order_a chrg_1 300.0 +1"}},
-		"also through another tool": {[]Payment{a}, []Report{api("4925", "chrg_1", "Settled", on("order_a"), at(1)), api("4925", "chrg_2", "Settled", on("order_x"), over("300"), in("THB"), at(2))}, []string{"order_a chrg_1 300.0 +1", "order_x chrg_2 300 +2 extra"}},
-		"without an id":             {[]Payment{a}, []Report{api("4925", "", "Settled", on("order_a"), at(1))}, nil},
+		"none":                       {[]Payment{a}, nil, nil},
+		"declined":                   {[]Payment{a}, []Report{api("4925", "chrg_1", "Declined", on("order_a"), at(1))}, nil},
+		"one":                        {[]Payment{a}, []Report{api("4925", "chrg_1", "Authorized", on("order_a"), at(1))}, []string{"order_a chrg_1 300.0 +1"}},
+		"of one order twice":         {[]Payment{a}, []Report{api("4925", "chrg_2", "Settled", on("order_a"), at(1)), api("4925", "chrg_1", "Settled", on("order_a"), at(2))}, []string{"order_a chrg_2 300.0 +1", "order_a chrg_1 300.0 +2 extra"}},
+		"of two orders":              {[]Payment{a, b}, []Report{api("4925", "chrg_1", "Settled", on("order_b"), at(3)), api("4925", "chrg_2", "Settled", on("order_a"), at(2))}, []string{"order_a chrg_2 300.0 +2", "order_b chrg_1 300.00 +3 extra"}},
+		"one of them given back":     {[]Payment{a, b}, []Report{api("4925", "chrg_1", "Settled", on("order_a"), at(1)), api("4925", "chrg_2", "Voided", on("order_b"), at(2))}, []string{"order_a chrg_1 300.0 +1"}},
+		"also through another tool":  {[]Payment{a}, []Report{api("4925", "chrg_1", "Settled", on("order_a"), at(1)), api("4925", "chrg_2", "Settled", on("order_x"), over("300"), in("THB"), at(2))}, []string{"order_a chrg_1 300.0 +1 extra"}},
+		"first through another tool": {[]Payment{a}, []Report{api("4925", "chrg_1", "Settled", on("order_a"), at(2)), api("4925", "chrg_2", "Settled", on("order_x"), over("300"), in("THB"), at(1))}, []string{"order_a chrg_1 300.0 +2 extra"}},
+		"without an id":              {[]Payment{a}, []Report{api("4925", "", "Settled", on("order_a"), at(1))}, nil},
 	} {
 		var got []string
 		for _, r := range Receipts(Case{"4925", test.payments, test.reports}) {

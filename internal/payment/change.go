@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/villapay/villapay/internal/api"
 	"github.com/villapay/villapay/internal/backoff"
@@ -56,8 +57,9 @@ func (s *Service) Cancel(ctx context.Context, p order.Payment) (order.Payment, e
 }
 
 // Void voids a paid charge at the bank and returns the updated payment. If an
-// earlier attempt got no answer, it first asks the bank for the charge's state, and
-// a rejection then proves nothing. A lost answer is an *api.Error of kind Unknown.
+// earlier attempt got no answer, it first asks the bank for the charge's state, and a
+// rejection counts only if the bank says afterwards that the charge is still paid, a
+// minute or more after that attempt. A lost answer is an *api.Error of kind Unknown.
 func (s *Service) Void(ctx context.Context, p order.Payment, chargeID string) (order.Payment, error) {
 	if s.Bank == nil {
 		return p, ErrNoBankKey
@@ -75,8 +77,13 @@ func (s *Service) Void(ctx context.Context, p order.Payment, chargeID string) (o
 			status, requestID, err = s.Bank.Void(ctx, chargeID, p.OrderID)
 			if failure, ok := errors.AsType[*api.Error](err); ok && failure.Kind == api.Rejected && claim.Resumed {
 				// Perhaps because the earlier attempt succeeded: only the charge's state tells.
-				if now, id, asked := s.Bank.InquireCharge(ctx, chargeID, p.OrderID); asked == nil && kbank.TakenBack(now, chargeID) {
+				now, id, asked := s.Bank.InquireCharge(ctx, chargeID, p.OrderID)
+				switch {
+				case asked != nil:
+				case kbank.TakenBack(now, chargeID):
 					status, requestID, err = now, id, nil
+				case kbank.StillPaid(now, chargeID) && claim.Settled:
+					claim.Resumed = false // no attempt succeeded: it is rejected
 				}
 			}
 			if err != nil {
@@ -190,7 +197,7 @@ func (s *Service) cancelEarlier(ctx context.Context, p order.Payment) (order.Pay
 // the claim, when none of them can get another code. It warns about codes that may
 // still be paid, and returns a payment that was paid meanwhile, if any.
 func (s *Service) cancelReplaced(ctx context.Context, claim ledger.Claim) (paid *order.Payment, _ error) {
-	if claim.Replaced == nil && !claim.Resumed {
+	if claim.Replaced == nil && !claim.Resumed && !slices.ContainsFunc(claim.Others, isReplaced) {
 		return nil, nil
 	}
 	known, err := s.payments(ctx, claim.Payment.OrderID)
@@ -198,8 +205,8 @@ func (s *Service) cancelReplaced(ctx context.Context, claim ledger.Claim) (paid 
 		return nil, err
 	}
 	for _, p := range known {
-		held := p.ReplacedBy != "" && p.HoldsCode(s.Now()) && p.Held.Text != ""
-		if !held && (claim.Replaced == nil || p.ID != claim.Replaced.ID) {
+		held := p.HoldsCode(s.Now()) && p.Held.Text != ""
+		if !isReplaced(p) || !held && !p.MayBePaid(s.Now()) && (claim.Replaced == nil || p.ID != claim.Replaced.ID) {
 			continue
 		}
 		if p, err = s.cancelEarlier(ctx, p); err == nil && held && s.Bank != nil && p.HoldsCode(s.Now()) {
@@ -211,6 +218,8 @@ func (s *Service) cancelReplaced(ctx context.Context, claim ledger.Claim) (paid 
 	}
 	return nil, nil
 }
+
+func isReplaced(p order.Payment) bool { return p.ReplacedBy != "" }
 
 // paidMeanwhile returns the order's paid payment, if any: the bank does not cancel a
 // code that was paid.

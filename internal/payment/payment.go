@@ -241,9 +241,13 @@ func (s *Service) claim(ctx context.Context, request ledger.ClaimRequest) (ledge
 	}
 }
 
-// warnOthers warns about other open payments of the order.
+// warnOthers warns about other open payments of the order. When one is made,
+// cancelReplaced deals with those that were replaced.
 func (s *Service) warnOthers(claim ledger.Claim) {
 	for _, other := range claim.Others {
+		if claim.Verdict == ledger.Claimed && isReplaced(other) {
+			continue
+		}
 		notify(s.Warn, "order %s also has an open %s payment (%s); both could be paid", other.OrderID, other.Source, label(other))
 	}
 }

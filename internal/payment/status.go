@@ -72,8 +72,7 @@ func (s *Service) Status(ctx context.Context, orderID string, ask bool) (Report,
 	report.Payment, report.Found = order.Answering(known)
 	report.Others = max(0, len(known)-1)
 	for _, p := range known {
-		open := p.State == order.Awaiting || p.State == order.Expired
-		if report.Payment.State == order.Paid && open && !p.Lapsed(s.Now()) {
+		if report.Payment.State == order.Paid && p.MayBePaid(s.Now()) {
 			report.Open = append(report.Open, p)
 		}
 	}

@@ -101,7 +101,7 @@ CREATE INDEX villapay_report_border ON villapay_report (scope, border) WHERE bor
 -- What came in, by the time of payment, with all that a total needs; and the few
 -- payments of Villa orders that were paid more than once.
 CREATE INDEX villapay_payment_paid ON villapay_payment (paid_at, scope, source, env, state, currency, amount) WHERE paid_at <> 0;
-CREATE INDEX villapay_payment_twice ON villapay_payment (scope, orderid) WHERE warnings LIKE '%"code":"paid_twice"%';
+CREATE INDEX villapay_payment_twice ON villapay_payment (scope, orderid) WHERE warnings LIKE '%"code":"paid_twice%';
 
 -- Every payment is in one of the two: open orders, by when they expire, or the rest.
 CREATE INDEX villapay_payment_expiry ON villapay_payment (expires_at) WHERE state = 'awaiting';

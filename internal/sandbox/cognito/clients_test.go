@@ -53,6 +53,7 @@ func sdk(t *testing.T, p *Pool) *cip.Client {
 	t.Cleanup(server.Close)
 	return cip.New(cip.Options{
 		BaseEndpoint: aws.String(server.URL), Region: Region, Credentials: aws.AnonymousCredentials{}, Retryer: aws.NopRetryer{},
+		HTTPClient: server.Client(),
 	})
 }
 
