@@ -64,7 +64,7 @@ func (a *output) codeWarning(p order.Payment, err error) (order.Payment, *failur
 // can be paid: it cannot be canceled. No such code is shown unless it is recorded.
 func (a *output) recordPage(ctx context.Context, service *payment.Service, p order.Payment) (order.Payment, error) {
 	settings, err := a.settings()
-	now := a.Now()
+	now := a.now()
 	if err != nil || p.Payable(now) != nil || p.LivingCode(now) != nil || holdsPage(p, now) || service.DrawsCodes(p.Source) {
 		return p, err
 	}
@@ -114,12 +114,12 @@ func (a *output) codeFailure(p order.Payment, err error) *failure {
 // view returns the payment for rendering as JSON, with its code if that may be
 // shown. The content of a code depends on the settings of its environment.
 func (a *output) view(ctx context.Context, p order.Payment) render.View {
-	v := render.View{Payment: p, Now: a.Now()}
+	v := render.View{Payment: p, Now: a.now()}
 	settings, err := a.settings()
 	if err == nil && p.Env == "" { // another tool made it
 		v.Payment.Env = settings.Profile.Name
 	}
-	if err != nil || settings.Profile.Scope() != p.Scope || p.Payable(a.Now()) != nil {
+	if err != nil || settings.Profile.Scope() != p.Scope || p.Payable(a.now()) != nil {
 		return v
 	}
 	if code, until, err := a.content(ctx, settings.Profile, p); err == nil {
@@ -132,7 +132,7 @@ func (a *output) view(ctx context.Context, p order.Payment) render.View {
 // could push the code's first row off the screen. If the code cannot be drawn, its
 // text is written instead, and the error says why.
 func (a *output) drawCode(ctx context.Context, p order.Payment, flags codeFlags, caption io.Writer) error {
-	if why := p.Payable(a.Now()); why != nil {
+	if why := p.Payable(a.now()); why != nil {
 		return &failure{Code: "no_code", Message: fmt.Sprintf("no code is drawn for order %s: %s", p.OrderID, why), ExitCode: exitRejected}
 	}
 	code, err := a.code(ctx, p)
@@ -194,7 +194,7 @@ func (a *output) code(ctx context.Context, p order.Payment) (render.Code, error)
 // bank draws the codes, no other code is shown in its place. Any other code that can
 // be paid is shown only once that is recorded.
 func (a *output) content(ctx context.Context, profile config.Profile, p order.Payment) (order.Code, time.Time, error) {
-	now := a.Now()
+	now := a.now()
 	living := p.LivingCode(now) != nil
 	if !living && a.bankDraws(ctx, p.Source) {
 		return order.Code{}, time.Time{}, errors.New("the bank's payment code has not been fetched")
@@ -207,7 +207,7 @@ func (a *output) content(ctx context.Context, profile config.Profile, p order.Pa
 }
 
 func (a *output) writeCodeFile(ctx context.Context, p order.Payment, flags codeFlags) error {
-	if why := p.Payable(a.Now()); why != nil {
+	if why := p.Payable(a.now()); why != nil {
 		return &failure{Code: "no_code", Message: fmt.Sprintf("no code is written for order %s: %s", p.OrderID, why), ExitCode: exitRejected}
 	}
 	code, err := a.code(ctx, p)

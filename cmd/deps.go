@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -25,6 +26,7 @@ import (
 	"github.com/villapay/villapay/internal/ledger"
 	"github.com/villapay/villapay/internal/order"
 	"github.com/villapay/villapay/internal/payment"
+	"github.com/villapay/villapay/internal/render"
 	"github.com/villapay/villapay/internal/sandbox"
 )
 
@@ -111,6 +113,21 @@ func (a *deps) openLedger(ctx context.Context) (*ledger.Ledger, error) {
 		a.warn("%s", warning)
 	}
 	return a.ledger, nil
+}
+
+// now is the time by which a payment is judged: by the ledger's clock, if it is open.
+func (a *deps) now() time.Time {
+	if a.ledger != nil {
+		return a.ledger.Now()
+	}
+	return a.Now()
+}
+
+// screen describes stdout for package render.
+func (a *deps) screen() render.Screen {
+	s := a.screenOf(a.OutTTY)
+	s.Now, s.Local = a.now(), a.Local
+	return s
 }
 
 // requireLedger is openLedger for commands that cannot work without a ledger.
@@ -305,7 +322,7 @@ func (a *deps) payments(ctx context.Context, idle int) (*payment.Service, error)
 		API: client, Ledger: opened, Bank: bank,
 		Env: profile.Name, Scope: profile.Scope(), Live: profile.Live, Timeout: profile.Timeout,
 		StatusPath: profile.StatusPath, StatusPaid: profile.StatusPaid,
-		Now: a.Now, NewKey: newKey, Note: func(text string) { a.note("%s", text) },
+		Now: opened.Now, NewKey: newKey, Note: func(text string) { a.note("%s", text) },
 		Warn: func(text string) { a.warn("%s", text) },
 	}
 	a.draws = service.DrawsCodes

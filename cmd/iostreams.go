@@ -60,13 +60,6 @@ type window struct {
 	release   func()
 }
 
-// screen describes stdout for package render.
-func (a *streams) screen() render.Screen {
-	s := a.screenOf(a.OutTTY)
-	s.Now, s.Local = a.Now(), a.Local
-	return s
-}
-
 func (a *streams) screenOf(tty bool) render.Screen {
 	s := render.Screen{
 		TTY:   tty,

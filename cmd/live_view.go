@@ -177,7 +177,7 @@ func (v *liveView) frame(ctx context.Context, screen render.Screen) []string {
 		wrapped = append(wrapped, render.Wrap(narrow, text)...)
 	}
 	all := slices.Concat(heading, must, wrapped, rest)
-	if v.now.Payment.Payable(v.app.Now()) != nil {
+	if v.now.Payment.Payable(v.app.now()) != nil {
 		return all
 	}
 	code, err := v.app.code(ctx, v.now.Payment)
@@ -236,7 +236,7 @@ func (v *liveView) heading(screen render.Screen) []string {
 // bank said, which joins the state where it fits, and any problems.
 func (v *liveView) facts(screen render.Screen) (must, more []string) {
 	p := v.now.Payment
-	text := render.StateWord(p.State) + countdown(v.app.Now(), p)
+	text := render.StateWord(p.State) + countdown(v.app.now(), p)
 	if v.app.live() {
 		text += "  LIVE: real money"
 	}

@@ -294,15 +294,68 @@ func TestOneOfTwoChargesIsVoided(t *testing.T) {
 	}
 	for range 2 { // the second time it was already given back
 		p := m.must(t, "order", "void", "paid-twice", "--charge", first)
-		if p.Villapay.State != "paid" || p.Villapay.ChargeID == first || len(p.Villapay.Warnings) != 0 {
+		if p.Villapay.State != "paid" || p.Villapay.ChargeID == first || len(p.Villapay.Warnings) != 1 || p.Villapay.Warnings[0].Code != "paid_twice_returned" {
 			t.Errorf("%+v", p)
 		}
 	}
 	if n := b.count("/void"); n != 1 || b.count(first+"/void") != 1 {
 		t.Errorf("%d calls to void", n)
 	}
-	if p := m.must(t, "order", "void", "paid-twice"); p.Villapay.State != "cancelled" || b.count("/void") != 2 {
-		t.Errorf("the other one: %+v", p)
+	other := m.must(t, "order", "status", "paid-twice").Villapay.ChargeID
+	if r := m.run(t, "order", "void", "paid-twice"); r.code != 2 || !strings.Contains(r.stderr, "still paid by "+other) || b.count("/void") != 1 {
+		t.Errorf("the only one left, without --charge: exit %d, %s", r.code, r.stderr)
+	}
+	r := m.run(t, "order", "void", "paid-twice", "--charge", other, "-o", "json")
+	if p := r.bankObject(t); p.Villapay.State != "cancelled" || b.count("/void") != 2 || !strings.Contains(r.stderr, "is not paid any more") {
+		t.Errorf("the other one: %+v, %s", p, r.stderr)
+	}
+}
+
+// A code that could not be canceled when its order was replaced is canceled as soon as
+// the bank can be asked: by order cancel, and before another order is made.
+func TestAReplacedCodeIsCanceledLater(t *testing.T) {
+	t.Parallel()
+	for _, cancels := range []bool{true, false} {
+		b := serveKeyedBank(t)
+		m := b.till(t)
+		m.must(t, "pay", "qr", "4925")
+		canceled := map[string]bool{}
+		var mu sync.Mutex
+		refuse := func(broken func(call string) bool) {
+			b.setHold(func(call string, carryOut func()) {
+				if strings.HasSuffix(call, "/cancel") && broken(call) {
+					return // an answer that cannot be read
+				}
+				if strings.HasSuffix(call, "/cancel") {
+					mu.Lock()
+					canceled[call] = true
+					mu.Unlock()
+				}
+				carryOut()
+			})
+		}
+		refuse(func(string) bool { return true })
+		if r := m.run(t, "pay", "qr", "4925", "--new"); !strings.Contains(r.stderr, "could not be canceled") {
+			t.Errorf("exit %d, %s", r.code, r.stderr)
+		}
+		if cancels {
+			refuse(func(string) bool { return false })
+		} else {
+			code := b.calls[slices.IndexFunc(b.calls, func(call string) bool { return strings.HasSuffix(call, "/cancel") })]
+			refuse(func(call string) bool { return call == code })
+			if r := m.run(t, "order", "cancel", "4925"); r.code != 6 {
+				t.Errorf("one of two: exit %d, %s", r.code, r.stderr)
+			}
+			refuse(func(string) bool { return false })
+			m.run(t, "pay", "qr", "4925", "--new")
+		}
+		m.run(t, "order", "cancel", "4925")
+		if want := map[bool]int{true: 2, false: 3}[cancels]; len(canceled) != want {
+			t.Errorf("%d codes were canceled, want %d", len(canceled), want)
+		}
+		if r := m.run(t, "pay", "qr", "4925"); r.code != 0 || strings.Contains(r.stderr, "could be paid") {
+			t.Errorf("exit %d, %s", r.code, r.stderr)
+		}
 	}
 }
 

@@ -73,9 +73,9 @@ func (a *output) pickOpen(payments []order.Payment, source string) (order.Paymen
 			return order.Payment{}, noSource(all, source)
 		}
 	}
-	open, _ := order.Open(payments, a.Now())
+	open, _ := order.Open(payments, a.now())
 	for _, other := range payments {
-		if source == "" && other.Source != open.Source && other.Payable(a.Now()) == nil && open.Payable(a.Now()) == nil {
+		if source == "" && other.Source != open.Source && other.Payable(a.now()) == nil && open.Payable(a.now()) == nil {
 			return open, usageError("add --source "+string(open.Source)+" or --source "+string(other.Source), "order %s has two open payments", open.OrderID)
 		}
 	}

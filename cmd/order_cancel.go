@@ -3,11 +3,13 @@ package cmd
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/spf13/cobra"
 
 	"github.com/villapay/villapay/internal/order"
 	"github.com/villapay/villapay/internal/payment"
+	"github.com/villapay/villapay/internal/render"
 )
 
 type orderCancel struct {
@@ -44,14 +46,15 @@ func (c *orderCancel) run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	p, err := c.app.pickOpen(payments, c.source)
+	open, err := c.pick(payments)
 	if err != nil {
 		return err
 	}
+	p := open[0]
 	if p.Canceled && p.State == order.Cancelled {
 		return c.app.showPayment(ctx, format, p, codeFlags{}, false)
 	}
-	if p.State != order.Awaiting && p.State != order.Expired {
+	if !isOpen(p) {
 		return c.notCanceled(p, "")
 	}
 	if service.Live {
@@ -59,34 +62,72 @@ func (c *orderCancel) run(ctx context.Context, args []string) error {
 			return err
 		}
 	}
-	if p, err = service.Cancel(ctx, p); err != nil {
-		return bankFailure(err, c.app.sourceCommand("order cancel", p))
+	for i, one := range slices.Backward(open) {
+		if open[i], err = service.Cancel(ctx, one); err != nil {
+			return bankFailure(err, c.app.sourceCommand("order cancel", one))
+		}
 	}
+	p = open[max(0, slices.IndexFunc(open, func(p order.Payment) bool { return p.State != order.Cancelled }))]
 	if err := c.app.showPayment(ctx, format, p, codeFlags{}, false); err != nil {
 		return err
 	}
-	if p.State != order.Cancelled {
+	switch {
+	case p.State != order.Cancelled:
 		return c.notCanceled(p, "the bank did not confirm that its code is canceled, and it may still be paid")
+	case p.Warned(order.WarnPaidElsewhere):
+		c.app.note("the bank canceled its code; order %s stays paid", p.OrderID)
+	default:
+		c.app.note("the bank canceled it; to make another order: %s", c.app.sourceCommand("pay qr", p))
 	}
-	c.app.note("the bank canceled it; to make another order: %s", c.app.sourceCommand("pay qr", p))
 	return nil
 }
+
+// pick returns the payments to cancel, newest first: the open one, and others of which
+// a code may still be paid. If there are none, it returns the payment that stands for
+// the order.
+func (c *orderCancel) pick(payments []order.Payment) (open []order.Payment, _ error) {
+	stands, err := c.app.pickOpen(payments, c.source)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range payments {
+		holdsCode := p.HoldsCode(c.app.now()) && p.Held.Text != "" && (c.source == "" || p.Source == order.Source(c.source))
+		if isOpen(p) && (holdsCode || p.ID == stands.ID) {
+			open = append(open, p)
+		}
+	}
+	for _, p := range open {
+		if p.Source != open[0].Source {
+			return nil, usageError("add --source "+string(open[0].Source)+" or --source "+string(p.Source), "order %s has two open payments", p.OrderID)
+		}
+	}
+	if open == nil {
+		open = []order.Payment{stands}
+	}
+	return open, nil
+}
+
+func isOpen(p order.Payment) bool { return p.State == order.Awaiting || p.State == order.Expired }
 
 // notCanceled returns the error of a payment that was not canceled.
 func (c *orderCancel) notCanceled(p order.Payment, why string) error {
 	f := &failure{Code: "not_canceled", ExitCode: exitRejected}
+	another := "make another order in its place: " + c.app.sourceCommand("pay qr", p, "--new")
 	switch {
 	case p.State == order.Paid:
-		why, f.Hint = "it is paid", "give it back: "+c.app.command("order void", p)
-	case p.State != order.Awaiting && p.State != order.Expired:
-		why = "its state is " + string(p.State)
+		why, f.Hint = "it is paid", "if the customer is to have the money back: "+c.app.command("order void", p)
+	case p.State == order.Sending:
+		why, f.Hint = "it is being made", "run it again in half a minute"
+	case p.State == order.Unknown:
+		why, f.Hint = "it is not known whether it was made", "ask again first: "+c.app.sourceCommand("pay qr", p)
+	case !isOpen(p):
+		why = "its state is " + render.StateWord(p.State)
 	case p.Held == nil:
-		why = "the bank drew no code for it that could be canceled"
+		why, f.Hint = "the bank drew no code for it that could be canceled", another
 	case p.Held.Text == "":
-		why = "its payment page was served, and the bank's widget cannot be canceled"
-	}
-	if f.Hint == "" {
-		f.Hint = "make another order in its place: " + c.app.sourceCommand("pay qr", p, "--new")
+		why, f.Hint = "its payment page was served, and the bank's widget cannot be canceled", another
+	default:
+		f.Hint = another
 	}
 	f.Message = fmt.Sprintf("order %s was not canceled: %s", p.OrderID, why)
 	return f

@@ -99,7 +99,7 @@ func (c *orderCheckout) prepare(ctx context.Context, settings *config.Config, se
 	switch {
 	case noCode != nil:
 		return open, noCode
-	case open.LivingCode(c.app.Now()) != nil:
+	case open.LivingCode(c.app.now()) != nil:
 		return open, nil
 	}
 	if err := requireWidget(settings.Profile); err != nil {
@@ -144,7 +144,7 @@ func (c *orderCheckout) open(ctx context.Context, settings *config.Config, order
 	if err != nil {
 		return open, err
 	}
-	if why := open.Payable(c.app.Now()); why != nil {
+	if why := open.Payable(c.app.now()); why != nil {
 		f := &failure{Code: "not_open", Message: fmt.Sprintf("order %s cannot be paid: %s", orderID, why), ExitCode: exitRejected}
 		if open.State != order.Paid {
 			f.Hint = "make a payment order first: " + c.app.sourceCommand("pay qr", open)
@@ -191,7 +191,7 @@ func (c *orderCheckout) follow(ctx context.Context, service *payment.Service, se
 		server.Show(r.Payment)
 		if !sameLine(shown, r.Payment) {
 			shown = r.Payment
-			fmt.Fprintln(c.app.Err, changeLine(c.app.Now(), r.Payment))
+			fmt.Fprintln(c.app.Err, changeLine(c.app.now(), r.Payment))
 		}
 		return nil
 	})

@@ -80,7 +80,7 @@ func (c *orderShow) run(ctx context.Context, args []string) error {
 // open returns the payment whose code is drawn, with the bank's code.
 func (c *orderShow) open(ctx context.Context, payments []order.Payment) (order.Payment, error) {
 	open, err := c.app.pickOpen(payments, c.source)
-	if err != nil || open.Payable(c.app.Now()) != nil || open.LivingCode(c.app.Now()) != nil {
+	if err != nil || open.Payable(c.app.now()) != nil || open.LivingCode(c.app.now()) != nil {
 		return open, err
 	}
 	service, err := c.app.payments(ctx, 1)

@@ -153,7 +153,7 @@ func (c *orderStatus) remark(ctx context.Context, service *payment.Service, r pa
 	if r.BankErr != nil {
 		c.app.warn("%s: the bank could not be asked: %s", about, r.BankErr)
 	}
-	known := "this is what the ledger knew " + render.Ago(c.app.Now(), p.KnownAt)
+	known := "this is what the ledger knew " + render.Ago(c.app.now(), p.KnownAt)
 	switch {
 	case r.Err != nil && r.Found:
 		c.app.warn("%s: the API could not be asked: %s; %s", about, r.Err, known)

@@ -115,13 +115,30 @@ func (c *orderVoid) pick(ctx context.Context, service *payment.Service, payments
 	if charge == "" && len(paid) > 1 {
 		var ids, commands []string
 		for _, one := range paid {
-			ids = append(ids, one.ID)
-			commands = append(commands, c.app.command("order void", payments[0], "--charge", one.ID))
+			if ids = append(ids, one.ID); one.Recorded {
+				commands = append(commands, c.app.command("order void", payments[0], "--charge", one.ID))
+			}
 		}
 		return p, "", false, usageError("give one back: "+strings.Join(commands, ", or "), "order %s was paid more than once: %s", orderID, strings.Join(ids, ", "))
 	}
+	if len(voids) > 0 && len(paid) == 1 && paid[0].Recorded { // they are done
+		last, back := paid[0].ID, voids[len(voids)-1].ChargeID
+		if charge == "" {
+			return p, "", false, usageError("if the customer is to have that back too: "+c.app.command("order void", payments[0], "--charge", last),
+				"charge %s of order %s was given back, and the order is still paid by %s", back, orderID, last)
+		}
+		if charge == last {
+			c.app.warn("charge %s was given back before: after this one, order %s is not paid any more", back, orderID)
+		}
+	}
 	asked := func(id string) bool { return charge == "" || charge == id }
 	for _, one := range paid {
+		if asked(one.ID) && !one.Recorded {
+			return p, "", false, &failure{
+				Code: "not_recorded", Message: fmt.Sprintf("charge %s is on an order that this ledger has no record of", one.ID),
+				Hint: "give it back with the tool that made the order, or in the bank's merchant portal", ExitCode: exitRejected,
+			}
+		}
 		if asked(one.ID) {
 			return with(func(p order.Payment) bool { return p.BankOrderID == one.BankOrderID }), one.ID, false, nil
 		}

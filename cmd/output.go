@@ -124,7 +124,7 @@ func (a *output) showAs(ctx context.Context, format config.Format, p order.Payme
 	if err := render.Payment(a.writer(), a.screen(), p, a.live()); err != nil {
 		return err
 	}
-	if payable := p.Payable(a.Now()) == nil; !withCode || !a.OutTTY || !payable {
+	if payable := p.Payable(a.now()) == nil; !withCode || !a.OutTTY || !payable {
 		return nil
 	}
 	err := a.drawCode(ctx, p, code, a.Out)

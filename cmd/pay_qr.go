@@ -124,7 +124,7 @@ func (c *payQR) show(ctx context.Context, service *payment.Service, format confi
 	if noCode != nil {
 		c.code.file = ""
 	}
-	if c.watch.on() && p.Payable(c.app.Now()) == nil && c.app.hasView(format) {
+	if c.watch.on() && p.Payable(c.app.now()) == nil && c.app.hasView(format) {
 		if c.code.file != "" {
 			if err := c.app.writeCodeFile(ctx, p, c.code); err != nil {
 				return err
@@ -151,7 +151,7 @@ func (c *payQR) show(ctx context.Context, service *payment.Service, format confi
 // unpayable returns the error of a payment that was not paid and no longer can be,
 // else nil. Without --new such a payment blocks another order.
 func (a *output) unpayable(p order.Payment, keyGiven bool) error {
-	now, again := a.Now(), "make another order: "+a.sourceCommand("pay qr", p, "--new")
+	now, again := a.now(), "make another order: "+a.sourceCommand("pay qr", p, "--new")
 	f := &failure{Code: string(p.State), RequestID: p.RequestID, Hint: again, ExitCode: exitRejected}
 	switch p.State {
 	case order.Failed:

@@ -336,3 +336,19 @@ func TestASharedLedgerNeedsNoDirectories(t *testing.T) {
 		t.Errorf("it made %v, %v", entries, err)
 	}
 }
+
+// Whether a code is shown is decided by the ledger's clock, whatever this machine's says.
+func TestTheLedgersClockDecides(t *testing.T) {
+	t.Parallel()
+	m := newMachine(t, "VILLAPAY_LEDGER="+testpg.Schema(t), "VILLAPAY_ENV=sandbox")
+	if r := m.run(t, "pay", "qr", "4925"); r.code != 0 {
+		t.Fatal(r.stderr)
+	}
+	ahead := m.with(clockVariable + "=" + time.Now().Add(2*time.Hour).Format(time.RFC3339Nano))
+	if r := ahead.run(t, "order", "show", "4925", "-o", "qr"); r.code != 0 {
+		t.Errorf("exit %d: %s", r.code, r.stderr)
+	}
+	if r := ahead.run(t, "order", "status", "4925", "--offline", "--jq", ".villapay|.state, .qr.kind, .expires_in > 3000"); r.stdout != "awaiting\nthai_qr\ntrue\n" {
+		t.Errorf("exit %d: %s%s", r.code, r.stdout, r.stderr)
+	}
+}

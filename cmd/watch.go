@@ -283,7 +283,7 @@ func (a *output) changes(ctx context.Context, format config.Format) (func(order.
 			return a.writeJSON(ctx, format, raw)
 		}, nil
 	}
-	return func(p order.Payment) error { return a.write([]byte(changeLine(a.Now(), p) + "\n")) }, nil
+	return func(p order.Payment) error { return a.write([]byte(changeLine(a.now(), p) + "\n")) }, nil
 }
 
 func changeLine(now time.Time, p order.Payment) string {

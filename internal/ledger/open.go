@@ -33,7 +33,7 @@ type store interface {
 	// those that will be asked first.
 	reader(ctx context.Context, ahead ...statement) (queryFunc, error)
 	dialect() dialect
-	clock() time.Time // the ledger's clock, valid after the first reader or write
+	clock() time.Time // the ledger's clock; this machine's before the first reader or write
 	// probe changes nothing, and fails where payments would.
 	probe(t *txn) error
 	explain(err error) string // puts a driver's error into words, secrets hidden
@@ -151,6 +151,10 @@ func (l *Ledger) Close() error {
 
 // Kind is "sqlite", "postgres", or "none" for a memory.
 func (l *Ledger) Kind() string { return l.store.kind() }
+
+// Now is the time by the ledger's clock, which decides what may be shown: that of a
+// PostgreSQL server, once it was asked, else this machine's.
+func (l *Ledger) Now() time.Time { return l.store.clock() }
 
 // Where is the SQLite file's path or the PostgreSQL server's URL, of which only
 // user, host, port and database are shown.

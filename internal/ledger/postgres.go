@@ -298,6 +298,9 @@ func (s *postgresStore) close() error             { return s.db.Close() }
 func (s *postgresStore) clock() time.Time {
 	s.clocks.Lock()
 	defer s.clocks.Unlock()
+	if s.asked.IsZero() {
+		return s.now()
+	}
 	return s.server.Add(s.now().Sub(s.asked))
 }
 
