@@ -149,7 +149,7 @@ func (o *batchOutput) count(line payment.Line, p order.Payment, err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if err == nil {
-		if p.Replayed {
+		if p.Replayed || p.Order == nil { // another tool's payment has none here
 			o.replayed++
 		} else {
 			o.made++

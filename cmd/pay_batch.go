@@ -130,12 +130,17 @@ func (c *payBatch) plan(ctx context.Context, format config.Format, profile confi
 	if err != nil {
 		return err
 	}
-	made, known := 0, 0
+	made, known, failing := 0, 0, 0
 	all := func(yield func(payment.Planned, error) bool) {
 		stopped := errors.New("stopped reading")
 		err := in.Plan(ctx, opened, profile.Scope(), func(p payment.Planned) error {
-			if made++; p.Replays {
-				made, known = made-1, known+1
+			switch {
+			case !p.Replays:
+				made++
+			case p.Payment.State == order.Paid || p.Payment.State == order.Awaiting:
+				known++
+			default: // expired, but it may still be paid; or given back
+				failing++
 			}
 			if !yield(p, nil) {
 				return stopped
@@ -153,6 +158,9 @@ func (c *payBatch) plan(ctx context.Context, format config.Format, profile confi
 	if known > 0 {
 		summary += fmt.Sprintf(", %d are open or paid already", known)
 	}
+	if failing > 0 {
+		summary += fmt.Sprintf(", %d would fail", failing)
+	}
 	c.app.note("%s; nothing was sent", summary)
 	if c.invalid > 0 {
 		return &failure{Code: "some_failed", Message: plural(c.invalid, "invalid line"), ExitCode: exitSomeFailed, quiet: true}
@@ -160,7 +168,7 @@ func (c *payBatch) plan(ctx context.Context, format config.Format, profile confi
 	return nil
 }
 
-// showPlan writes every order, or in a table only those that are open or paid.
+// showPlan writes every order, or in a table only those that are not made.
 func (c *payBatch) showPlan(ctx context.Context, format config.Format, all iter.Seq2[payment.Planned, error]) error {
 	objects := mapped(all, func(p payment.Planned) ([]byte, error) {
 		var state *order.State

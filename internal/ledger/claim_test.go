@@ -120,6 +120,9 @@ func TestWhoHoldsTheSlot(t *testing.T) {
 			for _, state := range test.states {
 				l.hear(t, report("c-"+id, "o"+id, state))
 			}
+			if p := l.of(t, id)[0]; p.HoldsPlace(l.Now()) != (test.want == Replay) {
+				t.Errorf("%s: the rule and the slot differ", name)
+			}
 			if c := l.mustClaim(t, ask(id), test.want); c.Payment.ID != old.ID || c.Payment.State != test.state {
 				t.Errorf("%s: %s, %+v", name, c.Payment.State, c.Payment)
 			}

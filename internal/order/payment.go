@@ -83,7 +83,7 @@ type Payment struct {
 	Held     *Held // the last code or page that it may be paid with; nil if there was none
 	Canceled bool  // its codes were canceled: it is cancelled, if no charge says otherwise
 
-	ReplacedBy string // key of the payment that --new made instead
+	ReplacedBy string // key of the payment that was made in its place
 	Warnings   []Warning
 	Error      *Failure // why it is rejected, unknown or failed; else nil
 
@@ -167,6 +167,18 @@ func (p Payment) At(now time.Time) Payment {
 // lapse, and an order without an expiry never does by itself.
 func (p *Payment) Lapsed(now time.Time) bool {
 	return (p.State == Awaiting || p.State == Expired) && !p.HeldUntil.IsZero() && !now.Before(p.HeldUntil) && !p.HoldsCode(now)
+}
+
+// HoldsPlace reports whether a payment with an order keeps its Villa order and source to
+// itself: it is returned where another order would be made. Charges free no place.
+func (p *Payment) HoldsPlace(now time.Time) bool {
+	switch {
+	case p.Order == nil, p.ReplacedBy != "", p.Canceled, p.Lapsed(now):
+		return false
+	case p.State == Failed: // by itself, or its charge was reversed
+		return Transaction(p.BankState) == Reversed
+	}
+	return true
 }
 
 // Warned reports whether the payment carries a warning with this code.

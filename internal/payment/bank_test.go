@@ -670,6 +670,34 @@ func TestAVoidThatWasNotSent(t *testing.T) {
 	})
 }
 
+// A void whose answer was lost, and that the bank rejects long after while the charge is
+// still paid, was not made: it does not stand in the way of another one.
+func TestAVoidThatWasRejectedInTheEnd(t *testing.T) {
+	t.Parallel()
+	inTown(t, func(t *testing.T, w *town, one, two *till) {
+		p, charges := paidTill(t, w, one, 2)
+		w.fate = on("/void", lostBefore)
+		if _, err := one.Void(t.Context(), p, charges[0].id); kind(err) != api.Unknown {
+			t.Errorf("lost: %v", err)
+		}
+		w.fate, w.grumbles, charges[0].state = nil, true, "Settled"
+		for _, wait := range []time.Duration{0, 59 * time.Second, time.Minute} {
+			time.Sleep(wait)
+			want := api.Unknown // the first request may still be under way
+			if wait == time.Minute {
+				want = api.Rejected
+			}
+			if _, err := two.Void(t.Context(), p, charges[0].id); kind(err) != want {
+				t.Errorf("after %s: %v, want kind %v", wait, err, want)
+			}
+		}
+		w.grumbles = false
+		if now, err := two.Void(t.Context(), p, charges[1].id); err != nil || now.State != order.Paid || now.ChargeID != charges[0].id {
+			t.Errorf("the other charge: %s by %s, %v", now.State, now.ChargeID, err)
+		}
+	})
+}
+
 // The bank is asked about every bank order and charge, and its word is recorded.
 func TestAskingTheBank(t *testing.T) {
 	t.Parallel()

@@ -119,22 +119,25 @@ func (b *Batch) waitTurn(ctx context.Context, limiter *rate.Limiter, req Request
 	return backoff.Sleep(ctx, limiter.Reserve().Delay()) // Wait would give up before a deadline
 }
 
-// replays reports whether the order is paid, or open with the requested source. It
-// is only an estimate: the ledger decides when the order is claimed.
+// replays reports whether the order is answered from the ledger. It is only an
+// estimate: the ledger decides when the order is claimed.
 func (s *Service) replays(ctx context.Context, req Request) bool {
 	known, err := s.Ledger.Payments(ctx, s.Scope, req.OrderID)
 	if err != nil {
 		return false // the claim will report the error
 	}
-	_, yes := replayed(known, req.Source)
+	_, yes := replayed(known, req.Source, s.Now())
 	return yes
 }
 
 // replayed picks the payment that is returned in place of another one; false if
 // none is.
-func replayed(known []order.Payment, source order.Source) (order.Payment, bool) {
+func replayed(known []order.Payment, source order.Source, now time.Time) (order.Payment, bool) {
+	if p, _ := order.Answering(known); p.State == order.Paid {
+		return p, true
+	}
 	for _, p := range known {
-		if p.State == order.Paid || p.State == order.Awaiting && p.Source == source && p.ReplacedBy == "" {
+		if p.Source == source && p.HoldsPlace(now) {
 			return p, true
 		}
 	}

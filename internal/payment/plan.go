@@ -29,7 +29,7 @@ func (in *Input) Plan(ctx context.Context, l *ledger.Ledger, scope string, use f
 		}
 		known, err := l.Lookup(ctx, scope, ids)
 		for i := 0; i < len(lines) && err == nil; i++ {
-			p, replays := replayed(ofOrder(known[lines[i].OrderID], lines[i].OrderID), lines[i].Source)
+			p, replays := replayed(ofOrder(known[lines[i].OrderID], lines[i].OrderID), lines[i].Source, l.Now())
 			err = use(Planned{lines[i], replays, p})
 		}
 		lines = lines[:0]
