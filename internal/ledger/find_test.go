@@ -224,7 +224,7 @@ func TestListUnpaid(t *testing.T) {
 		l.answer(t, "theirs", `{"charge_id":"c5","order_id":"o-of-another-tool","transaction_state":"Settled"}`)
 		l.fail(t, l.mustClaim(t, ask("rejected"), Claimed), order.Rejected)
 		l.fail(t, l.mustClaim(t, ask("not-ours"), Claimed), order.Rejected)
-		l.answer(t, "not-ours", `{"charge_id":"c-theirs","order_id":"onot-ours","transaction_state":"Settled","amount":300,"currency":"THB"}`)
+		l.answer(t, "not-ours", `{"charge_id":"c-theirs","order_id":"o-foreign","transaction_state":"Settled","amount":300,"currency":"THB"}`)
 		for id, state := range map[string]string{"only-voided": "Voided", "only-refunded": "Refunded", "partly-refunded": "Refunded"} {
 			l.awaiting(t, id)
 			r := report("c-"+id, "o"+id, state)
