@@ -197,7 +197,7 @@ func (c *Client) send(req *http.Request, token secret.String) (*Response, error)
 	}
 	resp, err := client.Do(trace.watch(req))
 	if err != nil {
-		return nil, trace.failure(req, err)
+		return nil, trace.failure(req, err, token)
 	}
 	defer resp.Body.Close()
 	response := &Response{Status: resp.StatusCode, Header: resp.Header, RequestID: requestID(resp.Header)}
@@ -210,7 +210,7 @@ func (c *Client) send(req *http.Request, token secret.String) (*Response, error)
 	response.Body, err = io.ReadAll(io.LimitReader(resp.Body, MaxBody+1))
 	response.redact(token)
 	if err != nil {
-		failure := trace.failure(req, err)
+		failure := trace.failure(req, err, token)
 		failure.Status, failure.RequestID = resp.StatusCode, response.RequestID
 		return nil, failure
 	}

@@ -42,6 +42,7 @@ func TestRedactEscaped(t *testing.T) {
 		`{"d":"tok\u002dSECRET\u002Da/b"}`:            `{"d":"[redacted]"}`,
 		`{"d":"t\u006Fk-SECRET-a\/b"}`:                `{"d":"[redacted]"}`,
 		`{"body":"{\"d\":\"tok\\u002dSECRET-a/b\"}"}`: `{"body":"{\"d\":\"[redacted]\"}"}`,
+		"X-Tok-Secret-A/b: 1":                         "X-[redacted]: 1",
 		`{"d":"a line\ntok-SECRET-a"}`:                `{"d":"a line\ntok-SECRET-a"}`,
 	} {
 		if got := Redact(text, New("tok-SECRET-a/b")); got != want {
