@@ -73,8 +73,8 @@ func (c *rawCall) run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	if !isSafe(method) && settings.Profile.Live {
-		if err := c.app.confirmLive(ctx, fmt.Sprintf("Send %s %s to the LIVE environment %s?", method, path, settings.Profile.Name)); err != nil {
+	if live := settings.LiveAt(path); live != "" && !isSafe(method) {
+		if err := c.app.confirmLive(ctx, fmt.Sprintf("Send %s %s to the LIVE environment %s?", method, path, live)); err != nil {
 			return err
 		}
 	}

@@ -113,9 +113,10 @@ func (l *loader) layEnv(name string) error {
 		live = true
 		l.set("live", "true", "base_url of "+twin)
 	}
-	if base := l.viper.GetString("base_url"); name != Sandbox {
-		if twin, live := l.settings.livePath(base, l.viper.GetString("order_path")); twin != "" {
-			return &Error{Kind: KindConfig, Message: fmt.Sprintf("environment %s makes orders below the base URL of %s, which is live", name, twin), Hint: "villapay env unset order_path -e " + name + "; villapay env set base_url " + live + " -e " + name}
+	for _, key := range []string{"order_path", "status_path"} {
+		twin, live := l.settings.livePath(l.viper.GetString("base_url"), l.viper.GetString(key))
+		if name != Sandbox && twin != "" {
+			return &Error{Kind: KindConfig, Message: fmt.Sprintf("environment %s: its base_url and %s lead below the base URL of %s, which is live", name, key, twin), Hint: "villapay env unset " + key + " -e " + name + "; villapay env set base_url " + live + " -e " + name}
 		}
 	}
 	switch {

@@ -461,19 +461,22 @@ func TestLiveByAddress(t *testing.T) {
 	}
 }
 
-// TestLiveByPath: no environment makes orders below a live base URL that is not its
-// own, whichever of base_url and order_path leads there.
+// TestLiveByPath: no environment makes orders, or asks about them, below a live base
+// URL that is not its own, whichever of base_url and path leads there.
 func TestLiveByPath(t *testing.T) {
 	t.Parallel()
 	const shop = "  shop: {base_url: 'https://shop.example/pay', live: true}\n"
 	for text, twin := range map[string]string{
-		"{base_url: 'https://shop.villamarket.com/api', order_path: /payment3api/qrpayment}":        "prod",
-		"{base_url: 'https://shop.villamarket.com', order_path: /api/payment3api/create-order}":     "prod",
-		"{base_url: 'https://shop.villamarket.com/api/payment3api/v2'}":                             "prod",
-		"{base_url: 'https://shop.example', order_path: /pay/x}":                                    "shop",
-		"{base_url: 'https://shop.example', order_path: /payments}":                                 "",
-		"{base_url: 'https://shop.villamarket.com/api/payment3api', order_path: /v2/x, live: true}": "",
-		"{base_url: 'https://shop.villamarket.com/api', order_path: /payment3devapi/create-order}":  "",
+		"{base_url: 'https://shop.villamarket.com/api', order_path: /payment3api/qrpayment}":          "prod",
+		"{base_url: 'https://shop.villamarket.com', order_path: /api/payment3api/create-order}":       "prod",
+		"{base_url: 'https://shop.villamarket.com/api/payment3api/v2'}":                               "prod",
+		"{base_url: 'https://shop.example', order_path: /pay/x}":                                      "shop",
+		"{base_url: 'https://shop.villamarket.com/api', status_path: '/payment3api/s/{orderid}?a=b'}": "prod",
+		"{base_url: 'https://shop.example', status_path: '/pay/{orderid}'}":                           "shop",
+		"{base_url: 'https://shop.example', status_path: ''}":                                         "",
+		"{base_url: 'https://shop.example', order_path: /payments}":                                   "",
+		"{base_url: 'https://shop.villamarket.com/api/payment3api', order_path: /v2/x, live: true}":   "",
+		"{base_url: 'https://shop.villamarket.com/api', order_path: /payment3devapi/create-order}":    "",
 	} {
 		w := newWorld(t, "envs:\n"+shop+"  mine: "+text+"\n")
 		_, err := Load(w.lookup, Flags{Env: "mine"})
