@@ -244,7 +244,7 @@ func (c *rawCall) write(ctx context.Context, answer *api.Response) error {
 	if c.include {
 		fmt.Fprintf(&out, "HTTP %d %s\n", answer.Status, http.StatusText(answer.Status))
 		for _, name := range slices.Sorted(maps.Keys(answer.Header)) {
-			fmt.Fprintf(&out, "%s: %s\n", name, sanitize.Text(strings.Join(answer.Header[name], ", ")))
+			fmt.Fprintf(&out, "%s\n", sanitize.Text(name+": "+strings.Join(answer.Header[name], ", ")))
 		}
 		out.WriteByte('\n')
 	}

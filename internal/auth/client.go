@@ -101,7 +101,7 @@ const (
 // stderr.
 func NewClient(pool UserPool, transport http.RoundTripper, now func() time.Time, prompt Prompter, warn func(text string)) *Client {
 	c := &Client{pool: pool, now: now, prompt: prompt, secrets: []secret.String{pool.ClientSecret}}
-	c.warn = func(text string) { warn(secret.Redact(text, c.hidden()...)) }
+	c.warn = func(text string) { warn(c.Redact(text)) }
 	c.http = &http.Client{
 		Transport:     limitTransport{transport, c},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -121,6 +121,9 @@ func (c *Client) hidden() []secret.String {
 	defer c.mu.Unlock()
 	return slices.Clone(c.secrets)
 }
+
+// Redact hides in text whatever secrets were sent to the pool so far.
+func (c *Client) Redact(text string) string { return secret.Redact(text, c.hidden()...) }
 
 // redact hides the secrets in what err says: it may quote any part of an answer, also
 // of one that net/http could not read. Every exported method that calls the pool
