@@ -159,12 +159,12 @@ func (c *rawCall) verb() (string, error) {
 func (c *rawCall) path(profile config.Profile, method, arg string) (string, error) {
 	asked, err := url.Parse(arg)
 	if err != nil {
-		return "", usageError("an example: villapay api /checkstatus/492500004632", "%q is not a path", arg)
+		return "", usageError("an example: villapay api /checkstatus/492500004632", "the argument is not a path") // not quoted: it may hold a password
 	}
 	if asked.IsAbs() || asked.Host != "" {
 		rest, ok := strings.CutPrefix(arg, profile.BaseURL+"/")
 		if !ok || profile.Sandbox {
-			return "", usageError("give only the path", "%q is not below the base URL of %s", arg, profile.Name)
+			return "", usageError("give only the path", "the argument is not below the base URL of %s", profile.Name) // as above
 		}
 		arg = rest
 	}

@@ -71,6 +71,21 @@ func Redact(text string, secrets ...String) string {
 	return text
 }
 
+// evident matches what is a secret by its looks: a secret key of the bank's, a token
+// (JWT), and what stands before the host of a URL.
+var evident = regexp.MustCompile(`(?i)skey_[\w.-]+|\beyJ[\w-]+\.[\w.-]*|//[^\s"]*:[^\s"]*@`)
+
+// RedactEvident redacts what looks like a secret, for texts that quote what a person
+// has written: it may stand in the wrong place.
+func RedactEvident(text string) string {
+	return evident.ReplaceAllStringFunc(text, func(found string) string {
+		if strings.HasPrefix(found, "//") {
+			return "//" + Redacted + "@"
+		}
+		return Redacted
+	})
+}
+
 // RedactError is err with the secrets in its text redacted. What err wraps can be
 // found as before.
 func RedactError(err error, secrets ...String) error {
