@@ -73,8 +73,8 @@ func (c *rawCall) run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	if !isSafe(method) && settings.Profile.Live {
-		if err := c.app.confirmLive(ctx, fmt.Sprintf("Send %s %s to the LIVE environment %s?", method, path, settings.Profile.Name)); err != nil {
+	if live := settings.LiveAt(path); live != "" && !isSafe(method) {
+		if err := c.app.confirmLive(ctx, fmt.Sprintf("Send %s %s to the LIVE environment %s?", method, path, live)); err != nil {
 			return err
 		}
 	}
@@ -159,12 +159,12 @@ func (c *rawCall) verb() (string, error) {
 func (c *rawCall) path(profile config.Profile, method, arg string) (string, error) {
 	asked, err := url.Parse(arg)
 	if err != nil {
-		return "", usageError("an example: villapay api /checkstatus/492500004632", "%q is not a path", arg)
+		return "", usageError("an example: villapay api /checkstatus/492500004632", "the argument is not a path") // not quoted: it may hold a password
 	}
 	if asked.IsAbs() || asked.Host != "" {
 		rest, ok := strings.CutPrefix(arg, profile.BaseURL+"/")
 		if !ok || profile.Sandbox {
-			return "", usageError("give only the path", "%q is not below the base URL of %s", arg, profile.Name)
+			return "", usageError("give only the path", "the argument is not below the base URL of %s", profile.Name) // as above
 		}
 		arg = rest
 	}
@@ -244,7 +244,7 @@ func (c *rawCall) write(ctx context.Context, answer *api.Response) error {
 	if c.include {
 		fmt.Fprintf(&out, "HTTP %d %s\n", answer.Status, http.StatusText(answer.Status))
 		for _, name := range slices.Sorted(maps.Keys(answer.Header)) {
-			fmt.Fprintf(&out, "%s: %s\n", name, sanitize.Text(strings.Join(answer.Header[name], ", ")))
+			fmt.Fprintf(&out, "%s\n", sanitize.Text(name+": "+strings.Join(answer.Header[name], ", ")))
 		}
 		out.WriteByte('\n')
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/villapay/villapay/internal/ledger"
 	"github.com/villapay/villapay/internal/order"
 	"github.com/villapay/villapay/internal/render"
+	"github.com/villapay/villapay/internal/sanitize"
 )
 
 func newCompletion(a *app) *cobra.Command {
@@ -282,14 +283,14 @@ func orderCompletions(ctx context.Context, l *ledger.Ledger, scope string, given
 	older, _ := l.OrderIDs(ctx, scope, typed, maxCompletions)
 	var list []string
 	for _, id := range append(ids, older...) {
-		if len(list) == maxCompletions || slices.Contains(given, id) || !strings.HasPrefix(id, typed) {
+		if len(list) == maxCompletions || slices.Contains(given, id) || !strings.HasPrefix(id, typed) || sanitize.Text(id) != id {
 			continue
 		}
 		given = append(given, id)
 		if p, ok := newest[id]; ok {
 			id += "\t" + render.StateWord(p.State)
 			if p.Order != nil {
-				id += ", " + render.Money(p.Amount, p.Currency)
+				id += ", " + sanitize.Text(render.Money(p.Amount, p.Currency))
 			}
 		}
 		list = append(list, id)

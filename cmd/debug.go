@@ -16,12 +16,14 @@ import (
 	"github.com/villapay/villapay/internal/secret"
 )
 
-// debugTransport writes requests and responses to stderr, with secrets redacted.
-// Without bodies it writes only their headers.
+// debugTransport writes requests and responses to stderr, with secrets redacted: the
+// request's, and what redact hides, if it is not nil. Without bodies it writes only
+// their headers.
 type debugTransport struct {
 	next   http.RoundTripper
 	to     io.Writer
 	bodies bool
+	redact func(text string) string
 }
 
 func (d *debugTransport) RoundTrip(req *http.Request) (*http.Response, error) {
@@ -37,9 +39,14 @@ func (d *debugTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		fmt.Fprintf(&text, "< %s after %s\n", sanitize.Text(err.Error()), took)
 	} else {
-		d.writeResponse(&text, req, resp, took)
+		d.writeResponse(&text, resp, took)
 	}
-	_, _ = d.to.Write(text.Bytes())
+	token, key := secret.New(strings.TrimPrefix(req.Header.Get("Authorization"), "Bearer ")), secret.New(req.Header.Get("X-Api-Key"))
+	shown := secret.Redact(text.String(), token, key)
+	if d.redact != nil {
+		shown = d.redact(shown)
+	}
+	_, _ = io.WriteString(d.to, shown)
 	return resp, err
 }
 
@@ -59,15 +66,14 @@ func (d *debugTransport) writeRequest(w *bytes.Buffer, req *http.Request) error 
 	return nil
 }
 
-func (d *debugTransport) writeResponse(w *bytes.Buffer, req *http.Request, resp *http.Response, took time.Duration) {
+func (d *debugTransport) writeResponse(w *bytes.Buffer, resp *http.Response, took time.Duration) {
 	fmt.Fprintf(w, "< %s %s after %s\n", resp.Proto, sanitize.Text(resp.Status), took)
-	token, key := secret.New(strings.TrimPrefix(req.Header.Get("Authorization"), "Bearer ")), secret.New(req.Header.Get("X-Api-Key"))
-	writeHeader(w, "< ", resp.Header, token, key)
+	writeHeader(w, "< ", resp.Header)
 	if !d.bodies {
 		return
 	}
 	head, err := io.ReadAll(io.LimitReader(resp.Body, api.MaxBody+1))
-	fmt.Fprintf(w, "< %s\n", sanitize.Text(secret.Redact(string(head), token, key)))
+	fmt.Fprintf(w, "< %s\n", sanitize.Text(string(head)))
 	readErr := readerFunc(func([]byte) (int, error) { return 0, cmp.Or(err, io.EOF) })
 	resp.Body = struct {
 		io.Reader
@@ -107,13 +113,13 @@ func (a *noticeBody) Close() error {
 // hiddenHeaders are the headers that hold secrets.
 var hiddenHeaders = []string{"Authorization", "X-Api-Key", "Proxy-Authorization", "Cookie", "Set-Cookie"} //nolint:gochecknoglobals // a constant list
 
-func writeHeader(w *bytes.Buffer, prefix string, header http.Header, secrets ...secret.String) {
+func writeHeader(w *bytes.Buffer, prefix string, header http.Header) {
 	for _, name := range slices.Sorted(maps.Keys(header)) {
 		for _, value := range header[name] {
 			if slices.Contains(hiddenHeaders, name) {
 				value = secret.Redacted
 			}
-			fmt.Fprintf(w, "%s%s: %s\n", prefix, name, sanitize.Text(secret.Redact(value, secrets...)))
+			fmt.Fprintf(w, "%s%s\n", prefix, sanitize.Text(name+": "+value))
 		}
 	}
 }

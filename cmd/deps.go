@@ -244,20 +244,6 @@ func (a *deps) wrapTransport(transport http.RoundTripper, server string) http.Ro
 // any error.
 func warmRoots() { _, _ = x509.SystemCertPool() }
 
-// signInTransport is the transport for the sign-in. Its bodies hold passwords and
-// tokens, so --debug does not show them.
-func (a *deps) signInTransport() (http.RoundTripper, error) {
-	transport, err := api.NewTransport(1)
-	if err != nil {
-		return nil, &localError{err: err}
-	}
-	notice := &waitNoticeTransport{next: transport, streams: a.streams, server: "the sign-in"}
-	if a.debugging() {
-		notice.next = &debugTransport{next: transport, to: a.Err}
-	}
-	return notice, nil
-}
-
 // sandboxURL is the base URL of the embedded sandbox. Names under .invalid never
 // resolve (RFC 6761), so a mistake cannot leave the process.
 const sandboxURL = "http://sandbox.invalid"

@@ -54,7 +54,7 @@ func warning(name, hint, format string, args ...any) check {
 
 // failed turns an error into a failed check.
 func failed(name string, err error) check {
-	f := explainKind(err)
+	f := failureOf(err)
 	return check{Name: name, Status: "fail", Message: f.Error(), Hint: f.Hint, code: f.ExitCode}
 }
 

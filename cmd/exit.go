@@ -17,6 +17,7 @@ import (
 	"github.com/villapay/villapay/internal/ledger"
 	"github.com/villapay/villapay/internal/payment"
 	"github.com/villapay/villapay/internal/render"
+	"github.com/villapay/villapay/internal/secret"
 )
 
 // The exit codes are stable: scripts rely on them (villapay help exit-codes).
@@ -76,7 +77,7 @@ func (e *localError) Unwrap() error { return e.err }
 
 // explain turns any error into a *failure with an exit code and a hint.
 func explain(ctx context.Context, err error) *failure {
-	f := explainKind(err)
+	f := failureOf(err)
 	if ctx.Err() == nil || f.silent || f.quiet || f.ExitCode == exitUsage {
 		return f
 	}
@@ -90,6 +91,14 @@ func explain(ctx context.Context, err error) *failure {
 		}
 	}
 	return interrupted
+}
+
+// failureOf is explainKind without what a person has written in the wrong place and
+// looks like a secret: errors quote arguments, flags, names of files and settings.
+func failureOf(err error) *failure {
+	f := explainKind(err)
+	f.Message, f.text, f.Hint = secret.RedactEvident(f.Message), secret.RedactEvident(f.text), secret.RedactEvident(f.Hint)
+	return f
 }
 
 const (

@@ -50,7 +50,7 @@ only you can read it.`,
   villapay login --env dev --web
   villapay login --env dev --with-token < id-token.txt
   villapay login --env dev --kbank-secret < kbank.key`,
-		Args: exactArgs(), RunE: a.change(c.run, a.identity),
+		Args: noSecretArgs, RunE: a.change(c.run, a.identity),
 	}
 	f := cmd.Flags()
 	f.BoolVar(&c.web, "web", false, "sign in with a browser")
@@ -62,6 +62,14 @@ only you can read it.`,
 	f.Var(&choiceFlag{&c.store, []string{"auto", "keyring", "file"}}, "store", "where tokens and keys are stored")
 	complete(cmd, "store", "auto", "keyring", "file")
 	return cmd
+}
+
+// noSecretArgs takes no arguments, and does not repeat them: one may be a password.
+func noSecretArgs(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usageError("usage: "+cmd.UseLine(), "login takes no argument: it reads secrets from a prompt, stdin or a variable")
+	}
+	return nil
 }
 
 func (c *login) run(ctx context.Context, _ []string) error {

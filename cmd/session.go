@@ -139,18 +139,24 @@ func (a *deps) warnText(text string) {
 	}
 }
 
-// signIn returns a client for the selected environment's user pool.
+// signIn returns a client for the selected environment's user pool. Its bodies hold
+// passwords and tokens, so --debug does not show them.
 func (a *deps) signIn(settings *config.Config, prompt auth.Prompter) (*auth.Client, error) {
-	transport, err := a.signInTransport()
+	transport, err := api.NewTransport(1)
 	if err != nil {
-		return nil, err
+		return nil, &localError{err: err}
 	}
+	notice := &waitNoticeTransport{next: transport, streams: a.streams, server: "the sign-in"}
 	p := settings.Profile
-	return auth.NewClient(auth.UserPool{
+	client := auth.NewClient(auth.UserPool{
 		Env: p.Name, Region: p.Auth.Region, UserPoolID: p.Auth.UserPoolID, ClientID: p.Auth.ClientID,
 		ClientSecret: secret.New(a.Getenv("VILLAPAY_CLIENT_SECRET")),
 		Domain:       p.Auth.Domain, Endpoint: p.Auth.Endpoint, CallbackPorts: p.Auth.CallbackPorts,
-	}, transport, a.Now, prompt, a.warnText), nil
+	}, notice, a.Now, prompt, a.warnText)
+	if a.debugging() {
+		notice.next = &debugTransport{next: transport, to: a.Err, redact: client.Redact}
+	}
+	return client, nil
 }
 
 // prompter returns a prompt at the terminal, nil if the user cannot be asked.

@@ -93,6 +93,10 @@ func flagError(c *cobra.Command, err error) error {
 			hint = "did you mean --" + near + "?"
 		}
 		return usageError(hint, "%s", err)
+	case errors.As(err, &unknown): // pflag quotes what follows, which may be a password
+		return usageError(hint, "unknown flag: -%s", unknown.GetSpecifiedName())
+	case errors.As(err, &invalid) && invalid.GetFlag().Value.Type() == "bool": // likewise
+		return usageError(hint, "--%s takes no value", invalid.GetFlag().Name)
 	case errors.As(err, &invalid):
 		if flag, ok := invalid.GetFlag().Value.(interface{ words() []string }); ok {
 			hint = suggestHint(invalid.GetValue(), flag.words(), hint)

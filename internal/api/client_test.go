@@ -389,6 +389,37 @@ func TestTokensAreRedactedOnEntry(t *testing.T) {
 	}
 }
 
+// net/http quotes what it cannot read, and a server may put the token there.
+func TestMalformedAnswersRepeatNoToken(t *testing.T) {
+	t.Parallel()
+	const token = "eyJ.Token.sig"
+	for name, raw := range map[string]string{
+		"status":            "HTTP/1.1 %s x\r\n\r\n",
+		"protocol":          "%s\r\n\r\n",
+		"header":            "HTTP/1.1 400 Bad\r\n%s\r\n\r\n",
+		"header's name":     "HTTP/1.1 400 Bad\r\nX-%s: 1\r\nContent-Length: 0\r\n\r\n",
+		"reason":            "HTTP/1.1 400 %s\r\nContent-Length: 0\r\n\r\n",
+		"Content-Length":    "HTTP/1.1 400 Bad\r\nContent-Length: %s\r\n\r\n",
+		"Transfer-Encoding": "HTTP/1.1 400 Bad\r\nTransfer-Encoding: %s\r\n\r\n",
+		"Location":          "HTTP/1.1 302 Found\r\nLocation: http://[::1%s\r\n\r\n",
+		"another protocol":  "HTTP/1.1 101 %[1]s\r\nConnection: Upgrade\r\nUpgrade: %[1]s\r\nX-Request-Id: %[1]s\r\n\r\n",
+		"trailer":           "HTTP/1.1 400 Bad\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n%s\r\n\r\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			client := serve(t, hijack(fmt.Sprintf(raw, token)))
+			client.Tokens = &tokens{all: []string{token}}
+			var response *Response
+			var err error
+			log := logged(client, func() { _, response, err = client.CreateOrder(t.Context(), "1", order.QR, "k") })
+			text := fmt.Sprintf("%v %+v %+v %s", err, errors.Unwrap(err), response, log)
+			if err == nil || strings.Contains(strings.ToLower(text), strings.ToLower(token)) {
+				t.Errorf("%s", text)
+			}
+		})
+	}
+}
+
 // A request with an idempotency key must not be resent by net/http itself:
 // attempts are counted here.
 func TestTheTransportDoesNotResendOnItsOwn(t *testing.T) {

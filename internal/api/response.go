@@ -51,14 +51,17 @@ func (r *Response) failure() *Error {
 	return e
 }
 
-// redact hides the token in a response: some servers echo requests.
+// redact hides the token in a response's headers: some servers echo requests.
 func (r *Response) redact(token secret.String) {
 	r.token = token
-	r.Body = []byte(secret.Redact(string(r.Body), token))
 	r.RequestID = secret.Redact(r.RequestID, token)
-	for _, values := range r.Header {
+	for name, values := range r.Header {
 		for i := range values {
 			values[i] = secret.Redact(values[i], token)
+		}
+		if shown := secret.Redact(name, token); shown != name {
+			delete(r.Header, name)
+			r.Header[shown] = append(r.Header[shown], values...)
 		}
 	}
 }

@@ -18,6 +18,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"github.com/villapay/villapay/internal/secret"
 )
 
 // NewTransport returns a transport with TLS 1.2 or newer, HTTP/2, proxies and CA files
@@ -117,8 +119,9 @@ func (p *progress) watch(req *http.Request) *http.Request {
 	return req.WithContext(httptrace.WithClientTrace(req.Context(), trace))
 }
 
-// failure classifies a transport error.
-func (p *progress) failure(req *http.Request, err error) *Error {
+// failure classifies a transport error, whose text may quote the server's malformed
+// answer, and so the token.
+func (p *progress) failure(req *http.Request, err error, token secret.String) *Error {
 	if wrapped, ok := errors.AsType[*url.Error](err); ok {
 		err = wrapped.Err // without the method and URL
 	}
@@ -142,6 +145,7 @@ func (p *progress) failure(req *http.Request, err error) *Error {
 	case errors.Is(err, context.Canceled):
 		e.Code, e.Message = "interrupted", "interrupted before "+req.URL.Host+" answered"
 	}
+	e.Message, e.Err = secret.Redact(e.Message, token), secret.RedactError(e.Err, token)
 	return e
 }
 

@@ -33,7 +33,8 @@ type flow struct {
 // redirect arrives at a listener on one of the pool's callback ports. If paste is
 // given instead, nothing listens, the URL is a note to the user, and paste returns
 // the address that their browser ended at.
-func (c *Client) Browser(ctx context.Context, open func(url string) error, paste func(ctx context.Context) (string, error)) (Tokens, error) {
+func (c *Client) Browser(ctx context.Context, open func(url string) error, paste func(ctx context.Context) (string, error)) (_ Tokens, err error) {
+	defer c.redact(&err)
 	if err := c.webReady(); err != nil {
 		return Tokens{}, err
 	}
@@ -228,10 +229,11 @@ func (f *flow) redeem(ctx context.Context, code string) (Tokens, error) {
 	c := f.client
 	ctx, cancel := context.WithTimeout(context.WithValue(ctx, oauth2.HTTPClient, c.http), callTimeout)
 	defer cancel()
+	c.hide(secret.New(code), secret.New(f.verifier))
 	at := c.now()
 	token, err := f.config.Exchange(ctx, code, oauth2.VerifierOption(f.verifier))
 	if err != nil {
-		return Tokens{}, f.unredeemed(err, code)
+		return Tokens{}, f.unredeemed(err)
 	}
 	id, _ := token.Extra("id_token").(string)
 	return c.receive(ctx, grant{
@@ -240,7 +242,7 @@ func (f *flow) redeem(ctx context.Context, code string) (Tokens, error) {
 	})
 }
 
-func (f *flow) unredeemed(err error, code string) error {
+func (f *flow) unredeemed(err error) error {
 	var answer *oauth2.RetrieveError
 	if !errors.As(err, &answer) {
 		return f.client.webUnreachable(err)
@@ -248,7 +250,7 @@ func (f *flow) unredeemed(err error, code string) error {
 	if answer.ErrorCode == "" {
 		return f.client.webUnreachable(fmt.Errorf("HTTP %d", answer.Response.StatusCode))
 	}
-	return f.oauthError(answer.ErrorCode, secret.Redact(answer.ErrorDescription, secret.New(code), secret.New(f.verifier), f.client.pool.ClientSecret))
+	return f.oauthError(answer.ErrorCode, answer.ErrorDescription)
 }
 
 // oauthError explains an error code of RFC 6749 or of Cognito's own pages.

@@ -266,6 +266,14 @@ func TestBrowserTokensUnreachable(t *testing.T) {
 			w.WriteHeader(http.StatusBadRequest)
 			fmt.Fprintf(w, `{"error":"odd","error_description":"no %s"}`, r.PostFormValue("code"))
 		}, Denied, "odd: no [redacted]"},
+		"echo in an answer that cannot be read": {func(w http.ResponseWriter, r *http.Request) {
+			conn, _, err := w.(http.Hijacker).Hijack()
+			if err != nil {
+				panic(err)
+			}
+			_, _ = fmt.Fprintf(conn, "HTTP/1.1 %s x\r\n\r\n", r.PostFormValue("code"))
+			_ = conn.Close()
+		}, Unreachable, "[redacted]"},
 	} {
 		b := webBench(t, true)
 		b.calls.next = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -5,9 +5,11 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -82,8 +84,9 @@ type Client struct {
 	prompt Prompter
 	warn   func(text string)
 
-	mu   sync.Mutex
-	skew time.Duration // the server's clock minus ours, where they differ by more than skewLimit
+	mu      sync.Mutex
+	skew    time.Duration   // the server's clock minus ours, where they differ by more than skewLimit
+	secrets []secret.String // that a server may repeat in any answer from now on
 }
 
 const (
@@ -97,12 +100,41 @@ const (
 // if nobody can be asked: challenges are errors then. warn shows one warning on
 // stderr.
 func NewClient(pool UserPool, transport http.RoundTripper, now func() time.Time, prompt Prompter, warn func(text string)) *Client {
-	c := &Client{pool: pool, now: now, prompt: prompt, warn: warn}
+	c := &Client{pool: pool, now: now, prompt: prompt, secrets: []secret.String{pool.ClientSecret}}
+	c.warn = func(text string) { warn(c.Redact(text)) }
 	c.http = &http.Client{
 		Transport:     limitTransport{transport, c},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	return c
+}
+
+// hide adds secrets to those that no error or warning repeats.
+func (c *Client) hide(secrets ...secret.String) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.secrets = append(c.secrets, secrets...)
+}
+
+func (c *Client) hidden() []secret.String {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.secrets)
+}
+
+// Redact hides in text whatever secrets were sent to the pool so far.
+func (c *Client) Redact(text string) string { return secret.Redact(text, c.hidden()...) }
+
+// redact hides the secrets in what err says: it may quote any part of an answer, also
+// of one that net/http could not read. Every exported method that calls the pool
+// defers it.
+func (c *Client) redact(err *error) {
+	hidden := c.hidden()
+	if e, ok := errors.AsType[*Error](*err); ok {
+		e.Code, e.Message = secret.Redact(e.Code, hidden...), secret.Redact(e.Message, hidden...)
+		e.Err = secret.RedactError(e.Err, hidden...)
+	}
+	*err = secret.RedactError(*err, hidden...)
 }
 
 // limitTransport bounds what is read from the pool and compares its clock with

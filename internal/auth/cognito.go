@@ -49,6 +49,7 @@ func (c *Client) call(ctx context.Context, name string, in map[string]any, out a
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	maps.DeleteFunc(in, func(_ string, value any) bool { return value == "" })
+	c.hide(secretsOf(in)...)
 	body, err := json.Marshal(in)
 	if err != nil {
 		return err
@@ -69,10 +70,7 @@ func (c *Client) call(ctx context.Context, name string, in map[string]any, out a
 		return err
 	}
 	if resp.StatusCode/100 != 2 {
-		e := readError(resp, text)
-		secrets := secretsOf(in)
-		e.code, e.message = secret.Redact(e.code, secrets...), secret.Redact(e.message, secrets...)
-		return e
+		return readError(resp, text)
 	}
 	if out != nil && json.Unmarshal(text, out) != nil {
 		return &apiError{status: resp.StatusCode}

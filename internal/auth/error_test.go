@@ -182,6 +182,45 @@ func TestEchoedSecretsAreRedacted(t *testing.T) {
 	}
 }
 
+// Nor where it makes an answer that net/http cannot read, and quotes. The address of
+// the public keys gets no secret: it has seen one before.
+func TestSecretsInMalformedAnswersAreRedacted(t *testing.T) {
+	t.Parallel()
+	const password = "hunter2hunter2"
+	var seen string
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		switch {
+		case strings.Contains(string(body), "USER_SRP_AUTH"):
+			w.WriteHeader(http.StatusBadRequest)
+			_, _ = io.WriteString(w, `{"__type":"InvalidParameterException","message":"USER_SRP_AUTH is not enabled for the client."}`)
+			return
+		case len(body) > 0:
+			seen = strings.ReplaceAll(string(body), " ", "")
+		}
+		conn, _, err := w.(http.Hijacker).Hijack()
+		if err != nil {
+			panic(err)
+		}
+		_, _ = io.WriteString(conn, "HTTP/1.1 "+seen+" x\r\n\r\n")
+		_ = conn.Close()
+	}))
+	t.Cleanup(server.Close)
+	pool := UserPool{Env: "dev", Region: "x", UserPoolID: "x_y", ClientID: "c", Endpoint: server.URL, Domain: server.URL, CallbackPorts: []int{8976}}
+	warned := &texts{}
+	c := NewClient(pool, http.DefaultTransport, time.Now, nil, warned.add)
+	paste := func(context.Context) (string, error) { return "", errors.New("nothing to paste") }
+	_, signIn := c.Password(t.Context(), "ann", secret.New(password))
+	_, web := c.Browser(t.Context(), nil, paste)
+	_, keys := c.keys(t.Context())
+	c.warn(fmt.Sprint(keys))
+	for name, text := range map[string]string{"sign-in": fmt.Sprintf("%v %+v", signIn, errors.Unwrap(signIn)), "web": fmt.Sprint(web), "keys": warned.String()} {
+		if strings.Contains(text, password) || !strings.Contains(text, secret.Redacted) {
+			t.Errorf("%s: %s", name, text)
+		}
+	}
+}
+
 // A machine whose clock is hours off signs in, keeps a right expiry by its own
 // clock, and is told.
 func TestClockTwoHoursOff(t *testing.T) {

@@ -19,7 +19,9 @@ type step struct {
 // Password signs in with a username and a password: by SRP, and with the
 // password itself only if the pool does not offer SRP. Challenges go to the
 // prompter. Whatever is typed is sent once.
-func (c *Client) Password(ctx context.Context, username string, password secret.String) (Tokens, error) {
+func (c *Client) Password(ctx context.Context, username string, password secret.String) (_ Tokens, err error) {
+	defer c.redact(&err)
+	c.hide(password)
 	if err := c.ready(); err != nil {
 		return Tokens{}, err
 	}

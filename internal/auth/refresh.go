@@ -12,7 +12,8 @@ const interruptGrace = 2 * time.Second
 
 // Refresh gets new tokens for old ones by their refresh token, which a pool may
 // replace at once (rotation). A session that has ended is [NotSignedIn].
-func (c *Client) Refresh(ctx context.Context, old Tokens) (Tokens, error) {
+func (c *Client) Refresh(ctx context.Context, old Tokens) (_ Tokens, err error) {
+	defer c.redact(&err)
 	if err := c.ready(); err != nil {
 		return Tokens{}, err
 	}
@@ -90,11 +91,12 @@ func (c *Client) refreshFailed(err error) error {
 
 // Revoke ends the session at the pool: its refresh token gets no more tokens.
 // ID tokens already given out live until they expire.
-func (c *Client) Revoke(ctx context.Context, t Tokens) error {
+func (c *Client) Revoke(ctx context.Context, t Tokens) (err error) {
+	defer c.redact(&err)
 	if err := c.ready(); err != nil {
 		return err
 	}
-	err := c.call(ctx, "RevokeToken", map[string]any{
+	err = c.call(ctx, "RevokeToken", map[string]any{
 		"ClientId": c.pool.ClientID, "ClientSecret": c.pool.ClientSecret.Reveal(), "Token": t.Refresh.Reveal(),
 	}, nil)
 	return c.explain(err)
@@ -102,11 +104,12 @@ func (c *Client) Revoke(ctx context.Context, t Tokens) error {
 
 // SignOutEverywhere ends every session of the user, on all devices. It needs an
 // access token that has not expired.
-func (c *Client) SignOutEverywhere(ctx context.Context, t Tokens) error {
+func (c *Client) SignOutEverywhere(ctx context.Context, t Tokens) (err error) {
+	defer c.redact(&err)
 	if err := c.ready(); err != nil {
 		return err
 	}
-	err := c.call(ctx, "GlobalSignOut", map[string]any{"AccessToken": t.Access.Reveal()}, nil)
+	err = c.call(ctx, "GlobalSignOut", map[string]any{"AccessToken": t.Access.Reveal()}, nil)
 	if unknownCall(err) {
 		return &Error{Kind: Config, Code: code(err), Message: c.host() + " cannot sign out on all devices", Hint: "sign out here: villapay logout -e " + c.pool.Env}
 	}

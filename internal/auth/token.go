@@ -102,6 +102,7 @@ var errKeys = errors.New("cannot fetch the pool's public keys")
 // verify checks the token's signature with the pool's public keys. The error is
 // errKeys if they cannot be fetched.
 func (c *Client) verify(ctx context.Context, token secret.String) error {
+	c.hide(token)
 	keys, err := c.keys(ctx)
 	if err != nil {
 		return fmt.Errorf("%w: %w", errKeys, err)
@@ -111,7 +112,7 @@ func (c *Client) verify(ctx context.Context, token secret.String) error {
 		SkipExpiryCheck: true, // done by hand, with the server's clock
 	})
 	if _, err := verifier.Verify(ctx, token.Reveal()); err != nil {
-		return fmt.Errorf("this token was not signed by %s: %s", c.pool.issuer(), secret.Redact(err.Error(), token))
+		return fmt.Errorf("this token was not signed by %s: %w", c.pool.issuer(), err)
 	}
 	return nil
 }
@@ -192,7 +193,8 @@ func (c *Client) receive(ctx context.Context, g grant) (Tokens, error) {
 // Accept takes an ID token that came from elsewhere, after the same checks. If
 // the pool's keys cannot be fetched, its signature goes unchecked with a
 // warning: the API checks it anyway.
-func (c *Client) Accept(ctx context.Context, token secret.String) (Tokens, error) {
+func (c *Client) Accept(ctx context.Context, token secret.String) (_ Tokens, err error) {
+	defer c.redact(&err)
 	token = secret.New(strings.TrimSpace(token.Reveal()))
 	parsed, err := parse(token.Reveal())
 	switch {

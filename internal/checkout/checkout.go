@@ -16,6 +16,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/villapay/villapay/internal/httpserver"
 	"github.com/villapay/villapay/internal/order"
 )
 
@@ -56,6 +57,8 @@ type Server struct {
 	bank   string   // origin of the widget's script, "" without a widget
 	amount string   // with two decimals, as the widget takes it
 	html   *template.Template
+
+	rejects httpserver.Rejections
 
 	mu   sync.Mutex
 	last order.Payment
@@ -232,6 +235,9 @@ func (s *Server) protect(header http.Header) {
 }
 
 func (s *Server) reject(w http.ResponseWriter, r *http.Request, status int) {
-	s.page.Log.Warn("checkout request rejected", "status", status, "method", r.Method, "host", r.Host, "from", r.RemoteAddr)
+	what := fmt.Sprintf("%d %s %s from %s", status, httpserver.Truncate(r.Method), httpserver.Truncate(r.Host), r.RemoteAddr) // not the path, which may be the page's
+	if summary := s.rejects.Add(s.page.Now(), what); summary != "" {
+		s.page.Log.Warn("checkout " + summary)
+	}
 	http.Error(w, http.StatusText(status), status)
 }

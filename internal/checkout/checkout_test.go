@@ -1,6 +1,7 @@
 package checkout
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -18,6 +19,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/villapay/villapay/internal/httpserver"
 	"github.com/villapay/villapay/internal/order"
 )
 
@@ -87,6 +89,26 @@ func text(t *testing.T, resp *http.Response) string {
 		t.Fatal(err)
 	}
 	return string(body)
+}
+
+// What strangers ask for is summed up, once a minute at most.
+func TestRejectionsAreSummedUp(t *testing.T) {
+	t.Parallel()
+	var log bytes.Buffer
+	now := noon
+	page := bankPage(t)
+	page.Now = func() time.Time { return now }
+	page.Log = slog.New(slog.NewTextHandler(&log, nil))
+	s := newServer(t, page)
+	for range 2 {
+		for range 100 {
+			ask(s, "GET", s.path, nil, "Host", strings.Repeat("y", 10_000))
+		}
+		now = now.Add(httpserver.SummaryInterval)
+	}
+	if log.Len() > 2000 || strings.Count(log.String(), "\n") != 2 || !strings.Contains(log.String(), "checkout rejected 100 requests, the last one: 421 GET yyy") || strings.Contains(log.String(), s.path) {
+		t.Errorf("%d bytes: %.600s", log.Len(), &log)
+	}
 }
 
 func TestOnlyTheOwnAddressIsAnswered(t *testing.T) {

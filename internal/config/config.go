@@ -1,6 +1,8 @@
 package config
 
 import (
+	neturl "net/url"
+	"path"
 	"slices"
 	"strings"
 	"time"
@@ -92,6 +94,16 @@ type Value struct {
 	Origin string `json:"from"` // "built in", "file PATH:LINE", "VILLAPAY_…", "--… flag", or "base_url of ENV" for live
 }
 
+// LiveAt names the live environment to which a path below the selected one's base URL
+// leads: the selected one, if it is live, or one with a longer base URL. "" is none.
+func (c *Config) LiveAt(path string) string {
+	if c.Profile.Live {
+		return c.Profile.Name
+	}
+	env, _ := c.settings.livePath(c.Profile.BaseURL, path)
+	return env
+}
+
 // Summary describes an environment in a list of them. Its JSON is that of
 // `env list`.
 type Summary struct {
@@ -143,14 +155,20 @@ func (s settings) address(name string) (url string, live bool) {
 
 // livePath names the live environment, and its base URL, to which a path below
 // another base URL leads, or returns "". Its payments would be made without its
-// question, and kept apart from its own.
-func (s settings) livePath(base, path string) (env, url string) {
-	below := func(own string) bool { return own != base && strings.HasPrefix(base+path+"/", own+"/") }
-	if below(prodURL) {
+// question, and kept apart from its own. The path is judged as a server may read it:
+// without escapes and dot segments.
+func (s settings) livePath(base, below string) (env, url string) {
+	below, _, _ = strings.Cut(below, "?")
+	if plain, err := neturl.PathUnescape(below); err == nil {
+		below = plain
+	}
+	full := base + (&neturl.URL{Path: path.Clean("/" + below)}).EscapedPath() + "/"
+	leads := func(own string) bool { return own != base && strings.HasPrefix(full, own+"/") }
+	if leads(prodURL) {
 		return Prod, prodURL
 	}
 	for _, name := range s.names() {
-		if own, live := s.address(name); live && below(own) {
+		if own, live := s.address(name); live && leads(own) {
 			return name, own
 		}
 	}

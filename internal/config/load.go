@@ -113,9 +113,10 @@ func (l *loader) layEnv(name string) error {
 		live = true
 		l.set("live", "true", "base_url of "+twin)
 	}
-	if base := l.viper.GetString("base_url"); name != Sandbox {
-		if twin, live := l.settings.livePath(base, l.viper.GetString("order_path")); twin != "" {
-			return &Error{Kind: KindConfig, Message: fmt.Sprintf("environment %s makes orders below the base URL of %s, which is live", name, twin), Hint: "villapay env unset order_path -e " + name + "; villapay env set base_url " + live + " -e " + name}
+	for _, key := range []string{"order_path", "status_path"} {
+		twin, live := l.settings.livePath(l.viper.GetString("base_url"), l.viper.GetString(key))
+		if name != Sandbox && twin != "" {
+			return &Error{Kind: KindConfig, Message: fmt.Sprintf("environment %s: its base_url and %s lead below the base URL of %s, which is live", name, key, twin), Hint: "villapay env unset " + key + " -e " + name + "; villapay env set base_url " + live + " -e " + name}
 		}
 	}
 	switch {
@@ -127,17 +128,33 @@ func (l *loader) layEnv(name string) error {
 		l.viper.SetDefault("kbank.api_url", prodBank)
 		l.viper.SetDefault("kbank.script_url", prodScript)
 	}
-	return checkBank(name, l.viper.GetString("kbank.api_url"), live)
+	return l.checkBank(name, live)
 }
 
-// checkBank rejects the bank's live API in an environment that is not live, and
-// its test API in one that is.
-func checkBank(env, apiURL string, live bool) error {
-	other := map[bool]string{true: devBank, false: prodBank}[live]
-	if u, err := url.Parse(apiURL); err != nil || "https://"+u.Hostname() != other {
-		return nil //nolint:nilerr // apiURL was checked before
+// checkBank rejects what is the bank's for live payments in an environment that is
+// not live, and what is for tests in one that is.
+func (l *loader) checkBank(env string, live bool) error {
+	hosts := map[bool][]string{true: {devBank, devScript}, false: {prodBank, prodScript}}[live]
+	for _, key := range []string{"kbank.api_url", "kbank.script_url", "kbank.public_key"} {
+		value := l.viper.GetString(key)
+		other := slices.ContainsFunc(hosts, func(address string) bool { return hostname(value) == hostname(address) })
+		if key == "kbank.public_key" {
+			other = otherKind(value, live)
+		}
+		if other {
+			return &Error{Kind: KindConfig, Message: fmt.Sprintf("environment %s has live: %t, and its %s is %s", env, live, key, value), Hint: "villapay env unset " + key + " -e " + env}
+		}
 	}
-	return &Error{Kind: KindConfig, Message: fmt.Sprintf("environment %s has live: %t, and its kbank.api_url is %s", env, live, other), Hint: "villapay env unset kbank.api_url -e " + env}
+	return nil
+}
+
+// hostname is the host of a URL that was checked before, without its port.
+func hostname(address string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return ""
+	}
+	return u.Hostname()
 }
 
 // lay lays the built-in values, the file's, and those of variables and flags.

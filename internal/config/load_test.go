@@ -370,7 +370,7 @@ envs:
       sof_qr: ""
       sof_wechat: WeChat
       script_url: http://[::1]:80/k.js
-      public_key: pkey_test_1
+      public_key: pkey_prod_1
       shop_name: 0x10
 `
 
@@ -382,7 +382,7 @@ func TestEveryKey(t *testing.T) {
 		Name: "staging", BaseURL: "https://staging.example/api/v1", Live: true, Source: order.WeChat, Timeout: time.Minute,
 		OrderPath: "/kbank/order", StatusPath: "", StatusPaid: []string{"PAID", "จ่ายแล้ว"}, IdempotencyHeader: "X-Key", QRContent: "https://pay.example/?o={{.id}}",
 		Auth:  Auth{Scheme: "Bearer", Region: "us-gov-west-1", UserPoolID: "00123", ClientID: "1_500", Domain: "https://login.example", Endpoint: "http://localhost:9229", CallbackPorts: []int{1024, 65535}},
-		KBank: KBank{APIURL: "https://bank.example", SofWeChat: "WeChat", ScriptURL: "http://[::1]/k.js", PublicKey: "pkey_test_1", ShopName: "0x10"},
+		KBank: KBank{APIURL: "https://bank.example", SofWeChat: "WeChat", ScriptURL: "http://[::1]/k.js", PublicKey: "pkey_prod_1", ShopName: "0x10"},
 	}
 	if diff := cmp.Diff(want, c.Profile, cmp.AllowUnexported(Profile{})); diff != "" {
 		t.Error(diff)
@@ -461,19 +461,22 @@ func TestLiveByAddress(t *testing.T) {
 	}
 }
 
-// TestLiveByPath: no environment makes orders below a live base URL that is not its
-// own, whichever of base_url and order_path leads there.
+// TestLiveByPath: no environment makes orders, or asks about them, below a live base
+// URL that is not its own, whichever of base_url and path leads there.
 func TestLiveByPath(t *testing.T) {
 	t.Parallel()
 	const shop = "  shop: {base_url: 'https://shop.example/pay', live: true}\n"
 	for text, twin := range map[string]string{
-		"{base_url: 'https://shop.villamarket.com/api', order_path: /payment3api/qrpayment}":        "prod",
-		"{base_url: 'https://shop.villamarket.com', order_path: /api/payment3api/create-order}":     "prod",
-		"{base_url: 'https://shop.villamarket.com/api/payment3api/v2'}":                             "prod",
-		"{base_url: 'https://shop.example', order_path: /pay/x}":                                    "shop",
-		"{base_url: 'https://shop.example', order_path: /payments}":                                 "",
-		"{base_url: 'https://shop.villamarket.com/api/payment3api', order_path: /v2/x, live: true}": "",
-		"{base_url: 'https://shop.villamarket.com/api', order_path: /payment3devapi/create-order}":  "",
+		"{base_url: 'https://shop.villamarket.com/api', order_path: /payment3api/qrpayment}":          "prod",
+		"{base_url: 'https://shop.villamarket.com', order_path: /api/payment3api/create-order}":       "prod",
+		"{base_url: 'https://shop.villamarket.com/api/payment3api/v2'}":                               "prod",
+		"{base_url: 'https://shop.example', order_path: /pay/x}":                                      "shop",
+		"{base_url: 'https://shop.villamarket.com/api', status_path: '/payment3api/s/{orderid}?a=b'}": "prod",
+		"{base_url: 'https://shop.example', status_path: '/pay/{orderid}'}":                           "shop",
+		"{base_url: 'https://shop.example', status_path: ''}":                                         "",
+		"{base_url: 'https://shop.example', order_path: /payments}":                                   "",
+		"{base_url: 'https://shop.villamarket.com/api/payment3api', order_path: /v2/x, live: true}":   "",
+		"{base_url: 'https://shop.villamarket.com/api', order_path: /payment3devapi/create-order}":    "",
 	} {
 		w := newWorld(t, "envs:\n"+shop+"  mine: "+text+"\n")
 		_, err := Load(w.lookup, Flags{Env: "mine"})
@@ -486,19 +489,26 @@ func TestLiveByPath(t *testing.T) {
 	}
 }
 
-// TestBankByLive: the bank's live API is never asked for an environment that is
-// not live, nor its test API for one that is.
+// TestBankByLive: nothing of the bank's for live payments is used in an environment
+// that is not live, nor what is for tests in one that is.
 func TestBankByLive(t *testing.T) {
 	t.Parallel()
 	const test, live = "https://dev-kpaymentgateway-services.kasikornbank.com", "https://KPaymentGateway-Services.kasikornbank.com:443/"
 	for name, c := range map[string]struct {
 		text, env, url string
 		says           string
+		key            string // "" = api_url
 	}{
 		"live API, not live":              {text: "envs:\n  dev: {kbank: {api_url: '" + live + "'}}\n", env: "dev", says: "environment dev has live: false"},
 		"live API below a path":           {text: "envs:\n  dev: {kbank: {api_url: '" + live + "v2'}}\n", env: "dev", says: "environment dev has live: false"},
 		"test API, live":                  {text: "envs:\n  prod: {kbank: {api_url: '" + test + "'}}\n", env: "prod", says: "environment prod has live: true"},
 		"test API, live by its address":   {text: "envs:\n  dev: {kbank: {api_url: '" + test + "'}}\n", env: "dev", url: prodURL, says: "environment dev has live: true"},
+		"live widget, not live":           {text: "envs:\n  dev: {kbank: {script_url: '" + prodScript + "'}}\n", env: "dev", says: "environment dev has live: false", key: "script_url"},
+		"test widget, live":               {text: "envs:\n  prod: {kbank: {script_url: '" + devScript + "'}}\n", env: "prod", says: "environment prod has live: true", key: "script_url"},
+		"live public key, not live":       {text: "envs:\n  dev: {kbank: {public_key: PKEY_prod_1}}\n", env: "dev", says: "environment dev has live: false", key: "public_key"},
+		"test public key, live":           {text: "envs:\n  dev: {kbank: {public_key: pkey_test_1}}\n", env: "dev", url: prodURL, says: "environment dev has live: true", key: "public_key"},
+		"the right ones":                  {text: "envs:\n  dev: {kbank: {public_key: pkey_test_1, script_url: '" + devScript + "'}}\n  prod: {kbank: {public_key: pkey_prod_1}}\n", env: "prod"},
+		"keys of no kind":                 {text: "envs:\n  dev: {kbank: {public_key: pkey_1, script_url: ''}}\n", env: "dev"},
 		"the default follows the address": {env: "dev", url: prodURL},
 		"another environment's":           {text: "envs:\n  prod: {kbank: {api_url: '" + test + "'}}\n", env: "dev"},
 		"nobody":                          {text: "envs:\n  prod: {kbank: {api_url: ''}}\n", env: "prod"},
@@ -508,6 +518,9 @@ func TestBankByLive(t *testing.T) {
 		if c.url != "" {
 			w.vars["VILLAPAY_BASE_URL"] = c.url
 		}
+		if c.key == "" {
+			c.key = "api_url"
+		}
 		_, err := Load(w.lookup, Flags{Env: c.env})
 		if c.says == "" {
 			if err != nil {
@@ -515,7 +528,7 @@ func TestBankByLive(t *testing.T) {
 			}
 			continue
 		}
-		wantError(t, err, KindConfig, c.says, "villapay env unset kbank.api_url -e "+c.env)
+		wantError(t, err, KindConfig, c.says, "villapay env unset kbank."+c.key+" -e "+c.env)
 	}
 }
 

@@ -98,12 +98,22 @@ func (p Profile) CheckSecretKey(key secret.String) error {
 	switch {
 	case strings.HasPrefix(text, "pkey_"):
 		return errors.New("it is a public key, and the bank's API needs the secret key")
-	case p.Live && strings.Contains(text, "_test_"):
+	case p.Live && otherKind(text, p.Live):
 		return errors.New("the secret key is one for tests, and environment " + p.Name + " is live")
-	case !p.Live && (strings.Contains(text, "_prod_") || strings.Contains(text, "_live_")):
+	case otherKind(text, p.Live):
 		return errors.New("the secret key is a live one, and environment " + p.Name + " is not live")
 	}
 	return nil
+}
+
+// otherKind reports whether a key of the bank's is for test payments where payments
+// are live, or the reverse.
+func otherKind(key string, live bool) bool {
+	key = strings.ToLower(key)
+	if live {
+		return strings.Contains(key, "_test_")
+	}
+	return strings.Contains(key, "_prod_") || strings.Contains(key, "_live_")
 }
 
 // UnknownVariables returns the names among variables, as os.Environ lists them,

@@ -245,20 +245,26 @@ func TestAFileThatWasMovedAway(t *testing.T) {
 
 func TestSettingsThatNameNoLedger(t *testing.T) {
 	t.Parallel()
-	none := filepath.Join(t.TempDir(), "none")
+	none, clear := filepath.Join(t.TempDir(), "none"), filepath.Join(t.TempDir(), "pg_service.conf")
+	if err := os.WriteFile(clear, []byte("[tills]\nsslmode=disable\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for dsn, want := range map[string]string{
 		"":                                     "must be sqlite or a postgres:// URL",
 		"memory":                               "must be sqlite or a postgres:// URL",
 		"mysql://root:hunter2hunter2@db":       "must be sqlite or a postgres:// URL",
 		"postgres://u:hunter2hunter2@h:port/d": "port is not a number",
 		"postgres://u:hunter2%zz@h/d":          "percent-encoded",
-		"postgres://u:hunter2@h/d?sslmode=perhaps":                         "sslmode is not one of",
-		"postgres://u:hunter2@h/d?sslmode=verify-full&sslrootcert=" + none: "unable to read CA file: open " + none,
-		"postgres://u:hunter2@h/d?sslcert=" + none + "&sslkey=" + none:     "unable to read sslkey: open " + none,
-		"postgres://u:hunter2@h/d?service=tills&servicefile=" + none:       "failed to read service file: " + none,
-		"postgres://u:hunter2@h/d?connect_timeout=soon":                    "connect_timeout",
-		"postgres://u:hunter2@h/d?target_session_attrs=hunter":             "target_session_attrs",
-		"postgres://u:hunter2@h/d?channel_binding=perhaps":                 "channel_binding",
+		"postgres://u:hunter2@h/d?sslmode=perhaps":                                          "sslmode is not one of",
+		"postgres://u:hunter2@h/d?sslmode=verify-full&sslrootcert=" + none:                  "unable to read CA file: open " + none,
+		"postgres://u:hunter2@h/d?sslcert=" + none + "&sslkey=" + none:                      "unable to read sslkey: open " + none,
+		"postgres://u:hunter2@h/d?service=tills&servicefile=" + none:                        "failed to read service file: " + none,
+		"postgres://u:hunter2@h.invalid/d?service=tills&servicefile=" + clear:               "turns TLS off",
+		"postgres://u:hunter2@h.invalid/sslmode=disable?service=tills&servicefile=" + clear: "turns TLS off",
+		"postgres://u:hunter2@localhost,h.invalid/d?service=tills&servicefile=" + clear:     "turns TLS off",
+		"postgres://u:hunter2@h/d?connect_timeout=soon":                                     "connect_timeout",
+		"postgres://u:hunter2@h/d?target_session_attrs=hunter":                              "target_session_attrs",
+		"postgres://u:hunter2@h/d?channel_binding=perhaps":                                  "channel_binding",
 	} {
 		_, err := Open(t.Context(), secret.New(dsn), t.TempDir(), "", time.Now)
 		if _, ok := errors.AsType[*Error](err); !ok || !strings.Contains(err.Error(), want) {

@@ -77,9 +77,13 @@ func openPostgres(ctx context.Context, dsn secret.String, now func() time.Time) 
 	if config.ValidateConnect == nil && manyHosts(config) {
 		config.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
 	}
+	warning, err := protect(config, shown.SSLMode)
+	if err != nil {
+		return nil, &Error{Op: "open", Where: shown.String(), text: err.Error(), err: err}
+	}
 	s := &postgresStore{
 		queue: queue{lead: make(chan struct{}, leaders)},
-		url:   shown.String(), now: now, warns: protect(config, dsn.Reveal()),
+		url:   shown.String(), now: now, warns: warning,
 		secrets: []secret.String{dsn, secret.New(config.Password), secret.New(url.QueryEscape(config.Password))},
 	}
 	s.db = stdlib.OpenDB(*config, stdlib.OptionShouldPing(func(_ context.Context, p stdlib.ShouldPingParams) bool {
@@ -102,33 +106,37 @@ func explainConfig(err error) string {
 }
 
 // protect keeps passwords from servers that are not proven to be the right ones.
-// Off this machine, a server without TLS gets none unless the URL says
-// sslmode=disable. It returns a warning if the server is not verified.
-func protect(config *pgx.ConnConfig, dsn string) (warning string) {
-	type end struct {
-		host string
-		tls  *tls.Config
+// Off this machine, a server without TLS gets none unless the URL's own sslmode is
+// disable: PGSSLMODE and service files, which pgx reads too, are easily forgotten. It
+// returns a warning if the server is not verified.
+func protect(config *pgx.ConnConfig, sslmode string) (warning string, _ error) {
+	var remote []*tls.Config
+	if !isLocal(config.Host) {
+		remote = append(remote, config.TLSConfig)
 	}
-	ends := []end{{config.Host, config.TLSConfig}}
 	for _, other := range config.Fallbacks {
-		ends = append(ends, end{other.Host, other.TLSConfig})
-	}
-	remote := slices.ContainsFunc(ends, func(e end) bool { return !isLocal(e.host) })
-	if !remote || strings.Contains(dsn, "sslmode=disable") {
-		if remote {
-			warning = "the connection to the ledger is not encrypted (sslmode=disable)"
+		if !isLocal(other.Host) {
+			remote = append(remote, other.TLSConfig)
 		}
-		return warning
+	}
+	encrypted := func(c *tls.Config) bool { return c != nil }
+	switch {
+	case len(remote) == 0:
+		return "", nil
+	case sslmode == "disable":
+		return "the connection to the ledger is not encrypted (sslmode=disable)", nil
+	case !slices.ContainsFunc(remote, encrypted):
+		return "", errors.New("PGSSLMODE or a service file turns TLS off, and the server is not on this machine: unset it, or put sslmode into the URL")
 	}
 	config.Fallbacks = slices.DeleteFunc(config.Fallbacks, func(f *pgconn.FallbackConfig) bool { return f.TLSConfig == nil && !isLocal(f.Host) })
-	if config.TLSConfig == nil && !isLocal(config.Host) && len(config.Fallbacks) > 0 { // sslmode=allow
+	if config.TLSConfig == nil && !isLocal(config.Host) { // sslmode=allow
 		first := config.Fallbacks[0]
 		config.Host, config.Port, config.TLSConfig, config.Fallbacks = first.Host, first.Port, first.TLSConfig, config.Fallbacks[1:]
 	}
-	if !strings.Contains(dsn, "sslmode=verify-full") {
+	if slices.ContainsFunc(remote, func(c *tls.Config) bool { return c == nil || c.InsecureSkipVerify }) {
 		warning = "the ledger's server is not verified: add sslmode=verify-full to its URL"
 	}
-	return warning
+	return warning, nil
 }
 
 // isLocal reports whether a host is this machine: a socket, or loopback.

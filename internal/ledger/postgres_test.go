@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -15,10 +16,55 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/villapay/villapay/internal/order"
+	"github.com/villapay/villapay/internal/pgurl"
 	"github.com/villapay/villapay/internal/secret"
 	"github.com/villapay/villapay/internal/testpg"
 )
+
+// Off this machine only the URL's own sslmode=disable sends anything in clear.
+func TestProtect(t *testing.T) {
+	t.Parallel()
+	for dsn, test := range map[string]struct {
+		ends  string // host, and + if it has TLS
+		warns string
+	}{
+		"postgres://u:p@h/d":                                    {"h+", "not verified"},
+		"postgres://u:p@h/sslmode=disable":                      {"h+", "not verified"},
+		"postgres://u:p@h/d?application_name=sslmode%3Ddisable": {"h+", "not verified"},
+		"postgres://u:p@h/sslmode=verify-full?sslmode=allow":    {"h+", "not verified"},
+		"postgres://u:p@h,localhost/d":                          {"h+ localhost+ localhost", "not verified"},
+		"postgres://u:p@h/d?sslmode=disable":                    {"h", "not encrypted"},
+		"postgres://u:p@h/d?sslmode=require":                    {"h+", "not verified"},
+		"postgres://u:p@h/d?sslmode=verify-full":                {"h+", ""},
+		"postgres://u:p@127.0.0.1/d?sslmode=disable":            {"127.0.0.1", ""},
+	} {
+		u, err := pgurl.Parse(dsn)
+		if err != nil {
+			t.Fatal(err)
+		}
+		config, err := pgx.ParseConfig(dsn)
+		if err != nil {
+			t.Fatal(err)
+		}
+		warning, err := protect(config, u.SSLMode)
+		end := func(host string, tls *tls.Config) string {
+			if tls != nil {
+				host += "+"
+			}
+			return host
+		}
+		ends := []string{end(config.Host, config.TLSConfig)}
+		for _, other := range config.Fallbacks {
+			ends = append(ends, end(other.Host, other.TLSConfig))
+		}
+		if got := strings.Join(ends, " "); err != nil || got != test.ends || !strings.Contains(warning, test.warns) || (warning == "") != (test.warns == "") {
+			t.Errorf("%s: %s, warning %q, %v", dsn, got, warning, err)
+		}
+	}
+}
 
 // proxy stands between a ledger and the server and does to connections what
 // networks do.

@@ -20,6 +20,7 @@ type URL struct {
 	Hosts    []string // as [HostPort] joins them
 	Database string
 	Password bool // there is one, before the host or in the query
+	SSLMode  string
 }
 
 // String is the URL of these parts.
@@ -62,7 +63,7 @@ func Parse(text string) (URL, error) {
 	if err != nil {
 		return URL{}, err
 	}
-	u := URL{User: settings["user"], Database: settings["dbname"]}
+	u := URL{User: settings["user"], Database: settings["dbname"], SSLMode: settings["sslmode"]}
 	for name, value := range settings {
 		u.Password = u.Password || value != "" && secretName(name)
 	}

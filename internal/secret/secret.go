@@ -59,24 +59,60 @@ const shortest = 6
 
 // Redact replaces every occurrence of the secrets in text, for servers that
 // echo what they were sent. It finds them under the escapes of JSON too, also
-// those of JSON in a JSON string.
+// those of JSON in a JSON string, and in upper or lower case: net/http changes
+// the case of a header's name.
 func Redact(text string, secrets ...String) string {
 	for _, s := range secrets {
-		if hidden := s.Reveal(); len(hidden) >= shortest {
-			text = strings.ReplaceAll(text, hidden, Redacted)
-			if strings.Contains(text, `\`) {
-				text = escaped(hidden).ReplaceAllString(text, Redacted)
-			}
+		hidden := s.Reveal()
+		if len(hidden) >= shortest && (strings.Contains(text, `\`) || strings.Contains(strings.ToLower(text), strings.ToLower(hidden))) {
+			text = escaped(hidden).ReplaceAllString(text, Redacted)
 		}
 	}
 	return text
 }
 
-// escaped matches text of which any character may be escaped.
+// evident matches what is a secret by its looks: a secret key of the bank's, a token
+// (JWT), and what stands before the host of a URL.
+var evident = regexp.MustCompile(`(?i)skey_[\w.-]+|\beyJ[\w-]+\.[\w.-]*|//[^\s"]*:[^\s"]*@`)
+
+// RedactEvident redacts what looks like a secret, for texts that quote what a person
+// has written: it may stand in the wrong place.
+func RedactEvident(text string) string {
+	return evident.ReplaceAllStringFunc(text, func(found string) string {
+		if strings.HasPrefix(found, "//") {
+			return "//" + Redacted + "@"
+		}
+		return Redacted
+	})
+}
+
+// RedactError is err with the secrets in its text redacted. What err wraps can be
+// found as before.
+func RedactError(err error, secrets ...String) error {
+	if err == nil {
+		return nil
+	}
+	if text := Redact(err.Error(), secrets...); text != err.Error() {
+		return &redactedError{text, err}
+	}
+	return err
+}
+
+type redactedError struct {
+	text string
+	err  error
+}
+
+func (e *redactedError) Error() string { return e.text }
+
+func (e *redactedError) Unwrap() error { return e.err }
+
+// escaped matches text of which any character may be escaped, in any case.
 func escaped(text string) *regexp.Regexp {
 	var pattern strings.Builder
+	pattern.WriteString("(?i)")
 	for _, r := range text {
-		fmt.Fprintf(&pattern, `(?:\\*%s|\\+u(?i:%04x))`, regexp.QuoteMeta(string(r)), r)
+		fmt.Fprintf(&pattern, `(?:\\*%s|\\+u%04x)`, regexp.QuoteMeta(string(r)), r)
 	}
 	return regexp.MustCompile(pattern.String())
 }

@@ -36,12 +36,29 @@ func TestRedact(t *testing.T) {
 	}
 }
 
+func TestRedactEvident(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		`no argument "skey_test_1aB-c.d"`:                 `no argument "[redacted]"`,
+		`open /tmp/SKEY_PROD_1: no such file`:             `open /tmp/[redacted]: no such file`,
+		`parsing "eyJhbGci-_.e30.x"`:                      `parsing "[redacted]"`,
+		`"https://ann:p@ss/w@h/x" is not`:                 `"https://[redacted]@h/x" is not`,
+		`pkey_test_1, http://127.0.0.1:1/x and ann@h`:     `pkey_test_1, http://127.0.0.1:1/x and ann@h`,
+		`postgres://villapay@127.0.0.1:1/d: a key skey_…`: `postgres://villapay@127.0.0.1:1/d: a key skey_…`,
+	} {
+		if got := RedactEvident(text); got != want {
+			t.Errorf("%s: got %s, want %s", text, got, want)
+		}
+	}
+}
+
 func TestRedactEscaped(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
 		`{"d":"tok\u002dSECRET\u002Da/b"}`:            `{"d":"[redacted]"}`,
 		`{"d":"t\u006Fk-SECRET-a\/b"}`:                `{"d":"[redacted]"}`,
 		`{"body":"{\"d\":\"tok\\u002dSECRET-a/b\"}"}`: `{"body":"{\"d\":\"[redacted]\"}"}`,
+		"X-Tok-Secret-A/b: 1":                         "X-[redacted]: 1",
 		`{"d":"a line\ntok-SECRET-a"}`:                `{"d":"a line\ntok-SECRET-a"}`,
 	} {
 		if got := Redact(text, New("tok-SECRET-a/b")); got != want {

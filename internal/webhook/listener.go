@@ -8,10 +8,10 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
-	"strings"
 	"sync"
 	"time"
 
+	"github.com/villapay/villapay/internal/httpserver"
 	"github.com/villapay/villapay/internal/ledger"
 	"github.com/villapay/villapay/internal/order"
 	"github.com/villapay/villapay/internal/secret"
@@ -59,7 +59,7 @@ type Listener struct {
 
 	each    sync.Mutex
 	ended   bool // Each failed
-	rejects rejections
+	rejects httpserver.Rejections
 	probe   struct {
 		sync.Mutex
 		at  time.Time
@@ -166,7 +166,7 @@ func (l *Listener) inquire(ctx context.Context, r *order.Report) []order.Report 
 	for _, id := range append([]string{r.ChargeID}, r.Readings()...) {
 		said, err := l.Inquire(ctx, id)
 		if err != nil {
-			l.Log.Warn("the bank did not confirm a charge", "charge", id, "error", truncate(err.Error()))
+			l.Log.Warn("the bank did not confirm a charge", "charge", id, "error", httpserver.Truncate(err.Error()))
 		}
 		if err != nil && !errors.Is(err, order.ErrUnconfirmed) {
 			return nil
@@ -215,12 +215,12 @@ func (l *Listener) emit(e Event) error {
 func (l *Listener) reject(w http.ResponseWriter, r *http.Request, status int, why error) {
 	reason := ""
 	if why != nil {
-		reason = truncate(why.Error())
+		reason = httpserver.Truncate(why.Error())
 	}
 	if status >= http.StatusInternalServerError {
 		w.Header().Set("Retry-After", "5")
-		l.Log.Error("notification not recorded", "status", status, "path", truncate(r.URL.Path), "from", r.RemoteAddr, "error", reason)
-	} else if summary := l.rejects.add(l.Now(), fmt.Sprintf("%d %s from %s %s", status, truncate(r.URL.Path), r.RemoteAddr, reason)); summary != "" {
+		l.Log.Error("notification not recorded", "status", status, "path", httpserver.Truncate(r.URL.Path), "from", r.RemoteAddr, "error", reason)
+	} else if summary := l.rejects.Add(l.Now(), fmt.Sprintf("%d %s from %s %s", status, httpserver.Truncate(r.URL.Path), r.RemoteAddr, reason)); summary != "" {
 		l.Log.Warn(summary)
 		if l.Rejected != nil {
 			l.Rejected(summary)
@@ -229,51 +229,21 @@ func (l *Listener) reject(w http.ResponseWriter, r *http.Request, status int, wh
 	http.Error(w, http.StatusText(status), status)
 }
 
-// summaryInterval limits the summaries, so that a stranger cannot flood the log or
-// the terminal.
-const summaryInterval = time.Minute
-
-// rejections counts the rejected requests since the last summary.
-type rejections struct {
-	mu    sync.Mutex
-	count int
-	last  time.Time // of the last summary
-}
-
-// add counts a rejection, and returns a summary if one is due.
-func (r *rejections) add(now time.Time, what string) string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.count++
-	if !r.last.IsZero() && now.Sub(r.last) < summaryInterval {
-		return ""
-	}
-	summary := "rejected a request: " + what
-	if r.count > 1 {
-		summary = fmt.Sprintf("rejected %d requests, the last one: %s", r.count, what)
-	}
-	r.count, r.last = 0, now
-	return strings.TrimSpace(summary)
-}
-
-// truncate keeps a stranger's input from filling the log.
-func truncate(text string) string {
-	const most = 200
-	if len(text) <= most {
-		return text
-	}
-	return strings.ToValidUTF8(text[:most], "") + "…"
-}
-
 // health responds 200 if notifications can be recorded.
 func (l *Listener) health(w http.ResponseWriter, r *http.Request) {
 	if err := l.ready(r.Context()); err != nil {
-		l.reject(w, r, http.StatusServiceUnavailable, err)
+		unavailable(w)
 		return
 	}
 	_, _ = io.WriteString(w, "ok\n")
 }
 
+func unavailable(w http.ResponseWriter) {
+	w.Header().Set("Retry-After", "5")
+	http.Error(w, http.StatusText(http.StatusServiceUnavailable), http.StatusServiceUnavailable)
+}
+
+// ready logs a failure once a probe: whoever asks for /healthz asks often.
 func (l *Listener) ready(ctx context.Context) error {
 	if l.Key.Empty() {
 		return ErrNoKey
@@ -287,6 +257,9 @@ func (l *Listener) ready(ctx context.Context) error {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
 		defer cancel()
 		l.probe.at, l.probe.err = now, l.Ready(ctx)
+		if l.probe.err != nil {
+			l.Log.Error("notifications cannot be recorded now", "error", httpserver.Truncate(l.probe.err.Error()))
+		}
 	}
 	return l.probe.err
 }

@@ -19,6 +19,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/villapay/villapay/internal/httpserver"
 	"github.com/villapay/villapay/internal/ledger"
 	"github.com/villapay/villapay/internal/order"
 	"github.com/villapay/villapay/internal/secret"
@@ -118,7 +119,7 @@ func TestRejectionsAreSummedUp(t *testing.T) {
 		if len(summaries) != minute+1 {
 			t.Errorf("%d summaries", len(summaries))
 		}
-		now = now.Add(summaryInterval)
+		now = now.Add(httpserver.SummaryInterval)
 	}
 	for i, want := range []string{"rejected a request: 400 /notify from ", "rejected 101 requests, the last one: 400 /notify from ", "rejected 101 requests, the last one: "} {
 		if i >= len(summaries) || !strings.HasPrefix(summaries[i], want) {
@@ -300,6 +301,8 @@ func TestHealthTriesTheLedgerNowAndThen(t *testing.T) {
 	l := listening(nil)
 	now, tries := noon, 0
 	var broken error
+	var log bytes.Buffer
+	l.Log = slog.New(slog.NewTextHandler(&log, nil))
 	l.Now = func() time.Time { return now }
 	l.Ready = func(context.Context) error { tries++; return broken }
 	check := func(status, wantTries int) {
@@ -321,6 +324,9 @@ func TestHealthTriesTheLedgerNowAndThen(t *testing.T) {
 	check(200, 3)
 	l.Key = secret.String{}
 	check(503, 3)
+	if strings.Count(log.String(), "\n") != 1 || !strings.Contains(log.String(), `msg="notifications cannot be recorded now" error="the disk is full"`) {
+		t.Errorf("the log is %s", &log)
+	}
 }
 
 func TestEventsAsJSON(t *testing.T) {
