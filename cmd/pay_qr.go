@@ -160,7 +160,10 @@ func (a *output) unpayable(p order.Payment, keyGiven bool) error {
 			f.Hint = "" // failed when made; running it again makes another
 		}
 	case order.Cancelled, order.Refunded:
-		f.Message = "order " + p.OrderID + " was " + render.StateWord(p.State) + ": its payment was taken back"
+		f.Message = "order " + p.OrderID + " was " + render.StateWord(p.State)
+		if p.State == order.Refunded || order.Transaction(p.BankState) == order.Voided { // else it was never paid
+			f.Message += ": its payment was taken back"
+		}
 	case order.Expired:
 		f.Message = "order " + p.OrderID + " has expired"
 		if !p.Lapsed(now) {
