@@ -73,7 +73,8 @@ const topicExitCodes = `  0    done
        with the same key
   7    the API or the sign-in cannot be reached; nothing was made
   8    not paid (with --watch, --watch-for or --exit-status)
-  9    finished, with failures or differences (6 outranks it)
+  9    finished, with failures or differences, or a batch was stopped after
+       orders were made (6 outranks it)
   130  interrupted by Ctrl-C or SIGTERM (webhook listen, sandbox serve: 0)
 
 A script must repeat the command on 6. Without a ledger, it must also set
