@@ -92,7 +92,9 @@ A script must repeat the command on 6. Without a ledger, it must also set
 
 const topicFormatting = `-o table   for people (default); at a terminal ` + "`pay qr`" + ` draws the code under it
 -o json    one object for a payment, an array for a list, one line per order for
-           a batch; indented at a terminal, one line when piped
+           a batch; indented at a terminal; when piped, one line, and in order
+           list, find and reconcile one line per element. Of token, completion,
+           webhook send and the servers, only errors are JSON
 -o yaml    the same as YAML
 -o csv     for lists and batches, with CRLF line ends: orderid,source,state,
            id,amount,currency,created_at,expires_at,env,error_code,
