@@ -2,8 +2,10 @@ package cmd
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -110,8 +112,12 @@ func (o *batchOutput) startProgress() (stop func()) {
 	}
 }
 
-// add shows one completed order.
+// add shows one completed order. Of one that the batch stopped at before anything was
+// recorded, it shows and counts nothing: the ledger may know more than this run.
 func (o *batchOutput) add(ctx context.Context, profile config.Profile, line payment.Line, p order.Payment, err error) error {
+	if p.OrderID == "" && err != nil && stopsBatch(err) {
+		return nil
+	}
 	if p.OrderID == "" { // not recorded
 		p = order.Payment{OrderID: line.OrderID, Source: line.Source, Env: profile.Name, Scope: profile.Scope(), State: order.Rejected, KnownAt: o.app.Now(), KnownFrom: order.FromLedger}
 	}
@@ -247,10 +253,7 @@ func (o *batchOutput) result(invalid int, stopped error) error {
 	}
 	switch n := o.counts(); {
 	case n.unknown > 0:
-		return &failure{
-			Code: "outcome_unknown", Message: fmt.Sprintf("the outcome of %s is unknown", plural(n.unknown, "order")),
-			Hint: "run the same command again: it repeats the unknown orders' requests with the same keys", Retryable: true, ExitCode: exitUnknown,
-		}
+		return unknownOutcome(n.unknown)
 	case n.failed > 0 || invalid > 0:
 		f := &failure{Code: "some_failed", Message: plural(n.failed, "order") + " failed", ExitCode: exitSomeFailed, quiet: true}
 		if invalid > 0 {
@@ -261,26 +264,37 @@ func (o *batchOutput) result(invalid int, stopped error) error {
 	return nil
 }
 
-// stopped explains why a batch ended early and how to continue it. It exits 3,
-// "nothing was sent", only if that is true of the whole batch.
+func unknownOutcome(orders int) *failure {
+	return &failure{
+		Code: "outcome_unknown", Message: fmt.Sprintf("the outcome of %s is unknown", plural(orders, "order")),
+		Hint: "run the same command again: it repeats the unknown orders' requests with the same keys", Retryable: true, ExitCode: exitUnknown,
+	}
+}
+
+const hintContinue = "run the same command again to continue"
+
+// stopped explains why a batch ended early and how to continue it. It exits with the
+// code of what stopped it, such as 3, "nothing was sent", only if that is true of the
+// whole batch.
 func (o *batchOutput) stopped(cause error) error {
 	f, n := *explainKind(cause), o.counts()
-	if f.ExitCode == exitInternal {
-		return cause // interrupted, or stdout failed
+	switch interrupted := errors.Is(cause, context.Canceled); {
+	case interrupted && n.unknown > 0:
+		return unknownOutcome(n.unknown)
+	case interrupted:
+		return &failure{Code: "interrupted", Message: "interrupted", Hint: hintContinue, Retryable: true, ExitCode: exitInterrupted}
+	case f.ExitCode == exitInternal:
+		return cause // stdout failed
 	}
 	after := fmt.Sprintf("stopped after %d of %d orders: ", n.done(), o.total)
 	f.text, f.Message = after+f.Error(), after+f.Message
-	if f.ExitCode == exitConfig && n.made+n.failed+n.unknown > 0 {
-		f.ExitCode = exitSomeFailed
-		if f.Code == "ledger" {
-			f.Hint = hintDoctor
-		}
+	if f.ExitCode != exitUnknown && (n.made+n.unknown > 0 || f.ExitCode == exitConfig && n.failed > 0) {
+		f.ExitCode, f.Hint = exitSomeFailed, strings.TrimPrefix(f.Hint, "nothing was sent; ")
 	}
-	again := "run the same command again to continue"
 	if f.Hint == "" || f.Hint == hintRunAgain {
-		f.Hint = again
+		f.Hint = hintContinue
 	} else {
-		f.Hint += "; then " + again
+		f.Hint += "; then " + hintContinue
 	}
 	if n.unknown > 0 {
 		f.ExitCode, f.Retryable = exitUnknown, true

@@ -2,6 +2,8 @@ package cmd
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -11,7 +13,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/villapay/villapay/internal/api"
+	"github.com/villapay/villapay/internal/auth"
 	"github.com/villapay/villapay/internal/config"
+	"github.com/villapay/villapay/internal/ledger"
 	"github.com/villapay/villapay/internal/order"
 	"github.com/villapay/villapay/internal/payment"
 )
@@ -99,4 +103,64 @@ func TestBatchDrawsABar(t *testing.T) {
 			t.Errorf("stderr %q", stderr)
 		}
 	})
+}
+
+// What stops a batch decides how it ends only as long as nothing was made.
+func TestBatchThatIsStopped(t *testing.T) {
+	t.Parallel()
+	stored := &ledger.Error{Op: "claim"}
+	signIn := &auth.Error{Kind: auth.NotSignedIn, Hint: "run `villapay login`"}
+	for name, test := range map[string]struct {
+		cause error
+		tally tally
+		code  string
+		exit  int
+		hint  string
+	}{
+		"ledger, nothing sent":     {stored, tally{replayed: 1}, "ledger", 3, "nothing was sent; run `villapay doctor`; then run the same command again to continue"},
+		"ledger, made":             {stored, tally{made: 1}, "ledger", 9, "run `villapay doctor`; then run the same command again to continue"},
+		"ledger, rejected":         {stored, tally{failed: 1}, "ledger", 9, "run `villapay doctor`; then run the same command again to continue"},
+		"ledger, unknown":          {stored, tally{unknown: 1}, "ledger", 6, "run `villapay doctor`; then run the same command again to continue"},
+		"sign-in, nothing made":    {signIn, tally{failed: 2}, "sign_in", 4, "run `villapay login`; then run the same command again to continue"},
+		"sign-in, made":            {signIn, tally{made: 1, failed: 2}, "sign_in", 9, "run `villapay login`; then run the same command again to continue"},
+		"sign-in, unknown":         {signIn, tally{made: 1, unknown: 1}, "sign_in", 6, "run `villapay login`; then run the same command again to continue"},
+		"not recorded, made":       {&payment.NotRecordedError{Key: "k", Err: stored}, tally{made: 1}, "not_recorded", 6, "run the same command again to continue"},
+		"interrupted":              {context.Canceled, tally{made: 1}, "interrupted", 130, "run the same command again to continue"},
+		"interrupted, two unknown": {context.Canceled, tally{made: 1, unknown: 2}, "interrupted", 130, "run the same command again: it repeats the unknown orders' requests with the same keys"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			out, _ := telling(t, false, "json")
+			out.tally = test.tally
+			ctx, cancel := context.WithCancel(t.Context())
+			if errors.Is(test.cause, context.Canceled) {
+				cancel()
+			}
+			defer cancel()
+			f := explain(ctx, out.result(0, test.cause))
+			if f.Code != test.code || f.ExitCode != test.exit || f.Hint != test.hint {
+				t.Errorf("%+v", f)
+			}
+			if (f.ExitCode == 130 || f.ExitCode == 6) && !f.Retryable {
+				t.Errorf("not retryable: %+v", f)
+			}
+			if n := test.tally.unknown; f.ExitCode == 130 && strings.Contains(f.Message, plural(n, "order")) != (n > 0) {
+				t.Errorf("message %q", f.Message)
+			}
+		})
+	}
+}
+
+// An order of which nothing is recorded since the ledger failed is not in the result:
+// an earlier run may have made it.
+func TestBatchKnowsNothingOfAnOrder(t *testing.T) {
+	t.Parallel()
+	out, _ := telling(t, false, "json")
+	line := payment.Line{Number: 1, OrderID: "4925", Source: order.QR}
+	if err := out.add(t.Context(), config.Profile{Name: "dev"}, line, order.Payment{}, &ledger.Error{Op: "claim"}); err != nil {
+		t.Fatal(err)
+	}
+	if shown := out.app.Out.(*bytes.Buffer); shown.Len() > 0 || out.done() > 0 {
+		t.Errorf("%q, %+v", shown, out.tally)
+	}
 }

@@ -72,14 +72,14 @@ func (e *endingSignIn) Check(string) (status int, message string) {
 	return 0, ""
 }
 
-// A sign-in that ends half way ends the batch with 4; what was not begun is left
+// A sign-in that ends half way ends the batch with 9; what was not begun is left
 // as it was.
 func TestBatchWhoseSignInEnds(t *testing.T) {
 	t.Parallel()
 	stand := serveSandbox(t, sandbox.Options{RequireAuth: true, Authorizer: &endingSignIn{left: 20}}, nil)
 	m := newMachine(t, "VILLAPAY_BASE_URL="+stand.url)
 	r := m.run(t, "pay", "batch", m.orderFile(t, 200), "--rate", "0", "--concurrency", "4", "-o", "json")
-	if r.code != 4 || !strings.Contains(r.stderr, "stopped after 2") || !strings.Contains(r.stderr, "run the same command again to continue") {
+	if r.code != 9 || !strings.Contains(r.stderr, `"code":"sign_in"`) || !strings.Contains(r.stderr, "stopped after 2") || !strings.Contains(r.stderr, "run the same command again to continue") {
 		t.Errorf("exit %d: %s", r.code, r.stderr)
 	}
 	made, begun := strings.Count(r.stdout, `"state":"awaiting"`), strings.Count(r.stdout, "\n")
@@ -186,7 +186,7 @@ func TestBatchInterruptedOnce(t *testing.T) {
 	if code := c.ProcessState.ExitCode(); code != 130 || stdout.String() != want || villa != all || villa == orders {
 		t.Errorf("exit %d, stdout %q, want %q, stderr %s", code, &stdout, want, &stderr)
 	}
-	for _, said := range []string{"finishing the orders in flight", "villapay: interrupted"} {
+	for _, said := range []string{"finishing the orders in flight", "villapay: interrupted", "hint: run the same command again to continue"} {
 		if strings.Count(stderr.String(), said) != 1 {
 			t.Errorf("not said once: %q in %s", said, &stderr)
 		}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -32,11 +33,18 @@ func (c *codeFlags) register(cmd *cobra.Command) {
 	complete(cmd, "qr-style", styles...)
 }
 
-func (c *codeFlags) check() error {
+// check checks the flags for a format. drawn are the formats with which a code is drawn.
+func (c *codeFlags) check(format config.Format, drawn ...config.Format) error {
+	if c.style != "" && !slices.Contains(drawn, format) {
+		return usageError("add -o qr, or omit --qr-style", "--qr-style: with -o %s no code is drawn", format)
+	}
 	if c.file == "" {
 		return nil
 	}
-	return render.CheckQRFile(c.file)
+	if err := render.CheckQRFile(c.file); err != nil {
+		return usageError("", "%s", err)
+	}
+	return nil
 }
 
 // fetchCode fetches the bank's code for a payment, if the bank draws the codes, and

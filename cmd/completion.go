@@ -36,13 +36,14 @@ func completionFor(a *app, shell, example string, generate func(*cobra.Command, 
 		Short:   "Write the completion script for " + shell,
 		Example: example,
 		Args:    exactArgs(),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			a.parsed = true
-			var script bytes.Buffer
-			if err := generate(cmd.Root(), &script); err != nil {
-				return err
-			}
-			return a.write(script.Bytes())
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.plain(func(context.Context, []string) error {
+				var script bytes.Buffer
+				if err := generate(cmd.Root(), &script); err != nil {
+					return err
+				}
+				return a.write(script.Bytes())
+			})(cmd, args)
 		},
 	}
 }

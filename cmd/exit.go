@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"os"
 
 	"github.com/spf13/pflag"
 
@@ -78,12 +79,12 @@ func (e *localError) Unwrap() error { return e.err }
 // explain turns any error into a *failure with an exit code and a hint.
 func explain(ctx context.Context, err error) *failure {
 	f := failureOf(err)
-	if ctx.Err() == nil || f.silent || f.quiet || f.ExitCode == exitUsage {
+	if ctx.Err() == nil || f.silent || f.quiet || f.ExitCode == exitUsage || f.ExitCode == exitInterrupted {
 		return f
 	}
-	interrupted := &failure{Code: "interrupted", Message: "interrupted", ExitCode: exitInterrupted}
+	interrupted := &failure{Code: "interrupted", Message: "interrupted", Retryable: true, ExitCode: exitInterrupted}
 	if f.ExitCode == exitUnknown {
-		interrupted.Hint, interrupted.Retryable = f.Hint, true
+		interrupted.Hint = f.Hint
 		if f.Code != interrupted.Code { // else the message already says so
 			interrupted.Message += "; " + f.Message
 		} else {
@@ -159,7 +160,7 @@ func explainKind(err error) *failure {
 		return explainCall(call)
 	case errors.As(err, &local): // may wrap an error of the ledger with a better hint
 		return &failure{Code: "local", Message: err.Error(), Hint: local.hint, ExitCode: exitConfig}
-	case errors.As(err, &stored) && errors.Is(err, context.DeadlineExceeded):
+	case errors.As(err, &stored) && (errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded)):
 		return &failure{Code: "timeout", Message: err.Error(), Hint: "nothing was sent; use a longer --timeout, or " + hintDoctor, Retryable: true, ExitCode: exitConfig}
 	case errors.As(err, &stored):
 		return &failure{Code: "ledger", Message: err.Error(), Hint: "nothing was sent; " + hintDoctor, ExitCode: exitConfig}

@@ -120,6 +120,11 @@ func (c *listFlags) filter(text string) (filter ledger.Filter, err error) {
 	return filter, err
 }
 
+// filtered reports whether the flags choose among the payments.
+func (c *listFlags) filtered() bool {
+	return c.stretch != (stretchFlags{}) || c.by != "" || c.states != nil || c.unpaid || c.source != ""
+}
+
 // elsewhere hints at other environments with matching payments, "" if there are none.
 func (c *listFlags) elsewhere(ctx context.Context, filter ledger.Filter) string {
 	if c.allEnvs {

@@ -55,9 +55,11 @@ func oneOrder(cmd *cobra.Command, args []string) error {
 	return oneOrMore(cmd, args)
 }
 
-// sourceFlag registers --source, which selects one of several open payments.
-func sourceFlag(cmd *cobra.Command, source *string) {
-	cmd.Flags().Var(&choiceFlag{source, order.Sources()}, "source", "the payment of this source, if several are open")
+const usageSource = "the payment of this source, if several are open"
+
+// sourceFlag registers --source.
+func sourceFlag(cmd *cobra.Command, source *string, usage string) {
+	cmd.Flags().Var(&choiceFlag{source, order.Sources()}, "source", usage)
 	complete(cmd, "source", order.Sources()...)
 }
 

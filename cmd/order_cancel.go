@@ -33,7 +33,7 @@ it needs --yes.`,
   villapay order cancel 492500004670 --env sandbox`,
 		Args: oneOrder, ValidArgsFunction: a.completeOrderID, RunE: a.run(c.run),
 	}
-	sourceFlag(cmd, &c.source)
+	sourceFlag(cmd, &c.source, usageSource)
 	return cmd
 }
 

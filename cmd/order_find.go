@@ -41,7 +41,11 @@ func (c *orderFind) run(ctx context.Context, args []string) error {
 	if err != nil || shown > 0 {
 		return err
 	}
-	f := &failure{Code: "no_payment", Message: fmt.Sprintf("no payment with %q is known", text), Hint: c.elsewhere(ctx, filter), ExitCode: exitRejected}
+	no := "no"
+	if c.filtered() {
+		no = "no such"
+	}
+	f := &failure{Code: "no_payment", Message: fmt.Sprintf("%s payment with %q is known", no, text), Hint: c.elsewhere(ctx, filter), ExitCode: exitRejected}
 	if !c.allEnvs {
 		f.Message += " in " + c.app.config.Profile.Name
 	}

@@ -38,11 +38,15 @@ func (c *orderList) run(ctx context.Context, _ []string) error {
 	if err != nil || shown > 0 {
 		return err
 	}
-	text := "no payments in " + c.app.config.Profile.Name
-	switch elsewhere := c.elsewhere(ctx, filter); {
-	case c.allEnvs:
-		text = "no payments in any environment"
-	case elsewhere != "":
+	text, where := "no payments in ", c.app.config.Profile.Name
+	if c.filtered() {
+		text = "no such payments in "
+	}
+	if c.allEnvs {
+		where = "any environment"
+	}
+	text += where
+	if elsewhere := c.elsewhere(ctx, filter); elsewhere != "" {
 		text += "; " + elsewhere
 	}
 	c.app.note("%s", text)

@@ -3,6 +3,7 @@ package cmd
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -31,17 +32,17 @@ draws the open payment's code again, without making another.`,
   villapay order show 492500004632 --env sandbox --jq '.[0].villapay.events[].kind'`,
 		Args: oneOrder, ValidArgsFunction: a.completeOrderID, RunE: a.run(c.run),
 	}
-	sourceFlag(cmd, &c.source)
+	sourceFlag(cmd, &c.source, "only the payments of this source")
 	c.code.register(cmd)
 	return cmd
 }
 
 func (c *orderShow) run(ctx context.Context, args []string) error {
-	if err := c.code.check(); err != nil {
-		return usageError("", "%s", err)
-	}
 	format, err := c.app.format("table", "json", "yaml", "qr")
 	if err != nil {
+		return err
+	}
+	if err := c.code.check(format, config.FormatQR); err != nil {
 		return err
 	}
 	settings, opened, err := c.app.requireLedger(ctx)
@@ -72,6 +73,15 @@ func (c *orderShow) run(ctx context.Context, args []string) error {
 		}
 		if format == "qr" {
 			return c.app.drawCode(ctx, open, c.code, c.app.Err)
+		}
+	}
+	if c.source != "" {
+		all := payments
+		payments = slices.DeleteFunc(slices.Clone(all), func(p order.Payment) bool {
+			return p.Source != "" && p.Source != order.Source(c.source) // "": another tool's, which may be any
+		})
+		if len(payments) == 0 {
+			return noSource(all, c.source)
 		}
 	}
 	return c.show(ctx, opened, format, payments)

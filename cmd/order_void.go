@@ -149,7 +149,7 @@ func (c *orderVoid) pick(ctx context.Context, service *payment.Service, payments
 		}
 	}
 	for _, p := range payments {
-		if p.State == order.Cancelled && p.ChargeID != "" && asked(p.ChargeID) { // voided outside villapay
+		if order.Transaction(p.BankState) == order.Voided && asked(p.ChargeID) { // voided outside villapay
 			return p, p.ChargeID, true, nil
 		}
 	}

@@ -61,8 +61,8 @@ In a live environment it asks for confirmation; without a terminal it needs
 
 func (c *payQR) run(ctx context.Context, args []string) error {
 	orderID := args[0]
-	if err := c.code.check(); err != nil {
-		return usageError("run `villapay pay qr --help`", "%s", err)
+	if c.dryRun && (c.code != codeFlags{} || c.watch.on()) {
+		return usageError("omit --dry-run, or the others", "--dry-run makes no code and no order to watch: it does not go with --qr-file, --qr-style, --watch and --watch-for")
 	}
 	formats := []config.Format{config.FormatTable, config.FormatJSON, config.FormatYAML, config.FormatQR}
 	if c.dryRun {
@@ -70,6 +70,9 @@ func (c *payQR) run(ctx context.Context, args []string) error {
 	}
 	format, err := c.app.format(formats...)
 	if err != nil {
+		return err
+	}
+	if err := c.code.check(format, config.FormatTable, config.FormatQR); err != nil {
 		return err
 	}
 	settings, err := c.app.settings()
@@ -160,7 +163,10 @@ func (a *output) unpayable(p order.Payment, keyGiven bool) error {
 			f.Hint = "" // failed when made; running it again makes another
 		}
 	case order.Cancelled, order.Refunded:
-		f.Message = "order " + p.OrderID + " was " + render.StateWord(p.State) + ": its payment was taken back"
+		f.Message = "order " + p.OrderID + " was " + render.StateWord(p.State)
+		if p.State == order.Refunded || order.Transaction(p.BankState) == order.Voided { // else it was never paid
+			f.Message += ": its payment was taken back"
+		}
 	case order.Expired:
 		f.Message = "order " + p.OrderID + " has expired"
 		if !p.Lapsed(now) {

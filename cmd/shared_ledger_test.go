@@ -2,10 +2,12 @@ package cmd
 
 import (
 	"bytes"
+	"database/sql"
 	"net"
 	"net/http"
 	"net/url"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -260,6 +262,60 @@ func TestTheSharedLedgerIsGoneMeanwhile(t *testing.T) {
 				t.Errorf("first %s, then %+v", r.stdout, again)
 			}
 			stand.counts(t, "4925", test.posts, 1)
+		})
+	}
+}
+
+// A server that stalls, as it does while somebody else locks the tables, is waited for
+// as long as --timeout says, and whatever it was asked for may be asked for again.
+func TestTheSharedLedgerStalls(t *testing.T) {
+	t.Parallel()
+	shared := testpg.Schema(t)
+	m := newMachine(t, "VILLAPAY_LEDGER="+shared, "VILLAPAY_ENV=sandbox")
+	if r := m.run(t, "pay", "qr", "lost-always", "--timeout", "5s"); r.code != 6 {
+		t.Fatalf("exit %d, %s", r.code, r.stderr)
+	}
+	file := filepath.Join(m.dir, "orders.csv")
+	if err := os.WriteFile(file, []byte("orderid,amount\nlost-always,1.00\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	other, err := sql.Open("pgx", shared)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = other.Close() })
+	lock, err := other.BeginTx(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = lock.Rollback() })
+	if _, err := lock.ExecContext(t.Context(), "LOCK TABLE villapay_payment, villapay_event"); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{
+		{"pay", "qr", "lost-always"},
+		{"pay", "batch", file},
+		{"pay", "batch", file, "--rate", "0"},
+		{"pay", "batch", file, "--dry-run"},
+		{"order", "show", "lost-always"},
+		{"order", "cancel", "lost-always"},
+		{"order", "void", "lost-always"},
+		{"order", "status", "lost-always"},
+		{"order", "list"},
+		{"order", "find", "lost"},
+		{"order", "report"},
+		{"order", "reconcile", file, "--since", "today", "--until", "today"},
+	} {
+		t.Run(strings.Join(args[:2], " "), func(t *testing.T) {
+			t.Parallel()
+			start := time.Now()
+			r := m.run(t, append(args, "-o", "json", "--timeout", "2s")...)
+			if took := time.Since(start); took > 15*time.Second {
+				t.Errorf("it took %s", took)
+			}
+			if r.code != 3 || r.stdout != "" || !strings.Contains(r.stderr, `"code":"timeout"`) || !strings.Contains(r.stderr, `"retryable":true`) {
+				t.Errorf("exit %d, stdout %q, stderr %s", r.code, r.stdout, r.stderr)
+			}
 		})
 	}
 }

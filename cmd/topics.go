@@ -73,7 +73,8 @@ const topicExitCodes = `  0    done
        with the same key
   7    the API or the sign-in cannot be reached; nothing was made
   8    not paid (with --watch, --watch-for or --exit-status)
-  9    finished, with failures or differences (6 outranks it)
+  9    finished, with failures or differences, or a batch was stopped after
+       orders were made (6 outranks it)
   130  interrupted by Ctrl-C or SIGTERM (webhook listen, sandbox serve: 0)
 
 A script must repeat the command on 6. Without a ledger, it must also set
@@ -91,7 +92,9 @@ A script must repeat the command on 6. Without a ledger, it must also set
 
 const topicFormatting = `-o table   for people (default); at a terminal ` + "`pay qr`" + ` draws the code under it
 -o json    one object for a payment, an array for a list, one line per order for
-           a batch; indented at a terminal, one line when piped
+           a batch; indented at a terminal; when piped, one line, and in order
+           list, find and reconcile one line per element. Of token, completion,
+           webhook send and the servers, only errors are JSON
 -o yaml    the same as YAML
 -o csv     for lists and batches, with CRLF line ends: orderid,source,state,
            id,amount,currency,created_at,expires_at,env,error_code,

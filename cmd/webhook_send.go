@@ -112,8 +112,12 @@ func (c *webhookSend) send(ctx context.Context, body []byte) error {
 	if err := c.app.write(fmt.Appendf(nil, "%d %s\n", status, strings.ToLower(http.StatusText(status)))); err != nil {
 		return err
 	}
-	if status/100 != 2 {
-		return &failure{Code: "refused", Message: fmt.Sprintf("the listener answered %d", status), Status: status, ExitCode: exitRejected}
+	f := &failure{Code: "refused", Message: fmt.Sprintf("the listener answered %d", status), Status: status, ExitCode: exitRejected}
+	switch {
+	case status/100 == 2:
+		return nil
+	case status >= http.StatusInternalServerError, status == http.StatusRequestTimeout:
+		f.Hint, f.Retryable, f.ExitCode = "send it again later: that is safe", true, exitUnavailable
 	}
-	return nil
+	return f
 }

@@ -34,7 +34,8 @@ type postgresStore struct {
 	warns   string
 	secrets []secret.String
 
-	now func() time.Time // this machine's clock
+	now    func() time.Time // this machine's clock
+	within time.Duration    // how long the server may be silent
 
 	fit    atomic.Bool // the server was found fit for payments
 	clocks sync.Mutex
@@ -83,7 +84,7 @@ func openPostgres(ctx context.Context, dsn secret.String, now func() time.Time) 
 	}
 	s := &postgresStore{
 		queue: queue{lead: make(chan struct{}, leaders)},
-		url:   shown.String(), now: now, warns: warning,
+		url:   shown.String(), now: now, within: within, warns: warning,
 		secrets: []secret.String{dsn, secret.New(config.Password), secret.New(url.QueryEscape(config.Password))},
 	}
 	s.db = stdlib.OpenDB(*config, stdlib.OptionShouldPing(func(_ context.Context, p stdlib.ShouldPingParams) bool {

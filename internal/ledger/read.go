@@ -74,7 +74,11 @@ const rowWithin = 30 * time.Second
 // errSilent says that it took longer.
 type errSilent time.Duration
 
-func (e errSilent) Error() string { return "no answer within " + time.Duration(e).String() }
+func (e errSilent) Error() string {
+	return "no answer within " + time.Duration(e).Round(10*time.Millisecond).String()
+}
+
+func (errSilent) Unwrap() error { return context.DeadlineExceeded }
 
 // silent is err, or that the ledger was silent for too long.
 func silent(ctx context.Context, err error) error {

@@ -68,7 +68,8 @@ func (b *Batch) Run(ctx context.Context, in *Input) error {
 					releaseSlot()
 				}
 				req := Request{OrderID: line.OrderID, Source: line.Source, Confirm: b.Confirm, answered: answered}
-				if b.waitTurn(starting, limiter, req) != nil {
+				if err := b.waitTurn(starting, limiter, req); err != nil {
+					stop(err) // of the ledger; nothing if it has stopped already
 					releaseSlot()
 					continue // stopped before the order was started
 				}
@@ -103,31 +104,34 @@ func (b *Batch) Run(ctx context.Context, in *Input) error {
 // Sends reports whether any order of the input needs a request. The others are
 // answered from the ledger.
 func (b *Batch) Sends(ctx context.Context, in *Input) (sends bool, _ error) {
+	var failed error
 	err := in.each(func(line Line) bool {
-		sends = !b.Service.replays(ctx, Request{OrderID: line.OrderID, Source: line.Source})
-		return !sends && ctx.Err() == nil
+		var replays bool
+		replays, failed = b.Service.replays(ctx, Request{OrderID: line.OrderID, Source: line.Source})
+		sends = !replays
+		return replays && failed == nil && ctx.Err() == nil
 	})
-	return sends, cmp.Or(err, ctx.Err())
+	return sends, cmp.Or(err, failed, ctx.Err())
 }
 
 // waitTurn applies the rate limit. Orders that are answered from the ledger skip it,
 // so that continuing a stopped batch is fast.
 func (b *Batch) waitTurn(ctx context.Context, limiter *rate.Limiter, req Request) error {
-	if limiter.Limit() == rate.Inf || b.Service.replays(ctx, req) {
+	if limiter.Limit() == rate.Inf {
 		return ctx.Err()
+	}
+	if replays, err := b.Service.replays(ctx, req); replays || err != nil {
+		return cmp.Or(err, ctx.Err())
 	}
 	return backoff.Sleep(ctx, limiter.Reserve().Delay()) // Wait would give up before a deadline
 }
 
 // replays reports whether the order is answered from the ledger. It is only an
 // estimate: the ledger decides when the order is claimed.
-func (s *Service) replays(ctx context.Context, req Request) bool {
+func (s *Service) replays(ctx context.Context, req Request) (bool, error) {
 	known, err := s.Ledger.Payments(ctx, s.Scope, req.OrderID)
-	if err != nil {
-		return false // the claim will report the error
-	}
 	_, yes := replayed(known, req.Source, s.Now())
-	return yes
+	return yes, err
 }
 
 // replayed picks the payment that is returned in place of another one; false if
