@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -176,13 +177,20 @@ func (a *output) unpayable(p order.Payment, keyGiven bool) error {
 	return f
 }
 
-// explain adds the key to the hint of an unknown outcome if no ledger has it.
+// explain completes the hint of an unknown outcome: with --new the same command would
+// make one more order, and without a ledger only the user can repeat the key.
 func (c *payQR) explain(settings *config.Config, p order.Payment, err error) error {
 	f := explainKind(err)
-	if f.ExitCode != exitUnknown || settings.Ledger.Reveal() != "none" {
+	asked := order.Payment{OrderID: p.OrderID, Source: p.Source}
+	switch {
+	case f.ExitCode != exitUnknown:
 		return err
+	case settings.Ledger.Reveal() == "none":
+		f.Hint = "the order may have been made; run it again with its key: " + c.app.sourceCommand("pay qr", asked, "--idempotency-key", p.Key)
+	case c.fresh:
+		again := "the order may have been made; run it again without --new, which repeats the request with the same key: " + c.app.sourceCommand("pay qr", asked)
+		f.Hint = strings.Replace(f.Hint, hintRunAgain, again, 1)
 	}
-	f.Hint = "the order may have been made; run it again with --idempotency-key " + p.Key
 	return f
 }
 

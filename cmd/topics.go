@@ -76,8 +76,8 @@ const topicExitCodes = `  0    done
   9    finished, with failures or differences (6 outranks it)
   130  interrupted by Ctrl-C or SIGTERM (webhook listen, sandbox serve: 0)
 
-A script must repeat the command on 6. Without a ledger, it must also set
---idempotency-key.
+A script must repeat the command on 6, without --new. Without a ledger, it must
+also set --idempotency-key.
 
   tries=0
   until villapay pay qr "$order" -o json > order.json; do
