@@ -133,7 +133,7 @@ func (a *output) view(ctx context.Context, p order.Payment) render.View {
 // text is written instead, and the error says why.
 func (a *output) drawCode(ctx context.Context, p order.Payment, flags codeFlags, caption io.Writer) error {
 	if why := p.Payable(a.Now()); why != nil {
-		return &failure{Code: "no_code", Message: fmt.Sprintf("no code is drawn for order %s: %s", p.OrderID, why), ExitCode: exitRejected}
+		return &failure{Code: "no_code", Message: fmt.Sprintf("no code is drawn for order %s: %s", p.OrderID, why), Hint: a.hintAnother(ctx, p), ExitCode: exitRejected}
 	}
 	code, err := a.code(ctx, p)
 	if err != nil {
@@ -208,7 +208,7 @@ func (a *output) content(ctx context.Context, profile config.Profile, p order.Pa
 
 func (a *output) writeCodeFile(ctx context.Context, p order.Payment, flags codeFlags) error {
 	if why := p.Payable(a.Now()); why != nil {
-		return &failure{Code: "no_code", Message: fmt.Sprintf("no code is written for order %s: %s", p.OrderID, why), ExitCode: exitRejected}
+		return &failure{Code: "no_code", Message: fmt.Sprintf("no code is written for order %s: %s", p.OrderID, why), Hint: a.hintAnother(ctx, p), ExitCode: exitRejected}
 	}
 	code, err := a.code(ctx, p)
 	if err != nil {

@@ -144,8 +144,8 @@ func (c *orderCheckout) open(ctx context.Context, settings *config.Config, order
 		return open, err
 	}
 	if why := open.Payable(c.app.Now()); why != nil {
-		f := &failure{Code: "not_open", Message: fmt.Sprintf("order %s cannot be paid: %s", orderID, why), ExitCode: exitRejected}
-		if open.State != order.Paid {
+		f := &failure{Code: "not_open", Message: fmt.Sprintf("order %s cannot be paid: %s", orderID, why), Hint: c.app.hintAnother(ctx, open), ExitCode: exitRejected}
+		if open.State != order.Paid && f.Hint == "" {
 			f.Hint = "make a payment order first: " + c.app.sourceCommand("pay qr", open)
 		}
 		return open, f

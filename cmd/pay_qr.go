@@ -137,7 +137,7 @@ func (c *payQR) show(ctx context.Context, service *payment.Service, format confi
 	if err := c.app.showPayment(ctx, format, p, c.code, noCode == nil); err != nil {
 		return err
 	}
-	if err := c.app.unpayable(p, c.key != ""); err != nil {
+	if err := c.app.unpayable(ctx, p, c.key != ""); err != nil {
 		return err
 	}
 	if noCode != nil && file != "" {
@@ -151,22 +151,18 @@ func (c *payQR) show(ctx context.Context, service *payment.Service, format confi
 
 // unpayable returns the error of a payment that was not paid and no longer can be,
 // else nil. Without --new such a payment blocks another order.
-func (a *output) unpayable(p order.Payment, keyGiven bool) error {
-	now, again := a.Now(), "make another order: "+a.sourceCommand("pay qr", p, "--new")
-	f := &failure{Code: string(p.State), RequestID: p.RequestID, Hint: again, ExitCode: exitRejected}
+func (a *output) unpayable(ctx context.Context, p order.Payment, keyGiven bool) error {
+	now := a.Now()
+	f := &failure{Code: string(p.State), RequestID: p.RequestID, Hint: a.hintAnother(ctx, p), ExitCode: exitRejected}
 	switch p.State {
 	case order.Failed:
 		f.Code, f.Message = p.Error.Code, "order "+p.OrderID+" failed: "+p.Error.Message
-		if p.ChargeID == "" {
-			f.Hint = "" // failed when made; running it again makes another
-		}
 	case order.Cancelled, order.Refunded:
 		f.Message = "order " + p.OrderID + " was " + render.StateWord(p.State) + ": its payment was taken back"
 	case order.Expired:
 		f.Message = "order " + p.OrderID + " has expired"
 		if !p.Lapsed(now) {
 			f.Message += ", and may still be paid until " + render.Exact(p.MayBePaidUntil(now))
-			f.Hint = "run it again then, or " + again
 		}
 		if keyGiven {
 			f.Hint = "use another key, or none, to make another order"
@@ -175,6 +171,22 @@ func (a *output) unpayable(p order.Payment, keyGiven bool) error {
 		return nil
 	}
 	return f
+}
+
+// hintAnother returns the hint for a payment that can no longer be paid: how to make
+// another order.
+func (a *output) hintAnother(ctx context.Context, p order.Payment) string {
+	again := "make another order: " + a.sourceCommand("pay qr", p, "--new")
+	switch {
+	case p.ReplacedBy != "":
+	case p.State == order.Expired && p.Held != nil && p.Held.Text != "" && !p.Lapsed(a.Now()) && a.bankDraws(ctx, p.Source):
+		return "cancel it, and then make another order: " + a.sourceCommand("order cancel", p) + "; or wait until then"
+	case p.State == order.Expired && !p.Lapsed(a.Now()):
+		return "wait until then, or " + again
+	case p.State == order.Failed && p.ChargeID != "", p.State == order.Expired, p.State == order.Cancelled, p.State == order.Refunded:
+		return again
+	}
+	return ""
 }
 
 // explain completes the hint of an unknown outcome: with --new the same command would
