@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -56,7 +57,11 @@ func (a *output) codeWarning(p order.Payment, err error) (order.Payment, *failur
 		return p, nil
 	}
 	f := a.codeFailure(p, err)
-	p.Warnings = append(p.Warnings, order.Warning{Code: "bank_code", Message: f.Message})
+	message := f.Message
+	if hint := a.keyHint(err); hint != "" {
+		message = strings.TrimSuffix(message, ".") + hint
+	}
+	p.Warnings = append(p.Warnings, order.Warning{Code: "bank_code", Message: message})
 	return p, f
 }
 
@@ -99,6 +104,9 @@ func (a *output) codeFailure(p order.Payment, err error) *failure {
 	case errors.As(err, &call):
 		f.Message, f.text = stands+call.Message, stands+call.Error()
 		f.Status, f.RequestID = call.Status, call.RequestID
+		if call.Kind == api.Denied {
+			f.Hint = a.rightKey()
+		}
 		if call.Kind == api.Rejected {
 			f.Retryable, f.ExitCode = false, exitRejected
 		}
@@ -109,6 +117,24 @@ func (a *output) codeFailure(p order.Payment, err error) *failure {
 		f.Hint = "make another order: " + a.sourceCommand("pay qr", p, "--new")
 	}
 	return f
+}
+
+// keyHint continues a warning that the bank could not be asked, if it does not accept
+// the secret key.
+func (a *deps) keyHint(err error) string {
+	call, ok := errors.AsType[*api.Error](err)
+	if !ok || call.Kind != api.Denied {
+		return ""
+	}
+	return "; " + a.rightKey()
+}
+
+// rightKey is the hint for a secret key that the bank does not accept.
+func (a *deps) rightKey() string {
+	if _, set := a.LookupEnv(kbankVariable); set {
+		return "set " + kbankVariable + " to the right one"
+	}
+	return "enter the right one: villapay login --kbank-secret -e " + a.config.Profile.Name
 }
 
 // view returns the payment for rendering as JSON, with its code if that may be

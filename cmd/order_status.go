@@ -151,7 +151,7 @@ func (c *orderStatus) remark(ctx context.Context, service *payment.Service, r pa
 		c.app.note("%s: %s: %s", about, render.StateWord(p.State), render.Meaning(c.app.screen(), p))
 	}
 	if r.BankErr != nil {
-		c.app.warn("%s: the bank could not be asked: %s", about, r.BankErr)
+		c.app.warn("%s: the bank could not be asked: %s%s", about, r.BankErr, c.app.keyHint(r.BankErr))
 	}
 	known := "this is what the ledger knew " + render.Ago(c.app.Now(), p.KnownAt)
 	source := "; " + known
