@@ -131,7 +131,7 @@ func (o *batchOutput) add(ctx context.Context, profile config.Profile, line paym
 		cancel()
 	}
 	if err == nil {
-		err = o.app.unpayable(p, false)
+		err = o.app.unpayable(ctx, p, false)
 	}
 	o.count(line, p, err)
 	o.warn(p)

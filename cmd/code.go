@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -64,7 +65,11 @@ func (a *output) codeWarning(p order.Payment, err error) (order.Payment, *failur
 		return p, nil
 	}
 	f := a.codeFailure(p, err)
-	p.Warnings = append(p.Warnings, order.Warning{Code: "bank_code", Message: f.Message})
+	message := f.Message
+	if hint := a.keyHint(err); hint != "" {
+		message = strings.TrimSuffix(message, ".") + hint
+	}
+	p.Warnings = append(p.Warnings, order.Warning{Code: "bank_code", Message: message})
 	return p, f
 }
 
@@ -107,6 +112,9 @@ func (a *output) codeFailure(p order.Payment, err error) *failure {
 	case errors.As(err, &call):
 		f.Message, f.text = stands+call.Message, stands+call.Error()
 		f.Status, f.RequestID = call.Status, call.RequestID
+		if call.Kind == api.Denied {
+			f.Hint = a.rightKey()
+		}
 		if call.Kind == api.Rejected {
 			f.Retryable, f.ExitCode = false, exitRejected
 		}
@@ -117,6 +125,24 @@ func (a *output) codeFailure(p order.Payment, err error) *failure {
 		f.Hint = "make another order: " + a.sourceCommand("pay qr", p, "--new")
 	}
 	return f
+}
+
+// keyHint continues a warning that the bank could not be asked, if it does not accept
+// the secret key.
+func (a *deps) keyHint(err error) string {
+	call, ok := errors.AsType[*api.Error](err)
+	if !ok || call.Kind != api.Denied {
+		return ""
+	}
+	return "; " + a.rightKey()
+}
+
+// rightKey is the hint for a secret key that the bank does not accept.
+func (a *deps) rightKey() string {
+	if _, set := a.LookupEnv(kbankVariable); set {
+		return "set " + kbankVariable + " to the right one"
+	}
+	return "enter the right one: villapay login --kbank-secret -e " + a.config.Profile.Name
 }
 
 // view returns the payment for rendering as JSON, with its code if that may be
@@ -141,7 +167,7 @@ func (a *output) view(ctx context.Context, p order.Payment) render.View {
 // text is written instead, and the error says why.
 func (a *output) drawCode(ctx context.Context, p order.Payment, flags codeFlags, caption io.Writer) error {
 	if why := p.Payable(a.now()); why != nil {
-		return &failure{Code: "no_code", Message: fmt.Sprintf("no code is drawn for order %s: %s", p.OrderID, why), ExitCode: exitRejected}
+		return &failure{Code: "no_code", Message: fmt.Sprintf("no code is drawn for order %s: %s", p.OrderID, why), Hint: a.hintAnother(ctx, p), ExitCode: exitRejected}
 	}
 	code, err := a.code(ctx, p)
 	if err != nil {
@@ -216,7 +242,7 @@ func (a *output) content(ctx context.Context, profile config.Profile, p order.Pa
 
 func (a *output) writeCodeFile(ctx context.Context, p order.Payment, flags codeFlags) error {
 	if why := p.Payable(a.now()); why != nil {
-		return &failure{Code: "no_code", Message: fmt.Sprintf("no code is written for order %s: %s", p.OrderID, why), ExitCode: exitRejected}
+		return &failure{Code: "no_code", Message: fmt.Sprintf("no code is written for order %s: %s", p.OrderID, why), Hint: a.hintAnother(ctx, p), ExitCode: exitRejected}
 	}
 	code, err := a.code(ctx, p)
 	if err != nil {

@@ -147,10 +147,7 @@ func (c *doctor) bank(ctx context.Context, settings *config.Config) (_ check, dr
 	case call != nil && call.Kind == api.Denied:
 		k := failed(name, err)
 		k.Message = "it does not accept the secret key: " + k.Message
-		k.Hint = "enter the right one: villapay login --kbank-secret --env " + profile.Name
-		if _, set := c.app.LookupEnv(kbankVariable); set {
-			k.Hint = "set " + kbankVariable + " to the right one"
-		}
+		k.Hint = c.app.rightKey()
 		return k, draws
 	case call != nil && call.Kind == api.Rejected:
 		return warning(name, "", "reachable, but the secret key could not be checked: %s", call), draws

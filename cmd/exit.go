@@ -107,6 +107,8 @@ const (
 	hintSignIn = "run `villapay login`"
 )
 
+const hintBankKey = "run `villapay login --kbank-secret`, or set VILLAPAY_KBANK_SECRET"
+
 const hintAskAgain = "run the same command again: that is safe; if it fails again, " + hintDoctor
 
 const hintRunAgain = "the order may have been made; run the same command again: that is safe, it repeats the request with the same key"
@@ -135,7 +137,7 @@ func explainKind(err error) *failure {
 	case errors.As(err, &notRecorded):
 		return &failure{Code: "not_recorded", Message: err.Error(), Hint: hintRunAgain, Retryable: true, ExitCode: exitUnknown}
 	case errors.Is(err, payment.ErrNoBankKey):
-		return &failure{Code: "no_bank_key", Message: err.Error(), Hint: "run `villapay login --kbank-secret`, or set VILLAPAY_KBANK_SECRET", ExitCode: exitConfig}
+		return &failure{Code: "no_bank_key", Message: err.Error(), Hint: hintBankKey, ExitCode: exitConfig}
 	case errors.As(err, &held):
 		return &failure{Code: "code_held", Message: err.Error(), ExitCode: exitRejected}
 	case errors.As(err, &busy):
@@ -178,7 +180,7 @@ func explainCall(e *api.Error) *failure {
 		f.Hint = "you are signed in, but not allowed to do this: ask an administrator"
 		switch {
 		case e.Server != "":
-			f.Hint = "the bank does not accept the secret key; run `villapay doctor`"
+			f.Hint = "the bank does not accept the secret key; " + hintBankKey
 		case errors.Is(e, api.ErrNoRoute):
 			f.Hint = "run `villapay env show`, and check base_url, order_path and auth.scheme"
 		case errors.Is(e, api.ErrFreshToken):

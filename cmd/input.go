@@ -6,21 +6,38 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
+	"unicode"
 
 	"github.com/villapay/villapay/internal/table"
 )
 
-// openList opens a command's input file; - is stdin. example is the hint if stdin is a
-// terminal.
+// openList opens a command's input file; - is stdin. If stdin is a terminal, the hint is
+// the same command with the file example.
 func (a *app) openList(ctx context.Context, name, example string) (io.ReadCloser, error) {
 	if name == "-" && a.InTTY {
-		return nil, usageError(example, "- reads stdin, and stdin is a terminal")
+		return nil, usageError(a.sameCommand()+" < "+example, "- reads stdin, and stdin is a terminal")
 	}
 	from, err := a.openInput(ctx, name)
 	if err != nil {
 		return nil, cmp.Or(ctx.Err(), usageError("", "%s", err))
 	}
 	return from, nil
+}
+
+// sameCommand returns the command line as it was typed, for a shell.
+func (a *app) sameCommand() string {
+	special := func(r rune) bool {
+		return !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("-_=+:,./@", r)
+	}
+	words := []string{"villapay"}
+	for _, word := range a.args {
+		if word == "" || strings.ContainsFunc(word, special) {
+			word = "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+		}
+		words = append(words, word)
+	}
+	return strings.Join(words, " ")
 }
 
 // lineProblems counts the invalid lines of a list and warns about the first ones.
@@ -49,11 +66,15 @@ func (l *lineProblems) result(hint string) error {
 	return usageError(hint, "invalid lines: %d", l.n)
 }
 
-// explainList turns a read error into the command's error. hint starts the hint.
-func explainList(err error, hint string) error {
+// explainList turns a read error into the command's error. hint starts the hint. flags
+// choose the columns of these names.
+func explainList(err error, hint string, flags map[string]string) error {
 	invalid, ok := errors.AsType[*table.Error](err)
-	if !ok {
+	switch {
+	case !ok:
 		return &localError{err: fmt.Errorf("read the list: %w", err), hint: hint}
+	case flags[invalid.Missing] != "":
+		return usageError("choose one of these columns with "+flags[invalid.Missing], "%s", invalid)
 	}
 	if hint != "" {
 		hint += "; "

@@ -366,7 +366,7 @@ func TestAWrongBankKey(t *testing.T) {
 	m := b.till(t)
 	m.must(t, "pay", "qr", "4925")
 	other := m.with("VILLAPAY_KBANK_SECRET=skey_test_33322wrong")
-	if r := other.run(t, "pay", "qr", "4927"); r.code != 0 || !strings.Contains(r.stderr, "another merchant's than the bank's secret key") || strings.Contains(r.stderr, "33322wrong") {
+	if r := other.run(t, "pay", "qr", "4927"); r.code != 0 || !strings.Contains(r.stderr, "belongs to another merchant than the bank's secret key") || strings.Contains(r.stderr, "33322wrong") {
 		t.Errorf("another merchant's key: exit %d, %s", r.code, r.stderr)
 	}
 	wrong := m.with("VILLAPAY_KBANK_SECRET=skey_test_22211wrong")
@@ -383,6 +383,9 @@ func TestAWrongBankKey(t *testing.T) {
 		{0, []string{"order", "show", "4925", "-o", "qr"}}, // its code is recorded
 	} {
 		r := wrong.run(t, test.args...)
+		if test.code == 6 && !strings.Contains(r.stderr, "hint: set VILLAPAY_KBANK_SECRET to the right one") {
+			t.Errorf("hint: %s", r.stderr)
+		}
 		if r.code != test.code || (r.stdout == "") != (test.code != 0) || test.code != 0 && !strings.Contains(r.stderr, "HTTP 401") || strings.Contains(r.stderr, "22211wrong") {
 			t.Errorf("%v: exit %d, %s", test.args, r.code, r.stderr)
 		}

@@ -334,7 +334,7 @@ func TestWithoutALedger(t *testing.T) {
 		t.Errorf("exit %d, %+v, stderr %q", r.code, p, r.stderr)
 	}
 	r = m.run(t, "pay", "qr", "lost-always", "--idempotency-key", "mine")
-	if r.code != 6 || !strings.Contains(r.stderr, "--idempotency-key mine") {
+	if r.code != 6 || !strings.Contains(r.stderr, "villapay pay qr lost-always --source qr -e dev --idempotency-key mine\n") {
 		t.Errorf("exit %d, stderr %q", r.code, r.stderr)
 	}
 	for _, args := range [][]string{{"order", "list"}, {"order", "show", "4925"}, {"order", "status", "4925", "--offline"}, {"pay", "batch", writeList(t, "4925\n")}} {

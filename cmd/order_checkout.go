@@ -1,7 +1,6 @@
 package cmd
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -145,8 +144,8 @@ func (c *orderCheckout) open(ctx context.Context, settings *config.Config, order
 		return open, err
 	}
 	if why := open.Payable(c.app.now()); why != nil {
-		f := &failure{Code: "not_open", Message: fmt.Sprintf("order %s cannot be paid: %s", orderID, why), ExitCode: exitRejected}
-		if open.State != order.Paid {
+		f := &failure{Code: "not_open", Message: fmt.Sprintf("order %s cannot be paid: %s", orderID, why), Hint: c.app.hintAnother(ctx, open), ExitCode: exitRejected}
+		if open.State != order.Paid && f.Hint == "" {
 			f.Hint = "make a payment order first: " + c.app.sourceCommand("pay qr", open)
 		}
 		return open, f
@@ -185,7 +184,7 @@ func (c *orderCheckout) follow(ctx context.Context, service *payment.Service, se
 	if err := c.app.write([]byte(server.URL() + "\n")); err != nil {
 		return payment.Report{}, err
 	}
-	c.invite(ctx, server.URL(), addr)
+	c.invite(ctx, server.URL(), addr, open)
 	shown := open
 	return service.Watch(ctx, open.OrderID, open, func(r payment.Report) error {
 		server.Show(r.Payment)
@@ -199,13 +198,14 @@ func (c *orderCheckout) follow(ctx context.Context, service *payment.Service, se
 
 // invite opens the page in the browser, and draws its address as a code if phones can
 // reach it.
-func (c *orderCheckout) invite(ctx context.Context, url string, addr net.Addr) {
+func (c *orderCheckout) invite(ctx context.Context, url string, addr net.Addr, open order.Payment) {
 	if tcp, ok := addr.(*net.TCPAddr); ok && !tcp.IP.IsLoopback() {
 		c.app.warn("the page is served on %s: anyone who can reach this machine and has the address can open it", addr)
 		if c.app.OutTTY {
-			var drawn bytes.Buffer
-			if err := render.QR(&drawn, c.app.screen(), render.Code{Text: url, Caption: render.CaptionPage}, ""); err == nil {
-				_ = c.app.write(drawn.Bytes())
+			code := render.NewCode(order.Code{Kind: order.Page, Text: url}, open, open.ExpiresAt)
+			if drawn, err := c.app.draw(code, ""); err == nil {
+				fmt.Fprintln(c.app.Out, c.app.screen().Text(code.Caption))
+				_ = c.app.write(drawn)
 			}
 		}
 	}
@@ -214,6 +214,6 @@ func (c *orderCheckout) invite(ctx context.Context, url string, addr net.Addr) {
 		return
 	}
 	if err := openBrowser(ctx, url); err != nil {
-		c.app.note("the browser did not open: %s", err)
+		c.app.note("the browser did not open: %s; open the address above", err)
 	}
 }

@@ -94,7 +94,7 @@ func (c *orderReconcile) run(ctx context.Context, args []string) error {
 }
 
 func (c *orderReconcile) read(ctx context.Context, name string) (*reconcile.File, error) {
-	from, err := c.app.openList(ctx, name, "villapay order reconcile - -e "+c.app.config.Profile.Name+" < bank.csv")
+	from, err := c.app.openList(ctx, name, "bank.csv")
 	if err != nil {
 		return nil, err
 	}
@@ -102,7 +102,7 @@ func (c *orderReconcile) read(ctx context.Context, name string) (*reconcile.File
 	problems := &lineProblems{app: c.app}
 	file, err := reconcile.Read(from, c.id, c.amount, problems.add)
 	if err != nil {
-		return nil, explainList(err, "")
+		return nil, explainList(err, "", map[string]string{c.amount: "--amount", c.id: "--id"})
 	}
 	return file, problems.result("correct or remove them; the columns are named by --id and --amount")
 }

@@ -151,16 +151,20 @@ func (c *orderStatus) remark(ctx context.Context, service *payment.Service, r pa
 		c.app.note("%s: %s: %s", about, render.StateWord(p.State), render.Meaning(c.app.screen(), p))
 	}
 	if r.BankErr != nil {
-		c.app.warn("%s: the bank could not be asked: %s", about, r.BankErr)
+		c.app.warn("%s: the bank could not be asked: %s%s", about, r.BankErr, c.app.keyHint(r.BankErr))
 	}
 	known := "this is what the ledger knew " + render.Ago(c.app.now(), p.KnownAt)
+	source := "; " + known
+	if r.Bank {
+		source = "" // the bank answered
+	}
 	switch {
 	case r.Err != nil && r.Found:
-		c.app.warn("%s: the API could not be asked: %s; %s", about, r.Err, known)
+		c.app.warn("%s: the API could not be asked: %s%s", about, r.Err, source)
 	case r.Err != nil && several:
 		c.app.warn("%s: the API could not be asked: %s", about, r.Err)
 	case r.NoOrder && r.Found:
-		c.app.warn("%s: the API does not know it; %s", about, known)
+		c.app.warn("%s: the API does not know it%s", about, source)
 	case !r.Found && r.Word != "":
 		c.app.warn("%s: the API says only %q, which does not show that there is a payment", about, r.Word)
 	}

@@ -102,7 +102,7 @@ func plural(n int, one string) string {
 
 // read validates the whole input.
 func (c *payBatch) read(ctx context.Context, profile config.Profile, name string) (*payment.Input, error) {
-	from, err := c.app.openList(ctx, name, "villapay pay batch - -e "+profile.Name+" < orders.csv")
+	from, err := c.app.openList(ctx, name, "orders.csv")
 	if err != nil {
 		return nil, err
 	}
@@ -114,7 +114,7 @@ func (c *payBatch) read(ctx context.Context, profile config.Profile, name string
 	problems := &lineProblems{app: c.app}
 	in, err := payment.ReadInput(from, source, "", problems.add)
 	if err != nil {
-		return nil, explainList(err, "nothing was sent")
+		return nil, explainList(err, "nothing was sent", nil)
 	}
 	c.invalid = problems.n
 	if err := problems.result("fix them, or skip them with --skip-invalid; nothing was sent"); err != nil && !c.skipInvalid {

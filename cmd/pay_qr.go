@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -139,7 +140,7 @@ func (c *payQR) show(ctx context.Context, service *payment.Service, format confi
 	if err := c.app.showPayment(ctx, format, p, c.code, noCode == nil); err != nil {
 		return err
 	}
-	if err := c.app.unpayable(p, c.key != ""); err != nil {
+	if err := c.app.unpayable(ctx, p, c.key != ""); err != nil {
 		return err
 	}
 	if noCode != nil && file != "" {
@@ -153,15 +154,12 @@ func (c *payQR) show(ctx context.Context, service *payment.Service, format confi
 
 // unpayable returns the error of a payment that was not paid and no longer can be,
 // else nil. Without --new such a payment blocks another order.
-func (a *output) unpayable(p order.Payment, keyGiven bool) error {
-	now, again := a.now(), "make another order: "+a.sourceCommand("pay qr", p, "--new")
-	f := &failure{Code: string(p.State), RequestID: p.RequestID, Hint: again, ExitCode: exitRejected}
+func (a *output) unpayable(ctx context.Context, p order.Payment, keyGiven bool) error {
+	now := a.now()
+	f := &failure{Code: string(p.State), RequestID: p.RequestID, Hint: a.hintAnother(ctx, p), ExitCode: exitRejected}
 	switch p.State {
 	case order.Failed:
 		f.Code, f.Message = p.Error.Code, "order "+p.OrderID+" failed: "+p.Error.Message
-		if p.ChargeID == "" {
-			f.Hint = "" // failed when made; running it again makes another
-		}
 	case order.Cancelled, order.Refunded:
 		f.Message = "order " + p.OrderID + " was " + render.StateWord(p.State)
 		if p.State == order.Refunded || order.Transaction(p.BankState) == order.Voided { // else it was never paid
@@ -171,7 +169,6 @@ func (a *output) unpayable(p order.Payment, keyGiven bool) error {
 		f.Message = "order " + p.OrderID + " has expired"
 		if !p.Lapsed(now) {
 			f.Message += ", and may still be paid until " + render.Exact(p.MayBePaidUntil(now))
-			f.Hint = "run it again then, or " + again
 		}
 		if keyGiven {
 			f.Hint = "use another key, or none, to make another order"
@@ -182,13 +179,36 @@ func (a *output) unpayable(p order.Payment, keyGiven bool) error {
 	return f
 }
 
-// explain adds the key to the hint of an unknown outcome if no ledger has it.
+// hintAnother returns the hint for a payment that can no longer be paid: how to make
+// another order.
+func (a *output) hintAnother(ctx context.Context, p order.Payment) string {
+	again := "make another order: " + a.sourceCommand("pay qr", p, "--new")
+	switch {
+	case p.ReplacedBy != "":
+	case p.State == order.Expired && p.Held != nil && p.Held.Text != "" && !p.Lapsed(a.now()) && a.bankDraws(ctx, p.Source):
+		return "cancel it, and then make another order: " + a.sourceCommand("order cancel", p) + "; or wait until then"
+	case p.State == order.Expired && !p.Lapsed(a.now()):
+		return "wait until then, or " + again
+	case p.State == order.Failed && p.ChargeID != "", p.State == order.Expired, p.State == order.Cancelled, p.State == order.Refunded:
+		return again
+	}
+	return ""
+}
+
+// explain completes the hint of an unknown outcome: with --new the same command would
+// make one more order, and without a ledger only the user can repeat the key.
 func (c *payQR) explain(settings *config.Config, p order.Payment, err error) error {
 	f := explainKind(err)
-	if f.ExitCode != exitUnknown || settings.Ledger.Reveal() != "none" {
+	asked := order.Payment{OrderID: p.OrderID, Source: p.Source}
+	switch {
+	case f.ExitCode != exitUnknown:
 		return err
+	case settings.Ledger.Reveal() == "none":
+		f.Hint = "the order may have been made; run it again with its key: " + c.app.sourceCommand("pay qr", asked, "--idempotency-key", p.Key)
+	case c.fresh:
+		again := "the order may have been made; run it again without --new, which repeats the request with the same key: " + c.app.sourceCommand("pay qr", asked)
+		f.Hint = strings.Replace(f.Hint, hintRunAgain, again, 1)
 	}
-	f.Hint = "the order may have been made; run it again with --idempotency-key " + p.Key
 	return f
 }
 

@@ -93,7 +93,7 @@ func scriptCondition(name string) (bool, error) {
 }
 
 // cmdServe starts a sandbox for this script alone and points the environment
-// variable SERVER at it: serve [ignore-keys] [auth].
+// variable SERVER at it: serve [ignore-keys] [auth] [key].
 func cmdServe(ts *testscript.TestScript, _ bool, args []string) {
 	options := sandbox.Options{Dir: ts.MkAbs("served"), Now: time.Now}
 	for _, arg := range args {
@@ -102,6 +102,8 @@ func cmdServe(ts *testscript.TestScript, _ bool, args []string) {
 			options.IgnoreKeys = true
 		case "auth":
 			options.RequireAuth = true
+		case "key":
+			options.BankKey = sandbox.BankKey
 		default:
 			ts.Fatalf("serve: unknown option %s", arg)
 		}

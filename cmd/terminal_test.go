@@ -270,6 +270,22 @@ func TestColoursAtATerminal(t *testing.T) {
 	}
 }
 
+// A list from stdin is not read from a terminal; the hint repeats the flags.
+func TestAListIsNotTyped(t *testing.T) {
+	t.Parallel()
+	m := sandboxed(t)
+	for _, args := range [][]string{
+		{"pay", "batch", "-", "--source", "wechat", "-e", "sandbox"},
+		{"order", "reconcile", "-", "--since", "2026-01-01 08:00", "--until", "today"},
+	} {
+		x := m.at(t, 120, 24, args...)
+		want := "hint: villapay " + strings.ReplaceAll(strings.Join(args, " "), "2026-01-01 08:00", "'2026-01-01 08:00'") + " < "
+		if code := x.exit(); code != 2 || !strings.Contains(x.text(), want) {
+			t.Errorf("exit %d, want %q\n%s", code, want, x.text())
+		}
+	}
+}
+
 // Live money is asked about at a terminal, and a no leaves nothing behind.
 func TestLiveMoneyIsConfirmed(t *testing.T) {
 	t.Parallel()

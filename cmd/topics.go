@@ -77,8 +77,8 @@ const topicExitCodes = `  0    done
        orders were made (6 outranks it)
   130  interrupted by Ctrl-C or SIGTERM (webhook listen, sandbox serve: 0)
 
-A script must repeat the command on 6. Without a ledger, it must also set
---idempotency-key.
+A script must repeat the command on 6, without --new. Without a ledger, it must
+also set --idempotency-key.
 
   tries=0
   until villapay pay qr "$order" -o json > order.json; do

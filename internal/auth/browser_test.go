@@ -317,7 +317,7 @@ func TestBrowserInterrupted(t *testing.T) {
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
-	if !strings.Contains(b.warned.String(), "no browser opened: no browser here") {
+	if !strings.Contains(b.warned.String(), "the browser did not open: no browser here; open the address above") {
 		t.Errorf("said %q", b.warned)
 	}
 	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp4", fmt.Sprintf("127.0.0.1:%d", b.CallbackPorts[0]))

@@ -47,7 +47,7 @@ func (f *flow) byListener(ctx context.Context, listener net.Listener, open func(
 		return Tokens{}, err
 	}
 	if err := open(f.url()); err != nil {
-		f.note("no browser opened: " + err.Error())
+		f.note("the browser did not open: " + err.Error() + "; open the address above")
 	}
 	select {
 	case a := <-arrived:
@@ -111,7 +111,7 @@ func page(w http.ResponseWriter, status int, title, text string) {
 // has not failed for two seconds: some openers live as long as the browser.
 func OpenBrowser(ctx context.Context, address string) error {
 	if u, err := url.Parse(address); err != nil || u.Scheme != "https" && u.Scheme != "http" {
-		return errors.New("open the browser: not a web address")
+		return errors.New("not a web address")
 	}
 	name, args, err := opener(runtime.GOOS, os.Getenv)
 	if err != nil {
@@ -120,7 +120,7 @@ func OpenBrowser(ctx context.Context, address string) error {
 	command := exec.CommandContext(context.WithoutCancel(ctx), name, append(args, address)...) //nolint:gosec // a fixed program; no shell
 	command.Env = childEnv(os.Environ())
 	if err := command.Start(); err != nil {
-		return fmt.Errorf("open the browser: %w", err)
+		return err
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- command.Wait() }()
@@ -129,7 +129,7 @@ func OpenBrowser(ctx context.Context, address string) error {
 	select {
 	case err := <-ended:
 		if err != nil {
-			return fmt.Errorf("open the browser: %s: %w", name, err)
+			return fmt.Errorf("%s: %w", name, err)
 		}
 	case <-timer.C:
 	case <-ctx.Done():
@@ -156,7 +156,7 @@ func opener(system string, getenv func(string) string) (name string, args []stri
 		return "rundll32", []string{"url.dll,FileProtocolHandler"}, nil
 	}
 	if strings.TrimSpace(getenv("DISPLAY")+getenv("WAYLAND_DISPLAY")+getenv("BROWSER")) == "" {
-		return "", nil, errors.New("open the browser: there is no display here")
+		return "", nil, errors.New("there is no display")
 	}
 	return "xdg-open", nil, nil
 }

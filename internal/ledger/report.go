@@ -63,11 +63,12 @@ type Asked struct {
 	From      order.Origin
 	RequestID string
 	Warning   *order.Warning // about an answer that says nothing of a charge
+	AfterBank bool           // it is the API's answer, and the bank answered before
 }
 
 // RecordAnswer keeps an answer's reports, and that the order's payments are known
-// as of now. An answer that says nothing of a charge changes no state; its
-// warning replaces that of an earlier answer.
+// as of now. An answer that says nothing of a charge changes no state, nor who said
+// that it is final; its warning replaces that of an earlier answer.
 func (l *Ledger) RecordAnswer(ctx context.Context, scope string, a Asked) error {
 	o := opening{why: recordTx, locks: reportKeys(scope, a.Status.Reports...)}
 	return l.wrap(l.store.write(ctx, o, func(t *txn) error {
@@ -108,8 +109,11 @@ func (l *Ledger) noteAnswer(t *txn, scope string, a Asked, said bool) error {
 				return err
 			}
 		}
+		if said || !a.AfterBank && !r.State.Final() { // else somebody else said what the state is
+			r.KnownAt, r.KnownFrom, r.RequestID = t.now, a.From, a.RequestID
+		}
 		if err := t.exec(`UPDATE villapay_payment SET known_at = ?, known_from = ?, request_id = ?, warnings = ? WHERE id = ?`,
-			toMillis(t.now), string(a.From), a.RequestID, encodeList(r.Warnings), r.ID); err != nil {
+			toMillis(r.KnownAt), string(r.KnownFrom), r.RequestID, encodeList(r.Warnings), r.ID); err != nil {
 			return err
 		}
 	}

@@ -333,7 +333,7 @@ func TestAnAnswerThatSaysNothingOfACharge(t *testing.T) {
 		asked := func(word, requestID string, w *order.Warning) order.Payment {
 			t.Helper()
 			status := order.Status{Word: word, Raw: []byte(`{"status":"` + word + `"}`)}
-			if err := l.RecordAnswer(t.Context(), scope, Asked{"1", status, order.FromAPI, requestID, w}); err != nil {
+			if err := l.RecordAnswer(t.Context(), scope, Asked{OrderID: "1", Status: status, From: order.FromAPI, RequestID: requestID, Warning: w}); err != nil {
 				t.Fatal(err)
 			}
 			all := l.of(t, "1")
@@ -359,10 +359,30 @@ func TestAnAnswerThatSaysNothingOfACharge(t *testing.T) {
 		}
 		asked("success", "q4", ambiguous)
 		l.hear(t, report("c1", "o1b", "Authorized"))
-		if now = asked("success", "q5", ambiguous); now.Warnings != nil || now.State != order.Paid { // a charge proves it
+		paid := l.of(t, "1")[0]
+		now = asked("success", "q5", ambiguous)
+		if now.Warnings != nil || now.State != order.Paid || now.KnownFrom != order.FromWebhook || !now.KnownAt.Equal(paid.KnownAt) || now.RequestID != paid.RequestID { // a charge proves it
 			t.Errorf("paid: %+v", now)
 		}
 	})
+}
+
+// After the bank's answer, the API's that says nothing of a charge is not the source.
+func TestAnAnswerBesideTheBanks(t *testing.T) {
+	t.Parallel()
+	l := sqlitePlace(t).open(t)
+	l.awaiting(t, "1")
+	for _, a := range []Asked{
+		{OrderID: "1", From: order.FromBank, RequestID: "b1", Status: order.Status{Word: "no charge"}},
+		{OrderID: "1", From: order.FromAPI, RequestID: "a1", Status: order.Status{Word: "pending"}, AfterBank: true},
+	} {
+		if err := l.RecordAnswer(t.Context(), scope, a); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if now := l.of(t, "1")[0]; now.KnownFrom != order.FromBank || now.RequestID != "b1" {
+		t.Errorf("%+v", now)
+	}
 }
 
 // An answer about charges refreshes what is known even if it says nothing new.

@@ -46,7 +46,7 @@ func (s *Service) Code(ctx context.Context, p order.Payment) (order.Payment, err
 		}
 	}
 	if s.Bank.OtherMerchant(p.BankOrderID) {
-		notify(s.Warn, "order %s: the bank order %s is another merchant's than the bank's secret key", p.OrderID, p.BankOrderID)
+		notify(s.Warn, "order %s: bank order %s belongs to another merchant than the bank's secret key", p.OrderID, p.BankOrderID)
 	}
 	var code kbank.Code
 	var took time.Duration

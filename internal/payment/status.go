@@ -34,6 +34,7 @@ type Asked struct {
 	Word       string // the API's status word; it proves nothing
 	Err        error  // asking the API failed; the payment is as recorded
 	BankErr    error  // asking the bank failed
+	Bank       bool   // the bank was asked, and answered
 }
 
 // maxParallelAsks is the maximum number of concurrent inquiries.
@@ -111,7 +112,7 @@ func (s *Service) ask(ctx context.Context, orderID string, within time.Duration)
 		asked.NoEndpoint = true
 		return asked, nil
 	}
-	answer := ledger.Asked{OrderID: orderID, From: order.FromAPI}
+	answer := ledger.Asked{OrderID: orderID, From: order.FromAPI, AfterBank: asked.Bank}
 	_, err := s.API.Retry(asking, func(ctx context.Context) (err error) {
 		answer.Status, answer.RequestID, err = s.API.Status(ctx, s.StatusPath, orderID, s.StatusPaid)
 		return err
@@ -217,6 +218,7 @@ func (s *Service) askBank(ctx, asking context.Context, orderID string, asked *As
 	for failure := range failures {
 		asked.BankErr = failure
 	}
+	asked.Bank = len(questions) > 0 && asked.BankErr == nil
 	if err != nil || len(questions) == 0 {
 		return false, err
 	}

@@ -13,16 +13,13 @@ type Code struct {
 	Caption string // one ASCII line for people, to stand beside the code
 }
 
-// CaptionPage stands beside the code of a web page.
-const CaptionPage = "Opens the payment page"
-
 // NewCode captions the code of a payment: what scans it, order, amount and until
 // when it can be paid (zero: not stated).
 func NewCode(code order.Code, p order.Payment, until time.Time) Code {
 	what := map[order.Kind]string{
 		order.ThaiQR:     "Scan with a bank app (Thai QR)",
 		order.WeChatCode: "Scan with WeChat",
-		order.Page:       CaptionPage,
+		order.Page:       "Opens the payment page",
 		order.Reference:  "Order reference, not a payment code",
 	}[code.Kind]
 	parts := []string{p.OrderID, Money(p.Amount, strings.ToUpper(p.Currency))}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/csv"
 	"errors"
+	"fmt"
 	"io"
 	"slices"
 	"strings"
@@ -158,7 +159,7 @@ func (p *parser) noColumn(line int, name string, cells []string) error {
 	if !utf8.ValidString(columns) {
 		columns += " (this is not UTF-8)"
 	}
-	return fatal(line, "the header has no column %s; it has %s", name, columns)
+	return &Error{Line: line, Text: fmt.Sprintf("the header has no column %s; it has %s", name, columns), Fatal: true, Missing: name}
 }
 
 func (p *parser) row(line int, cells []string, columns []int) error {

@@ -43,6 +43,8 @@ type Error struct {
 	// Fatal errors are about the table: no record follows. Others are about one
 	// record, and reading goes on.
 	Fatal bool
+	// Missing is the needed column that the header lacks.
+	Missing string
 }
 
 func (e *Error) Error() string {
