@@ -201,20 +201,21 @@ func (c *Client) send(req *http.Request, token secret.String) (*Response, error)
 	}
 	defer resp.Body.Close()
 	response := &Response{Status: resp.StatusCode, Header: resp.Header, RequestID: requestID(resp.Header)}
+	response.redact(token)
 	if resp.StatusCode == http.StatusSwitchingProtocols { // its body ignores the context
 		return nil, &Error{
 			Kind: Unknown, Again: true, Status: resp.StatusCode, Code: "http_101",
 			Message: "the server switched protocols instead of answering", RequestID: response.RequestID,
 		}
 	}
-	response.Body, err = io.ReadAll(io.LimitReader(resp.Body, MaxBody+1))
-	response.redact(token)
+	body, err := io.ReadAll(io.LimitReader(resp.Body, MaxBody+1))
+	response.Body = []byte(secret.Redact(string(body), token))
 	if err != nil {
 		failure := trace.failure(req, err, token)
 		failure.Status, failure.RequestID = resp.StatusCode, response.RequestID
 		return nil, failure
 	}
-	if len(response.Body) > MaxBody {
+	if len(body) > MaxBody {
 		rule := classify(resp.StatusCode)
 		return nil, &Error{
 			Kind: rule.kind, Again: rule.again, Status: resp.StatusCode, Code: "answer_too_large",

@@ -402,6 +402,7 @@ func TestMalformedAnswersRepeatNoToken(t *testing.T) {
 		"Content-Length":    "HTTP/1.1 400 Bad\r\nContent-Length: %s\r\n\r\n",
 		"Transfer-Encoding": "HTTP/1.1 400 Bad\r\nTransfer-Encoding: %s\r\n\r\n",
 		"Location":          "HTTP/1.1 302 Found\r\nLocation: http://[::1%s\r\n\r\n",
+		"another protocol":  "HTTP/1.1 101 %[1]s\r\nConnection: Upgrade\r\nUpgrade: %[1]s\r\nX-Request-Id: %[1]s\r\n\r\n",
 		"trailer":           "HTTP/1.1 400 Bad\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n%s\r\n\r\n",
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -411,7 +412,7 @@ func TestMalformedAnswersRepeatNoToken(t *testing.T) {
 			var response *Response
 			var err error
 			log := logged(client, func() { _, response, err = client.CreateOrder(t.Context(), "1", order.QR, "k") })
-			text := fmt.Sprintf("%v %+v %+v %s", err, errors.Unwrap(err), response, log)
+			text := fmt.Sprintf("%v %s %+v %+v %s", err, failure(err).RequestID, errors.Unwrap(err), response, log)
 			if err == nil || strings.Contains(strings.ToLower(text), strings.ToLower(token)) {
 				t.Errorf("%s", text)
 			}

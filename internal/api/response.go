@@ -51,10 +51,9 @@ func (r *Response) failure() *Error {
 	return e
 }
 
-// redact hides the token in a response: some servers echo requests.
+// redact hides the token in a response's headers: some servers echo requests.
 func (r *Response) redact(token secret.String) {
 	r.token = token
-	r.Body = []byte(secret.Redact(string(r.Body), token))
 	r.RequestID = secret.Redact(r.RequestID, token)
 	for name, values := range r.Header {
 		for i := range values {

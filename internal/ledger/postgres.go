@@ -126,7 +126,7 @@ func protect(config *pgx.ConnConfig, sslmode string) (warning string, _ error) {
 	case sslmode == "disable":
 		return "the connection to the ledger is not encrypted (sslmode=disable)", nil
 	case !slices.ContainsFunc(remote, encrypted):
-		return "", errors.New("PGSSLMODE or a service file turns TLS off, and the server is not on this machine; nothing was sent. Unset it, or put sslmode into the URL")
+		return "", errors.New("PGSSLMODE or a service file turns TLS off, and the server is not on this machine: unset it, or put sslmode into the URL")
 	}
 	config.Fallbacks = slices.DeleteFunc(config.Fallbacks, func(f *pgconn.FallbackConfig) bool { return f.TLSConfig == nil && !isLocal(f.Host) })
 	if config.TLSConfig == nil && !isLocal(config.Host) { // sslmode=allow
