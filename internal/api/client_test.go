@@ -412,7 +412,7 @@ func TestMalformedAnswersRepeatNoToken(t *testing.T) {
 			var response *Response
 			var err error
 			log := logged(client, func() { _, response, err = client.CreateOrder(t.Context(), "1", order.QR, "k") })
-			text := fmt.Sprintf("%v %+v %+v %s", err, errors.Unwrap(err), response, log)
+			text := fmt.Sprintf("%v %s %+v %+v %s", err, failure(err).RequestID, errors.Unwrap(err), response, log)
 			if err == nil || strings.Contains(strings.ToLower(text), strings.ToLower(token)) {
 				t.Errorf("%s", text)
 			}

@@ -123,11 +123,14 @@ func planSet(env LookupEnv, name, keyName, value string) (func(settings) (change
 		}
 		url, _ := s.address(name)
 		twin := s.liveEnv(url, name)
+		below, _ := s.livePath(url, normal)
 		switch why := fixed(name, keyName); {
 		case why != "":
 			err = usage("", "%s", why)
 		case keyName == "live" && normal == "false" && twin != "":
 			err = usage("give it another one first: villapay env set base_url URL -e "+name, "set live: %s stays live, because its base_url is the live one of %s", name, twin)
+		case (keyName == "order_path" || keyName == "status_path") && below != "":
+			err = usage("", "set %s: with the base_url of %s it leads below that of %s, which is live", keyName, name, below)
 		}
 		return change{envPath(name, keyName), k.node(normal)}, err
 	}, nil

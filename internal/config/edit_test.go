@@ -323,6 +323,22 @@ func TestUnsetEnds(t *testing.T) {
 	}
 }
 
+// TestPathsAreSetBelowNoLiveURL: what Load would reject is not written.
+func TestPathsAreSetBelowNoLiveURL(t *testing.T) {
+	t.Parallel()
+	const text = "envs:\n  mine: {base_url: https://shop.villamarket.com/api}\n"
+	w := newWorld(t, text)
+	for key, value := range map[string]string{"order_path": "/payment3api/qrpayment", "status_path": "/payment3api/s/{orderid}"} {
+		wantError(t, w.run(t, "set", "mine", key, value), KindUsage, "set "+key, "below that of prod, which is live")
+	}
+	if w.text(t) != text {
+		t.Errorf("the file became %q", w.text(t))
+	}
+	if err := w.run(t, "set", "mine", "order_path", "/payment3devapi/qrpayment"); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestStaysLive: what an edit cannot change is not said to be changed.
 func TestStaysLive(t *testing.T) {
 	t.Parallel()
