@@ -271,7 +271,7 @@ func (a *streams) debugging() bool { return a.flags.debug || isSet(a.Getenv("VIL
 
 // onRetry reports a retry at a terminal.
 func (a *streams) onRetry(w api.Wait) {
-	a.status("%s; retrying in %.1f s (attempt %d failed)", w.Err.Message, w.For.Seconds(), w.Attempt)
+	a.status("retrying in %.1f s (attempt %d failed): %s", w.For.Seconds(), w.Attempt, w.Err.Message)
 }
 
 // newKey returns a new idempotency key. UUIDs of version 7 sort by time, which

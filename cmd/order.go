@@ -35,7 +35,7 @@ func oneOrMore(cmd *cobra.Command, args []string) error {
 		case id == "help":
 			return usageError("run `"+cmd.CommandPath()+" --help`", "%q is not an order ID", id)
 		case strings.ContainsFunc(id, isBlank):
-			return usageError("remove it, or separate the IDs", "%q is not an order ID: there is a blank in it", id)
+			return usageError("remove it; several orders are several arguments", "%q is not an order ID: there is a blank in it", id)
 		case err != nil:
 			return usageError("usage: "+cmd.UseLine(), "%s", err)
 		}
