@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -37,7 +39,14 @@ func (c *codeFlags) check() error {
 	if c.file == "" {
 		return nil
 	}
-	return render.CheckQRFile(c.file)
+	err := render.CheckQRFile(c.file)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return usageError("make the directory first: mkdir -p "+filepath.Dir(c.file), "%s", err)
+	case err != nil:
+		return usageError("", "%s", err)
+	}
+	return nil
 }
 
 // fetchCode fetches the bank's code for a payment, if the bank draws the codes, and

@@ -256,7 +256,7 @@ func (a *deps) openSandbox() (*sandbox.Sandbox, error) {
 		}
 		opened := sandbox.New(sandbox.Options{Dir: filepath.Join(dir, "sandbox"), Now: a.Now})
 		if err := opened.Check(); err != nil {
-			return nil, &localError{err: fmt.Errorf("open the sandbox's state: %w", err), hint: "nothing was sent; remove the file, or set VILLAPAY_STATE_DIR"}
+			return nil, &localError{err: fmt.Errorf("open the sandbox's state: %w", err), hint: "nothing was sent; check the owner and mode of the file and its directory, or set VILLAPAY_STATE_DIR; remove the file only if it is damaged"}
 		}
 		a.sandbox = opened
 	}

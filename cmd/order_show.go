@@ -38,7 +38,7 @@ draws the open payment's code again, without making another.`,
 
 func (c *orderShow) run(ctx context.Context, args []string) error {
 	if err := c.code.check(); err != nil {
-		return usageError("", "%s", err)
+		return err
 	}
 	format, err := c.app.format("table", "json", "yaml", "qr")
 	if err != nil {

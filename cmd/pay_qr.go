@@ -63,7 +63,7 @@ In a live environment it asks for confirmation; without a terminal it needs
 func (c *payQR) run(ctx context.Context, args []string) error {
 	orderID := args[0]
 	if err := c.code.check(); err != nil {
-		return usageError("run `villapay pay qr --help`", "%s", err)
+		return err
 	}
 	formats := []config.Format{config.FormatTable, config.FormatJSON, config.FormatYAML, config.FormatQR}
 	if c.dryRun {
