@@ -69,7 +69,7 @@ func TestWhoamiShowsTheBankKey(t *testing.T) {
 	shows(m.with("VILLAPAY_KBANK_SECRET=skey_prod_1"), "environment", "VILLAPAY_KBANK_SECRET: the secret key is a live one")
 	shows(m.with("VILLAPAY_KBANK_SECRET="), "environment", "VILLAPAY_KBANK_SECRET is set, and empty")
 	shows(m.with("VILLAPAY_KBANK_SECRET=\ufeffskey_test_1"), "environment", "byte order mark")
-	if r := m.run(t, "whoami"); !strings.Contains(r.stdout, "Bank key") {
+	if r := m.run(t, "whoami"); !strings.Contains(r.stdout, "stored unencrypted, beside the tokens") {
 		t.Errorf("the table shows no key:\n%s", r.stdout)
 	}
 	if r := m.run(t, "logout"); r.code != 0 {

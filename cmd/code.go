@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -42,7 +44,11 @@ func (c *codeFlags) check(format config.Format, drawn ...config.Format) error {
 	if c.file == "" {
 		return nil
 	}
-	if err := render.CheckQRFile(c.file); err != nil {
+	err := render.CheckQRFile(c.file)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return usageError("make the directory first: mkdir -p "+filepath.Dir(c.file), "%s", err)
+	case err != nil:
 		return usageError("", "%s", err)
 	}
 	return nil

@@ -8,7 +8,7 @@ func (a *app) confirmLive(ctx context.Context, question string) error {
 		return nil
 	}
 	if !a.interactive() {
-		return usageError("add --yes", "%s takes real money, and there is no terminal to ask at", a.config.Profile.Name)
+		return usageError("add --yes", "%s takes real money, and %s", a.config.Profile.Name, a.whyNotAsk("at"))
 	}
 	yes, err := a.confirm(ctx, question)
 	if err == nil && !yes {

@@ -259,7 +259,7 @@ func (a *deps) openSandbox() (*sandbox.Sandbox, error) {
 		}
 		opened := sandbox.New(sandbox.Options{Dir: filepath.Join(dir, "sandbox"), Now: a.Now})
 		if err := opened.Check(); err != nil {
-			return nil, &localError{err: fmt.Errorf("open the sandbox's state: %w", err), hint: "nothing was sent; remove the file, or set VILLAPAY_STATE_DIR"}
+			return nil, &localError{err: fmt.Errorf("open the sandbox's state: %w", err), hint: "nothing was sent; check the owner and mode of the file and its directory, or set VILLAPAY_STATE_DIR; remove the file only if it is damaged"}
 		}
 		a.sandbox = opened
 	}
@@ -274,7 +274,7 @@ func (a *streams) debugging() bool { return a.flags.debug || isSet(a.Getenv("VIL
 
 // onRetry reports a retry at a terminal.
 func (a *streams) onRetry(w api.Wait) {
-	a.status("%s; retrying in %.1f s (attempt %d failed)", w.Err.Message, w.For.Seconds(), w.Attempt)
+	a.status("retrying in %.1f s (attempt %d failed): %s", w.For.Seconds(), w.Attempt, w.Err.Message)
 }
 
 // newKey returns a new idempotency key. UUIDs of version 7 sort by time, which

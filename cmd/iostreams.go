@@ -107,6 +107,19 @@ func (a *streams) interactive() bool {
 	return a.InTTY && a.ErrTTY && !a.flags.noInput && !isSet(a.Getenv("VILLAPAY_NO_INPUT")) && !isSet(a.Getenv("CI"))
 }
 
+// whyNotAsk says why the user cannot be prompted. what ends "there is no terminal to ask".
+func (a *streams) whyNotAsk(what string) string {
+	switch {
+	case a.flags.noInput:
+		return "--no-input forbids asking"
+	case isSet(a.Getenv("VILLAPAY_NO_INPUT")):
+		return "VILLAPAY_NO_INPUT forbids asking"
+	case a.InTTY && a.ErrTTY:
+		return "CI is set, which forbids asking"
+	}
+	return "there is no terminal to ask " + what
+}
+
 // isSet parses a boolean variable: anything but "", 0 and false is true.
 func isSet(value string) bool {
 	return value != "" && value != "0" && !strings.EqualFold(value, "false")

@@ -284,7 +284,7 @@ func (c *login) credentials(ctx context.Context, prompt auth.Prompter) (username
 	}
 	if prompt == nil && (username == "" || password.Empty()) {
 		return "", password, &failure{
-			Code: "not_interactive", Message: "there is no terminal to ask for the user name and password",
+			Code: "not_interactive", Message: c.app.whyNotAsk("for the user name and password"),
 			Hint: "set VILLAPAY_USERNAME and VILLAPAY_PASSWORD, or use --with-token or VILLAPAY_TOKEN", ExitCode: exitDenied,
 		}
 	}

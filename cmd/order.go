@@ -24,6 +24,11 @@ func newOrder(a *app) *cobra.Command {
 // oneOrMore requires at least one valid order ID. It trims blanks, such as from a
 // paste, in place.
 func oneOrMore(cmd *cobra.Command, args []string) error {
+	return checkOrderIDs(cmd, args, "remove it, or separate the IDs")
+}
+
+// checkOrderIDs is oneOrMore, with the hint for an ID with a blank in it.
+func checkOrderIDs(cmd *cobra.Command, args []string, hintBlank string) error {
 	if len(args) == 0 {
 		return usageError("usage: "+cmd.UseLine(), "%s needs an order ID", commandName(cmd))
 	}
@@ -35,7 +40,7 @@ func oneOrMore(cmd *cobra.Command, args []string) error {
 		case id == "help":
 			return usageError("run `"+cmd.CommandPath()+" --help`", "%q is not an order ID", id)
 		case strings.ContainsFunc(id, isBlank):
-			return usageError("remove it, or separate the IDs", "%q is not an order ID: there is a blank in it", id)
+			return usageError(hintBlank, "%q is not an order ID: there is a blank in it", id)
 		case err != nil:
 			return usageError("usage: "+cmd.UseLine(), "%s", err)
 		}
@@ -49,10 +54,13 @@ func isBlank(r rune) bool { return unicode.IsSpace(r) || unicode.Is(unicode.Cf, 
 
 // oneOrder requires exactly one valid order ID.
 func oneOrder(cmd *cobra.Command, args []string) error {
+	if len(args) > 1 && cmd.Name() == "qr" {
+		return usageError("for many orders: villapay pay batch FILE", "pay qr takes one order ID")
+	}
 	if err := exactArgs("an order ID")(cmd, args); err != nil {
 		return err
 	}
-	return oneOrMore(cmd, args)
+	return checkOrderIDs(cmd, args, "remove it")
 }
 
 const usageSource = "the payment of this source, if several are open"
@@ -124,7 +132,7 @@ const hintNotHere = "orders that were made without this ledger, on another machi
 func (a *deps) noPayment(ctx context.Context, orderID string) error {
 	return &failure{
 		Code: "no_payment", Message: fmt.Sprintf("no payment of order %s is known in %s", orderID, a.config.Profile.Name),
-		Hint: cmp.Or(a.whatIs(ctx, orderID), hintNotHere), ExitCode: exitRejected,
+		Hint: cmp.Or(a.whatIs(ctx, orderID), "look for a part of it: villapay order find PART -e "+a.config.Profile.Name+"; "+hintNotHere), ExitCode: exitRejected,
 	}
 }
 

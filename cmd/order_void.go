@@ -12,6 +12,7 @@ import (
 	"github.com/villapay/villapay/internal/ledger"
 	"github.com/villapay/villapay/internal/order"
 	"github.com/villapay/villapay/internal/payment"
+	"github.com/villapay/villapay/internal/render"
 )
 
 type orderVoid struct {
@@ -63,7 +64,7 @@ func (c *orderVoid) run(ctx context.Context, args []string) error {
 		return c.app.showPayment(ctx, format, p, codeFlags{}, false)
 	}
 	if service.Live {
-		if err := c.app.confirmLive(ctx, fmt.Sprintf("Give back the LIVE payment %s of order %s (%s) in %s?", charge, p.OrderID, p.Source, service.Env)); err != nil {
+		if err := c.app.confirmLive(ctx, fmt.Sprintf("Give back the LIVE payment %s of %s, order %s (%s) in %s?", charge, render.Money(p.Amount, p.Currency), p.OrderID, p.Source, service.Env)); err != nil {
 			return err
 		}
 	}

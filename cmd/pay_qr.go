@@ -219,7 +219,14 @@ func (c *payQR) mayPay(ctx context.Context, service *payment.Service, request pa
 			return err
 		}
 	}
-	return c.app.confirmLive(ctx, fmt.Sprintf("Make a LIVE payment order for %s (%s) in %s?", request.OrderID, request.Source, service.Env))
+	question := fmt.Sprintf("Make a LIVE payment order for %s (%s) in %s", request.OrderID, request.Source, service.Env)
+	switch {
+	case request.New && service.Bank != nil:
+		question += ", and cancel the code of the order that is open"
+	case request.New:
+		question += ", beside the one that is open"
+	}
+	return c.app.confirmLive(ctx, question+"?")
 }
 
 // keyFlag is an idempotency key, valid in a header. An empty one is most likely an

@@ -238,7 +238,7 @@ func TestRetriesAreOneLine(t *testing.T) {
 		t.Errorf("dumb: exit %d\n%s", code, x.text())
 	}
 	x = m.at(t, 20, 50, "pay", "qr", "throttled-always")
-	if code := x.exit(); code != 7 || !strings.Contains(x.raw.String(), eraseLine) || strings.Contains(x.text(), "…") {
+	if code := x.exit(); code != 7 || !strings.Contains(x.raw.String(), eraseLine+"villapay: retrying") || strings.Contains(x.text(), "…") {
 		t.Errorf("narrow: exit %d\n%s", code, x.text())
 	}
 }
@@ -323,5 +323,11 @@ func TestLiveMoneyIsConfirmed(t *testing.T) {
 	x := m.at(t, 100, 40, "pay", "qr", "4925")
 	if code := x.exit(); code != 0 || strings.Contains(x.text(), question) {
 		t.Errorf("the open order again: exit %d\n%s", code, x.text())
+	}
+	x = m.at(t, 120, 40, "pay", "qr", "4925", "--new")
+	x.see("Make a LIVE payment order for 4925 (qr) in shop, beside the one that is open? [y/N]")
+	x.press("n\r")
+	if code := x.exit(); code != 2 {
+		t.Errorf("another order: exit %d\n%s", code, x.text())
 	}
 }

@@ -101,8 +101,10 @@ func (c *whoami) rows(s auth.Status, bankKey string) [][]string {
 	case "":
 	case "environment":
 		rows = append(rows, []string{"Bank key", kbankVariable})
+	case "keyring":
+		rows = append(rows, []string{"Bank key", "stored encrypted, beside the tokens"})
 	default:
-		rows = append(rows, []string{"Bank key", "stored with the tokens: " + bankKey})
+		rows = append(rows, []string{"Bank key", "stored unencrypted, beside the tokens"})
 	}
 	return rows
 }

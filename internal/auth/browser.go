@@ -150,14 +150,24 @@ func (c *Client) webUnreachable(err error) error {
 	}
 	authErr := c.unreachable(err)
 	authErr.Message = "cannot reach the sign-in page at " + c.pool.Domain + ": " + reason(err)
+	if errors.As(err, new(net.Error)) {
+		authErr.Hint = "check auth.domain: run `villapay env show`; or " + outage
+	}
 	return authErr
 }
 
+// reason is what failed in a call, without Go's words about the call.
 func reason(err error) string {
+	var dns *net.DNSError
+	var network *net.OpError
 	var wrapped *url.Error
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
 		return "timed out"
+	case errors.As(err, &dns):
+		return dns.Err
+	case errors.As(err, &network) && network.Err != nil:
+		return network.Err.Error()
 	case errors.As(err, &wrapped):
 		return wrapped.Err.Error()
 	}

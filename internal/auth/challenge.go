@@ -3,6 +3,7 @@ package auth
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -56,11 +57,15 @@ func (c *Client) challenge(ctx context.Context, username string, s step) (step, 
 		if err == nil {
 			return next, nil
 		}
-		authErr := c.challengeFailed(err)
+		authErr := c.challengeFailed(err, answers)
 		if try == maxTries || !canRetry(err) {
 			return step{}, authErr
 		}
-		c.prompt.Note(authErr.Error() + ": try again")
+		note := authErr.Error() + ": try again"
+		if code(err) == "ExpiredCodeException" && s.challenge != "SOFTWARE_TOKEN_MFA" {
+			note = authErr.Error() + ", and no other is sent: press Ctrl-C and sign in again"
+		}
+		c.prompt.Note(sanitize.Text(note))
 	}
 }
 
@@ -77,14 +82,22 @@ func canRetry(err error) bool {
 }
 
 // challengeFailed explains an answer that was not accepted.
-func (c *Client) challengeFailed(err error) error {
+func (c *Client) challengeFailed(err error, answers map[string]string) error {
 	switch code(err) {
 	case passwordHistory:
 		return &Error{Kind: Denied, Code: code(err), Message: "the new password was used before", Hint: "choose one that this account never had"}
 	case "InvalidPasswordException":
-		return &Error{Kind: Denied, Code: code(err), Message: "the new password is not good enough for this pool", Hint: "choose a longer one, with upper and lower case letters, digits and signs"}
+		return &Error{Kind: Denied, Code: code(err), Message: "the new password is not good enough for this pool" + serverWords(err, answers["NEW_PASSWORD"]), Hint: "choose a longer one, with upper and lower case letters, digits and signs"}
 	}
 	return c.explain(err)
+}
+
+// serverWords ends a message with Cognito's own words about a password, if it gave any.
+func serverWords(err error, password string) string {
+	if e, ok := errors.AsType[*apiError](err); ok && e.message != "" {
+		return " (" + secret.Redact(e.message, secret.New(password)) + ")"
+	}
+	return ""
 }
 
 // asker returns the function that asks for a challenge's answer, or an error if

@@ -38,7 +38,7 @@ func TestPasswordSignsIn(t *testing.T) {
 		"password where SRP is off":   {user: "ann", client: cognito.PasswordOnlyID, calls: []string{"InitiateAuth", "InitiateAuth"}},
 		"SRP where the password is":   {user: "ann", client: cognito.SRPOnlyID},
 		"SMS":                         {user: "sms", typed: []string{" 123 456 "}, asked: []string{"The code sent by SMS to +*******1234: "}},
-		"SMS, wrong twice":            {user: "sms", typed: []string{"111111", cognito.ExpiredSMSCode, cognito.SMSCode}, asked: []string{"The code sent by SMS to +*******1234: ", "note: the code is wrong: try again", "The code sent by SMS to +*******1234: ", "note: the code has expired: try again", "The code sent by SMS to +*******1234: "}},
+		"SMS, wrong twice":            {user: "sms", typed: []string{"111111", cognito.ExpiredSMSCode, cognito.SMSCode}, asked: []string{"The code sent by SMS to +*******1234: ", "note: the code is wrong: try again", "The code sent by SMS to +*******1234: ", "note: the code has expired, and no other is sent: press Ctrl-C and sign in again", "The code sent by SMS to +*******1234: "}},
 		"authenticator":               {user: "totp", typed: []string{"TOTP"}, asked: []string{"The code from your authenticator app: "}},
 		"choice: SMS":                 {user: "both", typed: []string{"0", cognito.SMSCode}, asked: []string{"Which second factor: code sent by SMS, code from your authenticator app", "The code sent by SMS to +*******1234: "}},
 		"choice: authenticator":       {user: "both", typed: []string{"1", "TOTP"}},
@@ -50,7 +50,7 @@ func TestPasswordSignsIn(t *testing.T) {
 		"confidential with a code":    {user: "sms", client: cognito.ConfidentialID, typed: []string{cognito.SMSCode}},
 		"new password":                {user: "newbie", typed: []string{newPassword, newPassword}, asked: []string{"note: this account needs a new password", "(hidden) New password (hidden): ", "(hidden) New password again (hidden): "}},
 		"new password, typo, then ok": {user: "newbie", typed: []string{newPassword, "other", newPassword, newPassword}},
-		"new password, weak, then ok": {user: "newbie", typed: []string{"short", "short", newPassword, newPassword}},
+		"new password, weak, then ok": {user: "newbie", typed: []string{"short", "short", newPassword, newPassword}, asked: []string{"note: this account needs a new password", "(hidden) New password (hidden): ", "(hidden) New password again (hidden): ", "note: the new password is not good enough for this pool (Password does not conform to policy: Password not long enough): try again", "note: this account needs a new password", "(hidden) New password (hidden): ", "(hidden) New password again (hidden): "}},
 		"new password, then a code":   {user: "newtotp", typed: []string{newPassword, newPassword, "TOTP"}},
 	}
 	for name, test := range tests {

@@ -151,7 +151,7 @@ func (p *Payment) Code(content string, now time.Time) (Code, time.Time, error) {
 	}
 	c, err := ParseContent(content)
 	if err != nil {
-		return Code{}, time.Time{}, err
+		return Code{}, time.Time{}, fmt.Errorf("qr_content: %w", err)
 	}
 	code, err := c.Code(p)
 	if err == nil && code.Kind != Reference && p.HoldsCode(now) && p.Held.Text != "" {

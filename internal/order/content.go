@@ -51,13 +51,13 @@ func ParseContent(text string) (c Content, _ error) {
 		inner, more, closed := strings.Cut(after, "}}")
 		path := strings.Split(strings.TrimSpace(inner), ".")
 		if !closed || len(path) < 2 || path[0] != "" || strings.ContainsAny(inner, "{}\"'`|()") || slices.ContainsFunc(path[1:], isBroken) {
-			return Content{}, fmt.Errorf("qr_content: %.40q is not {{.field}} or {{.field.sub}}", "{{"+after)
+			return Content{}, fmt.Errorf("%.40q is not {{.field}} or {{.field.sub}}", "{{"+after)
 		}
 		c.parts = append(c.parts, part{path: path[1:]})
 		rest = more
 	}
 	if strings.TrimSpace(text) == "" {
-		return Content{}, errors.New("qr_content is empty: there would be no code to draw")
+		return Content{}, errors.New("it is empty: there would be no code to draw")
 	}
 	return c, nil
 }

@@ -239,6 +239,8 @@ func (s *Service) warnReplaced(p order.Payment) {
 	switch {
 	case p.Held != nil && p.Held.Text != "" && p.Held.Canceled:
 		notify(s.Note, "the earlier payment of order %s (%s) is replaced; the bank canceled its code", p.OrderID, label(p))
+	case len(p.Order) == 0:
+		notify(s.Warn, "the earlier payment of order %s (%s) is replaced; its outcome is unknown, and its code was never shown", p.OrderID, label(p))
 	case p.HoldsCode(s.Now()) && p.Held.Text != "":
 		notify(s.Warn, "the earlier payment of order %s (%s) is replaced, and its code could not be canceled: it may still be paid until it expires", p.OrderID, label(p))
 	default:

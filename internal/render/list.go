@@ -183,8 +183,11 @@ func (s Screen) listTime(t time.Time) cell {
 
 func listState(s Screen, p order.Payment) cell {
 	state, color := stateWord(p.State)
-	if p.ReplacedBy != "" {
+	switch {
+	case p.ReplacedBy != "":
 		state += " (replaced)"
+	case p.State == order.Awaiting && order.Transaction(p.BankState) == order.Declined:
+		state += " (declined)"
 	}
 	if len(p.Warnings) > 0 { // all of them stand in the payment's own table
 		state, color = state+" ("+p.Warnings[0].Code+")", red
