@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"regexp"
 	"strings"
+	"sync"
 )
 
 // Redacted is what stands in the place of a secret.
@@ -73,12 +74,14 @@ func Redact(text string, secrets ...String) string {
 
 // evident matches what is a secret by its looks: a secret key of the bank's, a token
 // (JWT), and what stands before the host of a URL.
-var evident = regexp.MustCompile(`(?i)skey_[\w.-]+|\beyJ[\w-]+\.[\w.-]*|//[^\s"]*:[^\s"]*@`)
+var evident = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`(?i)skey_[\w.-]+|\beyJ[\w-]+\.[\w.-]*|//[^\s"]*:[^\s"]*@`)
+})
 
 // RedactEvident redacts what looks like a secret, for texts that quote what a person
 // has written: it may stand in the wrong place.
 func RedactEvident(text string) string {
-	return evident.ReplaceAllStringFunc(text, func(found string) string {
+	return evident().ReplaceAllStringFunc(text, func(found string) string {
 		if strings.HasPrefix(found, "//") {
 			return "//" + Redacted + "@"
 		}
