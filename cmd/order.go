@@ -55,7 +55,7 @@ func isBlank(r rune) bool { return unicode.IsSpace(r) || unicode.Is(unicode.Cf, 
 // oneOrder requires exactly one valid order ID.
 func oneOrder(cmd *cobra.Command, args []string) error {
 	if len(args) > 1 && cmd.Name() == "qr" {
-		return usageError("for many orders: villapay pay batch FILE", "pay qr takes one order ID")
+		return usageError("for many orders: villapay pay batch FILE", "pay qr takes no argument %q", args[1])
 	}
 	if err := exactArgs("an order ID")(cmd, args); err != nil {
 		return err

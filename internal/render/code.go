@@ -24,7 +24,7 @@ func NewCode(code order.Code, p order.Payment, until time.Time) Code {
 	}[code.Kind]
 	parts := []string{p.OrderID, Money(p.Amount, strings.ToUpper(p.Currency))}
 	if !until.IsZero() {
-		parts = append(parts, "until "+until.In(order.Bangkok).Format("15:04:05 -07"))
+		parts = append(parts, "until "+until.In(order.Bangkok).Format("15:04:05"))
 	}
 	return Code{code.Text, what + ": " + strings.Join(parts, ", ")}
 }
