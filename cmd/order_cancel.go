@@ -62,6 +62,8 @@ func (c *orderCancel) run(ctx context.Context, args []string) error {
 			return err
 		}
 	}
+	ctx, cancel := context.WithTimeout(ctx, service.Timeout)
+	defer cancel()
 	for i, one := range slices.Backward(open) {
 		if open[i], err = service.Cancel(ctx, one); err != nil {
 			return bankFailure(err, c.app.sourceCommand("order cancel", one))
@@ -91,10 +93,15 @@ func (c *orderCancel) pick(payments []order.Payment) (open []order.Payment, _ er
 		return nil, err
 	}
 	for _, p := range payments {
-		holdsCode := p.HoldsCode(c.app.now()) && p.Held.Text != "" && (c.source == "" || p.Source == order.Source(c.source))
-		if isOpen(p) && (holdsCode || p.ID == stands.ID) {
+		if p.ID != stands.ID && (!c.cancels(p) || c.source != "" && p.Source != order.Source(c.source)) {
+			continue
+		}
+		if isOpen(p) {
 			open = append(open, p)
 		}
+	}
+	if stands.State == order.Sending || stands.State == order.Unknown {
+		open = nil // its code would be the next one to be paid
 	}
 	for _, p := range open {
 		if p.Source != open[0].Source {
@@ -105,6 +112,13 @@ func (c *orderCancel) pick(payments []order.Payment) (open []order.Payment, _ er
 		open = []order.Payment{stands}
 	}
 	return open, nil
+}
+
+// cancels reports whether a payment beside the one that stands for the order has a code
+// to cancel, or one whose cancellation was not finished.
+func (c *orderCancel) cancels(p order.Payment) bool {
+	now := c.app.now()
+	return p.Held != nil && p.Held.Text != "" && (p.HoldsCode(now) || p.Held.Canceled && p.ReplacedBy == "" && !p.Lapsed(now))
 }
 
 func isOpen(p order.Payment) bool { return p.State == order.Awaiting || p.State == order.Expired }

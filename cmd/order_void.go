@@ -101,6 +101,13 @@ func (c *orderVoid) pick(ctx context.Context, service *payment.Service, payments
 	if err != nil {
 		return p, "", false, err
 	}
+	var returned []order.PaidCharge
+	paid = slices.DeleteFunc(paid, func(one order.PaidCharge) bool {
+		if one.Returned {
+			returned = append(returned, one)
+		}
+		return one.Returned
+	})
 	with := func(matches func(order.Payment) bool) order.Payment {
 		return payments[max(0, slices.IndexFunc(payments, matches))]
 	}
@@ -113,7 +120,7 @@ func (c *orderVoid) pick(ctx context.Context, service *payment.Service, payments
 		return of(v), v.ChargeID, false, nil
 	}
 	charge = c.charge
-	if charge == "" && len(paid) > 1 {
+	if charge == "" && slices.ContainsFunc(paid, func(one order.PaidCharge) bool { return one.Recorded }) && len(paid) > 1 {
 		var ids, commands []string
 		for _, one := range paid {
 			if ids = append(ids, one.ID); one.Recorded {
@@ -122,8 +129,8 @@ func (c *orderVoid) pick(ctx context.Context, service *payment.Service, payments
 		}
 		return p, "", false, usageError("give one back: "+strings.Join(commands, ", or "), "order %s was paid more than once: %s", orderID, strings.Join(ids, ", "))
 	}
-	if len(voids) > 0 && len(paid) == 1 && paid[0].Recorded { // they are done
-		last, back := paid[0].ID, voids[len(voids)-1].ChargeID
+	if len(returned) > 0 && len(paid) == 1 && paid[0].Recorded {
+		last, back := paid[0].ID, returned[len(returned)-1].ID
 		if charge == "" {
 			return p, "", false, usageError("if the customer is to have that back too: "+c.app.command("order void", payments[0], "--charge", last),
 				"charge %s of order %s was given back, and the order is still paid by %s", back, orderID, last)
@@ -144,9 +151,9 @@ func (c *orderVoid) pick(ctx context.Context, service *payment.Service, payments
 			return with(func(p order.Payment) bool { return p.BankOrderID == one.BankOrderID }), one.ID, false, nil
 		}
 	}
-	for _, v := range slices.Backward(voids) {
-		if asked(v.ChargeID) {
-			return of(v), v.ChargeID, true, nil
+	for _, one := range slices.Backward(returned) {
+		if asked(one.ID) && one.Recorded {
+			return with(func(p order.Payment) bool { return p.BankOrderID == one.BankOrderID }), one.ID, true, nil
 		}
 	}
 	for _, p := range payments {

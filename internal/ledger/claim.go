@@ -65,7 +65,7 @@ func (l *Ledger) Claim(ctx context.Context, req ClaimRequest) (Claim, error) {
 	if req.KeyGiven {
 		reads = append(reads, req.given())
 	}
-	o := opening{why: claimTx, locks: []lockKey{orderKey(req.Scope, req.OrderID)}, reads: reads}
+	o := opening{why: claimTx, locks: []lockKey{bankOrderKey(req.Scope, req.OrderID), orderKey(req.Scope, req.OrderID)}, reads: reads}
 	err := l.store.write(ctx, o, func(t *txn) error {
 		c = &claiming{l: l, t: t, req: req, owner: owner}
 		return c.decide()

@@ -96,6 +96,7 @@ type Change struct {
 	Other   string // of AskFirst: the other charge
 
 	id, number int64
+	asked      int64 // when the last attempt before ended; 0 if there was none
 }
 
 // ClaimChange decides, durably, whether this process may ask the bank for a
@@ -140,7 +141,10 @@ func (l *Ledger) ClaimChange(ctx context.Context, p order.Payment, kind ChangeKi
 			}
 		}
 		c.Verdict, c.Resumed = Claimed, state == sent
-		c.Settled = c.Resumed && t.now.Sub(fromMillis(held.lease)) >= settledAfter
+		if c.Resumed {
+			c.asked = held.lease
+			c.Settled = t.now.Sub(fromMillis(held.lease)) >= settledAfter
+		}
 		c.number++
 		lease := toMillis(t.now.Add(leaseFor))
 		if c.id == 0 {
@@ -183,6 +187,7 @@ const (
 type ChangeOutcome struct {
 	Done       bool // it was made
 	Unanswered bool // nobody knows whether it was made: the next run has to finish it
+	Rejected   bool // of Unanswered: not this attempt, but an earlier one may have been carried out
 	Note       string
 	RequestID  string
 }
@@ -199,6 +204,9 @@ func (l *Ledger) RecordChange(ctx context.Context, c Change, out ChangeOutcome) 
 			state, note, claims = done, c.Target+": done", 0
 		case out.Unanswered:
 			state, note, lease = sent, c.Target+": no answer", toMillis(t.now)
+			if out.Rejected {
+				lease = c.asked
+			}
 		}
 		changed, err := scalar[int64](t.query(`UPDATE villapay_change SET state = ?, lease = ? WHERE id = ? AND state <> 'done' AND (claim = ? OR ? = 0) RETURNING id`, state, lease, c.id, claims, claims))
 		if err == nil && changed > 0 {

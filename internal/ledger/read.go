@@ -44,7 +44,7 @@ func (l *Ledger) reading(ctx context.Context, ahead ...statement) (*txn, error) 
 	return &txn{query: query}, err
 }
 
-// PaidCharges returns the ids of a Villa order's charges that are paid now.
+// PaidCharges is [order.PaidCharges] of what is recorded.
 func (l *Ledger) PaidCharges(ctx context.Context, scope, orderID string) ([]order.PaidCharge, error) {
 	t, err := l.reading(ctx)
 	if err != nil {

@@ -536,6 +536,27 @@ func TestAnAnswerThatNamesALaterOrder(t *testing.T) {
 	})
 }
 
+// Also if it becomes known at that very moment.
+func TestAnAnswerWhileAnotherOrderIsClaimed(t *testing.T) {
+	t.Parallel()
+	both(t, func(t *testing.T, at *place) {
+		one, two := at.open(t), at.open(t)
+		for i := range 40 {
+			id, other := fmt.Sprint("a", i), fmt.Sprint("b", i)
+			one.awaiting(t, id)
+			var group sync.WaitGroup
+			group.Go(func() {
+				one.answer(t, id, fmt.Sprintf(`{"charge_id":"c%d","order_id":%q,"transaction_state":"Authorized","amount":300,"currency":"THB"}`, i, other))
+			})
+			group.Go(func() { two.mustClaim(t, ask(other), Claimed) })
+			group.Wait()
+			if all := one.of(t, id); len(all) != 1 || codes(all[0].Warnings) != "charge_order" {
+				t.Errorf("%s: %+v", id, all)
+			}
+		}
+	})
+}
+
 // A charge that the bank did not confirm is a warning, until it does.
 func TestAnUnconfirmedCharge(t *testing.T) {
 	t.Parallel()

@@ -291,15 +291,22 @@ func (l *Ledger) lookupElsewhere(t *txn, scope string, ids []string, found map[s
 		villas.add(r.OrderID)
 	}
 	for orderID := range villas {
-		elsewhere, err := l.elsewhere(t, scope, orderID)
+		known, _, err := t.load(scope, orderID)
 		if err != nil {
 			return err
 		}
+		_, elsewhere := order.Resolve(known)
 		if elsewhere == nil {
 			continue
 		}
+		elsewhere.Scope = scope
 		names := set{}
 		names.add(orderID, elsewhere.BankOrderID, elsewhere.ChargeID)
+		for _, c := range order.PaidCharges(known) {
+			if !c.Recorded && !c.Returned {
+				names.add(c.ID, c.BankOrderID)
+			}
+		}
 		for id := range names {
 			if wanted[id] && (len(found[id]) == 0 || elsewhere.State == order.Paid) {
 				found[id] = append([]order.Payment{*elsewhere}, found[id]...)

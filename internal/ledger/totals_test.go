@@ -47,6 +47,9 @@ func shop(t *testing.T, at *place, day time.Time) *Ledger {
 		l.hear(t, charged(report("c-"+orderID+"-2", "o"+orderID, "Voided"), day.Add(30*time.Hour)))
 	}
 	l.hear(t, charged(report("c-both-back", "oboth-back", "Refunded"), day.Add(30*time.Hour)))
+	l.awaiting(t, "same")
+	l.another(t, "same", "osame") // the API gives it the same bank order
+	l.hear(t, charged(report("c-same", "osame", "Settled"), day.Add(25*time.Hour)))
 	paid("again", 30*time.Hour) // the next day
 	l.hear(t, charged(report("c-again-2", "oagain", "Settled"), day.Add(3*time.Hour)))
 	paid("theirs-too", 4*time.Hour)
@@ -80,7 +83,7 @@ func TestTotals(t *testing.T) {
 				[]string{"dev paid THB 8: 1800.30", "dev cancelled THB 3: 900.0", "dev refunded THB 2: 600.0"},
 				[]string{"theirs-too 300.0 c-theirs-too", "twice 300.0 c-twice-2"},
 			},
-			{"the next day", Period{Scope: scope, Since: day.AddDate(0, 0, 1)}, []string{"dev paid THB 2: 600.0"}, []string{"again 300.0 c-again"}},
+			{"the next day", Period{Scope: scope, Since: day.AddDate(0, 0, 1)}, []string{"dev paid THB 3: 900.0"}, []string{"again 300.0 c-again"}},
 			{
 				"every environment",
 				Period{Since: day, Until: day.AddDate(0, 0, 1)},

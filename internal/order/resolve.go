@@ -31,7 +31,11 @@ func Resolve(c Case) (payments []Payment, elsewhere *Payment) {
 	v := resolveCharges(c)
 	for i := range v.own {
 		p := &v.own[i]
-		p.update(v.on(p), v.stray[i])
+		var charges []*charge
+		if !slices.ContainsFunc(v.own[i+1:], func(newer Payment) bool { return newer.BankOrderID == p.BankOrderID }) {
+			charges = v.on(p) // of the payments with the same bank order the newest has them
+		}
+		p.update(charges, v.stray[i])
 		for id := range v.known {
 			p.Warnings = slices.DeleteFunc(p.Warnings, func(w Warning) bool { return w == Unconfirmed(id) })
 		}
@@ -56,19 +60,20 @@ func Resolve(c Case) (payments []Payment, elsewhere *Payment) {
 	return payments, elsewhere
 }
 
-// PaidCharge is a charge that is paid now, and the bank order that it is on.
+// PaidCharge is a charge that was paid, and the bank order that it is on.
 type PaidCharge struct {
 	ID, BankOrderID string // BankOrderID is "" if nobody has named it
 	Recorded        bool   // the bank order is
+	Returned        bool   // it was voided or refunded
 }
 
-// PaidCharges returns a Villa order's named charges that are paid now.
+// PaidCharges returns a Villa order's named charges that are paid, or were given back.
 func PaidCharges(c Case) (all []PaidCharge) {
 	for _, c := range resolveCharges(c).charges {
-		if c.id == "" || !c.rank().paid() {
+		if c.id == "" || !c.everPaid() || c.rank() == Reversed {
 			continue
 		}
-		paid := PaidCharge{c.id, c.bank, c.order != nil}
+		paid := PaidCharge{c.id, c.bank, c.order != nil, !c.rank().paid()}
 		if c.order != nil {
 			paid.BankOrderID = c.order.BankOrderID
 		}

@@ -404,8 +404,8 @@ func TestResolve(t *testing.T) {
 		{name: "shared, and no order named for the second", payments: shared, reports: []Report{api("2", "c1", "Settled")}, want: "same awaiting", want2: "same awaiting (shared_order paid_elsewhere), elsewhere paid by c1 (not_recorded)"},
 		{name: "shared, and no charge named for the second", payments: shared, reports: []Report{api("2", "", "Settled")}, want: "same awaiting", want2: "same awaiting (shared_order paid_elsewhere), elsewhere paid by one (not_recorded)"},
 		{name: "shared, and the second has another", payments: append(slices.Clone(shared), pay("2", "o2", "300")), reports: []Report{api("2", "c1", "Settled")}, want: "same awaiting", want2: "same awaiting (shared_order paid_elsewhere), o2 paid by c1"},
-		{name: "one bank order twice for one Villa order", payments: []Payment{pay("1", "o1", "300"), pay("1", "o1", "300")}, reports: []Report{notice("c1", "o1", "Settled", "300")}, want: "o1 paid by c1, o1 paid by c1"},
-		{name: "the same, and no order named", payments: []Payment{pay("1", "o1", "300"), pay("1", "o1", "300")}, reports: []Report{api("1", "c1", "Settled")}, want: "o1 paid by c1, o1 paid by c1"},
+		{name: "one bank order twice for one Villa order", payments: []Payment{pay("1", "o1", "300"), pay("1", "o1", "300")}, reports: []Report{notice("c1", "o1", "Settled", "300")}, want: "o1 awaiting (paid_elsewhere), o1 paid by c1"},
+		{name: "the same, and no order named", payments: []Payment{pay("1", "o1", "300"), pay("1", "o1", "300")}, reports: []Report{api("1", "c1", "Settled")}, want: "o1 awaiting (paid_elsewhere), o1 paid by c1"},
 
 		// What was heard before a payment was begun is not about its order, unless nothing else can be meant.
 		{name: "reversed before it was begun", payments: one, reports: []Report{api("1", "c1", "Reversed", before)}, want: "o1 awaiting, elsewhere failed by c1 (not_recorded)"},
@@ -644,7 +644,7 @@ func TestPaidCharges(t *testing.T) {
 		api("1", "c3", "Settled", on("o1")), notice("c2", "o2", "Authorized", "300"), api("1", "c1", "Declined"), api("1", "c4", "Settled", on("o9")),
 		api("1", "c5", "Settled", on("o1")), api("1", "c5", "Voided"), notice("c6", "o1", "Settled", "3"), api("2", "c7", "Settled"),
 	}
-	if diff := cmp.Diff([]PaidCharge{{"c2", "o2", true}, {"c3", "o1", true}, {"c4", "o9", false}}, PaidCharges(Case{"1", payments, reports})); diff != "" {
+	if diff := cmp.Diff([]PaidCharge{{"c2", "o2", true, false}, {"c3", "o1", true, false}, {"c4", "o9", false, false}, {"c5", "o1", true, true}}, PaidCharges(Case{"1", payments, reports})); diff != "" {
 		t.Error(diff)
 	}
 	if got := PaidCharges(Case{"1", payments, []Report{api("1", "", "Settled")}}); got != nil {

@@ -138,7 +138,7 @@ func (s *Service) change(ctx context.Context, p order.Payment, kind ledger.Chang
 		failure, ok := errors.AsType[*api.Error](failed)
 		out.Unanswered, out.Note = !ok || failure.Kind == api.Unknown || claim.Resumed, failed.Error()
 		if ok {
-			out.RequestID = failure.RequestID
+			out.RequestID, out.Rejected = failure.RequestID, failure.Kind == api.Rejected
 		}
 		if ok && claim.Resumed && (kind == ledger.Void || failure.Kind != api.Rejected) {
 			failure.Kind = api.Unknown // an earlier attempt may have succeeded

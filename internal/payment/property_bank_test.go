@@ -231,6 +231,7 @@ func (s *story) void(ctx context.Context, who *till) error {
 	if err != nil {
 		return err
 	}
+	paid = slices.DeleteFunc(paid, func(one order.PaidCharge) bool { return one.Returned })
 	known := who.known()
 	var p order.Payment
 	charge := ""

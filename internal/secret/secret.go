@@ -74,7 +74,7 @@ func Redact(text string, secrets ...String) string {
 
 // evident matches what is a secret by its looks: a secret key of the bank's, a token
 // (JWT), and what stands before the host of a URL.
-var evident = sync.OnceValue(func() *regexp.Regexp {
+var evident = sync.OnceValue(func() *regexp.Regexp { //nolint:gochecknoglobals // a constant
 	return regexp.MustCompile(`(?i)skey_[\w.-]+|\beyJ[\w-]+\.[\w.-]*|//[^\s"]*:[^\s"]*@`)
 })
 
