@@ -57,7 +57,7 @@ func (c *Client) challenge(ctx context.Context, username string, s step) (step, 
 		if err == nil {
 			return next, nil
 		}
-		authErr := c.challengeFailed(err, answers)
+		authErr := c.challengeFailed(err)
 		if try == maxTries || !canRetry(err) {
 			return step{}, authErr
 		}
@@ -65,7 +65,7 @@ func (c *Client) challenge(ctx context.Context, username string, s step) (step, 
 		if code(err) == "ExpiredCodeException" && s.challenge != "SOFTWARE_TOKEN_MFA" {
 			note = authErr.Error() + ", and no other is sent: press Ctrl-C and sign in again"
 		}
-		c.prompt.Note(sanitize.Text(note))
+		c.prompt.Note(sanitize.Text(c.Redact(note)))
 	}
 }
 
@@ -82,20 +82,20 @@ func canRetry(err error) bool {
 }
 
 // challengeFailed explains an answer that was not accepted.
-func (c *Client) challengeFailed(err error, answers map[string]string) error {
+func (c *Client) challengeFailed(err error) error {
 	switch code(err) {
 	case passwordHistory:
 		return &Error{Kind: Denied, Code: code(err), Message: "the new password was used before", Hint: "choose one that this account never had"}
 	case "InvalidPasswordException":
-		return &Error{Kind: Denied, Code: code(err), Message: "the new password is not good enough for this pool" + serverWords(err, answers["NEW_PASSWORD"]), Hint: "choose a longer one, with upper and lower case letters, digits and signs"}
+		return &Error{Kind: Denied, Code: code(err), Message: "the new password is not good enough for this pool" + serverWords(err), Hint: "choose a longer one, with upper and lower case letters, digits and signs"}
 	}
 	return c.explain(err)
 }
 
 // serverWords ends a message with Cognito's own words about a password, if it gave any.
-func serverWords(err error, password string) string {
+func serverWords(err error) string {
 	if e, ok := errors.AsType[*apiError](err); ok && e.message != "" {
-		return " (" + secret.Redact(e.message, secret.New(password)) + ")"
+		return " (" + e.message + ")"
 	}
 	return ""
 }
