@@ -203,11 +203,8 @@ func (l *Ledger) Notifications(ctx context.Context, scope string, since time.Tim
 				fail(err)
 				return
 			}
-			about := whatItIsAbout(&report, payments)
-			for _, p := range about {
-				if p.OrderID == about[0].OrderID { // which got the bank order first
-					n.Payment = p.At(l.store.clock())
-				}
+			if about := subjects(&report, payments); len(about) > 0 {
+				n.Payment = foremost(about).At(l.store.clock())
 			}
 			if !yield(n, nil) {
 				return

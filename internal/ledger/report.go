@@ -192,12 +192,20 @@ func (l *Ledger) recordReport(t *txn, scope string, r order.Report) (fresh bool,
 	if err != nil || out.Unknown {
 		return fresh, out, err
 	}
+	o := outcomes[foremost(about).ID]
+	out.Payment, out.Changed, out.Warnings = o.row.At(t.now), o.changed, o.warnings
+	return fresh, out, nil
+}
+
+// foremost is the newest payment of the Villa order that got a bank order first, of
+// those that a report about it is about.
+func foremost(about []*row) (newest *row) {
 	for _, p := range about {
-		if newest, ok := outcomes[p.ID]; ok && p.OrderID == about[0].OrderID { // which got the bank order first
-			out.Payment, out.Changed, out.Warnings = newest.row.At(t.now), newest.changed, newest.warnings
+		if p.OrderID == about[0].OrderID {
+			newest = p
 		}
 	}
-	return fresh, out, nil
+	return newest
 }
 
 // reportKeys are what recording reports has to lock, before any Villa order.
@@ -227,12 +235,12 @@ func (t *txn) affected(scope string, r *order.Report) (villas set, about []*row,
 		return nil, nil, err
 	}
 	villas, all, err := t.villas(scope, append(related, *r))
-	return villas, whatItIsAbout(r, all), err
+	return villas, subjects(r, all), err
 }
 
-// whatItIsAbout are those of some payments whose bank order a report names, or, if it
-// names none, whose Villa order.
-func whatItIsAbout(r *order.Report, payments []*row) (about []*row) {
+// subjects returns those of some payments that a report is about: of the bank order that
+// it names, or, if it names none, of its Villa order.
+func subjects(r *order.Report, payments []*row) (about []*row) {
 	name := cmp.Or(r.BankOrderID, r.Reference)
 	for _, p := range payments {
 		switch {

@@ -510,10 +510,14 @@ func TestNotificationOfASharedBankOrder(t *testing.T) {
 		l.mustRecord(t, l.mustClaim(t, ask("second"), Claimed), testOrder(t, "same"))
 		l.awaiting(t, "same") // a Villa order of that name
 		heard := l.hear(t, report("c1", "same", "Settled"))
+		replayed := 0
 		for n, err := range l.Notifications(t.Context(), scope, time.Time{}) {
-			if err != nil || heard.Payment.OrderID != "first" || n.Payment.ID != heard.Payment.ID || n.Payment.State != order.Paid {
+			if replayed++; err != nil || heard.Payment.OrderID != "first" || n.Payment.ID != heard.Payment.ID || n.Payment.State != order.Paid {
 				t.Errorf("heard about %s, replayed about %s, %v", heard.Payment.OrderID, n.Payment.OrderID, err)
 			}
+		}
+		if replayed != 1 {
+			t.Errorf("%d notifications", replayed)
 		}
 	})
 }

@@ -249,7 +249,7 @@ func (l *Ledger) lookup(ctx context.Context, scope string, ids []string) (map[st
 	now := l.store.clock()
 	charges := map[*row]set{}
 	for i := range reports {
-		for _, r := range whatItIsAbout(&reports[i], rows) {
+		for _, r := range subjects(&reports[i], rows) {
 			if charges[r] == nil {
 				charges[r] = set{}
 			}
@@ -290,7 +290,7 @@ func (l *Ledger) lookupElsewhere(t *txn, scope string, ids []string, found map[s
 	for _, r := range reports {
 		villas.add(r.OrderID)
 	}
-	for orderID := range villas {
+	for _, orderID := range slices.Sorted(maps.Keys(villas)) {
 		known, _, err := t.load(scope, orderID)
 		if err != nil {
 			return err
