@@ -137,11 +137,8 @@ func (l *loader) checkBank(env string, live bool) error {
 	hosts := map[bool][]string{true: {devBank, devScript}, false: {prodBank, prodScript}}[live]
 	for _, key := range []string{"kbank.api_url", "kbank.script_url", "kbank.public_key"} {
 		value := l.viper.GetString(key)
-		other := slices.ContainsFunc(hosts, func(address string) bool { return hostname(value) == hostname(address) })
-		if key == "kbank.public_key" {
-			other = otherKind(value, live)
-		}
-		if other {
+		sameHost := func(address string) bool { return hostname(value) == hostname(address) }
+		if slices.ContainsFunc(hosts, sameHost) || key == "kbank.public_key" && otherKind(value, live) {
 			return &Error{Kind: KindConfig, Message: fmt.Sprintf("environment %s has live: %t, and its %s is %s", env, live, key, value), Hint: "villapay env unset " + key + " -e " + env}
 		}
 	}

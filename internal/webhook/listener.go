@@ -232,15 +232,11 @@ func (l *Listener) reject(w http.ResponseWriter, r *http.Request, status int, wh
 // health responds 200 if notifications can be recorded.
 func (l *Listener) health(w http.ResponseWriter, r *http.Request) {
 	if err := l.ready(r.Context()); err != nil {
-		unavailable(w)
+		w.Header().Set("Retry-After", "5")
+		http.Error(w, http.StatusText(http.StatusServiceUnavailable), http.StatusServiceUnavailable)
 		return
 	}
 	_, _ = io.WriteString(w, "ok\n")
-}
-
-func unavailable(w http.ResponseWriter) {
-	w.Header().Set("Retry-After", "5")
-	http.Error(w, http.StatusText(http.StatusServiceUnavailable), http.StatusServiceUnavailable)
 }
 
 // ready logs a failure once a probe: whoever asks for /healthz asks often.
