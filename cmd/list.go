@@ -120,9 +120,12 @@ func (c *listFlags) filter(text string) (filter ledger.Filter, err error) {
 	return filter, err
 }
 
-// filtered reports whether the flags choose among the payments.
-func (c *listFlags) filtered() bool {
-	return c.stretch != (stretchFlags{}) || c.by != "" || c.states != nil || c.unpaid || c.source != ""
+// none is "no", or "no such" if the flags choose among the payments.
+func (c *listFlags) none() string {
+	if c.stretch != (stretchFlags{}) || c.by != "" || c.states != nil || c.unpaid || c.source != "" {
+		return "no such"
+	}
+	return "no"
 }
 
 // elsewhere hints at other environments with matching payments, "" if there are none.

@@ -41,11 +41,7 @@ func (c *orderFind) run(ctx context.Context, args []string) error {
 	if err != nil || shown > 0 {
 		return err
 	}
-	no := "no"
-	if c.filtered() {
-		no = "no such"
-	}
-	f := &failure{Code: "no_payment", Message: fmt.Sprintf("%s payment with %q is known", no, text), Hint: c.elsewhere(ctx, filter), ExitCode: exitRejected}
+	f := &failure{Code: "no_payment", Message: fmt.Sprintf("%s payment with %q is known", c.none(), text), Hint: c.elsewhere(ctx, filter), ExitCode: exitRejected}
 	if !c.allEnvs {
 		f.Message += " in " + c.app.config.Profile.Name
 	}

@@ -38,14 +38,11 @@ func (c *orderList) run(ctx context.Context, _ []string) error {
 	if err != nil || shown > 0 {
 		return err
 	}
-	text, where := "no payments in ", c.app.config.Profile.Name
-	if c.filtered() {
-		text = "no such payments in "
-	}
+	where := c.app.config.Profile.Name
 	if c.allEnvs {
 		where = "any environment"
 	}
-	text += where
+	text := c.none() + " payments in " + where
 	if elsewhere := c.elsewhere(ctx, filter); elsewhere != "" {
 		text += "; " + elsewhere
 	}

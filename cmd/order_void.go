@@ -108,16 +108,14 @@ func (c *orderVoid) pick(ctx context.Context, service *payment.Service, payments
 		}
 		return one.Returned
 	})
+	slices.Reverse(returned)
 	with := func(matches func(order.Payment) bool) order.Payment {
 		return payments[max(0, slices.IndexFunc(payments, matches))]
-	}
-	of := func(v ledger.PastVoid) order.Payment {
-		return with(func(p order.Payment) bool { return p.ID == v.PaymentID })
 	}
 	if i := slices.IndexFunc(voids, func(v ledger.PastVoid) bool { return !v.Done }); i >= 0 {
 		v := voids[i]
 		c.app.warn("the void of charge %s has no answer yet: it is finished first, and no other charge is given back now", v.ChargeID)
-		return of(v), v.ChargeID, false, nil
+		return with(func(p order.Payment) bool { return p.ID == v.PaymentID }), v.ChargeID, false, nil
 	}
 	charge = c.charge
 	if charge == "" && slices.ContainsFunc(paid, func(one order.PaidCharge) bool { return one.Recorded }) && len(paid) > 1 {
@@ -130,7 +128,7 @@ func (c *orderVoid) pick(ctx context.Context, service *payment.Service, payments
 		return p, "", false, usageError("give one back: "+strings.Join(commands, ", or "), "order %s was paid more than once: %s", orderID, strings.Join(ids, ", "))
 	}
 	if len(returned) > 0 && len(paid) == 1 && paid[0].Recorded {
-		last, back := paid[0].ID, returned[len(returned)-1].ID
+		last, back := paid[0].ID, returned[0].ID
 		if charge == "" {
 			return p, "", false, usageError("if the customer is to have that back too: "+c.app.command("order void", payments[0], "--charge", last),
 				"charge %s of order %s was given back, and the order is still paid by %s", back, orderID, last)
@@ -140,20 +138,16 @@ func (c *orderVoid) pick(ctx context.Context, service *payment.Service, payments
 		}
 	}
 	asked := func(id string) bool { return charge == "" || charge == id }
-	for _, one := range paid {
-		if asked(one.ID) && !one.Recorded {
+	for _, one := range slices.Concat(paid, returned) {
+		switch {
+		case !asked(one.ID):
+		case one.Recorded:
+			return with(func(p order.Payment) bool { return p.BankOrderID == one.BankOrderID }), one.ID, one.Returned, nil
+		case !one.Returned:
 			return p, "", false, &failure{
 				Code: "not_recorded", Message: fmt.Sprintf("charge %s is on an order that this ledger has no record of", one.ID),
 				Hint: "give it back with the tool that made the order, or in the bank's merchant portal", ExitCode: exitRejected,
 			}
-		}
-		if asked(one.ID) {
-			return with(func(p order.Payment) bool { return p.BankOrderID == one.BankOrderID }), one.ID, false, nil
-		}
-	}
-	for _, one := range slices.Backward(returned) {
-		if asked(one.ID) && one.Recorded {
-			return with(func(p order.Payment) bool { return p.BankOrderID == one.BankOrderID }), one.ID, true, nil
 		}
 	}
 	for _, p := range payments {
