@@ -19,9 +19,8 @@ type Case struct {
 
 // Resolve computes what the payments of a Villa order are from everything ever
 // said about its charges, and returns them in the order given. One without a bank
-// order keeps its state. elsewhere is what
-// is known of the Villa order's charges on bank orders that nobody recorded: it
-// has no key, and is nil if there are none.
+// order keeps its state. elsewhere is what is known of the Villa order's charges on
+// bank orders that nobody recorded: it has no key, and is nil if there are none.
 //
 // Any paid charge makes its payment paid, and nothing said about one charge takes
 // anything from another. The order in which reports arrived decides only two
