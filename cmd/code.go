@@ -47,7 +47,7 @@ func (c *codeFlags) check(format config.Format, drawn ...config.Format) error {
 	err := render.CheckQRFile(c.file)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return usageError("make the directory first: mkdir -p "+filepath.Dir(c.file), "%s", err)
+		return usageError("make the directory first: mkdir -p "+shellWord(filepath.Dir(c.file)), "%s", err)
 	case err != nil:
 		return usageError("", "%s", err)
 	}

@@ -27,17 +27,22 @@ func (a *app) openList(ctx context.Context, name, example string) (io.ReadCloser
 
 // sameCommand returns the command line as it was typed, for a shell.
 func (a *app) sameCommand() string {
+	words := []string{"villapay"}
+	for _, word := range a.args {
+		words = append(words, shellWord(word))
+	}
+	return strings.Join(words, " ")
+}
+
+// shellWord quotes a word for a shell, if it has to be.
+func shellWord(word string) string {
 	special := func(r rune) bool {
 		return !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("-_=+:,./@", r)
 	}
-	words := []string{"villapay"}
-	for _, word := range a.args {
-		if word == "" || strings.ContainsFunc(word, special) {
-			word = "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
-		}
-		words = append(words, word)
+	if word != "" && !strings.ContainsFunc(word, special) {
+		return word
 	}
-	return strings.Join(words, " ")
+	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
 }
 
 // lineProblems counts the invalid lines of a list and warns about the first ones.

@@ -333,8 +333,8 @@ func TestWithoutALedger(t *testing.T) {
 	if p := r.object(t); r.code != 0 || p.Villapay.State != "awaiting" || strings.Count(r.stderr, "ledger") != 1 {
 		t.Errorf("exit %d, %+v, stderr %q", r.code, p, r.stderr)
 	}
-	r = m.run(t, "pay", "qr", "lost-always", "--idempotency-key", "mine")
-	if r.code != 6 || !strings.Contains(r.stderr, "villapay pay qr lost-always --source qr -e dev --idempotency-key mine\n") {
+	r = m.run(t, "pay", "qr", "lost-always", "--idempotency-key", "my$key")
+	if r.code != 6 || !strings.Contains(r.stderr, "villapay pay qr lost-always --source qr -e dev --idempotency-key 'my$key'\n") {
 		t.Errorf("exit %d, stderr %q", r.code, r.stderr)
 	}
 	for _, args := range [][]string{{"order", "list"}, {"order", "show", "4925"}, {"order", "status", "4925", "--offline"}, {"pay", "batch", writeList(t, "4925\n")}} {

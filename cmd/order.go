@@ -86,10 +86,14 @@ func (a *output) pickOpen(payments []order.Payment, source string) (order.Paymen
 	open, _ := order.Open(payments, a.now())
 	for _, other := range payments {
 		if source == "" && other.Source != open.Source && other.Payable(a.now()) == nil && open.Payable(a.now()) == nil {
-			return open, usageError("add --source "+string(open.Source)+" or --source "+string(other.Source), "order %s has two open payments", open.OrderID)
+			return open, twoOpen(open, other)
 		}
 	}
 	return open, nil
+}
+
+func twoOpen(a, b order.Payment) error {
+	return usageError("add --source "+string(a.Source)+" or --source "+string(b.Source), "order %s has two open payments", a.OrderID)
 }
 
 // noSource returns the error for an order with payments of other sources only.

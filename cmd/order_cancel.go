@@ -105,7 +105,7 @@ func (c *orderCancel) pick(payments []order.Payment) (open []order.Payment, _ er
 	}
 	for _, p := range open {
 		if p.Source != open[0].Source {
-			return nil, usageError("add --source "+string(open[0].Source)+" or --source "+string(p.Source), "order %s has two open payments", p.OrderID)
+			return nil, twoOpen(open[0], p)
 		}
 	}
 	if open == nil {

@@ -204,7 +204,7 @@ func (c *payQR) explain(settings *config.Config, p order.Payment, err error) err
 	case f.ExitCode != exitUnknown:
 		return err
 	case settings.Ledger.Reveal() == "none":
-		f.Hint = "the order may have been made; run it again with its key: " + c.app.sourceCommand("pay qr", asked, "--idempotency-key", p.Key)
+		f.Hint = "the order may have been made; run it again with its key: " + c.app.sourceCommand("pay qr", asked, "--idempotency-key", shellWord(p.Key))
 	case c.fresh:
 		again := "the order may have been made; run it again without --new, which repeats the request with the same key: " + c.app.sourceCommand("pay qr", asked)
 		f.Hint = strings.Replace(f.Hint, hintRunAgain, again, 1)
@@ -222,9 +222,9 @@ func (c *payQR) mayPay(ctx context.Context, service *payment.Service, request pa
 	question := fmt.Sprintf("Make a LIVE payment order for %s (%s) in %s", request.OrderID, request.Source, service.Env)
 	switch {
 	case request.New && service.Bank != nil:
-		question += ", and cancel the code of the order that is open"
+		question += ", and cancel the code of any that is open"
 	case request.New:
-		question += ", beside the one that is open"
+		question += ", beside any that is open"
 	}
 	return c.app.confirmLive(ctx, question+"?")
 }

@@ -325,7 +325,7 @@ func TestLiveMoneyIsConfirmed(t *testing.T) {
 		t.Errorf("the open order again: exit %d\n%s", code, x.text())
 	}
 	x = m.at(t, 120, 40, "pay", "qr", "4925", "--new")
-	x.see("Make a LIVE payment order for 4925 (qr) in shop, beside the one that is open? [y/N]")
+	x.see("Make a LIVE payment order for 4925 (qr) in shop, beside any that is open? [y/N]")
 	x.press("n\r")
 	if code := x.exit(); code != 2 {
 		t.Errorf("another order: exit %d\n%s", code, x.text())
