@@ -137,11 +137,12 @@ func (r *ClaimRequest) existing() statement {
 	return statement{`SELECT ` + columns + ` FROM villapay_payment WHERE scope = ? AND orderid = ? AND state <> 'rejected' ORDER BY id DESC`, []any{r.Scope, r.OrderID}}
 }
 
-// mistaken asks whether an answer named the Villa order as if it were a bank order.
+// mistaken asks for the Villa orders whose answers named this one as if it were a bank
+// order.
 func (r *ClaimRequest) mistaken() statement {
 	return statement{
-		`SELECT EXISTS (SELECT 1 FROM villapay_report WHERE scope = ? AND bank_id = ? AND bank_id <> '')
-		OR EXISTS (SELECT 1 FROM villapay_report WHERE scope = ? AND reference = ? AND reference <> '')`,
+		`SELECT orderid FROM villapay_report WHERE scope = ? AND bank_id = ? AND bank_id <> ''
+		UNION SELECT orderid FROM villapay_report WHERE scope = ? AND reference = ? AND reference <> ''`,
 		[]any{r.Scope, r.OrderID, r.Scope, r.OrderID},
 	}
 }
@@ -311,25 +312,15 @@ func (c *claiming) insert(r *row, e event) error {
 	if err == nil {
 		r.ID, err = scalar[int64](c.t.query(id, r.Scope, r.Key))
 	}
-	var mistaken bool
+	var mistaken []string
 	if err == nil {
-		mistaken, err = scalar[bool](c.t.ask(c.req.mistaken()))
+		mistaken, err = texts(c.t.ask(c.req.mistaken()))
 	}
-	if err != nil || !mistaken {
-		return err
-	}
-	// What was said about other Villa orders may prove nothing, now that this one is known.
-	either := anyOf{scope: r.Scope}
-	either.in("bank_id", r.OrderID)
-	either.in("reference", r.OrderID)
-	reports, err := c.t.reports(either)
 	if err != nil {
 		return err
 	}
-	villas := set{}
-	for _, said := range reports {
-		villas.add(said.OrderID)
-	}
+	villas := set{} // what was said about them may prove nothing, now that this one is known
+	villas.add(mistaken...)
 	_, err = c.l.resolveAll(c.t, r.Scope, villas, source{})
 	return err
 }
