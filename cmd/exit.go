@@ -103,11 +103,10 @@ func failureOf(err error) *failure {
 }
 
 const (
-	hintDoctor = "run `villapay doctor`"
-	hintSignIn = "run `villapay login`"
+	hintDoctor  = "run `villapay doctor`"
+	hintSignIn  = "run `villapay login`"
+	hintBankKey = "run `villapay login --kbank-secret`, or set VILLAPAY_KBANK_SECRET"
 )
-
-const hintBankKey = "run `villapay login --kbank-secret`, or set VILLAPAY_KBANK_SECRET"
 
 const hintAskAgain = "run the same command again: that is safe; if it fails again, " + hintDoctor
 

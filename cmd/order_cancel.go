@@ -93,23 +93,17 @@ func (c *orderCancel) pick(payments []order.Payment) (open []order.Payment, _ er
 		return nil, err
 	}
 	for _, p := range payments {
-		if p.ID != stands.ID && (!c.cancels(p) || c.source != "" && p.Source != order.Source(c.source)) {
-			continue
-		}
-		if isOpen(p) {
+		if isOpen(p) && (p.ID == stands.ID || c.cancels(p) && (c.source == "" || p.Source == order.Source(c.source))) {
 			open = append(open, p)
 		}
 	}
-	if stands.State == order.Sending || stands.State == order.Unknown {
-		open = nil // its code would be the next one to be paid
+	if open == nil || stands.State == order.Sending || stands.State == order.Unknown { // then its code would be the next one to be paid
+		open = []order.Payment{stands}
 	}
 	for _, p := range open {
 		if p.Source != open[0].Source {
 			return nil, twoOpen(open[0], p)
 		}
-	}
-	if open == nil {
-		open = []order.Payment{stands}
 	}
 	return open, nil
 }
