@@ -94,7 +94,7 @@ func migrate(t *txn, version int, d dialect) error {
 
 // resolveAnew applies the rules of today to the payments that those of schema
 // versions 1 and 2 could see differently: those whose charges are not simply paid,
-// or share a bank order or a border with others, and those beside a paid one.
+// or share a bank order or a border with others.
 func resolveAnew(t *txn) error {
 	t.lock = func(...lockKey) {} // nobody else is at work, and a server has no room for a lock an order
 	const simple = `lower(r.transaction_state) IN ('authorized', 'auhtorized', 'settled') AND r.origin = 'webhook'`
@@ -104,7 +104,7 @@ func resolveAnew(t *txn) error {
 		UNION SELECT p.scope, p.orderid FROM villapay_payment p JOIN villapay_payment q ON q.scope = p.scope AND q.orderid = p.orderid AND q.id <> p.id AND q.bank_state <> ''
 			WHERE p.bank_id <> ''
 		UNION SELECT p.scope, p.orderid FROM villapay_payment p JOIN villapay_payment q ON q.scope = p.scope AND q.orderid = p.orderid AND q.state = 'paid'
-			WHERE p.bank_id = ''
+			WHERE p.state IN ('sending', 'unknown')
 		UNION SELECT p.scope, p.orderid FROM villapay_payment p JOIN villapay_report r ON r.scope = p.scope AND r.bank_id = p.bank_id
 			WHERE p.bank_id <> '' GROUP BY p.scope, p.orderid HAVING count(DISTINCT r.charge_id) > 1
 		UNION SELECT p.scope, p.orderid FROM villapay_report r JOIN villapay_report s ON s.scope = r.scope AND s.border = r.border AND s.charge_id <> r.charge_id

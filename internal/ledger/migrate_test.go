@@ -186,11 +186,6 @@ func TestAnOlderSchemaIsBroughtUpToDate(t *testing.T) {
 			payments: []oldPayment{{state: "rejected", noOrder: true, noSlot: true}},
 			want:     []now{{order.Rejected, "", ""}}, verdict: Claimed,
 		},
-		"rejected, and then paid": {
-			payments: []oldPayment{{state: "rejected", noOrder: true, noSlot: true, key: "earlier"}, {bankOrderID: "o", state: "paid", bankState: "Authorized", chargeID: "c1"}},
-			reports:  []oldReport{{chargeID: "c1", bankOrderID: "o", state: "Authorized"}},
-			want:     []now{{order.Paid, "c1", ""}, {order.Rejected, "", "paid_elsewhere"}}, verdict: Replay,
-		},
 		"an order whose text no JSON reader takes": {
 			payments: []oldPayment{{bankOrderID: "o", state: "awaiting", json: `,"reference_order":"\ud800","description":"\u0000"`}},
 			want:     []now{{order.Awaiting, "", ""}}, verdict: Replay,
