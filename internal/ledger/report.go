@@ -192,8 +192,9 @@ func (l *Ledger) recordReport(t *txn, scope string, r order.Report) (fresh bool,
 	if err != nil || out.Unknown {
 		return fresh, out, err
 	}
-	o := outcomes[foremost(about).ID]
-	out.Payment, out.Changed, out.Warnings = o.row.At(t.now), o.changed, o.warnings
+	if o, ok := outcomes[foremost(about).ID]; ok {
+		out.Payment, out.Changed, out.Warnings = o.row.At(t.now), o.changed, o.warnings
+	}
 	return fresh, out, nil
 }
 
