@@ -74,7 +74,7 @@ func (c *rawCall) run(ctx context.Context, args []string) error {
 		return err
 	}
 	if live := settings.LiveAt(path); live != "" && !isSafe(method) {
-		if err := c.app.confirmLive(ctx, fmt.Sprintf("Send %s %s to the LIVE environment %s?", method, path, live)); err != nil {
+		if err := c.app.confirmLive(ctx, live, fmt.Sprintf("Send %s %s to the LIVE environment %s?", method, path, live)); err != nil {
 			return err
 		}
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/villapay/villapay/internal/auth"
 	"github.com/villapay/villapay/internal/config"
 	"github.com/villapay/villapay/internal/render"
+	"github.com/villapay/villapay/internal/secret"
 )
 
 // Program is villapay's view of the process: its streams, environment and clock.
@@ -208,13 +209,13 @@ func (a *streams) confirm(ctx context.Context, question string) (bool, error) {
 // note writes a note to stderr, unless --quiet is set.
 func (a *streams) note(format string, args ...any) {
 	if !a.flags.quiet {
-		fmt.Fprintf(a.Err, "villapay: %s\n", a.sanitize(fmt.Sprintf(format, args...)))
+		fmt.Fprintf(a.Err, "villapay: %s\n", a.sanitize(secret.RedactEvident(fmt.Sprintf(format, args...))))
 	}
 }
 
 // warn writes a warning to stderr, even with --quiet.
 func (a *streams) warn(format string, args ...any) {
-	fmt.Fprintf(a.Err, "villapay: warning: %s\n", a.sanitize(fmt.Sprintf(format, args...)))
+	fmt.Fprintf(a.Err, "villapay: warning: %s\n", a.sanitize(secret.RedactEvident(fmt.Sprintf(format, args...))))
 }
 
 func (a *streams) sanitize(text string) string { return a.screenOf(a.ErrTTY).Text(text) }

@@ -2,11 +2,13 @@ package cmd
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
 	"github.com/spf13/cobra"
 
+	"github.com/villapay/villapay/internal/api"
 	"github.com/villapay/villapay/internal/order"
 	"github.com/villapay/villapay/internal/payment"
 	"github.com/villapay/villapay/internal/render"
@@ -55,10 +57,10 @@ func (c *orderCancel) run(ctx context.Context, args []string) error {
 		return c.app.showPayment(ctx, format, p, codeFlags{}, false)
 	}
 	if !isOpen(p) {
-		return c.notCanceled(p, "")
+		return c.notCanceled(ctx, p, "")
 	}
 	if service.Live {
-		if err := c.app.confirmLive(ctx, fmt.Sprintf("Cancel the LIVE payment order %s (%s) in %s?", p.OrderID, p.Source, service.Env)); err != nil {
+		if err := c.app.confirmLive(ctx, service.Env, fmt.Sprintf("Cancel the LIVE payment order %s (%s) in %s?", p.OrderID, p.Source, service.Env)); err != nil {
 			return err
 		}
 	}
@@ -66,7 +68,7 @@ func (c *orderCancel) run(ctx context.Context, args []string) error {
 	defer cancel()
 	for i, one := range slices.Backward(open) {
 		if open[i], err = service.Cancel(ctx, one); err != nil {
-			return bankFailure(err, c.app.sourceCommand("order cancel", one))
+			return c.app.bankFailure(err, c.app.sourceCommand("order cancel", one))
 		}
 	}
 	p = open[max(0, slices.IndexFunc(open, func(p order.Payment) bool { return p.State != order.Cancelled }))]
@@ -75,7 +77,7 @@ func (c *orderCancel) run(ctx context.Context, args []string) error {
 	}
 	switch {
 	case p.State != order.Cancelled:
-		return c.notCanceled(p, "the bank did not confirm that its code is canceled, and it may still be paid")
+		return c.notCanceled(ctx, p, "the bank did not confirm that its code is canceled, and it may still be paid")
 	case p.Warned(order.WarnPaidElsewhere):
 		c.app.note("the bank canceled its code; order %s stays paid", p.OrderID)
 	default:
@@ -118,7 +120,7 @@ func (c *orderCancel) cancels(p order.Payment) bool {
 func isOpen(p order.Payment) bool { return p.State == order.Awaiting || p.State == order.Expired }
 
 // notCanceled returns the error of a payment that was not canceled.
-func (c *orderCancel) notCanceled(p order.Payment, why string) error {
+func (c *orderCancel) notCanceled(ctx context.Context, p order.Payment, why string) error {
 	f := &failure{Code: "not_canceled", ExitCode: exitRejected}
 	another := "make another order in its place: " + c.app.sourceCommand("pay qr", p, "--new")
 	switch {
@@ -128,8 +130,10 @@ func (c *orderCancel) notCanceled(p order.Payment, why string) error {
 		why, f.Hint = "it is being made", "run it again in half a minute"
 	case p.State == order.Unknown:
 		why, f.Hint = "it is not known whether it was made", "ask again first: "+c.app.sourceCommand("pay qr", p)
+	case p.State == order.Cancelled || p.State == order.Refunded:
+		why, f.Hint = "its payment was given back", c.app.hintAnother(ctx, p)
 	case !isOpen(p):
-		why = "its state is " + render.StateWord(p.State)
+		why, f.Hint = "its state is "+render.StateWord(p.State), c.app.hintAnother(ctx, p)
 	case p.Held == nil:
 		why, f.Hint = "the bank drew no code for it that could be canceled", another
 	case p.Held.Text == "":
@@ -163,9 +167,12 @@ func (a *deps) bankService(ctx context.Context, orderID string) (*payment.Servic
 
 // bankFailure adds a hint to a failed change at the bank. again is the command to
 // repeat.
-func bankFailure(err error, again string) *failure {
+func (a *deps) bankFailure(err error, again string) *failure {
 	f := *explainKind(err)
+	call, asked := errors.AsType[*api.Error](err)
 	switch {
+	case asked && call.Kind == api.Denied:
+		f.Hint = a.rightKey()
 	case f.Code == "charge_doubt":
 		f.Hint = "look at the charge in the bank's merchant portal, and then run it again, which is safe: " + again
 	case f.ExitCode == exitUnknown:

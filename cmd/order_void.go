@@ -64,12 +64,12 @@ func (c *orderVoid) run(ctx context.Context, args []string) error {
 		return c.app.showPayment(ctx, format, p, codeFlags{}, false)
 	}
 	if service.Live {
-		if err := c.app.confirmLive(ctx, fmt.Sprintf("Give back the LIVE payment %s of %s, order %s (%s) in %s?", charge, render.Money(p.Amount, p.Currency), p.OrderID, p.Source, service.Env)); err != nil {
+		if err := c.app.confirmLive(ctx, service.Env, fmt.Sprintf("Give back the LIVE payment %s of %s, order %s (%s) in %s?", charge, render.Money(p.Amount, p.Currency), p.OrderID, p.Source, service.Env)); err != nil {
 			return err
 		}
 	}
 	if p, err = service.Void(ctx, p, charge); err != nil {
-		f := bankFailure(err, c.app.command("order void", p, "--charge", charge))
+		f := c.app.bankFailure(err, c.app.command("order void", p, "--charge", charge))
 		if f.ExitCode == exitRejected {
 			f.Hint = "if the payment is from an earlier day, refund it in the bank's merchant portal"
 		}
@@ -151,7 +151,8 @@ func (c *orderVoid) pick(ctx context.Context, service *payment.Service, payments
 		}
 	}
 	for _, p := range payments {
-		if order.Transaction(p.BankState) == order.Voided && asked(p.ChargeID) { // voided outside villapay
+		state := order.Transaction(p.BankState)
+		if (state == order.Voided || state == order.RefundedInFull) && asked(p.ChargeID) { // outside villapay
 			return p, p.ChargeID, true, nil
 		}
 	}

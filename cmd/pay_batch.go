@@ -263,7 +263,7 @@ func (c *payBatch) mayPay(ctx context.Context, batch *payment.Batch, in *payment
 	}
 	sends, err := batch.Sends(ctx, in)
 	if err == nil && sends {
-		return c.app.confirmLive(ctx, fmt.Sprintf("Make %s in %s?", plural(in.Lines, "LIVE payment order"), batch.Service.Env))
+		return c.app.confirmLive(ctx, batch.Service.Env, fmt.Sprintf("Make %s in %s?", plural(in.Lines, "LIVE payment order"), batch.Service.Env))
 	}
 	batch.Confirm = func(context.Context) error {
 		return usageError("run it again", "the order was open before and is no longer; making another needs confirmation")

@@ -226,7 +226,7 @@ func (c *payQR) mayPay(ctx context.Context, service *payment.Service, request pa
 	case request.New:
 		question += ", beside any that is open"
 	}
-	return c.app.confirmLive(ctx, question+"?")
+	return c.app.confirmLive(ctx, service.Env, question+"?")
 }
 
 // keyFlag is an idempotency key, valid in a header. An empty one is most likely an

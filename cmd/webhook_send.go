@@ -60,7 +60,7 @@ func newWebhookSend(a *app) *cobra.Command {
 func (c *webhookSend) run(ctx context.Context, args []string) error {
 	to, err := url.Parse(c.to)
 	if err != nil || to.Host == "" || to.Scheme != "http" && to.Scheme != "https" {
-		return usageError("an example: --to http://127.0.0.1:8975/", "--to: %q is not a URL", c.to)
+		return usageError("an example: --to http://127.0.0.1:8975/", "--to is not a URL") // not quoted: it may hold a password
 	}
 	key, err := c.secret.key(ctx, c.app)
 	if err != nil {
@@ -86,7 +86,7 @@ func (c *webhookSend) run(ctx context.Context, args []string) error {
 		return c.app.write(append(body, '\n'))
 	}
 	if settings.Profile.Live {
-		if err := c.app.confirmLive(ctx, fmt.Sprintf("Send a made-up notification about the LIVE order %s in %s? A listener takes it for the bank's.", args[0], settings.Profile.Name)); err != nil {
+		if err := c.app.confirmLive(ctx, settings.Profile.Name, fmt.Sprintf("Send a made-up notification about the LIVE order %s in %s? A listener takes it for the bank's.", args[0], settings.Profile.Name)); err != nil {
 			return err
 		}
 	}

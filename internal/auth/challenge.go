@@ -123,7 +123,7 @@ func (c *Client) asker(s step) (func(context.Context) (map[string]string, error)
 	}
 	if c.prompt == nil {
 		return nil, &Error{
-			Kind: NotSignedIn, Code: s.challenge, Message: fmt.Sprintf("this account asks for %s (%s), and there is no terminal to ask at", wants, s.challenge),
+			Kind: NotSignedIn, Code: s.challenge, Message: fmt.Sprintf("this account asks for %s (%s), and nobody can be asked here", wants, s.challenge),
 			Hint: "sign in at a terminal, set VILLAPAY_TOKEN, or use an account without a second factor",
 		}
 	}

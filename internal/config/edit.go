@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/villapay/villapay/internal/secret"
+
 	"go.yaml.in/yaml/v3"
 
 	"github.com/villapay/villapay/internal/atomicfile"
@@ -112,6 +114,9 @@ func planSet(env LookupEnv, name, keyName, value string) (func(settings) (change
 	}
 	if _, password := showLedger(value); keyName == "ledger" && password {
 		return nil, usage("use the variable VILLAPAY_LEDGER, or put the password into ~/.pgpass", "set ledger: a password is never stored in this file")
+	}
+	if secret.RedactEvident(value) != value {
+		return nil, usage("", "set %s: it looks like a secret, and secrets are never stored in this file", keyName)
 	}
 	return func(s settings) (change, error) {
 		if _, ok := lookup(topKeys(), keyName); ok {

@@ -7,6 +7,7 @@ package secret
 
 import (
 	"fmt"
+	"net/url"
 	"io"
 	"log/slog"
 	"regexp"
@@ -75,7 +76,7 @@ func Redact(text string, secrets ...String) string {
 // evident matches what is a secret by its looks: a secret key of the bank's, a token
 // (JWT), and what stands before the host of a URL.
 var evident = sync.OnceValue(func() *regexp.Regexp { //nolint:gochecknoglobals // a constant
-	return regexp.MustCompile(`(?i)skey_[\w.-]+|\beyJ[\w-]+\.[\w.-]*|//[^\s"]*:[^\s"]*@`)
+	return regexp.MustCompile(`(?i)skey_(?:test|prod|live)_[\w.-]+|\b(?-i:eyJ)[\w-]{10,}\.[\w.-]*|//[^\s"]*:[^\s"]*@`)
 })
 
 // RedactEvident redacts what looks like a secret, for texts that quote what a person
@@ -83,6 +84,9 @@ var evident = sync.OnceValue(func() *regexp.Regexp { //nolint:gochecknoglobals /
 func RedactEvident(text string) string {
 	return evident().ReplaceAllStringFunc(text, func(found string) string {
 		if strings.HasPrefix(found, "//") {
+			if u, err := url.Parse(found); err == nil && u.User == nil {
+				return found // the @ is in its path
+			}
 			return "//" + Redacted + "@"
 		}
 		return Redacted

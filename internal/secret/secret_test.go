@@ -41,7 +41,9 @@ func TestRedactEvident(t *testing.T) {
 	for text, want := range map[string]string{
 		`no argument "skey_test_1aB-c.d"`:                 `no argument "[redacted]"`,
 		`open /tmp/SKEY_PROD_1: no such file`:             `open /tmp/[redacted]: no such file`,
-		`parsing "eyJhbGci-_.e30.x"`:                      `parsing "[redacted]"`,
+		`parsing "eyJhbGciOiJS-_.e30.x"`:                  `parsing "[redacted]"`,
+		`order eyJ0.abc, eyjaf.77 and /tmp/skey_backup`:   `order eyJ0.abc, eyjaf.77 and /tmp/skey_backup`,
+		`http://127.0.0.1:1/x@y and "//u:p@h"`:            `http://127.0.0.1:1/x@y and "//[redacted]@h"`,
 		`"https://ann:p@ss/w@h/x" is not`:                 `"https://[redacted]@h/x" is not`,
 		`pkey_test_1, http://127.0.0.1:1/x and ann@h`:     `pkey_test_1, http://127.0.0.1:1/x and ann@h`,
 		`postgres://villapay@127.0.0.1:1/d: a key skey_…`: `postgres://villapay@127.0.0.1:1/d: a key skey_…`,

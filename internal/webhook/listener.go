@@ -252,7 +252,8 @@ func (l *Listener) ready(ctx context.Context) error {
 	if now := l.Now(); l.probe.at.IsZero() || now.Sub(l.probe.at) >= probeEvery {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
 		defer cancel()
-		l.probe.at, l.probe.err = now, l.Ready(ctx)
+		l.probe.err = l.Ready(ctx)
+		l.probe.at = l.Now() // those who waited have the answer
 		if l.probe.err != nil {
 			l.Log.Error("notifications cannot be recorded now", "error", httpserver.Truncate(l.probe.err.Error()))
 		}
