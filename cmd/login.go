@@ -238,7 +238,7 @@ func (c *login) readBankKey(ctx context.Context) (secret.String, error) {
 		return secret.String{}, err
 	}
 	if prompt == nil {
-		return secret.String{}, usageError("run `villapay login --kbank-secret < FILE`", "there is no terminal to ask for the key")
+		return secret.String{}, usageError("run `villapay login --kbank-secret < FILE`", "%s", c.app.whyNotAsk("for the key"))
 	}
 	return prompt.Secret(ctx, "The bank's secret key (hidden): ")
 }
