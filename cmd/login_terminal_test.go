@@ -73,7 +73,7 @@ func TestBankKeyAtATerminal(t *testing.T) {
 		t.Errorf("exit %d, %s", r.code, r.stderr)
 	}
 	x = m.at(t, 100, 30, "login", "--kbank-secret", "--no-input")
-	if code := x.exit(); code != 2 || !strings.Contains(x.text(), "no terminal to ask") {
+	if code := x.exit(); code != 2 || !strings.Contains(x.text(), "--no-input forbids asking") {
 		t.Errorf("--no-input: exit %d\n%s", code, x.text())
 	}
 }
