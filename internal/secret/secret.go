@@ -7,9 +7,9 @@ package secret
 
 import (
 	"fmt"
-	"net/url"
 	"io"
 	"log/slog"
+	"net/url"
 	"regexp"
 	"strings"
 	"sync"
