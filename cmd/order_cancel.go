@@ -172,7 +172,7 @@ func (a *deps) bankFailure(err error, again string) *failure {
 	call, asked := errors.AsType[*api.Error](err)
 	switch {
 	case asked && call.Kind == api.Denied:
-		f.Hint = a.rightKey()
+		f.Hint = "the bank does not accept the secret key; " + a.rightKey()
 	case f.Code == "charge_doubt":
 		f.Hint = "look at the charge in the bank's merchant portal, and then run it again, which is safe: " + again
 	case f.ExitCode == exitUnknown:

@@ -174,7 +174,7 @@ func TestSignInRefused(t *testing.T) {
 		{"unconf", password, "not confirmed"},
 		{"disabled", password, "disabled"},
 		{"locked", password, "locked for now"},
-		{"totp", password, "no terminal to ask at"},
+		{"totp", password, "nobody can be asked here"},
 	} {
 		r := m.with("VILLAPAY_USERNAME="+test.user, "VILLAPAY_PASSWORD="+test.password).run(t, "login")
 		if r.code != 4 || !strings.Contains(r.stderr, test.want) || !strings.Contains(r.stderr, "hint: ") {

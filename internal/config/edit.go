@@ -9,11 +9,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/villapay/villapay/internal/secret"
-
 	"go.yaml.in/yaml/v3"
 
 	"github.com/villapay/villapay/internal/atomicfile"
+	"github.com/villapay/villapay/internal/secret"
 )
 
 // Use selects an environment in the file.
