@@ -4,8 +4,17 @@ import (
 	"net/http"
 	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 )
+
+// stopReading closes the pipe of the events. No other process holds its end then: one
+// that this test starts has a copy until it runs its program.
+func (l *listening) stopReading() {
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	l.stdout.Close()
+}
 
 // A listener exits at once when the reader of its events is gone, so that a
 // supervisor can restart both, and does not acknowledge unread events. Replay writes
@@ -26,7 +35,7 @@ func TestTheListenerEndsWithItsHandler(t *testing.T) {
 	if status := l.post(t, bodies[0]); status != http.StatusOK || !strings.Contains(l.line(t), `"orderid":"1","state":"paid"`) {
 		t.Errorf("while it is read: %d", status)
 	}
-	l.stdout.Close()
+	l.stopReading()
 	if status := l.post(t, bodies[1]); status == http.StatusOK {
 		t.Error("what nobody reads is acknowledged")
 	}
@@ -35,7 +44,7 @@ func TestTheListenerEndsWithItsHandler(t *testing.T) {
 	}
 
 	idle := m.listen(t)
-	idle.stdout.Close()
+	idle.stopReading()
 	if code := idle.wait(); code != 1 { // no notification comes
 		t.Errorf("idle: exit %d, want 1", code)
 	}
