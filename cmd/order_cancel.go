@@ -56,7 +56,7 @@ func (c *orderCancel) run(ctx context.Context, args []string) error {
 	if p.Canceled && p.State == order.Cancelled {
 		return c.app.showPayment(ctx, format, p, codeFlags{}, false)
 	}
-	if !isOpen(p) {
+	if !p.State.Open() {
 		return c.notCanceled(ctx, p, "")
 	}
 	if service.Live {
@@ -95,7 +95,7 @@ func (c *orderCancel) pick(payments []order.Payment) (open []order.Payment, _ er
 		return nil, err
 	}
 	for _, p := range payments {
-		if isOpen(p) && (p.ID == stands.ID || c.cancels(p) && (c.source == "" || p.Source == order.Source(c.source))) {
+		if p.State.Open() && (p.ID == stands.ID || c.cancels(p) && (c.source == "" || p.Source == order.Source(c.source))) {
 			open = append(open, p)
 		}
 	}
@@ -117,8 +117,6 @@ func (c *orderCancel) cancels(p order.Payment) bool {
 	return p.Held != nil && p.Held.Text != "" && (p.HoldsCode(now) || p.Held.Canceled && p.ReplacedBy == "" && !p.Lapsed(now))
 }
 
-func isOpen(p order.Payment) bool { return p.State == order.Awaiting || p.State == order.Expired }
-
 // notCanceled returns the error of a payment that was not canceled.
 func (c *orderCancel) notCanceled(ctx context.Context, p order.Payment, why string) error {
 	f := &failure{Code: "not_canceled", ExitCode: exitRejected}
@@ -132,7 +130,7 @@ func (c *orderCancel) notCanceled(ctx context.Context, p order.Payment, why stri
 		why, f.Hint = "it is not known whether it was made", "ask again first: "+c.app.sourceCommand("pay qr", p)
 	case p.State == order.Cancelled || p.State == order.Refunded:
 		why, f.Hint = "its payment was given back", c.app.hintAnother(ctx, p)
-	case !isOpen(p):
+	case !p.State.Open():
 		why, f.Hint = "its state is "+render.StateWord(p.State), c.app.hintAnother(ctx, p)
 	case p.Held == nil:
 		why, f.Hint = "the bank drew no code for it that could be canceled", another

@@ -243,7 +243,7 @@ func (f *flow) redeem(ctx context.Context, code string) (Tokens, error) {
 	at := c.now()
 	token, err := f.config.Exchange(ctx, code, oauth2.VerifierOption(f.verifier))
 	if err != nil {
-		return Tokens{}, f.unredeemed(err)
+		return Tokens{}, f.exchangeError(err)
 	}
 	id, _ := token.Extra("id_token").(string)
 	return c.receive(ctx, grant{
@@ -252,7 +252,7 @@ func (f *flow) redeem(ctx context.Context, code string) (Tokens, error) {
 	})
 }
 
-func (f *flow) unredeemed(err error) error {
+func (f *flow) exchangeError(err error) error {
 	var answer *oauth2.RetrieveError
 	if !errors.As(err, &answer) {
 		return f.client.webUnreachable(err)

@@ -194,16 +194,17 @@ func (c *Client) Void(ctx context.Context, chargeID, orderID string) (order.Stat
 
 // TakenBack reports whether a status says that a paid charge was reversed.
 func TakenBack(status order.Status, chargeID string) bool {
-	return slices.ContainsFunc(status.Reports, func(r order.Report) bool {
-		return r.ChargeID == chargeID && r.Doubt == "" && order.Transaction(r.TransactionState) >= order.Reversed
-	})
+	return chargeIs(status, chargeID, func(state order.Rank) bool { return state >= order.Reversed })
 }
 
 // StillPaid reports whether a status says that a charge is paid.
 func StillPaid(status order.Status, chargeID string) bool {
+	return chargeIs(status, chargeID, func(state order.Rank) bool { return state == order.Authorized || state == order.Settled })
+}
+
+func chargeIs(status order.Status, chargeID string, is func(order.Rank) bool) bool {
 	return slices.ContainsFunc(status.Reports, func(r order.Report) bool {
-		state := order.Transaction(r.TransactionState)
-		return r.ChargeID == chargeID && r.Doubt == "" && (state == order.Authorized || state == order.Settled)
+		return r.ChargeID == chargeID && r.Doubt == "" && is(order.Transaction(r.TransactionState))
 	})
 }
 

@@ -75,7 +75,7 @@ func (l *Ledger) chosen(ctx context.Context, f Filter) iter.Seq2[order.Payment, 
 		c.and("id IN ("+states.query+")", states.args...)
 	case f.By == ByPaid:
 		from = d.by("villapay_payment_paid")
-	case len(f.States) == 1 && f.States[0] != order.Awaiting && f.States[0] != order.Expired && f.time() == "recorded_at":
+	case len(f.States) == 1 && !f.States[0].Open() && f.time() == "recorded_at":
 		from = d.by("villapay_payment_state")
 		c.and("state <> 'awaiting'")
 	}

@@ -42,7 +42,7 @@ func (p *Payment) HoldsCode(now time.Time) bool { return p.Held.holds(now) }
 // MayBePaid reports whether somebody may still pay it: it is open, has not lapsed, and
 // the bank has not canceled its code.
 func (p *Payment) MayBePaid(now time.Time) bool {
-	return (p.State == Awaiting || p.State == Expired) && !p.Lapsed(now) && (p.Held == nil || !p.Held.Canceled)
+	return p.State.Open() && !p.Lapsed(now) && (p.Held == nil || !p.Held.Canceled)
 }
 
 // MayBePaidUntil is when an order with an expiry has lapsed for certain: the order

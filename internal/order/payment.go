@@ -35,6 +35,10 @@ func States() []State {
 // more: it is neither in flight nor awaiting.
 func (s State) Final() bool { return s != Sending && s != Awaiting && s != Unknown }
 
+// Open reports whether a payment in the state has an order that nobody is known to have
+// paid: awaiting, or expired.
+func (s State) Open() bool { return s == Awaiting || s == Expired }
+
 // Origin says who said something.
 type Origin string
 
@@ -166,7 +170,7 @@ func (p Payment) At(now time.Time) Payment {
 // no charge is known. A payment with a charge that the bank took back does not
 // lapse, and an order without an expiry never does by itself.
 func (p *Payment) Lapsed(now time.Time) bool {
-	return (p.State == Awaiting || p.State == Expired) && !p.HeldUntil.IsZero() && !now.Before(p.HeldUntil) && !p.HoldsCode(now)
+	return p.State.Open() && !p.HeldUntil.IsZero() && !now.Before(p.HeldUntil) && !p.HoldsCode(now)
 }
 
 // HoldsPlace reports whether a payment with an order keeps its Villa order and source to

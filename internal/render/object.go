@@ -152,7 +152,7 @@ func own(v View) ownFields {
 // nothing expires.
 func expiresIn(v View) *int64 {
 	p := v.Payment
-	if (p.State != order.Awaiting && p.State != order.Expired) || p.ExpiresAt.IsZero() || v.Now.IsZero() {
+	if !p.State.Open() || p.ExpiresAt.IsZero() || v.Now.IsZero() {
 		return nil
 	}
 	left := max(0, int64(p.ExpiresAt.Sub(v.Now)/time.Second))

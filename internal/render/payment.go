@@ -198,7 +198,7 @@ func BankState(p order.Payment) string {
 // an expired one did. An order without an expiry never lapses by itself; of one
 // that is not at hand, it is not known.
 func expiry(s Screen, p order.Payment, full bool) string {
-	if p.State != order.Awaiting && p.State != order.Expired {
+	if !p.State.Open() {
 		return ""
 	}
 	if p.ExpiresAt.IsZero() && len(p.Order) > 0 {
