@@ -56,7 +56,7 @@ func TestCognitoLocalRefusals(t *testing.T) {
 	_, err = c.Password(t.Context(), "reset", secret.New(rightPassword))
 	wantError(t, err, Denied, "reset first")
 	_, err = c.Password(t.Context(), "sms", secret.New(rightPassword))
-	wantError(t, err, NotSignedIn, "no terminal")
+	wantError(t, err, NotSignedIn, "nobody can be asked here")
 	pool.ClientID = "nosuch"
 	_, err = NewClient(pool, http.DefaultTransport, time.Now, nil, func(string) {}).Password(t.Context(), "ann", secret.New(rightPassword))
 	wantError(t, err, Config, "client_id or region is wrong")
