@@ -61,7 +61,6 @@ func docNotRun() map[string]string {
 		"psql ":       "needs a PostgreSQL server",
 		"pg_dump ":    "needs a PostgreSQL server",
 		"sqlite3 ":    "needs SQLite's own tool",
-		"systemctl ":  "needs systemd",
 	}
 }
 

@@ -1,5 +1,7 @@
 -- Removes what Villa and the bank say about a customer from one Villa order, and leaves
--- what money needs. The last line locks the tables: choose a quiet hour.
+-- what money needs. Put the order ID into the first condition, or a time: recorded_at <
+-- 1767225600000, milliseconds since 1970, is everything before 2026. villapay may run
+-- meanwhile. The last line locks the tables: choose a quiet hour.
 BEGIN;
 CREATE TEMP TABLE forget ON COMMIT DROP AS SELECT id, scope, orderid, bank_id, reference FROM villapay_payment
 	WHERE orderid = '492500004632';

@@ -1,5 +1,7 @@
 -- Removes what Villa and the bank say about a customer from one Villa order, and leaves
--- what money needs. SQLite 3.38 or newer; villapay may run meanwhile.
+-- what money needs. Put the order ID into the first condition, or a time: recorded_at <
+-- 1767225600000, milliseconds since 1970, is everything before 2026. SQLite 3.38 or
+-- newer; villapay may run meanwhile.
 BEGIN IMMEDIATE;
 CREATE TEMP TABLE forget AS SELECT id, scope, orderid, bank_id, reference FROM villapay_payment
 	WHERE orderid = '492500004632';
