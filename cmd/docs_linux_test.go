@@ -1,9 +1,7 @@
 package cmd
 
 import (
-	"context"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,6 +15,7 @@ import (
 
 	"github.com/villapay/villapay/internal/sandbox"
 	"github.com/villapay/villapay/internal/sandbox/cognito"
+	"github.com/villapay/villapay/internal/testport"
 )
 
 // TestDocsAreTrue does what the documents say, at a terminal as their reader
@@ -148,7 +147,7 @@ func serveVilla(t *testing.T, dir string, start time.Time) (url string) {
 // replace makes the two worlds' names for the same things.
 func (r *docReader) replace(t *testing.T, villa string) {
 	t.Helper()
-	listener, stand := freePort(t), freePort(t)
+	listener, stand := fmt.Sprintf("127.0.0.1:%d", testport.Free(t)), fmt.Sprintf("127.0.0.1:%d", testport.Free(t))
 	ledger := os.Getenv("VILLAPAY_TEST_POSTGRES")
 	if ledger == "" {
 		ledger = "sqlite"
@@ -172,16 +171,6 @@ func (r *docReader) replace(t *testing.T, villa string) {
 		back = append(back, pairs[i+1], pairs[i])
 	}
 	r.shown = strings.NewReplacer(append(back, r.dir, "/home/ann")...)
-}
-
-func freePort(t *testing.T) string {
-	t.Helper()
-	listener, err := new(net.ListenConfig).Listen(context.Background(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	return listener.Addr().String()
 }
 
 // follow runs one command and compares what came of it.

@@ -3,7 +3,6 @@ package cmd
 import (
 	"context"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"os/user"
@@ -13,6 +12,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+
+	"github.com/villapay/villapay/internal/testport"
 )
 
 // pgPrograms runs PostgreSQL's programs, as a user who may run a server.
@@ -64,10 +65,7 @@ func (p *pgPrograms) run(t *testing.T, name string, args ...string) {
 // start starts a server on a data directory, and returns its port.
 func (p *pgPrograms) start(t *testing.T, data string) (port string) {
 	t.Helper()
-	_, port, err := net.SplitHostPort(freePort(t))
-	if err != nil {
-		t.Fatal(err)
-	}
+	port = strconv.Itoa(testport.Free(t))
 	options := fmt.Sprintf("-p %s -c listen_addresses=127.0.0.1 -c unix_socket_directories=%s", port, p.dir)
 	p.run(t, "pg_ctl", "-D", data, "-w", "-l", data+".log", "-o", options, "start")
 	return port

@@ -4,7 +4,6 @@ import (
 	"encoding/base64"
 	"fmt"
 	"io/fs"
-	"net"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -18,6 +17,7 @@ import (
 	"github.com/villapay/villapay/internal/auth"
 	"github.com/villapay/villapay/internal/sandbox"
 	"github.com/villapay/villapay/internal/sandbox/cognito"
+	"github.com/villapay/villapay/internal/testport"
 )
 
 // signInMachine is a machine with an environment "shop" whose API asks for
@@ -49,7 +49,7 @@ func serveSignInAt(t *testing.T, now func() time.Time, callbacks ...string) (url
 // tokens of the sandbox's own user pool.
 func signInMachine(t *testing.T, clientID string) (*machine, *cognito.Pool) {
 	t.Helper()
-	callback := unusedPort(t)
+	callback := testport.Free(t)
 	url, pool := serveSignIn(t, fmt.Sprintf("http://127.0.0.1:%d/callback", callback))
 	m := newMachine(t, "VILLAPAY_TOKEN="+unset, "VILLAPAY_ENV=shop")
 	config := "envs:\n  shop:\n    base_url: " + url + "\n    auth:\n      endpoint: " + url +
@@ -62,17 +62,6 @@ func signInMachine(t *testing.T, clientID string) (*machine, *cognito.Pool) {
 		t.Fatal(err)
 	}
 	return m, pool
-}
-
-// unusedPort is a port of loopback that nobody used a moment ago.
-func unusedPort(t *testing.T) int {
-	t.Helper()
-	listener, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	return listener.Addr().(*net.TCPAddr).Port
 }
 
 // with is the same machine with more variables set.

@@ -15,23 +15,13 @@ import (
 
 	"github.com/villapay/villapay/internal/sandbox/cognito"
 	"github.com/villapay/villapay/internal/secret"
+	"github.com/villapay/villapay/internal/testport"
 )
-
-// freePort is a port that was free a moment ago.
-func freePort(t *testing.T) int {
-	t.Helper()
-	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	return listener.Addr().(*net.TCPAddr).Port
-}
 
 // webBench is a bench with one free callback port, registered or not.
 func webBench(t *testing.T, registered bool) *bench {
 	t.Helper()
-	port := freePort(t)
+	port := testport.Free(t)
 	options := cognito.Options{}
 	if registered {
 		options.Callbacks = []string{callbackURL(port)}
