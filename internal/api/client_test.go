@@ -20,6 +20,7 @@ import (
 
 	"github.com/villapay/villapay/internal/order"
 	"github.com/villapay/villapay/internal/secret"
+	"github.com/villapay/villapay/internal/testport"
 )
 
 const seedOrder = `{"id":"order_test_222110adff3affb5844c497fa9c22366b5bc6","object":"order","created":"20250530205658833","livemode":false,"amount":300.0,"currency":"THB","customer":null,"description":"Order 492500004632","metadata":null,"status":"success","reference_order":"4925000046321748613417.737979","source_type":"qr","additional_data":{"term":null,"mid":null,"tid":null,"smartpay_id":null,"campaign_id":null},"failure_code":null,"failure_message":null,"expire_time_seconds":3600}`
@@ -289,12 +290,6 @@ func dialNowhere(_ context.Context, network, address string) (net.Conn, error) {
 
 func TestUnreachableServersMadeNothing(t *testing.T) {
 	t.Parallel()
-	closed, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	nobody := "http://" + closed.Addr().String()
-	closed.Close()
 	plain := httptest.NewServer(http.NotFoundHandler())
 	defer plain.Close()
 	untrusted := httptest.NewUnstartedServer(http.NotFoundHandler())
@@ -302,7 +297,7 @@ func TestUnreachableServersMadeNothing(t *testing.T) {
 	untrusted.StartTLS()
 	defer untrusted.Close()
 	for name, base := range map[string]string{
-		"nobody listens":     nobody,
+		"nobody listens":     fmt.Sprintf("http://127.0.0.1:%d", testport.Free(t)),
 		"no such host":       "http://villapay.invalid",
 		"TLS to a plain one": strings.Replace(plain.URL, "http:", "https:", 1),
 		"unknown authority":  untrusted.URL,

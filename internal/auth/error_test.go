@@ -15,6 +15,7 @@ import (
 
 	"github.com/villapay/villapay/internal/sandbox/cognito"
 	"github.com/villapay/villapay/internal/secret"
+	"github.com/villapay/villapay/internal/testport"
 )
 
 func TestMissingSettings(t *testing.T) {
@@ -120,11 +121,7 @@ func TestErrorTable(t *testing.T) {
 
 func TestOutageIsNotAWrongPassword(t *testing.T) {
 	t.Parallel()
-	closed, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_ = closed.Close()
+	closed := fmt.Sprintf("http://127.0.0.1:%d", testport.Free(t))
 	silent := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body) // else the server does not notice that we left
 		<-r.Context().Done()
@@ -137,10 +134,10 @@ func TestOutageIsNotAWrongPassword(t *testing.T) {
 		transport http.RoundTripper
 		says      string
 	}{
-		"http://" + closed.Addr().String(): {time.Minute, http.DefaultTransport, "connection refused"},
-		"http://nosuch.invalid":            {time.Minute, nameless{}, "cannot reach sign-in at nosuch.invalid: no such host"},
-		silent.URL:                         {500 * time.Millisecond, http.DefaultTransport, "did not answer in time"},
-		cut.URL:                            {time.Minute, http.DefaultTransport, "cannot reach sign-in"},
+		closed:                  {time.Minute, http.DefaultTransport, "connection refused"},
+		"http://nosuch.invalid": {time.Minute, nameless{}, "cannot reach sign-in at nosuch.invalid: no such host"},
+		silent.URL:              {500 * time.Millisecond, http.DefaultTransport, "did not answer in time"},
+		cut.URL:                 {time.Minute, http.DefaultTransport, "cannot reach sign-in"},
 	} {
 		pool := UserPool{Env: "dev", Region: "x", UserPoolID: "x_y", ClientID: "c", Endpoint: endpoint}
 		ctx, cancel := context.WithTimeout(t.Context(), test.within)

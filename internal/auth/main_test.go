@@ -20,6 +20,7 @@ import (
 
 	"github.com/villapay/villapay/internal/sandbox/cognito"
 	"github.com/villapay/villapay/internal/secret"
+	"github.com/villapay/villapay/internal/testport"
 )
 
 func TestMain(m *testing.M) {
@@ -149,7 +150,8 @@ func newBench(t *testing.T, options cognito.Options) *bench {
 		t.Fatal(err)
 	}
 	b.pool, b.calls = pool, &calls{next: pool}
-	b.server = httptest.NewServer(b.calls)
+	b.server = &httptest.Server{Listener: testport.Listen(t), Config: &http.Server{Handler: b.calls}}
+	b.server.Start()
 	t.Cleanup(b.server.Close)
 	b.UserPool = UserPool{Env: "dev", Region: cognito.Region, UserPoolID: cognito.PoolID, ClientID: cognito.ClientID, Endpoint: b.server.URL + "/", Domain: b.server.URL}
 	return b

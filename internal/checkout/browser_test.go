@@ -11,6 +11,7 @@ import (
 
 	"github.com/villapay/villapay/internal/order"
 	"github.com/villapay/villapay/internal/testchrome"
+	"github.com/villapay/villapay/internal/testport"
 )
 
 // serveIt puts a page on a loopback port.
@@ -162,7 +163,7 @@ func TestThePageSaysWhatIsBroken(t *testing.T) {
 	bank := httptest.NewServer(http.NotFoundHandler())
 	page.ScriptURL = bank.URL + "/ui/v2/kpayment.min.js"
 	bank.Close()
-	server := httptest.NewUnstartedServer(nil)
+	server := &httptest.Server{Listener: testport.Listen(t), Config: &http.Server{}}
 	hosts, err := Hosts(server.Listener.Addr())
 	if err != nil {
 		t.Fatal(err)

@@ -23,6 +23,7 @@ import (
 	"github.com/villapay/villapay/internal/ledger"
 	"github.com/villapay/villapay/internal/order"
 	"github.com/villapay/villapay/internal/secret"
+	"github.com/villapay/villapay/internal/testport"
 )
 
 // records is a ledger that is one function.
@@ -360,7 +361,7 @@ func TestEventsAsJSON(t *testing.T) {
 
 func TestSendReturnsTheAnswerAndFollowsNothing(t *testing.T) {
 	t.Parallel()
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	server := &httptest.Server{Listener: testport.Listen(t), Config: &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		switch {
 		case r.URL.Path == "/silent":
@@ -370,7 +371,8 @@ func TestSendReturnsTheAnswerAndFollowsNothing(t *testing.T) {
 		case string(body) != example || r.Header.Get("Content-Type") != "application/json":
 			w.WriteHeader(http.StatusTeapot)
 		}
-	}))
+	})}}
+	server.Start()
 	defer server.Close()
 	for path, want := range map[string]int{"/": 200, "/moved": 307} {
 		if status, err := Send(t.Context(), server.Client(), server.URL+path, []byte(example)); err != nil || status != want {
