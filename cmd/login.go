@@ -23,7 +23,7 @@ type login struct {
 	passwordStdin bool
 	kbankSecret   bool
 	username      string
-	store         string
+	store         auth.Mode
 }
 
 func newLogin(a *app) *cobra.Command {
@@ -59,8 +59,7 @@ only you can read it.`,
 	f.BoolVar(&c.passwordStdin, "password-stdin", false, "read the password from stdin")
 	f.BoolVar(&c.kbankSecret, "kbank-secret", false, "store the bank's secret key, from a prompt or stdin")
 	f.StringVarP(&c.username, "username", "u", "", "user `NAME` (default: VILLAPAY_USERNAME, or asked)")
-	f.Var(&choiceFlag{&c.store, []string{"auto", "keyring", "file"}}, "store", "where tokens and keys are stored")
-	complete(cmd, "store", "auto", "keyring", "file")
+	addChoice(cmd, &c.store, "store", "where tokens and keys are stored", "auto", "keyring", "file")
 	return cmd
 }
 
@@ -100,7 +99,7 @@ func (c *login) run(ctx context.Context, _ []string) error {
 	if err != nil {
 		return err
 	}
-	if err := session.Save(ctx, tokens, auth.Mode(c.store)); err != nil {
+	if err := session.Save(ctx, tokens, c.store); err != nil {
 		return err
 	}
 	c.app.note("signed in to %s as %s", settings.Profile.Name, tokens.Username)
@@ -219,7 +218,7 @@ func (c *login) saveBankKey(ctx context.Context, profile config.Profile) error {
 	if err != nil {
 		return err
 	}
-	if err := store.SaveBankKey(ctx, url, key, auth.Mode(c.store)); err != nil {
+	if err := store.SaveBankKey(ctx, url, key, c.store); err != nil {
 		return err
 	}
 	c.app.note("stored the bank's secret key for %s", url)

@@ -65,19 +65,13 @@ func oneOrder(cmd *cobra.Command, args []string) error {
 
 const usageSource = "the payment of this source, if several are open"
 
-// sourceFlag registers --source.
-func sourceFlag(cmd *cobra.Command, source *string, usage string) {
-	cmd.Flags().Var(&choiceFlag{source, order.Sources()}, "source", usage)
-	complete(cmd, "source", order.Sources()...)
-}
-
 // pickOpen returns the payment that can be paid now, of the given source if any.
 // Several are an error without a source; so is a source that the order does not have.
-func (a *output) pickOpen(payments []order.Payment, source string) (order.Payment, error) {
+func (a *output) pickOpen(payments []order.Payment, source order.Source) (order.Payment, error) {
 	if source != "" {
 		all := payments
 		payments = slices.DeleteFunc(slices.Clone(payments), func(p order.Payment) bool {
-			return p.State != order.Paid && p.Source != order.Source(source)
+			return p.State != order.Paid && p.Source != source
 		})
 		if len(payments) == 0 {
 			return order.Payment{}, noSource(all, source)
@@ -97,7 +91,7 @@ func twoOpen(a, b order.Payment) error {
 }
 
 // noSource returns the error for an order with payments of other sources only.
-func noSource(payments []order.Payment, source string) error {
+func noSource(payments []order.Payment, source order.Source) error {
 	f := &failure{Code: "no_payment", Message: fmt.Sprintf("order %s has no %s payment", payments[0].OrderID, source), ExitCode: exitRejected}
 	if other := payments[0].Source; other != "" {
 		f.Hint = fmt.Sprintf("add --source %s: the order has a %[1]s payment", other)

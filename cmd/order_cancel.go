@@ -16,7 +16,7 @@ import (
 
 type orderCancel struct {
 	app    *app
-	source string
+	source order.Source
 }
 
 func newOrderCancel(a *app) *cobra.Command {
@@ -35,7 +35,7 @@ it needs --yes.`,
   villapay order cancel 492500004670 --env sandbox`,
 		Args: oneOrder, ValidArgsFunction: a.completeOrderID, RunE: a.run(c.run),
 	}
-	sourceFlag(cmd, &c.source, usageSource)
+	addSource(cmd, &c.source, usageSource)
 	return cmd
 }
 
@@ -95,7 +95,7 @@ func (c *orderCancel) pick(payments []order.Payment) (open []order.Payment, _ er
 		return nil, err
 	}
 	for _, p := range payments {
-		if p.State.Open() && (p.ID == stands.ID || c.cancels(p) && (c.source == "" || p.Source == order.Source(c.source))) {
+		if p.State.Open() && (p.ID == stands.ID || c.cancels(p) && (c.source == "" || p.Source == c.source)) {
 			open = append(open, p)
 		}
 	}

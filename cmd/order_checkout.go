@@ -20,7 +20,7 @@ type orderCheckout struct {
 	app       *app
 	addr      string
 	noBrowser bool
-	source    string
+	source    order.Source
 }
 
 func newOrderCheckout(a *app) *cobra.Command {
@@ -41,7 +41,7 @@ with its address is drawn, for a phone to open. Its address cannot be guessed.`,
 	}
 	f := cmd.Flags()
 	f.StringVar(&c.addr, "addr", "127.0.0.1:0", "serve on `ADDRESS`, which a phone must be able to reach")
-	sourceFlag(cmd, &c.source, usageSource)
+	addSource(cmd, &c.source, usageSource)
 	f.BoolVar(&c.noBrowser, "no-browser", false, "do not open the browser")
 	return cmd
 }

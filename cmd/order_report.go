@@ -18,7 +18,7 @@ import (
 type orderReport struct {
 	app     *app
 	stretch stretchFlags
-	source  string
+	source  order.Source
 	allEnvs bool
 }
 
@@ -39,11 +39,9 @@ orders are listed with the overpaid amount, which is the amount to give back.`,
   villapay order report --env sandbox --since 2026-11-01 --until 2026-11-30 --all-envs -o json`,
 		Args: exactArgs(), RunE: a.run(c.run),
 	}
-	f := cmd.Flags()
 	c.stretch.register(cmd, "what was paid")
-	f.Var(&choiceFlag{&c.source, order.Sources()}, "source", "only this source")
-	f.BoolVar(&c.allEnvs, "all-envs", false, "the payments of every environment")
-	complete(cmd, "source", order.Sources()...)
+	addSource(cmd, &c.source, "only this source")
+	cmd.Flags().BoolVar(&c.allEnvs, "all-envs", false, "the payments of every environment")
 	return cmd
 }
 
@@ -56,7 +54,7 @@ func (c *orderReport) run(ctx context.Context, _ []string) error {
 		c.stretch.since = "today"
 	}
 	c.stretch.until = cmp.Or(c.stretch.until, "today")
-	period := ledger.Period{Source: order.Source(c.source)}
+	period := ledger.Period{Source: c.source}
 	if period.Since, period.Until, err = c.stretch.times(c.app.Now()); err != nil {
 		return err
 	}
@@ -97,7 +95,7 @@ func (c *orderReport) heading(ctx context.Context, opened *ledger.Ledger, period
 		where = c.app.config.Profile.Name
 	}
 	if c.source != "" {
-		text += " by " + c.source
+		text += " by " + string(c.source)
 	}
 	text += " in " + where + " " + periodWords(period.Since, period.Until)
 	if some || c.allEnvs {

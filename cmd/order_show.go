@@ -15,7 +15,7 @@ import (
 
 type orderShow struct {
 	app    *app
-	source string
+	source order.Source
 	code   codeFlags
 }
 
@@ -32,7 +32,7 @@ draws the open payment's code again, without making another.`,
   villapay order show 492500004632 --env sandbox --jq '.[0].villapay.events[].kind'`,
 		Args: oneOrder, ValidArgsFunction: a.completeOrderID, RunE: a.run(c.run),
 	}
-	sourceFlag(cmd, &c.source, "only the payments of this source")
+	addSource(cmd, &c.source, "only the payments of this source")
 	c.code.register(cmd)
 	return cmd
 }
@@ -78,7 +78,7 @@ func (c *orderShow) run(ctx context.Context, args []string) error {
 	if c.source != "" {
 		all := payments
 		payments = slices.DeleteFunc(slices.Clone(all), func(p order.Payment) bool {
-			return p.Source != "" && p.Source != order.Source(c.source) // "": another tool's, which may be any
+			return p.Source != "" && p.Source != c.source // "": another tool's, which may be any
 		})
 		if len(payments) == 0 {
 			return noSource(all, c.source)

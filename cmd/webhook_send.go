@@ -49,11 +49,10 @@ func newWebhookSend(a *app) *cobra.Command {
 	f := cmd.Flags()
 	f.StringVar(&c.to, "to", "http://"+listenAddr+"/", "the listener's `URL`")
 	f.StringVar(&c.state, "state", "Authorized", "the charge's transaction `STATE`, such as Settled, Declined or Voided")
-	f.Var(&choiceFlag{&c.fault, faults}, "fault", "send an invalid notification; `FAULT` is one of the above")
+	addChoice(cmd, &c.fault, "fault", "send an invalid notification; `FAULT` is one of the above", faults...)
 	f.BoolVar(&c.print, "print", false, "write it to stdout; send nothing")
 	c.secret.register(cmd)
 	complete(cmd, "state", sandbox.States()...)
-	complete(cmd, "fault", faults...)
 	return cmd
 }
 
