@@ -47,7 +47,7 @@ In a live environment it asks for confirmation; without a terminal it needs
   villapay pay qr 492500004632 --env sandbox --qr-file code.png
   villapay pay qr 492500004632 --env sandbox --dry-run`,
 		Args:              oneOrder,
-		ValidArgsFunction: a.completeNothing,
+		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE:              a.run(c.run),
 	}
 	f := cmd.Flags()

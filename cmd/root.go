@@ -180,8 +180,8 @@ func (a *app) globalFlags(root *cobra.Command) {
 	f.Var(&timeFlag{&a.flags.timeout, 10 * time.Minute}, "timeout", "time limit for calls to the API and the bank, such as 30s")
 	f.Var(&choiceFlag[string]{value: &a.flags.color, choices: colors}, "color", "use colors")
 	f.BoolVar(&a.flags.debug, "debug", false, "show requests and responses on stderr, without secrets")
-	mustComplete(root, "env", func(cmd *cobra.Command, _ []string, typed string) ([]string, cobra.ShellCompDirective) {
-		return a.completeEnv(cmd, nil, typed)
+	mustComplete(root, "env", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+		return a.allEnvs(), cobra.ShellCompDirectiveNoFileComp
 	})
 	complete(root, "output", config.Formats()...)
 	complete(root, "color", colors...)
