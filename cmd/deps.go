@@ -190,9 +190,11 @@ func (a *deps) client(idle int) (*api.Client, error) {
 		if strings.HasPrefix(c.BaseURL, "https:") {
 			go warmRoots()
 		}
-		if c.Tokens, err = a.session(); err != nil {
+		session, err := a.currentSession()
+		if err != nil {
 			return nil, err
 		}
+		c.Tokens = session // only now: a nil *auth.Session is a non-nil interface
 	}
 	return c, nil
 }
@@ -250,14 +252,14 @@ const sandboxURL = "http://sandbox.invalid"
 
 func (a *deps) openSandbox() (*sandbox.Sandbox, error) {
 	if a.sandbox == nil {
-		dir, err := a.stateDir()
+		dir, err := a.sandboxDir()
 		if err != nil {
 			return nil, err
 		}
-		if err := os.MkdirAll(filepath.Join(dir, "sandbox"), 0o700); err != nil {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return nil, &localError{err: fmt.Errorf("create the sandbox's directory: %w", err), hint: "check the directory's owner, mode and free space, or set VILLAPAY_STATE_DIR"}
 		}
-		opened := sandbox.New(sandbox.Options{Dir: filepath.Join(dir, "sandbox"), Now: a.Now})
+		opened := sandbox.New(sandbox.Options{Dir: dir, Now: a.Now})
 		if err := opened.Check(); err != nil {
 			return nil, &localError{err: fmt.Errorf("open the sandbox's state: %w", err), hint: "nothing was sent; check the owner and mode of the file and its directory, or set VILLAPAY_STATE_DIR; remove the file only if it is damaged"}
 		}

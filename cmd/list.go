@@ -181,17 +181,6 @@ func isLive(settings *config.Config) func(order.Payment) bool {
 	}
 }
 
-// values returns an iterator over payments that never yields an error.
-func values(payments []order.Payment) iter.Seq2[order.Payment, error] {
-	return func(yield func(order.Payment, error) bool) {
-		for _, p := range payments {
-			if !yield(p, nil) {
-				return
-			}
-		}
-	}
-}
-
 // showPayments writes a list of payments, streamed if the format allows it.
 func (a *output) showPayments(ctx context.Context, format config.Format, list render.List, payments iter.Seq2[order.Payment, error]) error {
 	switch format {

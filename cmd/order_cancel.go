@@ -156,10 +156,7 @@ func (a *deps) bankService(ctx context.Context, orderID string) (*payment.Servic
 	if err != nil {
 		return nil, nil, err
 	}
-	payments, err := service.Ledger.Payments(ctx, service.Scope, orderID)
-	if err == nil && len(payments) == 0 {
-		err = a.noPayment(ctx, orderID)
-	}
+	_, payments, err := a.orderPayments(ctx, orderID)
 	return service, payments, err
 }
 

@@ -58,7 +58,7 @@ func (c *orderCheckout) run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	open, err := c.open(ctx, settings, args[0])
+	open, err := c.open(ctx, args[0])
 	if err != nil {
 		return err
 	}
@@ -88,7 +88,10 @@ func (c *orderCheckout) run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	return c.app.watched(ctx, report)
+	if f := c.app.watched(ctx, report); f != nil {
+		return f
+	}
+	return nil // not f: a nil *failure is a non-nil error
 }
 
 // prepare fetches the bank's code or falls back to its widget. The widget is recorded,
@@ -127,17 +130,10 @@ func requireWidget(profile config.Profile) error {
 }
 
 // open returns the payment that can be paid now.
-func (c *orderCheckout) open(ctx context.Context, settings *config.Config, orderID string) (order.Payment, error) {
-	_, opened, err := c.app.requireLedger(ctx)
+func (c *orderCheckout) open(ctx context.Context, orderID string) (order.Payment, error) {
+	_, payments, err := c.app.orderPayments(ctx, orderID)
 	if err != nil {
 		return order.Payment{}, err
-	}
-	payments, err := opened.Payments(ctx, settings.Profile.Scope(), orderID)
-	if err != nil {
-		return order.Payment{}, err
-	}
-	if len(payments) == 0 {
-		return order.Payment{}, c.app.noPayment(ctx, orderID)
 	}
 	open, err := c.app.pickOpen(payments, c.source)
 	if err != nil {

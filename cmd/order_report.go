@@ -3,7 +3,6 @@ package cmd
 import (
 	"cmp"
 	"context"
-	"iter"
 	"strconv"
 	"time"
 
@@ -168,14 +167,10 @@ func paidTwice(extra []order.Receipt) []paidTwiceValue {
 func (c *orderReport) table(settings *config.Config, totals []ledger.Total) error {
 	live := isLive(settings)
 	titles := []render.Title{{Text: "Env"}, {Text: "Money"}, {Text: "State"}, {Text: "Payments", Right: true}, {Text: "Amount", Right: true}}
-	return render.Rows(c.app.writer(), c.app.screen(), titles, func(yield func([]string, error) bool) {
-		for _, t := range totals {
-			money := mark(live(order.Payment{Scope: t.Scope}), "LIVE")
-			if !yield([]string{t.Env, money, render.StateWord(t.State), strconv.Itoa(t.Payments), render.Money(t.Amount, t.Currency)}, nil) {
-				return
-			}
-		}
-	})
+	return render.Rows(c.app.writer(), c.app.screen(), titles, mapped(values(totals), func(t ledger.Total) ([]string, error) {
+		money := mark(live(order.Payment{Scope: t.Scope}), "LIVE")
+		return []string{t.Env, money, render.StateWord(t.State), strconv.Itoa(t.Payments), render.Money(t.Amount, t.Currency)}, nil
+	}))
 }
 
 // twice lists what was paid too much.
@@ -183,27 +178,13 @@ func (c *orderReport) twice(twice []paidTwiceValue) error {
 	if len(twice) == 0 {
 		return nil
 	}
-	c.app.warn("%s paid more than once; the totals include the overpaid amounts", verb(len(twice), "order", "was", "were"))
+	were := "were"
+	if len(twice) == 1 {
+		were = "was"
+	}
+	c.app.warn("%s %s paid more than once; the totals include the overpaid amounts", plural(len(twice), "order"), were)
 	titles := []render.Title{{Text: "Paid more than once"}, {Text: "Overpaid", Right: true}}
-	return render.Rows(c.app.writer(), c.app.screen(), titles, rowsOf(twice, func(v paidTwiceValue) []string {
-		return []string{v.OrderID, render.Money(v.Amount, v.Currency)}
+	return render.Rows(c.app.writer(), c.app.screen(), titles, mapped(values(twice), func(v paidTwiceValue) ([]string, error) {
+		return []string{v.OrderID, render.Money(v.Amount, v.Currency)}, nil
 	}))
-}
-
-func rowsOf[T any](values []T, row func(T) []string) iter.Seq2[[]string, error] {
-	return func(yield func([]string, error) bool) {
-		for _, v := range values {
-			if !yield(row(v), nil) {
-				return
-			}
-		}
-	}
-}
-
-// verb returns "1 order was" or "2 orders were".
-func verb(n int, one, singular, several string) string {
-	if n == 1 {
-		return plural(n, one) + " " + singular
-	}
-	return plural(n, one) + " " + several
 }

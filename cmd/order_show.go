@@ -45,16 +45,9 @@ func (c *orderShow) run(ctx context.Context, args []string) error {
 	if err := c.code.check(format, config.FormatQR); err != nil {
 		return err
 	}
-	settings, opened, err := c.app.requireLedger(ctx)
+	opened, payments, err := c.app.orderPayments(ctx, args[0])
 	if err != nil {
 		return err
-	}
-	payments, err := opened.Payments(ctx, settings.Profile.Scope(), args[0])
-	if err != nil {
-		return err
-	}
-	if len(payments) == 0 {
-		return c.app.noPayment(ctx, args[0])
 	}
 	if format == "qr" || c.code.file != "" {
 		open, err := c.open(ctx, payments)

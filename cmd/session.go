@@ -19,18 +19,8 @@ func errNoSignIn() error {
 	return usageError("to try the sign-in, see `villapay help sandbox`", "the environment sandbox needs no sign-in")
 }
 
-// session returns the selected environment's session. It reads nothing until a token
-// is needed.
-func (a *deps) session() (api.Tokens, error) {
-	session, err := a.currentSession()
-	if err != nil {
-		return nil, err // not session: a nil *auth.Session is a non-nil interface
-	}
-	return session, nil
-}
-
-// currentSession returns the session of VILLAPAY_TOKEN, else the stored one. An
-// empty VILLAPAY_TOKEN is an error.
+// currentSession returns the session of VILLAPAY_TOKEN, else the stored one, which is
+// not read until a token is needed. An empty VILLAPAY_TOKEN is an error.
 func (a *deps) currentSession() (*auth.Session, error) {
 	settings, err := a.settings()
 	if err != nil {
