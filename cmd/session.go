@@ -26,12 +26,15 @@ func (a *deps) currentSession() (*auth.Session, error) {
 	if err != nil {
 		return nil, err
 	}
+	if settings.Profile.Sandbox {
+		return nil, errNoSignIn()
+	}
 	token, err := settings.Token()
-	switch {
-	case settings.Profile.Sandbox, err == nil && token.Empty():
-		return a.openSession()
-	case err != nil:
+	if err != nil {
 		return nil, err
+	}
+	if token.Empty() {
+		return a.openSession()
 	}
 	client, err := a.signIn(settings, nil)
 	if err != nil {
