@@ -22,15 +22,11 @@ func newEnvList(a *app) *cobra.Command {
 	c := &envList{a}
 	return &cobra.Command{
 		Use: "list", Short: "List the environments", Example: "  villapay env list\n  villapay env list -o json",
-		Args: exactArgs(), RunE: a.run(c.run),
+		Args: exactArgs(), RunE: a.withFormat(c.run, "table", "json", "yaml"),
 	}
 }
 
-func (c *envList) run(ctx context.Context, _ []string) error {
-	format, err := c.app.format("table", "json", "yaml")
-	if err != nil {
-		return err
-	}
+func (c *envList) run(ctx context.Context, format config.Format, _ []string) error {
 	settings, err := c.app.settings()
 	if err != nil {
 		return err
@@ -82,15 +78,11 @@ func newEnvShow(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use: "show", Short: "Show every effective value and where it came from",
 		Example: "  villapay env show\n  villapay env show --env prod -o json",
-		Args:    exactArgs(), RunE: a.run(c.run),
+		Args:    exactArgs(), RunE: a.withFormat(c.run, "table", "json", "yaml"),
 	}
 }
 
-func (c *envShow) run(ctx context.Context, _ []string) error {
-	format, err := c.app.format("table", "json", "yaml")
-	if err != nil {
-		return err
-	}
+func (c *envShow) run(ctx context.Context, format config.Format, _ []string) error {
 	settings, err := c.app.settings()
 	if err != nil {
 		return err

@@ -131,10 +131,12 @@ func explainKind(err error) *failure {
 		return ready
 	case errors.As(err, &output):
 		return &failure{Code: "output", Message: err.Error(), ExitCode: exitInternal, silent: closedPipe(err)}
-	case errors.As(err, &notRecorded) && notRecorded.Key == "":
-		return &failure{Code: "not_recorded", Message: err.Error(), Hint: hintAskAgain, Retryable: true, ExitCode: exitUnknown}
 	case errors.As(err, &notRecorded):
-		return &failure{Code: "not_recorded", Message: err.Error(), Hint: hintRunAgain, Retryable: true, ExitCode: exitUnknown}
+		f := &failure{Code: "not_recorded", Message: err.Error(), Hint: hintRunAgain, Retryable: true, ExitCode: exitUnknown}
+		if notRecorded.Key == "" {
+			f.Hint = hintAskAgain
+		}
+		return f
 	case errors.Is(err, payment.ErrNoBankKey):
 		return &failure{Code: "no_bank_key", Message: err.Error(), Hint: hintBankKey, ExitCode: exitConfig}
 	case errors.As(err, &held):

@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -270,10 +271,7 @@ func (c *login) signIn(ctx context.Context, settings *config.Config) (auth.Token
 
 // credentials come from flags and variables, else from a prompt.
 func (c *login) credentials(ctx context.Context, prompt auth.Prompter) (username string, password secret.String, err error) {
-	username = c.username
-	if username == "" {
-		username = c.app.Getenv("VILLAPAY_USERNAME")
-	}
+	username = cmp.Or(c.username, c.app.Getenv("VILLAPAY_USERNAME"))
 	if c.passwordStdin {
 		if password, err = c.app.readSecretLine(ctx, "--password-stdin"); err != nil {
 			return "", password, err

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/villapay/villapay/internal/api"
+	"github.com/villapay/villapay/internal/config"
 	"github.com/villapay/villapay/internal/order"
 	"github.com/villapay/villapay/internal/payment"
 	"github.com/villapay/villapay/internal/render"
@@ -33,17 +34,13 @@ Running it again is safe. In a live environment it asks first; without a termina
 it needs --yes.`,
 		Example: `  villapay pay qr 492500004670 --env sandbox
   villapay order cancel 492500004670 --env sandbox`,
-		Args: oneOrder, ValidArgsFunction: a.completeOrderID, RunE: a.run(c.run),
+		Args: oneOrder, ValidArgsFunction: a.completeOrderID, RunE: a.withFormat(c.run, "table", "json", "yaml"),
 	}
 	addSource(cmd, &c.source, usageSource)
 	return cmd
 }
 
-func (c *orderCancel) run(ctx context.Context, args []string) error {
-	format, err := c.app.format("table", "json", "yaml")
-	if err != nil {
-		return err
-	}
+func (c *orderCancel) run(ctx context.Context, format config.Format, args []string) error {
 	service, payments, err := c.app.bankService(ctx, args[0])
 	if err != nil {
 		return err

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"strconv"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -36,7 +35,7 @@ orders are listed with the overpaid amount, which is the amount to give back.`,
 		Example: `  villapay order report --env sandbox
   villapay order report --env sandbox --since yesterday --until yesterday
   villapay order report --env sandbox --since 2026-11-01 --until 2026-11-30 --all-envs -o json`,
-		Args: exactArgs(), RunE: a.run(c.run),
+		Args: exactArgs(), RunE: a.withFormat(c.run, "table", "json", "yaml"),
 	}
 	c.stretch.register(cmd, "what was paid")
 	addSource(cmd, &c.source, "only this source")
@@ -44,16 +43,13 @@ orders are listed with the overpaid amount, which is the amount to give back.`,
 	return cmd
 }
 
-func (c *orderReport) run(ctx context.Context, _ []string) error {
-	format, err := c.app.format("table", "json", "yaml")
-	if err != nil {
-		return err
-	}
+func (c *orderReport) run(ctx context.Context, format config.Format, _ []string) error {
 	if c.stretch == (stretchFlags{}) {
 		c.stretch.since = "today"
 	}
 	c.stretch.until = cmp.Or(c.stretch.until, "today")
 	period := ledger.Period{Source: c.source}
+	var err error
 	if period.Since, period.Until, err = c.stretch.times(c.app.Now()); err != nil {
 		return err
 	}
@@ -136,14 +132,7 @@ type paidTwiceValue struct {
 }
 
 func reportOf(p ledger.Period, totals []ledger.Total, twice []paidTwiceValue) reportValue {
-	stamp := func(at time.Time) *string {
-		if at.IsZero() {
-			return nil
-		}
-		text := render.FormatTime(at)
-		return &text
-	}
-	v := reportValue{Since: stamp(p.Since), Until: stamp(p.Until), Totals: []totalValue{}, PaidTwice: twice}
+	v := reportValue{Since: orNull(render.FormatTime(p.Since)), Until: orNull(render.FormatTime(p.Until)), Totals: []totalValue{}, PaidTwice: twice}
 	for _, t := range totals {
 		v.Totals = append(v.Totals, totalValue{t.Env, t.State, t.Currency, t.Payments, t.Amount})
 	}

@@ -30,18 +30,14 @@ draws the open payment's code again, without making another.`,
 		Example: `  villapay order show 492500004632 --env sandbox
   villapay order show 492500004632 --env sandbox -o qr
   villapay order show 492500004632 --env sandbox --jq '.[0].villapay.events[].kind'`,
-		Args: oneOrder, ValidArgsFunction: a.completeOrderID, RunE: a.run(c.run),
+		Args: oneOrder, ValidArgsFunction: a.completeOrderID, RunE: a.withFormat(c.run, "table", "json", "yaml", "qr"),
 	}
 	addSource(cmd, &c.source, "only the payments of this source")
 	c.code.register(cmd)
 	return cmd
 }
 
-func (c *orderShow) run(ctx context.Context, args []string) error {
-	format, err := c.app.format("table", "json", "yaml", "qr")
-	if err != nil {
-		return err
-	}
+func (c *orderShow) run(ctx context.Context, format config.Format, args []string) error {
 	if err := c.code.check(format, config.FormatQR); err != nil {
 		return err
 	}

@@ -42,7 +42,7 @@ the whole.`,
   villapay sandbox pay 492500004632
   villapay order status 492500004632 --env sandbox --watch-for 10m
   villapay order status 492500004632 --env sandbox --exit-status   # 8 if not paid`,
-		Args: oneOrMore, ValidArgsFunction: a.completeOrderIDs, RunE: a.run(c.run),
+		Args: oneOrMore, ValidArgsFunction: a.completeOrderIDs, RunE: a.withFormat(c.run, "table", "json", "yaml", "csv"),
 	}
 	f := cmd.Flags()
 	c.watch.register(cmd)
@@ -51,11 +51,7 @@ the whole.`,
 	return cmd
 }
 
-func (c *orderStatus) run(ctx context.Context, orderIDs []string) error {
-	format, err := c.app.format("table", "json", "yaml", "csv")
-	if err != nil {
-		return err
-	}
+func (c *orderStatus) run(ctx context.Context, format config.Format, orderIDs []string) error {
 	if c.watch.on() && c.offline {
 		return usageError("", "--watch cannot be used with --offline")
 	}

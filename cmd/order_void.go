@@ -39,18 +39,14 @@ villapay shows the refund once the bank reports it.`,
   villapay sandbox pay 492500004671
   villapay order status 492500004671 --env sandbox
   villapay order void 492500004671 --env sandbox`,
-		Args: oneOrder, ValidArgsFunction: a.completeOrderID, RunE: a.run(c.run),
+		Args: oneOrder, ValidArgsFunction: a.completeOrderID, RunE: a.withFormat(c.run, "table", "json", "yaml"),
 	}
 	cmd.Flags().StringVar(&c.charge, "charge", "", "the charge `ID` to give back, if the order was paid more than once")
 	complete(cmd, "charge")
 	return cmd
 }
 
-func (c *orderVoid) run(ctx context.Context, args []string) error {
-	format, err := c.app.format("table", "json", "yaml")
-	if err != nil {
-		return err
-	}
+func (c *orderVoid) run(ctx context.Context, format config.Format, args []string) error {
 	service, payments, err := c.app.bankService(ctx, args[0])
 	if err != nil {
 		return err

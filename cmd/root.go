@@ -209,6 +209,18 @@ func (a *app) runWithoutSignals(run func(ctx context.Context, args []string) err
 	}
 }
 
+// withFormat is run for commands that begin with their output format. has lists what
+// they can write, the default first.
+func (a *app) withFormat(run func(ctx context.Context, format config.Format, args []string) error, has ...config.Format) func(*cobra.Command, []string) error {
+	return a.run(func(ctx context.Context, args []string) error {
+		format, err := a.format(has...)
+		if err != nil {
+			return err
+		}
+		return run(ctx, format, args)
+	})
+}
+
 // plain is run for commands with only one output format. They accept -o json, which
 // then applies to errors.
 func (a *app) plain(run func(ctx context.Context, args []string) error) func(*cobra.Command, []string) error {
