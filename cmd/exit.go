@@ -94,8 +94,8 @@ func explain(ctx context.Context, err error) *failure {
 	return interrupted
 }
 
-// failureOf is explainKind without what a person has written in the wrong place and
-// looks like a secret: errors quote arguments, flags, names of files and settings.
+// failureOf is explainKind with evident secrets redacted: errors quote arguments, file
+// names and settings, where somebody may have typed one by mistake.
 func failureOf(err error) *failure {
 	f := explainKind(err)
 	f.Message, f.text, f.Hint = secret.RedactEvident(f.Message), secret.RedactEvident(f.text), secret.RedactEvident(f.Hint)

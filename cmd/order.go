@@ -112,8 +112,8 @@ func (a *deps) sourceCommand(name string, p order.Payment, flags ...string) stri
 	return render.SourceCommand(name, p, flags...)
 }
 
-// envNow returns the name to select a payment's environment by. A payment that
-// another tool made is of the selected one.
+// envNow returns the current name of a payment's environment. A payment that another
+// tool made belongs to the selected one.
 func (a *deps) envNow(p order.Payment) string {
 	if a.config == nil {
 		return p.Env

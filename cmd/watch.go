@@ -54,8 +54,7 @@ func (f *watchFlags) begin(ctx context.Context, a *app) (context.Context, contex
 // readerCheckInterval is how often a waiting command checks that stdout has a reader.
 const readerCheckInterval = 500 * time.Millisecond
 
-// endWithReader calls stop when nobody reads what is written any more. It looks
-// until ctx ends.
+// endWithReader calls stop when nobody reads stdout any more. It checks until ctx ends.
 func (a *app) endWithReader(ctx context.Context, stop context.CancelCauseFunc) {
 	if a.OutGone == nil {
 		return
