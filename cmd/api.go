@@ -42,12 +42,12 @@ HEAD requests are retried.`,
 		Example: `  villapay api /checkstatus/492500004632 --env sandbox
   villapay api /qrpayment -f orderid=492500004632 -f source=qr --env sandbox
   villapay api /checkstatus/492500004632 --env sandbox --jq .body.status`,
-		Args: exactArgs("a path"), ValidArgsFunction: a.completeNothing, RunE: a.run(c.run),
+		Args: exactArgs("a path"), ValidArgsFunction: cobra.NoFileCompletions, RunE: a.run(c.run),
 	}
 	f := cmd.Flags()
 	f.StringVarP(&c.method, "method", "X", "", "HTTP `METHOD` (default: GET, or POST with -f or --input)")
 	f.StringArrayVarP(&c.fields, "field", "f", nil, "put `KEY=VALUE` into the JSON body, or with GET into the query; repeatable")
-	complete(cmd, "method", http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete)
+	complete(cmd, "method", methods()...)
 	f.StringVar(&c.input, "input", "", "send `FILE` as the body; - is stdin")
 	f.BoolVarP(&c.include, "include", "i", false, "write the status line and the headers too")
 	return cmd
@@ -136,6 +136,8 @@ func (c *rawCall) call(ctx context.Context, client *api.Client, method, path str
 // isSafe reports whether a method is safe (RFC 9110), so it may be retried.
 func isSafe(method string) bool { return method == http.MethodGet || method == http.MethodHead }
 
+func methods() []string { return []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"} }
+
 func (c *rawCall) verb() (string, error) {
 	if c.input != "" && len(c.fields) > 0 {
 		return "", usageError("", "-f and --input cannot be used together")
@@ -147,9 +149,8 @@ func (c *rawCall) verb() (string, error) {
 			method = http.MethodPost
 		}
 	}
-	known := []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"}
-	if !slices.Contains(known, method) {
-		return "", usageError("choose one of "+strings.Join(known, ", "), "-X: unknown method %q", c.method)
+	if !slices.Contains(methods(), method) {
+		return "", usageError("choose one of "+strings.Join(methods(), ", "), "-X: unknown method %q", c.method)
 	}
 	return method, nil
 }

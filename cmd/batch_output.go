@@ -143,10 +143,8 @@ func (o *batchOutput) add(ctx context.Context, profile config.Profile, line paym
 		if err != nil {
 			return err
 		}
-		if o.app.query != nil {
-			return o.app.runQuery(ctx, raw)
-		}
-		return o.app.write(append(raw, '\n'))
+		o.app.streaming = true
+		return o.app.writeJSON(ctx, o.format, raw)
 	}
 	return nil
 }

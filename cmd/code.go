@@ -24,16 +24,13 @@ import (
 
 // codeFlags say how a code is drawn.
 type codeFlags struct {
-	style string
+	style render.QRStyle
 	file  string
 }
 
 func (c *codeFlags) register(cmd *cobra.Command) {
-	f := cmd.Flags()
-	styles := render.QRStyles()
-	f.Var(&choiceFlag{&c.style, styles}, "qr-style", "draw the code in `STYLE`: half, full, plain or plain-invert")
-	f.StringVar(&c.file, "qr-file", "", "write the code to `FILE` too, .png or .svg")
-	complete(cmd, "qr-style", styles...)
+	addChoice(cmd, &c.style, "qr-style", "draw the code in `STYLE`: half, full, plain or plain-invert", render.QRStyles()...)
+	cmd.Flags().StringVar(&c.file, "qr-file", "", "write the code to `FILE` too, .png or .svg")
 }
 
 // check checks the flags for a format. drawn are the formats with which a code is drawn.
@@ -179,7 +176,7 @@ func (a *output) drawCode(ctx context.Context, p order.Payment, flags codeFlags,
 	if err != nil {
 		return err
 	}
-	drawn, drawErr := a.draw(code, render.QRStyle(flags.style))
+	drawn, drawErr := a.draw(code, flags.style)
 	if len(drawn) > 0 {
 		fmt.Fprintln(caption, a.screen().Text(code.Caption))
 		if err := a.write(drawn); err != nil {

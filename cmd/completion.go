@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"time"
@@ -21,16 +22,14 @@ import (
 func newCompletion(a *app) *cobra.Command {
 	return group("completion", "Write a shell's completion script", "  villapay completion bash > villapay.bash\n  source villapay.bash",
 		completionFor(a, "bash", "  villapay completion bash > villapay.bash\n  source villapay.bash", bashCompletion),
-		completionFor(a, "zsh", "  villapay completion zsh > _villapay   # into a directory of $fpath", func(root *cobra.Command, w *bytes.Buffer) error { return root.GenZshCompletion(w) }),
+		completionFor(a, "zsh", "  villapay completion zsh > _villapay   # into a directory of $fpath", (*cobra.Command).GenZshCompletion),
 		completionFor(a, "fish", "  villapay completion fish > ~/.config/fish/completions/villapay.fish", fishCompletion),
-		completionFor(a, "powershell", "  villapay completion powershell > villapay.ps1   # then: . ./villapay.ps1", func(root *cobra.Command, w *bytes.Buffer) error {
-			return root.GenPowerShellCompletionWithDesc(w)
-		}),
+		completionFor(a, "powershell", "  villapay completion powershell > villapay.ps1   # then: . ./villapay.ps1", (*cobra.Command).GenPowerShellCompletionWithDesc),
 	)
 }
 
 // completionFor returns the command for one shell. It reads no configuration.
-func completionFor(a *app, shell, example string, generate func(*cobra.Command, *bytes.Buffer) error) *cobra.Command {
+func completionFor(a *app, shell, example string, generate func(*cobra.Command, io.Writer) error) *cobra.Command {
 	return &cobra.Command{
 		Use:     shell,
 		Short:   "Write the completion script for " + shell,
@@ -50,11 +49,12 @@ func completionFor(a *app, shell, example string, generate func(*cobra.Command, 
 
 // bashCompletion makes cobra's script work without the bash-completion package,
 // too. Without it the script prints "command not found" into the command line.
-func bashCompletion(root *cobra.Command, w *bytes.Buffer) error {
-	if err := root.GenBashCompletionV2(w, true); err != nil {
+func bashCompletion(root *cobra.Command, w io.Writer) error {
+	var script bytes.Buffer
+	if err := root.GenBashCompletionV2(&script, true); err != nil {
 		return err
 	}
-	return repair(w, "    _get_comp_words_by_ref \"$@\" cur prev words cword\n", `    if declare -F _get_comp_words_by_ref >/dev/null 2>&1; then
+	return repair(w, script.String(), "    _get_comp_words_by_ref \"$@\" cur prev words cword\n", `    if declare -F _get_comp_words_by_ref >/dev/null 2>&1; then
         _get_comp_words_by_ref "$@" cur prev words cword
         return
     fi
@@ -78,21 +78,21 @@ func bashCompletion(root *cobra.Command, w *bytes.Buffer) error {
 
 // fishCompletion keeps cobra's script from taking --flag=word for a flag of
 // fish's own, about which fish would print an error.
-func fishCompletion(root *cobra.Command, w *bytes.Buffer) error {
-	if err := root.GenFishCompletion(w, true); err != nil {
+func fishCompletion(root *cobra.Command, w io.Writer) error {
+	var script bytes.Buffer
+	if err := root.GenFishCompletion(&script, true); err != nil {
 		return err
 	}
-	return repair(w, `string split --max 1 \t $__villapay`, `string split --max 1 -- \t $__villapay`)
+	return repair(w, script.String(), `string split --max 1 \t $__villapay`, `string split --max 1 -- \t $__villapay`)
 }
 
-func repair(script *bytes.Buffer, old, by string) error {
-	text := script.String()
-	if !strings.Contains(text, old) {
+// repair writes a script in which by replaces old.
+func repair(w io.Writer, script, old, by string) error {
+	if !strings.Contains(script, old) {
 		return fmt.Errorf("cobra's completion script no longer has %q", old)
 	}
-	script.Reset()
-	script.WriteString(strings.ReplaceAll(text, old, by))
-	return nil
+	_, err := io.WriteString(w, strings.ReplaceAll(script, old, by))
+	return err
 }
 
 // completing reports whether a shell asks what can stand at the cursor.
@@ -116,9 +116,7 @@ func completeFiles(root *cobra.Command) {
 		}
 		c.LocalFlags().VisitAll(func(f *pflag.Flag) {
 			if value, _ := pflag.UnquoteUsage(f); value == "FILE" {
-				mustComplete(c, f.Name, func(c *cobra.Command, _ []string, typed string) ([]string, cobra.ShellCompDirective) {
-					return files(c, nil, typed)
-				})
+				mustComplete(c, f.Name, cobra.FixedCompletions(nil, cobra.ShellCompDirectiveDefault))
 			}
 		})
 		for _, sub := range c.Commands() {
@@ -154,24 +152,21 @@ func mustComplete(cmd *cobra.Command, flag string, f cobra.CompletionFunc) {
 	}
 }
 
-// completeNothing keeps shells from completing file names.
-func (a *app) completeNothing(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-	return nil, cobra.ShellCompDirectiveNoFileComp
+// completeFirst completes the first argument, and no other.
+func completeFirst(words func() []string) cobra.CompletionFunc {
+	return func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+		if len(args) > 0 {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		return words(), cobra.ShellCompDirectiveNoFileComp
+	}
 }
 
-func (a *app) completeEnv(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-	if len(args) > 0 {
-		return nil, cobra.ShellCompDirectiveNoFileComp
-	}
-	return a.envNames(func(config.Summary) bool { return true }), cobra.ShellCompDirectiveNoFileComp
-}
+func (a *app) allEnvs() []string { return a.envNames(func(config.Summary) bool { return true }) }
 
-// completeRemovable completes the environments that can be removed.
-func (a *app) completeRemovable(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-	if len(args) > 0 {
-		return nil, cobra.ShellCompDirectiveNoFileComp
-	}
-	return a.envNames(func(e config.Summary) bool { return !e.BuiltIn && !e.Selected }), cobra.ShellCompDirectiveNoFileComp
+// removableEnvs are the environments that `env remove` accepts.
+func (a *app) removableEnvs() []string {
+	return a.envNames(func(e config.Summary) bool { return !e.BuiltIn && !e.Selected })
 }
 
 // envNames returns the environments that pass, each with a description; none if the
@@ -195,24 +190,21 @@ func (a *app) envNames(pass func(config.Summary) bool) []string {
 	return names
 }
 
-// completeKey completes `env unset`: keys, described by their current values.
-func (a *app) completeKey(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-	if len(args) > 0 {
-		return nil, cobra.ShellCompDirectiveNoFileComp
-	}
+// keys returns the settings' keys, each with its current value.
+func (a *app) keys() []string {
 	now := a.values()
 	var keys []string
 	for _, key := range config.Keys() {
 		keys = append(keys, strings.TrimSpace(key+"\t"+now[key]))
 	}
-	return keys, cobra.ShellCompDirectiveNoFileComp
+	return keys
 }
 
 // completeSetting completes `env set`: a key, then its possible values, or its
 // current value to edit.
 func (a *app) completeSetting(cmd *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
 	if len(args) != 1 {
-		return a.completeKey(cmd, args, typed)
+		return completeFirst(a.keys)(cmd, args, typed)
 	}
 	var words []string
 	directive := cobra.ShellCompDirectiveNoFileComp

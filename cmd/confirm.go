@@ -1,8 +1,14 @@
 package cmd
 
-import "context"
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"strings"
+)
 
-// confirmLive asks the user to confirm an action on a live environment, env.
+// confirmLive asks the user to confirm an action on a live environment, env. The
+// default is no.
 func (a *app) confirmLive(ctx context.Context, env, question string) error {
 	if a.flags.yes {
 		return nil
@@ -10,9 +16,17 @@ func (a *app) confirmLive(ctx context.Context, env, question string) error {
 	if !a.interactive() {
 		return usageError("add --yes", "%s takes real money, and %s", env, a.whyNotAsk("at"))
 	}
-	yes, err := a.confirm(ctx, question)
-	if err == nil && !yes {
-		err = &failure{Code: "not_confirmed", Message: "not confirmed; nothing was sent", ExitCode: exitUsage}
+	fmt.Fprintf(a.Err, "%s [y/N] ", a.sanitize(question))
+	answer, _ := bufio.NewReader(ctxReader(ctx, a.In)).ReadString('\n')
+	if !strings.HasSuffix(answer, "\n") { // Ctrl-D, or Ctrl-C
+		fmt.Fprintln(a.Err)
 	}
-	return err
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	switch strings.ToLower(strings.TrimSpace(answer)) {
+	case "y", "yes":
+		return nil
+	}
+	return &failure{Code: "not_confirmed", Message: "not confirmed; nothing was sent", ExitCode: exitUsage}
 }

@@ -177,23 +177,21 @@ func (a *deps) client(idle int) (*api.Client, error) {
 		Log:               a.log().With("env", profile.Name),
 		OnRetry:           a.onRetry,
 	}
-	if profile.Sandbox {
-		stand, err := a.openSandbox()
-		if err != nil {
-			return nil, err
-		}
-		c.BaseURL, c.Transport = sandboxURL, a.wrapTransport(stand.Transport(), "the API")
-	} else {
-		if c.Transport, err = a.transport(idle, "the API"); err != nil {
-			return nil, err
-		}
-		if strings.HasPrefix(c.BaseURL, "https:") {
-			go warmRoots()
-		}
-		if c.Tokens, err = a.session(); err != nil {
-			return nil, err
-		}
+	if c.Transport, err = a.transport(profile, idle, "the API"); err != nil {
+		return nil, err
 	}
+	if profile.Sandbox {
+		c.BaseURL = sandboxURL
+		return c, nil
+	}
+	if strings.HasPrefix(c.BaseURL, "https:") {
+		go warmRoots()
+	}
+	session, err := a.currentSession()
+	if err != nil {
+		return nil, err
+	}
+	c.Tokens = session // only now: a nil *auth.Session is a non-nil interface
 	return c, nil
 }
 
@@ -206,37 +204,37 @@ func (a *deps) bankClient(ctx context.Context, idle int) (*kbank.Client, error) 
 	profile := settings.Profile
 	c := &api.Client{Name: "the bank", BaseURL: profile.KBank.APIURL, UserAgent: a.userAgent(), Log: a.log().With("env", profile.Name, "server", "bank"), OnRetry: a.onRetry}
 	if profile.Sandbox {
-		stand, err := a.openSandbox()
-		if err != nil {
-			return nil, err
-		}
-		c.BaseURL, c.Transport = sandboxURL+sandbox.BankPath, a.wrapTransport(stand.Transport(), "the bank")
-	} else {
-		if c.Key, _, err = a.bankKey(ctx); err != nil || c.Key.Empty() {
-			return nil, err
-		}
-		if c.Transport, err = a.transport(idle, "the bank"); err != nil {
-			return nil, err
-		}
+		c.BaseURL = sandboxURL + sandbox.BankPath
+	} else if c.Key, _, err = a.bankKey(ctx); err != nil || c.Key.Empty() {
+		return nil, err
+	}
+	if c.Transport, err = a.transport(profile, idle, "the bank"); err != nil {
+		return nil, err
 	}
 	return &kbank.Client{HTTP: c, Sof: sofs(profile)}, nil
 }
 
-// transport returns a new transport. server names the other side for wait notices.
-func (a *deps) transport(idle int, server string) (http.RoundTripper, error) {
-	transport, err := api.NewTransport(idle)
-	if err != nil {
-		return nil, &localError{err: err}
+// transport returns a transport to the network or the embedded sandbox, with a wait
+// notice that names server and, with --debug, the trace on stderr.
+func (a *deps) transport(profile config.Profile, idle int, server string) (http.RoundTripper, error) {
+	var transport http.RoundTripper
+	if profile.Sandbox {
+		stand, err := a.openSandbox()
+		if err != nil {
+			return nil, err
+		}
+		transport = stand.Transport()
+	} else {
+		network, err := api.NewTransport(idle)
+		if err != nil {
+			return nil, &localError{err: err}
+		}
+		transport = network
 	}
-	return a.wrapTransport(transport, server), nil
-}
-
-// wrapTransport adds the wait notice and, with --debug, the trace on stderr.
-func (a *deps) wrapTransport(transport http.RoundTripper, server string) http.RoundTripper {
 	if a.debugging() {
 		transport = &debugTransport{next: transport, to: a.Err, bodies: true}
 	}
-	return &waitNoticeTransport{next: transport, streams: a.streams, server: server}
+	return &waitNoticeTransport{next: transport, streams: a.streams, server: server}, nil
 }
 
 // warmRoots loads the system's certificates in the background, which takes 10 ms on
@@ -250,14 +248,14 @@ const sandboxURL = "http://sandbox.invalid"
 
 func (a *deps) openSandbox() (*sandbox.Sandbox, error) {
 	if a.sandbox == nil {
-		dir, err := a.stateDir()
+		dir, err := a.sandboxDir()
 		if err != nil {
 			return nil, err
 		}
-		if err := os.MkdirAll(filepath.Join(dir, "sandbox"), 0o700); err != nil {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return nil, &localError{err: fmt.Errorf("create the sandbox's directory: %w", err), hint: "check the directory's owner, mode and free space, or set VILLAPAY_STATE_DIR"}
 		}
-		opened := sandbox.New(sandbox.Options{Dir: filepath.Join(dir, "sandbox"), Now: a.Now})
+		opened := sandbox.New(sandbox.Options{Dir: dir, Now: a.Now})
 		if err := opened.Check(); err != nil {
 			return nil, &localError{err: fmt.Errorf("open the sandbox's state: %w", err), hint: "nothing was sent; check the owner and mode of the file and its directory, or set VILLAPAY_STATE_DIR; remove the file only if it is damaged"}
 		}

@@ -22,15 +22,11 @@ func newEnvList(a *app) *cobra.Command {
 	c := &envList{a}
 	return &cobra.Command{
 		Use: "list", Short: "List the environments", Example: "  villapay env list\n  villapay env list -o json",
-		Args: exactArgs(), RunE: a.run(c.run),
+		Args: exactArgs(), RunE: a.withFormat(c.run, "table", "json", "yaml"),
 	}
 }
 
-func (c *envList) run(ctx context.Context, _ []string) error {
-	format, err := c.app.format("table", "json", "yaml")
-	if err != nil {
-		return err
-	}
+func (c *envList) run(ctx context.Context, format config.Format, _ []string) error {
 	settings, err := c.app.settings()
 	if err != nil {
 		return err
@@ -60,7 +56,7 @@ func newEnvUse(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use: "use NAME", Short: "Select the environment for later commands",
 		Example: "  villapay env use sandbox\n  villapay env use dev",
-		Args:    exactArgs("an environment's name"), ValidArgsFunction: a.completeEnv, RunE: a.change(c.run, a.envSummary),
+		Args:    exactArgs("an environment's name"), ValidArgsFunction: completeFirst(a.allEnvs), RunE: a.changeEnv(c.run, namedEnv),
 	}
 }
 
@@ -82,15 +78,11 @@ func newEnvShow(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use: "show", Short: "Show every effective value and where it came from",
 		Example: "  villapay env show\n  villapay env show --env prod -o json",
-		Args:    exactArgs(), RunE: a.run(c.run),
+		Args:    exactArgs(), RunE: a.withFormat(c.run, "table", "json", "yaml"),
 	}
 }
 
-func (c *envShow) run(ctx context.Context, _ []string) error {
-	format, err := c.app.format("table", "json", "yaml")
-	if err != nil {
-		return err
-	}
+func (c *envShow) run(ctx context.Context, format config.Format, _ []string) error {
 	settings, err := c.app.settings()
 	if err != nil {
 		return err
@@ -117,7 +109,7 @@ func newEnvAdd(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "add NAME --base-url URL", Short: "Add an environment",
 		Example: "  villapay env add staging --base-url https://shop.villamarket.com/api/payment3devapi\n  villapay env use staging",
-		Args:    exactArgs("a name"), ValidArgsFunction: a.completeNothing, RunE: a.change(c.run, a.envSummary),
+		Args:    exactArgs("a name"), ValidArgsFunction: cobra.NoFileCompletions, RunE: a.changeEnv(c.run, namedEnv),
 	}
 	cmd.Flags().StringVar(&c.baseURL, "base-url", "", "the API's base `URL`: https, or http on loopback")
 	cmd.Flags().BoolVar(&c.live, "live", false, "takes real money: ask before each payment")
@@ -145,7 +137,7 @@ func newEnvSet(a *app) *cobra.Command {
 comments. Separate the items of a list with commas. The keys output and ledger
 apply to every environment. Secrets are never written to the file.`,
 		Example: "  villapay env set timeout 45s --env dev\n  villapay env set auth.client_id 4h57kqb --env dev",
-		Args:    exactArgs("a key", "a value"), ValidArgsFunction: a.completeSetting, RunE: a.change(c.run, a.envValues),
+		Args:    exactArgs("a key", "a value"), ValidArgsFunction: a.completeSetting, RunE: a.changeEnv(c.run, envValues),
 	}
 }
 
@@ -160,7 +152,7 @@ func newEnvUnset(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use: "unset KEY", Short: "Reset a value to its default, or remove an unknown key",
 		Example: "  villapay env set timeout 45s --env dev\n  villapay env unset timeout --env dev",
-		Args:    exactArgs("a key"), ValidArgsFunction: a.completeKey, RunE: a.change(c.run, a.envValues),
+		Args:    exactArgs("a key"), ValidArgsFunction: completeFirst(a.keys), RunE: a.changeEnv(c.run, envValues),
 	}
 }
 
@@ -179,7 +171,7 @@ func newEnvRemove(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use: "remove NAME", Short: "Remove an environment from the config file",
 		Example: "  villapay env add staging --base-url https://shop.villamarket.com/api/payment3devapi\n  villapay env remove staging",
-		Args:    exactArgs("an environment's name"), ValidArgsFunction: a.completeRemovable, RunE: a.change(c.run, a.envSummaries),
+		Args:    exactArgs("an environment's name"), ValidArgsFunction: completeFirst(a.removableEnvs), RunE: a.changeEnv(c.run, allEnvs),
 	}
 }
 
@@ -191,30 +183,24 @@ func (c *envRemove) run(ctx context.Context, args []string) error {
 	return nil
 }
 
-// envSummaries returns all environments, for -o json after a change.
-func (a *app) envSummaries(context.Context, []string) (any, error) {
-	settings, err := a.settings()
-	if err != nil {
-		return nil, err
-	}
-	return settings.Envs(), nil
+// changeEnv is change for commands that change the config file. state returns what
+// they write from the settings after the change.
+func (a *app) changeEnv(run func(ctx context.Context, args []string) error, state func(settings *config.Config, args []string) any) func(*cobra.Command, []string) error {
+	return a.change(run, func(_ context.Context, args []string) (any, error) {
+		settings, err := a.settings()
+		if err != nil {
+			return nil, err
+		}
+		return state(settings, args), nil
+	})
 }
 
-// envSummary returns the environment that args names.
-func (a *app) envSummary(_ context.Context, args []string) (any, error) {
-	settings, err := a.settings()
-	if err != nil {
-		return nil, err
-	}
+func allEnvs(settings *config.Config, _ []string) any { return settings.Envs() }
+
+// namedEnv returns the environment that args names.
+func namedEnv(settings *config.Config, args []string) any {
 	envs := settings.Envs()
-	return envs[slices.IndexFunc(envs, func(e config.Summary) bool { return e.Name == args[0] })], nil
+	return envs[slices.IndexFunc(envs, func(e config.Summary) bool { return e.Name == args[0] })]
 }
 
-// envValues returns the values of the selected environment.
-func (a *app) envValues(context.Context, []string) (any, error) {
-	settings, err := a.settings()
-	if err != nil {
-		return nil, err
-	}
-	return settings.Values(), nil
-}
+func envValues(settings *config.Config, _ []string) any { return settings.Values() }

@@ -94,8 +94,8 @@ func explain(ctx context.Context, err error) *failure {
 	return interrupted
 }
 
-// failureOf is explainKind without what a person has written in the wrong place and
-// looks like a secret: errors quote arguments, flags, names of files and settings.
+// failureOf is explainKind with evident secrets redacted: errors quote arguments, file
+// names and settings, where somebody may have typed one by mistake.
 func failureOf(err error) *failure {
 	f := explainKind(err)
 	f.Message, f.text, f.Hint = secret.RedactEvident(f.Message), secret.RedactEvident(f.text), secret.RedactEvident(f.Hint)
@@ -131,10 +131,12 @@ func explainKind(err error) *failure {
 		return ready
 	case errors.As(err, &output):
 		return &failure{Code: "output", Message: err.Error(), ExitCode: exitInternal, silent: closedPipe(err)}
-	case errors.As(err, &notRecorded) && notRecorded.Key == "":
-		return &failure{Code: "not_recorded", Message: err.Error(), Hint: hintAskAgain, Retryable: true, ExitCode: exitUnknown}
 	case errors.As(err, &notRecorded):
-		return &failure{Code: "not_recorded", Message: err.Error(), Hint: hintRunAgain, Retryable: true, ExitCode: exitUnknown}
+		f := &failure{Code: "not_recorded", Message: err.Error(), Hint: hintRunAgain, Retryable: true, ExitCode: exitUnknown}
+		if notRecorded.Key == "" {
+			f.Hint = hintAskAgain
+		}
+		return f
 	case errors.Is(err, payment.ErrNoBankKey):
 		return &failure{Code: "no_bank_key", Message: err.Error(), Hint: hintBankKey, ExitCode: exitConfig}
 	case errors.As(err, &held):

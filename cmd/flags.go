@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -8,47 +9,43 @@ import (
 	"strings"
 	"time"
 
+	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"github.com/villapay/villapay/internal/config"
+	"github.com/villapay/villapay/internal/order"
 )
 
-// formatFlag is the -o flag.
-type formatFlag struct{ value *config.Format }
-
-func (f *formatFlag) String() string { return string(*f.value) }
-
-func (f *formatFlag) Type() string { return "FORMAT" }
-
-func (f *formatFlag) Set(text string) error {
-	if !slices.Contains(config.Formats(), text) {
-		return fmt.Errorf("choose one of %s", strings.Join(config.Formats(), ", "))
-	}
-	*f.value = config.Format(text)
-	return nil
-}
-
-func (f *formatFlag) words() []string { return config.Formats() }
-
 // choiceFlag is a flag that takes one of a few words.
-type choiceFlag struct {
-	value   *string
+type choiceFlag[T ~string] struct {
+	value   *T
 	choices []string
+	name    string // of the value in help; "" lists the choices
 }
 
-func (f *choiceFlag) String() string { return *f.value }
+func (f *choiceFlag[T]) String() string { return string(*f.value) }
 
-func (f *choiceFlag) Type() string { return strings.Join(f.choices, "|") }
+func (f *choiceFlag[T]) Type() string { return cmp.Or(f.name, strings.Join(f.choices, "|")) }
 
-func (f *choiceFlag) Set(text string) error {
+func (f *choiceFlag[T]) Set(text string) error {
 	if !slices.Contains(f.choices, text) {
 		return fmt.Errorf("choose one of %s", strings.Join(f.choices, ", "))
 	}
-	*f.value = text
+	*f.value = T(text)
 	return nil
 }
 
-func (f *choiceFlag) words() []string { return f.choices }
+func (f *choiceFlag[T]) words() []string { return f.choices }
+
+// addChoice adds a choiceFlag to a command, with its completion.
+func addChoice[T ~string](cmd *cobra.Command, value *T, name, usage string, choices ...string) {
+	cmd.Flags().Var(&choiceFlag[T]{value: value, choices: choices}, name, usage)
+	complete(cmd, name, choices...)
+}
+
+// addSource adds --source to a command.
+func addSource(cmd *cobra.Command, source *order.Source, usage string) {
+	addChoice(cmd, source, "source", usage, order.Sources()...)
+}
 
 // timeFlag is a positive duration.
 type timeFlag struct {

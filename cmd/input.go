@@ -72,7 +72,7 @@ func (l *lineProblems) result(hint string) error {
 }
 
 // explainList turns a read error into the command's error. hint starts the hint. flags
-// choose the columns of these names.
+// maps the names of columns to the flags that choose them.
 func explainList(err error, hint string, flags map[string]string) error {
 	invalid, ok := errors.AsType[*table.Error](err)
 	switch {

@@ -1,7 +1,6 @@
 package cmd
 
 import (
-	"bufio"
 	"context"
 	"fmt"
 	"io"
@@ -104,21 +103,22 @@ func (a *deps) live() bool {
 }
 
 // interactive reports whether the user can be prompted.
-func (a *streams) interactive() bool {
-	return a.InTTY && a.ErrTTY && !a.flags.noInput && !isSet(a.Getenv("VILLAPAY_NO_INPUT")) && !isSet(a.Getenv("CI"))
-}
+func (a *streams) interactive() bool { return a.whyNotAsk("") == "" }
 
-// whyNotAsk says why the user cannot be prompted. what ends "there is no terminal to ask".
+// whyNotAsk says why the user cannot be prompted, "" if that is possible. what ends
+// "there is no terminal to ask".
 func (a *streams) whyNotAsk(what string) string {
 	switch {
 	case a.flags.noInput:
 		return "--no-input forbids asking"
 	case isSet(a.Getenv("VILLAPAY_NO_INPUT")):
 		return "VILLAPAY_NO_INPUT forbids asking"
-	case a.InTTY && a.ErrTTY:
+	case !a.InTTY || !a.ErrTTY:
+		return "there is no terminal to ask " + what
+	case isSet(a.Getenv("CI")):
 		return "CI is set, which forbids asking"
 	}
-	return "there is no terminal to ask " + what
+	return ""
 }
 
 // isSet parses a boolean variable: anything but "", 0 and false is true.
@@ -189,23 +189,6 @@ func openBrowser(ctx context.Context, url string) error {
 	return auth.OpenBrowser(ctx, url)
 }
 
-// confirm asks a yes-no question on the terminal; the default is no.
-func (a *streams) confirm(ctx context.Context, question string) (bool, error) {
-	fmt.Fprintf(a.Err, "%s [y/N] ", a.sanitize(question))
-	answer, _ := bufio.NewReader(ctxReader(ctx, a.In)).ReadString('\n')
-	if !strings.HasSuffix(answer, "\n") { // Ctrl-D, or Ctrl-C
-		fmt.Fprintln(a.Err)
-	}
-	if ctx.Err() != nil {
-		return false, ctx.Err()
-	}
-	switch strings.ToLower(strings.TrimSpace(answer)) {
-	case "y", "yes":
-		return true, nil
-	}
-	return false, nil
-}
-
 // note writes a note to stderr, unless --quiet is set.
 func (a *streams) note(format string, args ...any) {
 	if !a.flags.quiet {
@@ -240,7 +223,7 @@ func (a *streams) waiting(what string) (stop func()) {
 // status shows one line at a terminal, until the next status or other text replaces
 // it.
 func (a *streams) status(format string, args ...any) {
-	if !a.ErrTTY || a.flags.quiet || a.showsProgress() {
+	if !a.ErrTTY || a.flags.quiet || a.viewing.Load() || a.counted.Load() {
 		return
 	}
 	line, ok := a.Err.(*statusWriter)
@@ -292,6 +275,3 @@ func (w *statusWriter) status(line string) {
 	w.shown = true
 	_, _ = io.WriteString(w.to, eraseLine+line)
 }
-
-// showsProgress reports whether a live view or progress bar is on the terminal.
-func (a *streams) showsProgress() bool { return a.viewing.Load() || a.counted.Load() }

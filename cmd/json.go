@@ -66,6 +66,26 @@ func (a *output) writeJSONList(ctx context.Context, format config.Format, object
 	return a.runQuery(ctx, whole.Bytes())
 }
 
+// orNull returns a pointer to a value, nil for the zero value: null in JSON.
+func orNull[T comparable](value T) *T {
+	var zero T
+	if value == zero {
+		return nil
+	}
+	return &value
+}
+
+// values is a slice as a sequence that never yields an error.
+func values[T any](all []T) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		for _, value := range all {
+			if !yield(value, nil) {
+				return
+			}
+		}
+	}
+}
+
 // mapped is a sequence with each value turned into another.
 func mapped[T, U any](all iter.Seq2[T, error], turn func(T) (U, error)) iter.Seq2[U, error] {
 	return func(yield func(U, error) bool) {

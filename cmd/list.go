@@ -18,10 +18,10 @@ import (
 type listFlags struct {
 	app       *app
 	stretch   stretchFlags
-	by        string
+	by        ledger.By
 	states    []string
 	unpaid    bool
-	source    string
+	source    order.Source
 	limit     int
 	allEnvs   bool
 	columns   []string
@@ -32,18 +32,16 @@ func (c *listFlags) register(cmd *cobra.Command) {
 	c.limit = 30
 	f := cmd.Flags()
 	c.stretch.register(cmd, "only payments")
-	times := []string{string(ledger.ByRecorded), string(ledger.ByCreated), string(ledger.ByPaid)}
-	f.Var(&choiceFlag{&c.by, times}, "by", "the time to filter and sort by (default recorded)")
+	addChoice(cmd, &c.by, "by", "the time to filter and sort by (default recorded)",
+		string(ledger.ByRecorded), string(ledger.ByCreated), string(ledger.ByPaid))
 	f.StringSliceVar(&c.states, "state", nil, "only these `STATES`, such as awaiting,unknown")
 	f.BoolVar(&c.unpaid, "unpaid", false, "only the newest payment of each unpaid order")
-	f.Var(&choiceFlag{&c.source, order.Sources()}, "source", "only this source")
+	addSource(cmd, &c.source, "only this source")
 	f.Var(&countFlag{&c.limit, "all"}, "limit", "list at most `N`; 0 = all")
 	f.BoolVar(&c.allEnvs, "all-envs", false, "the payments of every environment")
 	f.StringSliceVar(&c.columns, "columns", nil, "only these `COLUMNS` of table or CSV, such as orderid,amount")
 	f.BoolVar(&c.noHeaders, "no-headers", false, "omit the header of table or CSV")
-	complete(cmd, "by", times...)
 	complete(cmd, "state", stateNames()...)
-	complete(cmd, "source", order.Sources()...)
 	complete(cmd, "columns", render.Columns()...)
 }
 
@@ -108,7 +106,7 @@ func (c *listFlags) format() (config.Format, error) {
 }
 
 func (c *listFlags) filter(text string) (filter ledger.Filter, err error) {
-	filter = ledger.Filter{Source: order.Source(c.source), By: ledger.By(c.by), Unpaid: c.unpaid, Text: text, Limit: c.limit}
+	filter = ledger.Filter{Source: c.source, By: c.by, Unpaid: c.unpaid, Text: text, Limit: c.limit}
 	for _, name := range c.states {
 		state, err := oneOf("state", name, stateNames())
 		if err != nil {
@@ -180,17 +178,6 @@ func isLive(settings *config.Config) func(order.Payment) bool {
 		}
 		made, err := order.Decode(p.Order)
 		return err == nil && made.Livemode != nil && *made.Livemode
-	}
-}
-
-// values returns an iterator over payments that never yields an error.
-func values(payments []order.Payment) iter.Seq2[order.Payment, error] {
-	return func(yield func(order.Payment, error) bool) {
-		for _, p := range payments {
-			if !yield(p, nil) {
-				return
-			}
-		}
 	}
 }
 

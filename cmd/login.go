@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,7 +24,7 @@ type login struct {
 	passwordStdin bool
 	kbankSecret   bool
 	username      string
-	store         string
+	store         auth.Mode
 }
 
 func newLogin(a *app) *cobra.Command {
@@ -59,8 +60,7 @@ only you can read it.`,
 	f.BoolVar(&c.passwordStdin, "password-stdin", false, "read the password from stdin")
 	f.BoolVar(&c.kbankSecret, "kbank-secret", false, "store the bank's secret key, from a prompt or stdin")
 	f.StringVarP(&c.username, "username", "u", "", "user `NAME` (default: VILLAPAY_USERNAME, or asked)")
-	f.Var(&choiceFlag{&c.store, []string{"auto", "keyring", "file"}}, "store", "where tokens and keys are stored")
-	complete(cmd, "store", "auto", "keyring", "file")
+	addChoice(cmd, &c.store, "store", "where tokens and keys are stored", "auto", "keyring", "file")
 	return cmd
 }
 
@@ -100,7 +100,7 @@ func (c *login) run(ctx context.Context, _ []string) error {
 	if err != nil {
 		return err
 	}
-	if err := session.Save(ctx, tokens, auth.Mode(c.store)); err != nil {
+	if err := session.Save(ctx, tokens, c.store); err != nil {
 		return err
 	}
 	c.app.note("signed in to %s as %s", settings.Profile.Name, tokens.Username)
@@ -219,7 +219,7 @@ func (c *login) saveBankKey(ctx context.Context, profile config.Profile) error {
 	if err != nil {
 		return err
 	}
-	if err := store.SaveBankKey(ctx, url, key, auth.Mode(c.store)); err != nil {
+	if err := store.SaveBankKey(ctx, url, key, c.store); err != nil {
 		return err
 	}
 	c.app.note("stored the bank's secret key for %s", url)
@@ -271,10 +271,7 @@ func (c *login) signIn(ctx context.Context, settings *config.Config) (auth.Token
 
 // credentials come from flags and variables, else from a prompt.
 func (c *login) credentials(ctx context.Context, prompt auth.Prompter) (username string, password secret.String, err error) {
-	username = c.username
-	if username == "" {
-		username = c.app.Getenv("VILLAPAY_USERNAME")
-	}
+	username = cmp.Or(c.username, c.app.Getenv("VILLAPAY_USERNAME"))
 	if c.passwordStdin {
 		if password, err = c.app.readSecretLine(ctx, "--password-stdin"); err != nil {
 			return "", password, err

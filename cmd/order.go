@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/villapay/villapay/internal/ledger"
 	"github.com/villapay/villapay/internal/order"
 	"github.com/villapay/villapay/internal/render"
 )
@@ -65,19 +66,13 @@ func oneOrder(cmd *cobra.Command, args []string) error {
 
 const usageSource = "the payment of this source, if several are open"
 
-// sourceFlag registers --source.
-func sourceFlag(cmd *cobra.Command, source *string, usage string) {
-	cmd.Flags().Var(&choiceFlag{source, order.Sources()}, "source", usage)
-	complete(cmd, "source", order.Sources()...)
-}
-
 // pickOpen returns the payment that can be paid now, of the given source if any.
 // Several are an error without a source; so is a source that the order does not have.
-func (a *output) pickOpen(payments []order.Payment, source string) (order.Payment, error) {
+func (a *output) pickOpen(payments []order.Payment, source order.Source) (order.Payment, error) {
 	if source != "" {
 		all := payments
 		payments = slices.DeleteFunc(slices.Clone(payments), func(p order.Payment) bool {
-			return p.State != order.Paid && p.Source != order.Source(source)
+			return p.State != order.Paid && p.Source != source
 		})
 		if len(payments) == 0 {
 			return order.Payment{}, noSource(all, source)
@@ -97,7 +92,7 @@ func twoOpen(a, b order.Payment) error {
 }
 
 // noSource returns the error for an order with payments of other sources only.
-func noSource(payments []order.Payment, source string) error {
+func noSource(payments []order.Payment, source order.Source) error {
 	f := &failure{Code: "no_payment", Message: fmt.Sprintf("order %s has no %s payment", payments[0].OrderID, source), ExitCode: exitRejected}
 	if other := payments[0].Source; other != "" {
 		f.Hint = fmt.Sprintf("add --source %s: the order has a %[1]s payment", other)
@@ -117,8 +112,8 @@ func (a *deps) sourceCommand(name string, p order.Payment, flags ...string) stri
 	return render.SourceCommand(name, p, flags...)
 }
 
-// envNow returns the name to select a payment's environment by. A payment that
-// another tool made is of the selected one.
+// envNow returns the current name of a payment's environment. A payment that another
+// tool made belongs to the selected one.
 func (a *deps) envNow(p order.Payment) string {
 	if a.config == nil {
 		return p.Env
@@ -129,11 +124,25 @@ func (a *deps) envNow(p order.Payment) string {
 	return a.envOf(p)
 }
 
+// orderPayments returns the ledger and an order's payments in it, newest first. It is
+// an error if there are none.
+func (a *deps) orderPayments(ctx context.Context, orderID string) (*ledger.Ledger, []order.Payment, error) {
+	settings, opened, err := a.requireLedger(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	payments, err := opened.Payments(ctx, settings.Profile.Scope(), orderID)
+	if err == nil && len(payments) == 0 {
+		err = a.noPayment(ctx, orderID)
+	}
+	return opened, payments, err
+}
+
 const hintNotHere = "orders that were made without this ledger, on another machine or with another tool, are not known here"
 
 // noPayment returns the error for an order without a recorded payment. Its hint says
 // what else has that ID.
-func (a *deps) noPayment(ctx context.Context, orderID string) error {
+func (a *deps) noPayment(ctx context.Context, orderID string) *failure {
 	return &failure{
 		Code: "no_payment", Message: fmt.Sprintf("no payment of order %s is known in %s", orderID, a.config.Profile.Name),
 		Hint: cmp.Or(a.whatIs(ctx, orderID), "look for a part of it: villapay order find PART -e "+a.config.Profile.Name+"; "+hintNotHere), ExitCode: exitRejected,
@@ -163,10 +172,11 @@ func (a *deps) whatIs(ctx context.Context, id string) string {
 	if len(elsewhere) > 0 {
 		return a.whereIs(elsewhere)
 	}
-	for _, p := range payments {
-		return fmt.Sprintf("%s is %s of order %s in %s: give that ID, and --env %s", id, nameOf(id, p), p.OrderID, a.envOf(p), a.envOf(p))
+	if len(payments) == 0 {
+		return ""
 	}
-	return ""
+	p := payments[0]
+	return fmt.Sprintf("%s is %s of order %s in %s: give that ID, and --env %[4]s", id, nameOf(id, p), p.OrderID, a.envOf(p))
 }
 
 // whereIs hints at how to reach payments that are not of the selected environment, as
@@ -194,9 +204,9 @@ func nameOf(id string, p order.Payment) string {
 	return "a charge"
 }
 
-// notPaid returns the error of --watch and --exit-status for a payment that is not
+// notPaid returns the error of --watch and --exit-status for a payment, nil if it is
 // paid. It is quiet, because the state was shown.
-func (a *deps) notPaid(p order.Payment) error {
+func (a *deps) notPaid(p order.Payment) *failure {
 	f := &failure{Code: "not_paid", Message: "order " + p.OrderID + " is not paid: " + render.StateWord(p.State), RequestID: p.RequestID, ExitCode: exitNotPaid, quiet: true}
 	switch p.State {
 	case order.Paid:

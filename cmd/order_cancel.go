@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/villapay/villapay/internal/api"
+	"github.com/villapay/villapay/internal/config"
 	"github.com/villapay/villapay/internal/order"
 	"github.com/villapay/villapay/internal/payment"
 	"github.com/villapay/villapay/internal/render"
@@ -16,7 +17,7 @@ import (
 
 type orderCancel struct {
 	app    *app
-	source string
+	source order.Source
 }
 
 func newOrderCancel(a *app) *cobra.Command {
@@ -33,17 +34,13 @@ Running it again is safe. In a live environment it asks first; without a termina
 it needs --yes.`,
 		Example: `  villapay pay qr 492500004670 --env sandbox
   villapay order cancel 492500004670 --env sandbox`,
-		Args: oneOrder, ValidArgsFunction: a.completeOrderID, RunE: a.run(c.run),
+		Args: oneOrder, ValidArgsFunction: a.completeOrderID, RunE: a.withFormat(c.run, "table", "json", "yaml"),
 	}
-	sourceFlag(cmd, &c.source, usageSource)
+	addSource(cmd, &c.source, usageSource)
 	return cmd
 }
 
-func (c *orderCancel) run(ctx context.Context, args []string) error {
-	format, err := c.app.format("table", "json", "yaml")
-	if err != nil {
-		return err
-	}
+func (c *orderCancel) run(ctx context.Context, format config.Format, args []string) error {
 	service, payments, err := c.app.bankService(ctx, args[0])
 	if err != nil {
 		return err
@@ -95,7 +92,7 @@ func (c *orderCancel) pick(payments []order.Payment) (open []order.Payment, _ er
 		return nil, err
 	}
 	for _, p := range payments {
-		if p.State.Open() && (p.ID == stands.ID || c.cancels(p) && (c.source == "" || p.Source == order.Source(c.source))) {
+		if p.State.Open() && (p.ID == stands.ID || c.cancels(p) && (c.source == "" || p.Source == c.source)) {
 			open = append(open, p)
 		}
 	}
@@ -156,10 +153,7 @@ func (a *deps) bankService(ctx context.Context, orderID string) (*payment.Servic
 	if err != nil {
 		return nil, nil, err
 	}
-	payments, err := service.Ledger.Payments(ctx, service.Scope, orderID)
-	if err == nil && len(payments) == 0 {
-		err = a.noPayment(ctx, orderID)
-	}
+	_, payments, err := a.orderPayments(ctx, orderID)
 	return service, payments, err
 }
 

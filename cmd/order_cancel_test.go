@@ -27,7 +27,7 @@ func TestWhatIsCanceled(t *testing.T) {
 	wechat := func(p *order.Payment) { p.Source = order.WeChat }
 	for name, test := range map[string]struct {
 		payments []order.Payment // newest first
-		source   string
+		source   order.Source
 		want     []int64 // nil for a usage error
 	}{
 		"the open one":                       {[]order.Payment{p(1, order.Awaiting, code)}, "", []int64{1}},

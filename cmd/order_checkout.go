@@ -20,7 +20,7 @@ type orderCheckout struct {
 	app       *app
 	addr      string
 	noBrowser bool
-	source    string
+	source    order.Source
 }
 
 func newOrderCheckout(a *app) *cobra.Command {
@@ -41,7 +41,7 @@ with its address is drawn, for a phone to open. Its address cannot be guessed.`,
 	}
 	f := cmd.Flags()
 	f.StringVar(&c.addr, "addr", "127.0.0.1:0", "serve on `ADDRESS`, which a phone must be able to reach")
-	sourceFlag(cmd, &c.source, usageSource)
+	addSource(cmd, &c.source, usageSource)
 	f.BoolVar(&c.noBrowser, "no-browser", false, "do not open the browser")
 	return cmd
 }
@@ -58,7 +58,7 @@ func (c *orderCheckout) run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	open, err := c.open(ctx, settings, args[0])
+	open, err := c.open(ctx, args[0])
 	if err != nil {
 		return err
 	}
@@ -88,7 +88,10 @@ func (c *orderCheckout) run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	return c.app.watched(ctx, report)
+	if f := c.app.watched(ctx, report); f != nil {
+		return f
+	}
+	return nil // not f: a nil *failure is a non-nil error
 }
 
 // prepare fetches the bank's code or falls back to its widget. The widget is recorded,
@@ -127,17 +130,10 @@ func requireWidget(profile config.Profile) error {
 }
 
 // open returns the payment that can be paid now.
-func (c *orderCheckout) open(ctx context.Context, settings *config.Config, orderID string) (order.Payment, error) {
-	_, opened, err := c.app.requireLedger(ctx)
+func (c *orderCheckout) open(ctx context.Context, orderID string) (order.Payment, error) {
+	_, payments, err := c.app.orderPayments(ctx, orderID)
 	if err != nil {
 		return order.Payment{}, err
-	}
-	payments, err := opened.Payments(ctx, settings.Profile.Scope(), orderID)
-	if err != nil {
-		return order.Payment{}, err
-	}
-	if len(payments) == 0 {
-		return order.Payment{}, c.app.noPayment(ctx, orderID)
 	}
 	open, err := c.app.pickOpen(payments, c.source)
 	if err != nil {

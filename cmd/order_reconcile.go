@@ -42,7 +42,7 @@ amount. It ends with 0 if there are none, else with 9.`,
   villapay order list --env sandbox --state paid --limit 0 -o csv > paid.csv
   villapay order reconcile paid.csv --env sandbox --since today --until today
   villapay order reconcile paid.csv --env sandbox --id charge_id --since today --until today -o csv`,
-		Args: needsFlags(exactArgs("a file, or - for stdin"), "for one day: villapay order reconcile bank.csv --since today --until today", "since", "until"), RunE: a.run(c.run),
+		Args: needsFlags(exactArgs("a file, or - for stdin"), "for one day: villapay order reconcile bank.csv --since today --until today", "since", "until"), RunE: a.withFormat(c.run, "table", "json", "yaml", "csv"),
 	}
 	f := cmd.Flags()
 	f.StringVar(&c.id, "id", c.id, "the `COLUMN` of ids")
@@ -53,11 +53,7 @@ amount. It ends with 0 if there are none, else with 9.`,
 	return cmd
 }
 
-func (c *orderReconcile) run(ctx context.Context, args []string) error {
-	format, err := c.app.format("table", "json", "yaml", "csv")
-	if err != nil {
-		return err
-	}
+func (c *orderReconcile) run(ctx context.Context, format config.Format, args []string) error {
 	since, until, err := c.stretch.times(c.app.Now())
 	if err != nil {
 		return err
@@ -158,16 +154,6 @@ func differenceNote(d reconcile.Difference) string {
 }
 
 func differenceJSON(d reconcile.Difference) ([]byte, error) {
-	text := func(s string) *string {
-		if s == "" {
-			return nil
-		}
-		return &s
-	}
-	var line *int
-	if d.Line > 0 {
-		line = &d.Line
-	}
 	return json.Marshal(struct {
 		Kind         reconcile.Kind `json:"kind"`
 		ID           string         `json:"id"`
@@ -175,5 +161,5 @@ func differenceJSON(d reconcile.Difference) ([]byte, error) {
 		FileAmount   order.Amount   `json:"file_amount"`
 		LedgerAmount order.Amount   `json:"ledger_amount"`
 		Line         *int           `json:"line"`
-	}{d.Kind, d.ID, text(d.OrderID), d.FileAmount, d.LedgerAmount, line})
+	}{d.Kind, d.ID, orNull(d.OrderID), d.FileAmount, d.LedgerAmount, orNull(d.Line)})
 }

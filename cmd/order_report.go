@@ -3,9 +3,7 @@ package cmd
 import (
 	"cmp"
 	"context"
-	"iter"
 	"strconv"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -18,7 +16,7 @@ import (
 type orderReport struct {
 	app     *app
 	stretch stretchFlags
-	source  string
+	source  order.Source
 	allEnvs bool
 }
 
@@ -37,26 +35,21 @@ orders are listed with the overpaid amount, which is the amount to give back.`,
 		Example: `  villapay order report --env sandbox
   villapay order report --env sandbox --since yesterday --until yesterday
   villapay order report --env sandbox --since 2026-11-01 --until 2026-11-30 --all-envs -o json`,
-		Args: exactArgs(), RunE: a.run(c.run),
+		Args: exactArgs(), RunE: a.withFormat(c.run, "table", "json", "yaml"),
 	}
-	f := cmd.Flags()
 	c.stretch.register(cmd, "what was paid")
-	f.Var(&choiceFlag{&c.source, order.Sources()}, "source", "only this source")
-	f.BoolVar(&c.allEnvs, "all-envs", false, "the payments of every environment")
-	complete(cmd, "source", order.Sources()...)
+	addSource(cmd, &c.source, "only this source")
+	cmd.Flags().BoolVar(&c.allEnvs, "all-envs", false, "the payments of every environment")
 	return cmd
 }
 
-func (c *orderReport) run(ctx context.Context, _ []string) error {
-	format, err := c.app.format("table", "json", "yaml")
-	if err != nil {
-		return err
-	}
+func (c *orderReport) run(ctx context.Context, format config.Format, _ []string) error {
 	if c.stretch == (stretchFlags{}) {
 		c.stretch.since = "today"
 	}
 	c.stretch.until = cmp.Or(c.stretch.until, "today")
-	period := ledger.Period{Source: order.Source(c.source)}
+	period := ledger.Period{Source: c.source}
+	var err error
 	if period.Since, period.Until, err = c.stretch.times(c.app.Now()); err != nil {
 		return err
 	}
@@ -97,7 +90,7 @@ func (c *orderReport) heading(ctx context.Context, opened *ledger.Ledger, period
 		where = c.app.config.Profile.Name
 	}
 	if c.source != "" {
-		text += " by " + c.source
+		text += " by " + string(c.source)
 	}
 	text += " in " + where + " " + periodWords(period.Since, period.Until)
 	if some || c.allEnvs {
@@ -139,14 +132,7 @@ type paidTwiceValue struct {
 }
 
 func reportOf(p ledger.Period, totals []ledger.Total, twice []paidTwiceValue) reportValue {
-	stamp := func(at time.Time) *string {
-		if at.IsZero() {
-			return nil
-		}
-		text := render.FormatTime(at)
-		return &text
-	}
-	v := reportValue{Since: stamp(p.Since), Until: stamp(p.Until), Totals: []totalValue{}, PaidTwice: twice}
+	v := reportValue{Since: orNull(render.FormatTime(p.Since)), Until: orNull(render.FormatTime(p.Until)), Totals: []totalValue{}, PaidTwice: twice}
 	for _, t := range totals {
 		v.Totals = append(v.Totals, totalValue{t.Env, t.State, t.Currency, t.Payments, t.Amount})
 	}
@@ -170,14 +156,10 @@ func paidTwice(extra []order.Receipt) []paidTwiceValue {
 func (c *orderReport) table(settings *config.Config, totals []ledger.Total) error {
 	live := isLive(settings)
 	titles := []render.Title{{Text: "Env"}, {Text: "Money"}, {Text: "State"}, {Text: "Payments", Right: true}, {Text: "Amount", Right: true}}
-	return render.Rows(c.app.writer(), c.app.screen(), titles, func(yield func([]string, error) bool) {
-		for _, t := range totals {
-			money := mark(live(order.Payment{Scope: t.Scope}), "LIVE")
-			if !yield([]string{t.Env, money, render.StateWord(t.State), strconv.Itoa(t.Payments), render.Money(t.Amount, t.Currency)}, nil) {
-				return
-			}
-		}
-	})
+	return render.Rows(c.app.writer(), c.app.screen(), titles, mapped(values(totals), func(t ledger.Total) ([]string, error) {
+		money := mark(live(order.Payment{Scope: t.Scope}), "LIVE")
+		return []string{t.Env, money, render.StateWord(t.State), strconv.Itoa(t.Payments), render.Money(t.Amount, t.Currency)}, nil
+	}))
 }
 
 // twice lists what was paid too much.
@@ -185,27 +167,13 @@ func (c *orderReport) twice(twice []paidTwiceValue) error {
 	if len(twice) == 0 {
 		return nil
 	}
-	c.app.warn("%s paid more than once; the totals include the overpaid amounts", verb(len(twice), "order", "was", "were"))
+	were := "were"
+	if len(twice) == 1 {
+		were = "was"
+	}
+	c.app.warn("%s %s paid more than once; the totals include the overpaid amounts", plural(len(twice), "order"), were)
 	titles := []render.Title{{Text: "Paid more than once"}, {Text: "Overpaid", Right: true}}
-	return render.Rows(c.app.writer(), c.app.screen(), titles, rowsOf(twice, func(v paidTwiceValue) []string {
-		return []string{v.OrderID, render.Money(v.Amount, v.Currency)}
+	return render.Rows(c.app.writer(), c.app.screen(), titles, mapped(values(twice), func(v paidTwiceValue) ([]string, error) {
+		return []string{v.OrderID, render.Money(v.Amount, v.Currency)}, nil
 	}))
-}
-
-func rowsOf[T any](values []T, row func(T) []string) iter.Seq2[[]string, error] {
-	return func(yield func([]string, error) bool) {
-		for _, v := range values {
-			if !yield(row(v), nil) {
-				return
-			}
-		}
-	}
-}
-
-// verb returns "1 order was" or "2 orders were".
-func verb(n int, one, singular, several string) string {
-	if n == 1 {
-		return plural(n, one) + " " + singular
-	}
-	return plural(n, one) + " " + several
 }

@@ -15,7 +15,7 @@ import (
 
 type orderShow struct {
 	app    *app
-	source string
+	source order.Source
 	code   codeFlags
 }
 
@@ -30,31 +30,20 @@ draws the open payment's code again, without making another.`,
 		Example: `  villapay order show 492500004632 --env sandbox
   villapay order show 492500004632 --env sandbox -o qr
   villapay order show 492500004632 --env sandbox --jq '.[0].villapay.events[].kind'`,
-		Args: oneOrder, ValidArgsFunction: a.completeOrderID, RunE: a.run(c.run),
+		Args: oneOrder, ValidArgsFunction: a.completeOrderID, RunE: a.withFormat(c.run, "table", "json", "yaml", "qr"),
 	}
-	sourceFlag(cmd, &c.source, "only the payments of this source")
+	addSource(cmd, &c.source, "only the payments of this source")
 	c.code.register(cmd)
 	return cmd
 }
 
-func (c *orderShow) run(ctx context.Context, args []string) error {
-	format, err := c.app.format("table", "json", "yaml", "qr")
-	if err != nil {
-		return err
-	}
+func (c *orderShow) run(ctx context.Context, format config.Format, args []string) error {
 	if err := c.code.check(format, config.FormatQR); err != nil {
 		return err
 	}
-	settings, opened, err := c.app.requireLedger(ctx)
+	opened, payments, err := c.app.orderPayments(ctx, args[0])
 	if err != nil {
 		return err
-	}
-	payments, err := opened.Payments(ctx, settings.Profile.Scope(), args[0])
-	if err != nil {
-		return err
-	}
-	if len(payments) == 0 {
-		return c.app.noPayment(ctx, args[0])
 	}
 	if format == "qr" || c.code.file != "" {
 		open, err := c.open(ctx, payments)
@@ -78,7 +67,7 @@ func (c *orderShow) run(ctx context.Context, args []string) error {
 	if c.source != "" {
 		all := payments
 		payments = slices.DeleteFunc(slices.Clone(all), func(p order.Payment) bool {
-			return p.Source != "" && p.Source != order.Source(c.source) // "": another tool's, which may be any
+			return p.Source != "" && p.Source != c.source // "": another tool's, which may be any
 		})
 		if len(payments) == 0 {
 			return noSource(all, c.source)

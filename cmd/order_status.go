@@ -42,7 +42,7 @@ the whole.`,
   villapay sandbox pay 492500004632
   villapay order status 492500004632 --env sandbox --watch-for 10m
   villapay order status 492500004632 --env sandbox --exit-status   # 8 if not paid`,
-		Args: oneOrMore, ValidArgsFunction: a.completeOrderIDs, RunE: a.run(c.run),
+		Args: oneOrMore, ValidArgsFunction: a.completeOrderIDs, RunE: a.withFormat(c.run, "table", "json", "yaml", "csv"),
 	}
 	f := cmd.Flags()
 	c.watch.register(cmd)
@@ -51,11 +51,7 @@ the whole.`,
 	return cmd
 }
 
-func (c *orderStatus) run(ctx context.Context, orderIDs []string) error {
-	format, err := c.app.format("table", "json", "yaml", "csv")
-	if err != nil {
-		return err
-	}
+func (c *orderStatus) run(ctx context.Context, format config.Format, orderIDs []string) error {
 	if c.watch.on() && c.offline {
 		return usageError("", "--watch cannot be used with --offline")
 	}
@@ -101,7 +97,7 @@ func (c *orderStatus) show(ctx context.Context, format config.Format, reports []
 
 // result writes remarks on each order and returns the command's error.
 func (c *orderStatus) result(ctx context.Context, service *payment.Service, reports []payment.Report) error {
-	var failed error
+	var failed *failure
 	missing, unpaid := 0, 0
 	for _, r := range reports {
 		c.remark(ctx, service, r, len(reports) > 1)
@@ -124,16 +120,11 @@ func (c *orderStatus) result(ctx context.Context, service *payment.Service, repo
 	case c.exitStatus && unpaid > 0 && len(reports) > 1:
 		return &failure{Code: "not_paid", Message: fmt.Sprintf("%d of %d orders are not paid", unpaid, len(reports)), Retryable: true, ExitCode: exitNotPaid, quiet: true}
 	case c.exitStatus && unpaid > 0:
-		return c.unpaid(reports[0].Payment)
+		f := c.app.notPaid(reports[0].Payment)
+		f.Code, f.ExitCode = "not_paid", exitNotPaid
+		return f
 	}
 	return nil
-}
-
-// unpaid returns the error of --exit-status for an order that is not paid.
-func (c *orderStatus) unpaid(p order.Payment) error {
-	f := *explainKind(c.app.notPaid(p))
-	f.Code, f.ExitCode = "not_paid", exitNotPaid
-	return &f
 }
 
 // remark reports what the result does not show. With several orders the result is a
@@ -187,7 +178,7 @@ func (c *orderStatus) remark(ctx context.Context, service *payment.Service, r pa
 // statusError explains a failed status request about an order that is not recorded
 // here. The usual hint, that nothing was made, does not apply. What else has that ID
 // comes first: the order need not be of this environment.
-func (a *deps) statusError(ctx context.Context, r payment.Report) error {
+func (a *deps) statusError(ctx context.Context, r payment.Report) *failure {
 	f := explainKind(r.Err)
 	if f.ExitCode == exitUnavailable {
 		f.Hint = "try again later"

@@ -39,18 +39,14 @@ villapay shows the refund once the bank reports it.`,
   villapay sandbox pay 492500004671
   villapay order status 492500004671 --env sandbox
   villapay order void 492500004671 --env sandbox`,
-		Args: oneOrder, ValidArgsFunction: a.completeOrderID, RunE: a.run(c.run),
+		Args: oneOrder, ValidArgsFunction: a.completeOrderID, RunE: a.withFormat(c.run, "table", "json", "yaml"),
 	}
 	cmd.Flags().StringVar(&c.charge, "charge", "", "the charge `ID` to give back, if the order was paid more than once")
 	complete(cmd, "charge")
 	return cmd
 }
 
-func (c *orderVoid) run(ctx context.Context, args []string) error {
-	format, err := c.app.format("table", "json", "yaml")
-	if err != nil {
-		return err
-	}
+func (c *orderVoid) run(ctx context.Context, format config.Format, args []string) error {
 	service, payments, err := c.app.bankService(ctx, args[0])
 	if err != nil {
 		return err
@@ -97,17 +93,18 @@ func (c *orderVoid) pick(ctx context.Context, service *payment.Service, payments
 	if err != nil {
 		return p, "", false, err
 	}
-	paid, err := service.Ledger.PaidCharges(ctx, service.Scope, orderID)
+	charges, err := service.Ledger.PaidCharges(ctx, service.Scope, orderID)
 	if err != nil {
 		return p, "", false, err
 	}
-	var returned []order.PaidCharge
-	paid = slices.DeleteFunc(paid, func(one order.PaidCharge) bool {
+	var paid, returned []order.PaidCharge
+	for _, one := range charges {
 		if one.Returned {
 			returned = append(returned, one)
+		} else {
+			paid = append(paid, one)
 		}
-		return one.Returned
-	})
+	}
 	slices.Reverse(returned)
 	with := func(matches func(order.Payment) bool) order.Payment {
 		return payments[max(0, slices.IndexFunc(payments, matches))]
@@ -117,27 +114,10 @@ func (c *orderVoid) pick(ctx context.Context, service *payment.Service, payments
 		c.app.warn("the void of charge %s has no answer yet: it is finished first, and no other charge is given back now", v.ChargeID)
 		return with(func(p order.Payment) bool { return p.ID == v.PaymentID }), v.ChargeID, false, nil
 	}
-	charge = c.charge
-	if charge == "" && slices.ContainsFunc(paid, func(one order.PaidCharge) bool { return one.Recorded }) && len(paid) > 1 {
-		var ids, commands []string
-		for _, one := range paid {
-			if ids = append(ids, one.ID); one.Recorded {
-				commands = append(commands, c.app.command("order void", payments[0], "--charge", one.ID))
-			}
-		}
-		return p, "", false, usageError("give one back: "+strings.Join(commands, ", or "), "order %s was paid more than once: %s", orderID, strings.Join(ids, ", "))
+	if err := c.checkCharge(payments[0], paid, returned); err != nil {
+		return p, "", false, err
 	}
-	if len(returned) > 0 && len(paid) == 1 && paid[0].Recorded {
-		last, back := paid[0].ID, returned[0].ID
-		if charge == "" {
-			return p, "", false, usageError("if the customer is to have that back too: "+c.app.command("order void", payments[0], "--charge", last),
-				"charge %s of order %s was given back, and the order is still paid by %s", back, orderID, last)
-		}
-		if charge == last {
-			c.app.warn("charge %s was given back before: after this one, order %s is not paid any more", back, orderID)
-		}
-	}
-	asked := func(id string) bool { return charge == "" || charge == id }
+	asked := func(id string) bool { return c.charge == "" || c.charge == id }
 	for _, one := range slices.Concat(paid, returned) {
 		switch {
 		case !asked(one.ID):
@@ -157,8 +137,34 @@ func (c *orderVoid) pick(ctx context.Context, service *payment.Service, payments
 		}
 	}
 	f := &failure{Code: "not_paid", Message: "order " + orderID + " has no paid charge to give back", Hint: "ask whether it was paid: " + c.app.command("order status", payments[0]), ExitCode: exitRejected}
-	if charge != "" {
-		f.Message = fmt.Sprintf("order %s has no paid charge %s", orderID, charge)
+	if c.charge != "" {
+		f.Message = fmt.Sprintf("order %s has no paid charge %s", orderID, c.charge)
 	}
 	return p, "", false, f
+}
+
+// checkCharge requires --charge if it is not plain which of an order's payments to give
+// back, and warns if the last one is to go.
+func (c *orderVoid) checkCharge(p order.Payment, paid, returned []order.PaidCharge) error {
+	if c.charge == "" && slices.ContainsFunc(paid, func(one order.PaidCharge) bool { return one.Recorded }) && len(paid) > 1 {
+		var ids, commands []string
+		for _, one := range paid {
+			if ids = append(ids, one.ID); one.Recorded {
+				commands = append(commands, c.app.command("order void", p, "--charge", one.ID))
+			}
+		}
+		return usageError("give one back: "+strings.Join(commands, ", or "), "order %s was paid more than once: %s", p.OrderID, strings.Join(ids, ", "))
+	}
+	if len(returned) == 0 || len(paid) != 1 || !paid[0].Recorded {
+		return nil
+	}
+	last, back := paid[0].ID, returned[0].ID
+	switch c.charge {
+	case "":
+		return usageError("if the customer is to have that back too: "+c.app.command("order void", p, "--charge", last),
+			"charge %s of order %s was given back, and the order is still paid by %s", back, p.OrderID, last)
+	case last:
+		c.app.warn("charge %s was given back before: after this one, order %s is not paid any more", back, p.OrderID)
+	}
+	return nil
 }

@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -22,7 +23,7 @@ import (
 
 type payBatch struct {
 	app         *app
-	source      string
+	source      order.Source
 	concurrency int
 	rate        int
 	dryRun      bool
@@ -55,12 +56,11 @@ already; with -o json or yaml it lists each order and its current state.`,
 		Args: exactArgs("a file, or - for stdin"), RunE: a.run(c.run),
 	}
 	f := cmd.Flags()
-	f.Var(&choiceFlag{&c.source, order.Sources()}, "source", "the source of lines that name none")
+	addSource(cmd, &c.source, "the source of lines that name none")
 	f.Var(&countFlag{&c.concurrency, ""}, "concurrency", "orders in flight at once")
 	f.Var(&countFlag{&c.rate, "no limit"}, "rate", "orders started a second at most; 0 = no limit")
 	f.BoolVar(&c.dryRun, "dry-run", false, "check the file and say what would be made; send and record nothing")
 	f.BoolVar(&c.skipInvalid, "skip-invalid", false, "skip invalid lines, and exit 9")
-	complete(cmd, "source", order.Sources()...)
 	return cmd
 }
 
@@ -107,12 +107,8 @@ func (c *payBatch) read(ctx context.Context, profile config.Profile, name string
 		return nil, err
 	}
 	defer from.Close()
-	source := profile.Source
-	if c.source != "" {
-		source = order.Source(c.source)
-	}
 	problems := &lineProblems{app: c.app}
-	in, err := payment.ReadInput(from, source, "", problems.add)
+	in, err := payment.ReadInput(from, cmp.Or(c.source, profile.Source), "", problems.add)
 	if err != nil {
 		return nil, explainList(err, "nothing was sent", nil)
 	}

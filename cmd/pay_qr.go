@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -16,7 +17,7 @@ import (
 
 type payQR struct {
 	app    *app
-	source string
+	source order.Source
 	key    string
 	fresh  bool
 	watch  watchFlags
@@ -46,17 +47,16 @@ In a live environment it asks for confirmation; without a terminal it needs
   villapay pay qr 492500004632 --env sandbox --qr-file code.png
   villapay pay qr 492500004632 --env sandbox --dry-run`,
 		Args:              oneOrder,
-		ValidArgsFunction: a.completeNothing,
+		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE:              a.run(c.run),
 	}
 	f := cmd.Flags()
-	f.Var(&choiceFlag{&c.source, order.Sources()}, "source", "how the payer pays (default: the environment's source)")
+	addSource(cmd, &c.source, "how the payer pays (default: the environment's source)")
 	f.Var(&keyFlag{&c.key}, "idempotency-key", "send `KEY` instead of a fresh one; the same key never makes two orders")
 	f.BoolVar(&c.fresh, "new", false, "make another order even if one is still open")
 	c.watch.register(cmd)
 	f.BoolVar(&c.dryRun, "dry-run", false, "write the request of a new order; send and record nothing")
 	c.code.register(cmd)
-	complete(cmd, "source", order.Sources()...)
 	return cmd
 }
 
@@ -80,10 +80,7 @@ func (c *payQR) run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	source := settings.Profile.Source
-	if c.source != "" {
-		source = order.Source(c.source)
-	}
+	source := cmp.Or(c.source, settings.Profile.Source)
 	if c.dryRun {
 		request, err := c.app.previewRequest(ctx, orderID, source, c.key)
 		if err != nil {

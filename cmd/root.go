@@ -169,21 +169,22 @@ again instead of being made twice.`,
 
 func (a *app) globalFlags(root *cobra.Command) {
 	f := root.PersistentFlags()
+	colors := []string{"auto", "always", "never"}
 	f.BoolP("help", "h", false, "show this help")
 	f.StringVarP(&a.flags.env, "env", "e", "", "use environment `NAME` instead of the selected one")
-	f.VarP(&formatFlag{&a.flags.output}, "output", "o", "table, json, yaml, csv or qr")
+	f.VarP(&choiceFlag[config.Format]{&a.flags.output, config.Formats(), "FORMAT"}, "output", "o", "table, json, yaml, csv or qr")
 	f.StringVar(&a.flags.jq, "jq", "", "filter the JSON output with the jq expression `EXPR`")
 	f.BoolVarP(&a.flags.quiet, "quiet", "q", false, "write no notes, only warnings and errors")
 	f.BoolVarP(&a.flags.yes, "yes", "y", false, "answer yes to every question")
 	f.BoolVar(&a.flags.noInput, "no-input", false, "never ask anything")
 	f.Var(&timeFlag{&a.flags.timeout, 10 * time.Minute}, "timeout", "time limit for calls to the API and the bank, such as 30s")
-	f.Var(&choiceFlag{&a.flags.color, []string{"auto", "always", "never"}}, "color", "use colors")
+	f.Var(&choiceFlag[string]{value: &a.flags.color, choices: colors}, "color", "use colors")
 	f.BoolVar(&a.flags.debug, "debug", false, "show requests and responses on stderr, without secrets")
-	mustComplete(root, "env", func(cmd *cobra.Command, _ []string, typed string) ([]string, cobra.ShellCompDirective) {
-		return a.completeEnv(cmd, nil, typed)
+	mustComplete(root, "env", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+		return a.allEnvs(), cobra.ShellCompDirectiveNoFileComp
 	})
 	complete(root, "output", config.Formats()...)
-	complete(root, "color", "auto", "always", "never")
+	complete(root, "color", colors...)
 }
 
 // run adapts a command's run method to cobra.
@@ -206,6 +207,18 @@ func (a *app) runWithoutSignals(run func(ctx context.Context, args []string) err
 		a.parsed = true
 		return run(cmd.Context(), args)
 	}
+}
+
+// withFormat is run for commands that begin with their output format. has lists what
+// they can write, the default first.
+func (a *app) withFormat(run func(ctx context.Context, format config.Format, args []string) error, has ...config.Format) func(*cobra.Command, []string) error {
+	return a.run(func(ctx context.Context, args []string) error {
+		format, err := a.format(has...)
+		if err != nil {
+			return err
+		}
+		return run(ctx, format, args)
+	})
 }
 
 // plain is run for commands with only one output format. They accept -o json, which

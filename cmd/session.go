@@ -19,29 +19,22 @@ func errNoSignIn() error {
 	return usageError("to try the sign-in, see `villapay help sandbox`", "the environment sandbox needs no sign-in")
 }
 
-// session returns the selected environment's session. It reads nothing until a token
-// is needed.
-func (a *deps) session() (api.Tokens, error) {
-	session, err := a.currentSession()
-	if err != nil {
-		return nil, err // not session: a nil *auth.Session is a non-nil interface
-	}
-	return session, nil
-}
-
-// currentSession returns the session of VILLAPAY_TOKEN, else the stored one. An
-// empty VILLAPAY_TOKEN is an error.
+// currentSession returns the session of VILLAPAY_TOKEN, else the stored one, which is
+// not read until a token is needed. An empty VILLAPAY_TOKEN is an error.
 func (a *deps) currentSession() (*auth.Session, error) {
 	settings, err := a.settings()
 	if err != nil {
 		return nil, err
 	}
+	if settings.Profile.Sandbox {
+		return nil, errNoSignIn()
+	}
 	token, err := settings.Token()
-	switch {
-	case settings.Profile.Sandbox, err == nil && token.Empty():
-		return a.openSession()
-	case err != nil:
+	if err != nil {
 		return nil, err
+	}
+	if token.Empty() {
+		return a.openSession()
 	}
 	client, err := a.signIn(settings, nil)
 	if err != nil {

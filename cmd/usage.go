@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -42,12 +43,9 @@ func (a *app) usage(c *cobra.Command) error {
 	list(&text, "Topics:", c, "help ", func(sub *cobra.Command) bool {
 		return sub.IsAdditionalHelpTopicCommand() || sub.CommandPath() == "villapay sandbox" // the magic order IDs
 	})
-	width := a.screenOf(a.OutTTY).Columns
-	if width == 0 {
-		width = helpWidth
-	}
-	flags(&text, "Flags:", c.LocalFlags(), min(width, maxHelpWidth))
-	flags(&text, "Global flags:", c.InheritedFlags(), min(width, maxHelpWidth))
+	width := min(cmp.Or(a.screenOf(a.OutTTY).Columns, helpWidth), maxHelpWidth)
+	flags(&text, "Flags:", c.LocalFlags(), width)
+	flags(&text, "Global flags:", c.InheritedFlags(), width)
 	if c.HasAvailableSubCommands() {
 		fmt.Fprintf(&text, "\n`%s COMMAND --help` says more about a command.\n", c.CommandPath())
 	}

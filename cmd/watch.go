@@ -54,8 +54,7 @@ func (f *watchFlags) begin(ctx context.Context, a *app) (context.Context, contex
 // readerCheckInterval is how often a waiting command checks that stdout has a reader.
 const readerCheckInterval = 500 * time.Millisecond
 
-// endWithReader calls stop when nobody reads what is written any more. It looks
-// until ctx ends.
+// endWithReader calls stop when nobody reads stdout any more. It checks until ctx ends.
 func (a *app) endWithReader(ctx context.Context, stop context.CancelCauseFunc) {
 	if a.OutGone == nil {
 		return
@@ -92,7 +91,7 @@ func (a *app) watchOrders(ctx context.Context, service *payment.Service, format 
 	}
 	var worst *failure
 	for i, r := range reports {
-		f := a.endOf(ctx, r)
+		f := a.watched(ctx, r)
 		if over && (!r.Found || !r.Payment.State.Final()) {
 			f = &failure{Code: "not_paid", Message: fmt.Sprintf("order %s is not paid after %s", orderIDs[i], flags.limit), Retryable: true, ExitCode: exitNotPaid} //nolint:gosec // one report for each order
 		}
@@ -234,17 +233,9 @@ func (a *app) hasView(format config.Format) bool {
 	return format == config.FormatTable && a.OutTTY && a.Getenv("TERM") != "dumb" && (!a.debugging() || !a.ErrTTY)
 }
 
-// endOf is watched as a *failure, nil if the order is paid.
-func (a *app) endOf(ctx context.Context, report payment.Report) *failure {
-	if err := a.watched(ctx, report); err != nil {
-		return explainKind(err)
-	}
-	return nil
-}
-
 // watched returns the error of a watched order: nil if it is paid, exit 8 if it
 // expired or was replaced, 5 if it failed.
-func (a *app) watched(ctx context.Context, report payment.Report) error {
+func (a *app) watched(ctx context.Context, report payment.Report) *failure {
 	p := report.Payment
 	switch {
 	case report.Found && p.ReplacedBy != "" && !p.State.Final():

@@ -2,7 +2,6 @@ package cmd
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"net"
 	"strings"
@@ -118,16 +117,11 @@ func (c *webhookListen) announce(addr net.Addr, env string) {
 	c.app.note("listening for notifications of %s on http://%s%s; Ctrl-C ends it", env, addr, c.path)
 }
 
+// writeEvent writes a notification: one line of text or JSON.
 func (a *output) writeEvent(ctx context.Context, format config.Format, e webhook.Event) error {
 	if format == "json" {
-		raw, err := json.Marshal(e)
-		if err != nil {
-			return err
-		}
-		if a.query != nil {
-			return a.runQuery(ctx, raw)
-		}
-		return render.JSONLine(a.writer(), raw)
+		a.streaming = true
+		return a.writeValue(ctx, format, e)
 	}
 	n := e.Notification
 	order := e.Recorded.Payment.OrderID

@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/villapay/villapay/internal/config"
 	"github.com/villapay/villapay/internal/ledger"
 	"github.com/villapay/villapay/internal/webhook"
 )
@@ -23,7 +24,7 @@ func newWebhookReplay(a *app) *cobra.Command {
 of ` + "`villapay webhook listen`" + `. Each has the current state of its payment and is
 marked as a repeat. Use it to catch up after an outage of the handler.`,
 		Example: `  villapay webhook replay --env sandbox --since 24h -o json`,
-		Args:    needsFlags(exactArgs(), "for the last day: villapay webhook replay --since 24h", "since"), RunE: a.run(c.run),
+		Args:    needsFlags(exactArgs(), "for the last day: villapay webhook replay --since 24h", "since"), RunE: a.withFormat(c.run, "table", "json"),
 	}
 	cmd.Flags().StringVar(&c.since, "since", "", "since `WHEN`: 24h or 7d ago, today, a date, or a time with zone")
 	_ = cmd.MarkFlagRequired("since")
@@ -31,11 +32,7 @@ marked as a repeat. Use it to catch up after an outage of the handler.`,
 	return cmd
 }
 
-func (c *webhookReplay) run(ctx context.Context, _ []string) error {
-	format, err := c.app.format("table", "json")
-	if err != nil {
-		return err
-	}
+func (c *webhookReplay) run(ctx context.Context, format config.Format, _ []string) error {
 	since, err := sinceTime(c.since, c.app.Now())
 	if err != nil {
 		return err

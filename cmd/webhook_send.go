@@ -49,11 +49,10 @@ func newWebhookSend(a *app) *cobra.Command {
 	f := cmd.Flags()
 	f.StringVar(&c.to, "to", "http://"+listenAddr+"/", "the listener's `URL`")
 	f.StringVar(&c.state, "state", "Authorized", "the charge's transaction `STATE`, such as Settled, Declined or Voided")
-	f.Var(&choiceFlag{&c.fault, faults}, "fault", "send an invalid notification; `FAULT` is one of the above")
+	addChoice(cmd, &c.fault, "fault", "send an invalid notification; `FAULT` is one of the above", faults...)
 	f.BoolVar(&c.print, "print", false, "write it to stdout; send nothing")
 	c.secret.register(cmd)
 	complete(cmd, "state", sandbox.States()...)
-	complete(cmd, "fault", faults...)
 	return cmd
 }
 
@@ -66,18 +65,11 @@ func (c *webhookSend) run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	settings, opened, err := c.app.requireLedger(ctx)
+	_, payments, err := c.app.orderPayments(ctx, args[0])
 	if err != nil {
 		return err
 	}
-	payments, err := opened.Payments(ctx, settings.Profile.Scope(), args[0])
-	if err != nil {
-		return err
-	}
-	chosen, found := order.Answering(payments)
-	if !found {
-		return c.app.noPayment(ctx, args[0])
-	}
+	chosen, _ := order.Answering(payments)
 	body, err := webhook.Compose(chosen, c.state, c.fault, key, c.app.Now())
 	if err != nil {
 		return &failure{Code: "no_order", Message: err.Error(), ExitCode: exitRejected}
@@ -85,8 +77,8 @@ func (c *webhookSend) run(ctx context.Context, args []string) error {
 	if c.print {
 		return c.app.write(append(body, '\n'))
 	}
-	if settings.Profile.Live {
-		if err := c.app.confirmLive(ctx, settings.Profile.Name, fmt.Sprintf("Send a made-up notification about the LIVE order %s in %s? A listener takes it for the bank's.", args[0], settings.Profile.Name)); err != nil {
+	if profile := c.app.config.Profile; profile.Live {
+		if err := c.app.confirmLive(ctx, profile.Name, fmt.Sprintf("Send a made-up notification about the LIVE order %s in %s? A listener takes it for the bank's.", args[0], profile.Name)); err != nil {
 			return err
 		}
 	}

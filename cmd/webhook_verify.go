@@ -24,17 +24,13 @@ func newWebhookVerify(a *app) *cobra.Command {
 		Example: `  villapay webhook send 492500004632 --env sandbox --print > notification.json
   villapay webhook verify notification.json
   villapay webhook send 492500004632 --env sandbox --print | villapay webhook verify -`,
-		Args: exactArgs("a file, or - for stdin"), RunE: a.run(c.run),
+		Args: exactArgs("a file, or - for stdin"), RunE: a.withFormat(c.run, "table", "json", "yaml"),
 	}
 	c.secret.register(cmd)
 	return cmd
 }
 
-func (c *webhookVerify) run(ctx context.Context, args []string) error {
-	format, err := c.app.format("table", "json", "yaml")
-	if err != nil {
-		return err
-	}
+func (c *webhookVerify) run(ctx context.Context, format config.Format, args []string) error {
 	key, err := c.secret.key(ctx, c.app)
 	if err != nil {
 		return err

@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/villapay/villapay/internal/auth"
+	"github.com/villapay/villapay/internal/config"
 	"github.com/villapay/villapay/internal/render"
 	"github.com/villapay/villapay/internal/sanitize"
 )
@@ -17,7 +18,7 @@ func newWhoami(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use: "whoami", Short: "Show who is signed in, and until when",
 		Example: "  villapay whoami --env dev\n  villapay whoami --env dev -o json",
-		Args:    exactArgs(), RunE: a.run(c.run),
+		Args:    exactArgs(), RunE: a.withFormat(c.run, "table", "json", "yaml"),
 	}
 }
 
@@ -32,11 +33,7 @@ type identity struct {
 	BankKey *string `json:"bank_key"` // environment, keyring or file; null if there is none
 }
 
-func (c *whoami) run(ctx context.Context, _ []string) error {
-	format, err := c.app.format("table", "json", "yaml")
-	if err != nil {
-		return err
-	}
+func (c *whoami) run(ctx context.Context, format config.Format, _ []string) error {
 	session, err := c.app.currentSession()
 	if err != nil {
 		return err
@@ -76,11 +73,7 @@ func (a *app) identity(ctx context.Context, _ []string) (any, error) {
 }
 
 func identityOf(s auth.Status, bankKey string) identity {
-	id := identity{Username: s.Username, Env: s.Env, UserPoolID: s.UserPoolID, Store: s.Store, ExpiresAt: render.FormatTime(s.ExpiresAt)}
-	if bankKey != "" {
-		id.BankKey = &bankKey
-	}
-	return id
+	return identity{Username: s.Username, Env: s.Env, UserPoolID: s.UserPoolID, Store: s.Store, ExpiresAt: render.FormatTime(s.ExpiresAt), BankKey: orNull(bankKey)}
 }
 
 func (c *whoami) rows(s auth.Status, bankKey string) [][]string {
