@@ -250,21 +250,11 @@ type PastVoid struct {
 
 // Voids returns the voids of an order's charges that were made or have no answer
 // yet, oldest first.
-func (l *Ledger) Voids(ctx context.Context, scope, orderID string) (all []PastVoid, _ error) {
+func (l *Ledger) Voids(ctx context.Context, scope, orderID string) ([]PastVoid, error) {
 	rows, err := l.read(ctx, `SELECT c.payment, c.target, c.state = 'done' FROM villapay_change c JOIN villapay_payment p ON p.id = c.payment
 		WHERE p.scope = ? AND p.orderid = ? AND c.kind = 'void' AND c.state <> 'rejected' ORDER BY c.id`, scope, orderID)
-	if err != nil {
-		return nil, l.wrap(err, "read order %s", orderID)
-	}
-	defer func() { _ = rows.Close() }()
-	for rows.Next() {
-		var v PastVoid
-		if err := rows.Scan(&v.PaymentID, &v.ChargeID, &v.Done); err != nil {
-			return nil, l.wrap(err, "read order %s", orderID)
-		}
-		all = append(all, v)
-	}
-	return all, l.wrap(rows.Err(), "read order %s", orderID)
+	all, err := collect(rows, err, func(v *PastVoid) error { return rows.Scan(&v.PaymentID, &v.ChargeID, &v.Done) })
+	return all, l.wrap(err, "read order %s", orderID)
 }
 
 // CancelPayment marks an open payment whose code the bank has canceled as canceled

@@ -202,24 +202,18 @@ func (l *Ledger) chargeNumbers(t *txn, f Filter) (numbers []any, _ error) {
 	if f.Scope != "" {
 		query, args = query+` AND scope = ?`, append(args, f.Scope)
 	}
+	type charge struct{ scope, id string }
 	rows, err := t.query(query+` LIMIT ?`, append(args, int64(chargesFound))...)
+	found, err := collect(rows, err, func(c *charge) error { return rows.Scan(&c.scope, &c.id) })
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = rows.Close() }()
 	charges := map[string]*anyOf{} // by scope
-	for rows.Next() {
-		var scope, id string
-		if err := rows.Scan(&scope, &id); err != nil {
-			return nil, err
+	for _, c := range found {
+		if charges[c.scope] == nil {
+			charges[c.scope] = &anyOf{scope: c.scope}
 		}
-		if charges[scope] == nil {
-			charges[scope] = &anyOf{scope: scope}
-		}
-		charges[scope].in("charge_id", id)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
+		charges[c.scope].in("charge_id", c.id)
 	}
 	for scope, either := range charges {
 		reports, err := t.reports(*either)

@@ -89,7 +89,7 @@ func (l *Ledger) recordOrder(t *txn, r *row, c Claim, made *order.Order, a Answe
 			created_at = ?, expires_at = ?, held_until = ?, known_at = ?, known_from = ?, request_id = ?, warnings = ?, error = ?, owner = '', lease = 0
 		WHERE id = ? AND claim = ? AND order_json IS NULL`,
 		string(r.State), number(r.slot), int64(r.Attempts), string(r.Order), r.BankOrderID, r.Reference, r.Amount.String(), r.Currency,
-		toMillis(r.CreatedAt), toMillis(r.ExpiresAt), toMillis(r.HeldUntil), toMillis(r.KnownAt), string(r.KnownFrom), r.RequestID, encodeList(r.Warnings), encodeError(r.Error),
+		toMillis(r.CreatedAt), toMillis(r.ExpiresAt), toMillis(r.HeldUntil), toMillis(r.KnownAt), string(r.KnownFrom), r.RequestID, encode(r.Warnings), encode(r.Error),
 		r.ID, c.Number); err != nil {
 		return false, err
 	}
@@ -129,7 +129,7 @@ func (l *Ledger) recordFailure(t *txn, r *row, c Claim, state order.State, failu
 	}
 	if err := t.exec(`UPDATE villapay_payment SET state = ?, slot = ?, ambiguous = ?, attempts = ?, known_at = ?, known_from = ?, request_id = ?, error = ?, owner = '', lease = 0
 		WHERE id = ? AND claim = ? AND order_json IS NULL`,
-		string(r.State), number(r.slot), number(r.ambiguous), int64(r.Attempts), toMillis(r.KnownAt), string(r.KnownFrom), r.RequestID, encodeError(r.Error),
+		string(r.State), number(r.slot), number(r.ambiguous), int64(r.Attempts), toMillis(r.KnownAt), string(r.KnownFrom), r.RequestID, encode(r.Error),
 		r.ID, c.Number); err != nil {
 		return false, err
 	}

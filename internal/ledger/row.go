@@ -53,12 +53,8 @@ func (r *row) scan(rows cursor, more ...any) error {
 	if answer.Valid {
 		r.Order = json.RawMessage(answer.String)
 	}
-	if amount != "" {
-		if r.Amount, err = order.ParseAmount(amount); err != nil {
-			return err
-		}
-	}
-	return errors.Join(decode(warnings, &r.Warnings), decode(failure, &r.Error))
+	r.Amount, err = parseAmount(amount)
+	return errors.Join(err, decode(warnings, &r.Warnings), decode(failure, &r.Error))
 }
 
 // asCursor is what database/sql says to a query.
@@ -76,20 +72,28 @@ func (noRows) Next() bool   { return false }
 func (noRows) Err() error   { return nil }
 func (noRows) Close() error { return nil }
 
-// scanned reads all rows of a query, and closes it.
-func scanned(rows cursor, err error) (all []*row, _ error) {
+// collect reads all rows of a query with scan, and closes it.
+func collect[T any](rows cursor, err error, scan func(*T) error) (all []T, _ error) {
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = rows.Close() }()
 	for rows.Next() {
-		r := &row{}
-		if err := r.scan(rows); err != nil {
+		var value T
+		if err := scan(&value); err != nil {
 			return nil, err
 		}
-		all = append(all, r)
+		all = append(all, value)
 	}
 	return all, rows.Err()
+}
+
+// scanned reads all payments of a query, and closes it.
+func scanned(rows cursor, err error) ([]*row, error) {
+	return collect(rows, err, func(r **row) error {
+		*r = &row{}
+		return (*r).scan(rows)
+	})
 }
 
 // one reads the only row of a query; nil if there is none.
@@ -102,39 +106,24 @@ func one(rows cursor, err error) (*row, error) {
 }
 
 // texts reads a query of one text column, and closes it.
-func texts(rows cursor, err error) (all []string, _ error) {
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = rows.Close() }()
-	for rows.Next() {
-		var text string
-		if err := rows.Scan(&text); err != nil {
-			return nil, err
-		}
-		all = append(all, text)
-	}
-	return all, rows.Err()
+func texts(rows cursor, err error) ([]string, error) {
+	return collect(rows, err, func(text *string) error { return rows.Scan(text) })
 }
 
-// encodeList writes warnings as JSON, none as "".
-func encodeList(all []order.Warning) string {
-	if len(all) == 0 {
+// parseAmount reads a stored amount; "" is none.
+func parseAmount(text string) (order.Amount, error) {
+	if text == "" {
+		return order.Amount{}, nil
+	}
+	return order.ParseAmount(text)
+}
+
+// encode writes warnings or a failure as JSON, none as "".
+func encode[T []order.Warning | *order.Failure](value T) string {
+	text, _ := json.Marshal(value) // plain structs always marshal
+	if none := string(text); none == "null" || none == "[]" {
 		return ""
 	}
-	return encode(all)
-}
-
-// encodeError writes a failure as JSON, nil as "".
-func encodeError(f *order.Failure) string {
-	if f == nil {
-		return ""
-	}
-	return encode(f)
-}
-
-func encode(value any) string {
-	text, _ := json.Marshal(value) // only plain structs come here, which always marshal
 	return string(text)
 }
 

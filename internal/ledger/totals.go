@@ -118,10 +118,8 @@ func (l *Ledger) receipts(ctx context.Context, p Period, payment, charge func(or
 			return err
 		}
 		r := order.Receipt{Scope: scope, Env: env, State: order.State(state), Currency: currency}
-		if amount != "" {
-			if r.Amount, err = order.ParseAmount(amount); err != nil {
-				return err
-			}
+		if r.Amount, err = parseAmount(amount); err != nil {
+			return err
 		}
 		if !known[id] {
 			payment(r)
@@ -164,25 +162,14 @@ func (l *Ledger) paidTwice(ctx context.Context, scope string) (charges []order.R
 const paidTwice = `warnings LIKE '%"code":"paid_twice%'`
 
 // ordersPaidTwice are scopes and order IDs.
-func ordersPaidTwice(t *txn, scope string) (all []order.Receipt, _ error) {
+func ordersPaidTwice(t *txn, scope string) ([]order.Receipt, error) {
 	rows, err := t.query(`SELECT DISTINCT scope, orderid FROM villapay_payment WHERE ` + paidTwice)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = rows.Close() }()
-	for rows.Next() {
-		var r order.Receipt
-		if err := rows.Scan(&r.Scope, &r.OrderID); err != nil {
-			return nil, err
-		}
-		if scope == "" || r.Scope == scope {
-			all = append(all, r)
-		}
-	}
+	all, err := collect(rows, err, func(r *order.Receipt) error { return rows.Scan(&r.Scope, &r.OrderID) })
+	all = slices.DeleteFunc(all, func(r order.Receipt) bool { return scope != "" && r.Scope != scope })
 	slices.SortFunc(all, func(a, b order.Receipt) int {
 		return cmp.Or(strings.Compare(a.OrderID, b.OrderID), strings.Compare(a.Scope, b.Scope))
 	})
-	return all, rows.Err()
+	return all, err
 }
 
 // Receipts streams what came in and was not given back: first, charge by charge,
