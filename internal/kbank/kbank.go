@@ -218,7 +218,7 @@ func (c *Client) change(ctx context.Context, id, verb string) (*api.Response, or
 	if err != nil {
 		return nil, nil, c.unreadable(response, err)
 	}
-	if code := fields.Text("failure_code"); code != "" && code != "false" && code != "0" {
+	if code := fields.FailureCode(); code != "" {
 		return nil, nil, c.failure(api.Rejected, response, code, fields.Text("failure_message"), nil)
 	}
 	return response, fields, nil

@@ -95,7 +95,7 @@ func DecodeBankCode(body []byte, p *Payment) (*BankCode, error) {
 	c.Expiry, _ = fields.expiry()
 	status := fields.Text("status")
 	switch {
-	case fields.failureCode() != "":
+	case fields.FailureCode() != "":
 		return nil, fmt.Errorf("the bank made no code: %s", strings.TrimSpace(fields.Text("failure_code")+" "+fields.Text("failure_message")))
 	case status != "" && !strings.EqualFold(status, "success"):
 		return nil, fmt.Errorf("the bank made no code: its status is %q", status)
