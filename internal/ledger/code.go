@@ -216,7 +216,11 @@ func (l *Ledger) RecordChange(ctx context.Context, c Change, out ChangeOutcome) 
 			err = l.note(t, r.ID, event{kind: string(c.Kind), requestID: out.RequestID, note: note})
 		}
 		if err == nil && changed > 0 && c.Kind == Cancel && !out.Unanswered {
-			if err = t.setCanceled(r.ID, c.Target, map[bool]int64{true: codeIsCanceled, false: codeIsOpen}[out.Done]); err == nil {
+			code := codeIsOpen
+			if out.Done {
+				code = codeIsCanceled
+			}
+			if err = t.setCanceled(r.ID, c.Target, code); err == nil {
 				r, err = t.byID(r.ID)
 			}
 		}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"iter"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -382,29 +383,45 @@ func (l *Ledger) Elsewhere(ctx context.Context, f Filter) (all []order.Payment, 
 
 // Named returns, of every scope, the payments that an id belongs to: the Villa
 // order's, a bank order's, a reference_order or a charge's, oldest first.
-func (l *Ledger) Named(ctx context.Context, id string) (all []order.Payment, _ error) {
+func (l *Ledger) Named(ctx context.Context, id string) ([]order.Payment, error) {
+	all, err := l.named(ctx, id)
+	return all, l.wrap(err, "look %s up", id)
+}
+
+func (l *Ledger) named(ctx context.Context, id string) (all []order.Payment, _ error) {
 	scopes, err := l.scopes(ctx)
 	if err != nil {
-		return nil, l.wrap(err, "look %s up", id)
+		return nil, err
 	}
 	t, err := l.reading(ctx)
 	if err != nil {
-		return nil, l.wrap(err, "look %s up", id)
+		return nil, err
 	}
 	for _, scope := range scopes {
-		charge := anyOf{scope: scope}
-		charge.in("charge_id", id)
-		reports, err := t.reports(charge)
+		_, rows, err := t.identified(scope, id)
 		if err != nil {
-			return nil, l.wrap(err, "look %s up", id)
-		}
-		rows, err := t.named(scope, append(reports, order.Report{BankOrderID: id}))
-		if err != nil {
-			return nil, l.wrap(err, "look %s up", id)
+			return nil, err
 		}
 		for _, r := range rows {
 			all = append(all, r.At(l.store.clock()))
 		}
 	}
 	return all, nil
+}
+
+// identified reads the reports about the charges with some ids, and the payments that
+// the ids or these reports name, in the order recorded.
+func (t *txn) identified(scope string, ids ...string) (reports []order.Report, rows []*row, _ error) {
+	charges := anyOf{scope: scope}
+	charges.in("charge_id", ids...)
+	reports, err := t.reports(charges)
+	if err != nil {
+		return nil, nil, err
+	}
+	names := slices.Clone(reports)
+	for _, id := range ids {
+		names = append(names, order.Report{BankOrderID: id})
+	}
+	rows, err = t.named(scope, names)
+	return reports, rows, err
 }

@@ -89,8 +89,6 @@ func silent(ctx context.Context, err error) error {
 	return err
 }
 
-const selected = `SELECT ` + columns + ` FROM villapay_payment `
-
 // payments streams payments as they stand now. Only the ledger's own time counts
 // against its limit, not what is done with each payment.
 func (l *Ledger) payments(ctx context.Context, where string, args ...any) iter.Seq2[order.Payment, error] {

@@ -95,7 +95,7 @@ func (l *Ledger) RecordAnswer(ctx context.Context, scope string, a Asked) error 
 // said reports whether the answer said anything of a charge.
 func (l *Ledger) noteAnswer(t *txn, scope string, a Asked, said bool) error {
 	t.lock(orderKey(scope, a.OrderID))
-	payments, err := scanned(t.query(`SELECT `+columns+` FROM villapay_payment WHERE scope = ? AND orderid = ? AND order_json IS NOT NULL ORDER BY id DESC`, scope, a.OrderID))
+	payments, err := scanned(t.query(selected+`WHERE scope = ? AND orderid = ? AND order_json IS NOT NULL ORDER BY id DESC`, scope, a.OrderID))
 	if err != nil {
 		return err
 	}

@@ -87,7 +87,7 @@ func (t *txn) named(scope string, reports []order.Report) ([]*row, error) {
 	if where == "" {
 		return nil, nil
 	}
-	return scanned(t.query(`SELECT `+columns+` FROM villapay_payment WHERE `+where+` ORDER BY id`, args...))
+	return scanned(t.query(selected+`WHERE `+where+` ORDER BY id`, args...))
 }
 
 // related reads the reports that match, and everything about their charges and

@@ -28,17 +28,18 @@ const columns = `id, scope, env, orderid, source, idem_key, state, attempts, ord
 	created_at, expires_at, recorded_at, known_at, known_from, request_id, bank_state, charge_id, paid_at, paid_at_from, paid_by,
 	reference, held_until, code_id, code_kind, code_text, code_shown_until, code_held_until, code_canceled, canceled, replaced_by, warnings, error, slot, claim, owner, holder, lease, ambiguous`
 
-// scan reads columns, and more behind them.
-func (r *row) scan(rows cursor, more ...any) error {
+const selected = `SELECT ` + columns + ` FROM villapay_payment `
+
+// scan reads columns.
+func (r *row) scan(rows cursor) error {
 	var answer sql.NullString
 	var amount, warnings, failure string
 	var created, expires, recorded, known, paid, held, slot, ambiguous, codeShown, codeHeld, codeCanceled, canceled int64
 	var code order.Held
-	err := rows.Scan(append([]any{
+	err := rows.Scan(
 		&r.ID, &r.Scope, &r.Env, &r.OrderID, &r.Source, &r.Key, &r.State, &r.Attempts, &answer, &r.BankOrderID, &amount, &r.Currency,
 		&created, &expires, &recorded, &known, &r.KnownFrom, &r.RequestID, &r.BankState, &r.ChargeID, &paid, &r.PaidAtFrom, &r.PaidBy,
-		&r.Reference, &held, &code.ID, &code.Kind, &code.Text, &codeShown, &codeHeld, &codeCanceled, &canceled, &r.ReplacedBy, &warnings, &failure, &slot, &r.claim, &r.owner, &r.holder, &r.lease, &ambiguous,
-	}, more...)...)
+		&r.Reference, &held, &code.ID, &code.Kind, &code.Text, &codeShown, &codeHeld, &codeCanceled, &canceled, &r.ReplacedBy, &warnings, &failure, &slot, &r.claim, &r.owner, &r.holder, &r.lease, &ambiguous)
 	if err != nil {
 		return err
 	}
@@ -194,7 +195,7 @@ func (l *Ledger) append(t *txn, e event, payment string, args ...any) error {
 
 // byID is the payment with an id.
 func byID(id int64) statement {
-	return statement{`SELECT ` + columns + ` FROM villapay_payment WHERE id = ?`, []any{id}}
+	return statement{selected + `WHERE id = ?`, []any{id}}
 }
 
 // byID reads a payment that must be there.
