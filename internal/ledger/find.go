@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/villapay/villapay/internal/order"
 )
 
@@ -122,54 +124,40 @@ const chargesFound = 1000
 // withCharges adds the payments that match by other charges than the one that
 // decides. Both searches take their time, so they run at once.
 func (l *Ledger) withCharges(ctx context.Context, f Filter, all iter.Seq2[order.Payment, error]) iter.Seq2[order.Payment, error] {
-	type result struct {
-		payments []order.Payment
-		err      error
-	}
 	return func(yield func(order.Payment, error) bool) {
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
-		found := make(chan result, 1)
-		go func() {
-			payments, err := l.byCharge(ctx, f)
-			found <- result{payments, err}
-		}()
 		var more []order.Payment
-		waited, count := false, 0
-		next := func(p *order.Payment) bool { // more of them, before p
-			if !waited {
-				waited = true
-				r := <-found
-				if more = r.payments; r.err != nil {
-					yield(order.Payment{}, r.err)
-					return false
-				}
-			}
-			for len(more) > 0 && (p == nil || f.before(&more[0], p)) && (f.Limit == 0 || count < f.Limit) {
-				count++
+		var group errgroup.Group
+		group.Go(func() (err error) {
+			more, err = l.byCharge(ctx, f)
+			return err
+		})
+		next, stop := iter.Pull2(all)
+		defer stop()
+		p, err, ok := next()
+		if err == nil {
+			err = group.Wait()
+		}
+		for count := 0; err == nil && (ok || len(more) > 0) && (f.Limit == 0 || count < f.Limit); count++ {
+			if len(more) > 0 && (!ok || f.before(&more[0], &p)) {
 				if !yield(more[0], nil) {
-					return false
+					return
 				}
 				more = more[1:]
-			}
-			return true
-		}
-		for p, err := range all {
-			if err != nil {
-				yield(p, err)
-				return
-			}
-			if !next(&p) {
-				return
+				continue
 			}
 			if len(more) > 0 && more[0].ID == p.ID {
 				more = more[1:]
 			}
-			if count++; f.Limit > 0 && count > f.Limit || !yield(p, nil) {
+			if !yield(p, nil) {
 				return
 			}
+			p, err, ok = next()
 		}
-		next(nil)
+		if err != nil {
+			yield(order.Payment{}, err)
+		}
 	}
 }
 

@@ -194,18 +194,3 @@ func (l *Ledger) applyEarlier(t *txn, r *row, made *order.Order) error {
 	}
 	return err
 }
-
-// scalar reads a query of one value; the zero value if there is no row.
-func scalar[T any](rows cursor, err error) (value T, _ error) {
-	if err != nil {
-		return value, err
-	}
-	defer func() { _ = rows.Close() }()
-	if rows.Next() {
-		err = rows.Scan(&value)
-	}
-	if err == nil {
-		err = rows.Err()
-	}
-	return value, err
-}

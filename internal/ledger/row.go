@@ -111,6 +111,15 @@ func texts(rows cursor, err error) ([]string, error) {
 	return collect(rows, err, func(text *string) error { return rows.Scan(text) })
 }
 
+// scalar reads a query of one value; the zero value if there is no row.
+func scalar[T any](rows cursor, err error) (value T, _ error) {
+	all, err := collect(rows, err, func(v *T) error { return rows.Scan(v) })
+	if err != nil || len(all) == 0 {
+		return value, err
+	}
+	return all[0], nil
+}
+
 // parseAmount reads a stored amount; "" is none.
 func parseAmount(text string) (order.Amount, error) {
 	if text == "" {
