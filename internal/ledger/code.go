@@ -8,18 +8,11 @@ import (
 	"github.com/villapay/villapay/internal/order"
 )
 
-// Code is a code of the bank's that was fetched for a payment.
-type Code struct {
-	*order.BankCode
-	RequestID string
-	Date      time.Time     // the answer's Date header; zero if it has none
-	Took      time.Duration // from sending the request to its answer
-}
-
 // RecordCode records a payment's code, if the payment may be shown and nobody may
-// still pay with another code or page. It returns the payment as it then stands,
-// and whether the code is the recorded one: if not, it must not be shown.
-func (l *Ledger) RecordCode(ctx context.Context, p order.Payment, c Code) (_ order.Payment, recorded bool, _ error) {
+// still pay with another code or page. took is the time from the request for it to
+// its answer. It returns the payment as it then stands, and whether the code is the
+// recorded one: if not, it must not be shown.
+func (l *Ledger) RecordCode(ctx context.Context, p order.Payment, c *order.BankCode, took time.Duration) (_ order.Payment, recorded bool, _ error) {
 	p, recorded, err := l.hold(ctx, p, func(t *txn, r *row) (*order.Held, event) {
 		switch {
 		case r.Payable(t.now) == nil && r.HoldsCode(t.now) && r.Held.ID == c.ID && !r.Held.Canceling:
@@ -27,7 +20,7 @@ func (l *Ledger) RecordCode(ctx context.Context, p order.Payment, c Code) (_ ord
 		case r.Payable(t.now) != nil || r.HoldsCode(t.now):
 			return nil, event{kind: "late code", requestID: c.RequestID, note: c.ID + " came too late, and was not shown"}
 		}
-		return c.Hold(&r.Payment, order.Answered{Received: t.now, Date: c.Date, Sent: t.now.Add(-c.Took)}), event{kind: "code", requestID: c.RequestID, note: c.ID}
+		return c.Hold(&r.Payment, order.Answered{Received: t.now, Date: c.Date, Sent: t.now.Add(-took)}), event{kind: "code", requestID: c.RequestID, note: c.ID}
 	})
 	return p, recorded, l.wrap(err, "record the code of order %s", p.OrderID)
 }

@@ -65,6 +65,9 @@ type BankCode struct {
 	Livemode *bool // nil if it does not say
 	Created  time.Time
 	Expiry   time.Duration // 0 if it states none
+
+	RequestID string    // of the answer, as is Date
+	Date      time.Time // the Date header; zero if there is none
 }
 
 // ErrNoText says that the bank's answer holds no code that could be shown, and

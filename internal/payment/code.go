@@ -6,8 +6,6 @@ import (
 	"time"
 
 	"github.com/villapay/villapay/internal/api"
-	"github.com/villapay/villapay/internal/kbank"
-	"github.com/villapay/villapay/internal/ledger"
 	"github.com/villapay/villapay/internal/order"
 )
 
@@ -48,7 +46,7 @@ func (s *Service) Code(ctx context.Context, p order.Payment) (order.Payment, err
 	if s.Bank.OtherMerchant(p.BankOrderID) {
 		notify(s.Warn, "order %s: bank order %s belongs to another merchant than the bank's secret key", p.OrderID, p.BankOrderID)
 	}
-	var code kbank.Code
+	var code *order.BankCode
 	var took time.Duration
 	_, err := s.Bank.HTTP.Retry(ctx, func(ctx context.Context) (err error) {
 		sent := time.Now()
@@ -61,7 +59,7 @@ func (s *Service) Code(ctx context.Context, p order.Payment) (order.Payment, err
 	}
 	recording, cancelRecording := toRecord(ctx)
 	defer cancelRecording()
-	now, recorded, err := s.Ledger.RecordCode(recording, p, ledger.Code{BankCode: code.BankCode, RequestID: code.RequestID, Date: code.Date, Took: took})
+	now, recorded, err := s.Ledger.RecordCode(recording, p, code, took)
 	if err != nil {
 		return p, &NotRecordedError{p.Key, err}
 	}
