@@ -105,7 +105,7 @@ func (l *Ledger) ClaimChange(ctx context.Context, p order.Payment, kind ChangeKi
 	err := l.store.write(ctx, o, func(t *txn) (err error) {
 		c = Change{Payment: p, Kind: kind, Target: target}
 		var state string
-		held := row{Payment: order.Payment{ID: -1}}
+		var held row
 		rows, err := t.ask(earlier)
 		if err != nil {
 			return err
@@ -138,26 +138,31 @@ func (l *Ledger) ClaimChange(ctx context.Context, p order.Payment, kind ChangeKi
 			c.asked = held.lease
 			c.Settled = t.now.Sub(fromMillis(held.lease)) >= settledAfter
 		}
-		c.number++
-		lease := toMillis(t.now.Add(leaseFor))
-		if c.id == 0 {
-			c.id, err = scalar[int64](t.query(`INSERT INTO villapay_change (payment, kind, target, state, claim, owner, holder, lease) VALUES (?, ?, ?, ?, ?, ?, ?, ?) RETURNING id`,
-				p.ID, string(kind), target, sent, c.number, owner, l.actor, lease))
-		} else {
-			err = t.exec(`UPDATE villapay_change SET state = ?, claim = ?, owner = ?, holder = ?, lease = ? WHERE id = ?`, sent, c.number, owner, l.actor, lease, c.id)
-		}
-		if err == nil && kind == Cancel {
-			err = t.setCanceled(p.ID, target, codeIsCanceling)
-		}
-		if err != nil {
-			return err
-		}
-		return l.note(t, p.ID, event{kind: string(kind), note: target + ": asked for"})
+		return l.writeChange(t, &c, owner)
 	})
 	if err != nil {
 		l.lock.keep()
 	}
 	return c, l.wrap(err, "%s %s", kind, target)
+}
+
+// writeChange writes the next claim on a change.
+func (l *Ledger) writeChange(t *txn, c *Change, owner string) (err error) {
+	c.number++
+	lease := toMillis(t.now.Add(leaseFor))
+	if c.id == 0 {
+		c.id, err = scalar[int64](t.query(`INSERT INTO villapay_change (payment, kind, target, state, claim, owner, holder, lease) VALUES (?, ?, ?, ?, ?, ?, ?, ?) RETURNING id`,
+			c.Payment.ID, string(c.Kind), c.Target, sent, c.number, owner, l.actor, lease))
+	} else {
+		err = t.exec(`UPDATE villapay_change SET state = ?, claim = ?, owner = ?, holder = ?, lease = ? WHERE id = ?`, sent, c.number, owner, l.actor, lease, c.id)
+	}
+	if err == nil && c.Kind == Cancel {
+		err = t.setCanceled(c.Payment.ID, c.Target, codeIsCanceling)
+	}
+	if err != nil {
+		return err
+	}
+	return l.note(t, c.Payment.ID, event{kind: string(c.Kind), note: c.Target + ": asked for"})
 }
 
 // settledAfter is how long after its last attempt a request without an answer is not

@@ -26,7 +26,7 @@ type Answer struct {
 // claim twice is idempotent.
 func (l *Ledger) RecordOrder(ctx context.Context, c Claim, made *order.Order, a Answer) (order.Payment, error) {
 	locks := reportKeys(c.Payment.Scope, order.Report{BankOrderID: made.ID, Reference: made.Reference})
-	reads := []statement{l.earlier(c.Payment, made)}
+	reads := []statement{earlier(c.Payment, made)}
 	return l.record(ctx, c, locks, reads, func(t *txn, r *row) (bool, error) { return l.recordOrder(t, r, c, made, a) })
 }
 
@@ -147,7 +147,7 @@ func about(p order.Payment, made *order.Order) anyOf {
 
 // earlier asks whether anything was heard about a payment before its order came,
 // or another payment has the same bank order or has paid the Villa order.
-func (l *Ledger) earlier(p order.Payment, made *order.Order) statement {
+func earlier(p order.Payment, made *order.Order) statement {
 	either := about(p, made)
 	where, args := either.where()
 	return statement{
@@ -161,7 +161,7 @@ func (l *Ledger) earlier(p order.Payment, made *order.Order) statement {
 // applyEarlier applies to a payment whose order was just recorded what was heard
 // before.
 func (l *Ledger) applyEarlier(t *txn, r *row, made *order.Order) error {
-	known, err := scalar[bool](t.ask(l.earlier(r.Payment, made)))
+	known, err := scalar[bool](t.ask(earlier(r.Payment, made)))
 	if err != nil || !known {
 		return err
 	}

@@ -75,7 +75,7 @@ func (s *Service) Code(ctx context.Context, p order.Payment) (order.Payment, err
 	case recorded:
 		return now, errCodeExpired
 	}
-	return now, s.heldError(now)
+	return now, heldError(now)
 }
 
 // cancelUnshown cancels a code that was not recorded. It tries once.
@@ -91,7 +91,7 @@ func (s *Service) cancelUnshown(ctx context.Context, p order.Payment, codeID str
 	}
 }
 
-func (s *Service) heldError(p order.Payment) error {
+func heldError(p order.Payment) error {
 	if p.Held == nil {
 		return &HeldError{}
 	}
@@ -105,7 +105,7 @@ func (s *Service) heldError(p order.Payment) error {
 func (s *Service) endCode(ctx context.Context, p order.Payment) (order.Payment, error) {
 	if p.HoldsCode(s.Now()) {
 		if p.Held.Text == "" { // a page: its widget cannot be canceled
-			return p, s.heldError(p)
+			return p, heldError(p)
 		}
 		var err error
 		if p, err = s.cancelCode(ctx, p); err != nil {
@@ -121,7 +121,7 @@ func (s *Service) endCode(ctx context.Context, p order.Payment) (order.Payment, 
 	case err != nil || p.Payable(now) != nil || p.LivingCode(now) != nil:
 		return p, err
 	case p.HoldsCode(now):
-		return p, s.heldError(p)
+		return p, heldError(p)
 	case asked.BankErr != nil:
 		return p, asked.BankErr
 	}
