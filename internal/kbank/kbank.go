@@ -16,7 +16,6 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/villapay/villapay/internal/api"
 	"github.com/villapay/villapay/internal/order"
@@ -29,13 +28,6 @@ type Client struct {
 	Sof  map[order.Source]string
 }
 
-// Code is the bank's code for a payment.
-type Code struct {
-	*order.BankCode
-	RequestID string
-	Date      time.Time // the Date header; zero if there is none
-}
-
 // WrongCodeError means that the bank made no code, or one that must not be shown.
 type WrongCodeError struct{ Err error }
 
@@ -45,13 +37,13 @@ func (e *WrongCodeError) Unwrap() error { return e.Err }
 
 // Code requests a code for a payment's order. Repeating it is safe: a code that is
 // never shown cannot be paid. Errors are *api.Error or *WrongCodeError.
-func (c *Client) Code(ctx context.Context, p *order.Payment) (code Code, _ error) {
+func (c *Client) Code(ctx context.Context, p *order.Payment) (*order.BankCode, error) {
 	made, err := order.Decode(p.Order)
 	if err != nil {
-		return Code{}, err
+		return nil, err
 	}
 	if !p.Amount.Known() {
-		return Code{}, &WrongCodeError{errors.New("the order has no amount to ask for")}
+		return nil, &WrongCodeError{errors.New("the order has no amount to ask for")}
 	}
 	body, err := json.Marshal(struct {
 		OrderID     string       `json:"order_id"`
@@ -62,20 +54,20 @@ func (c *Client) Code(ctx context.Context, p *order.Payment) (code Code, _ error
 		Reference   string       `json:"reference_order"`
 	}{p.BankOrderID, p.Amount, p.Currency, made.Description, c.Sof[p.Source], p.Reference})
 	if err != nil {
-		return Code{}, err
+		return nil, err
 	}
 	response, err := c.call(ctx, http.MethodPost, body)
 	if err != nil {
-		return Code{}, err
+		return nil, err
 	}
-	code = Code{RequestID: response.RequestID, Date: response.Date()}
-	code.BankCode, err = order.DecodeBankCode(response.Body, p)
+	code, err := order.DecodeBankCode(response.Body, p)
 	switch {
 	case errors.Is(err, order.ErrNoText):
-		return Code{}, c.failure(api.Unavailable, response, "no_paint_text", err.Error(), err)
+		return nil, c.failure(api.Unavailable, response, "no_paint_text", err.Error(), err)
 	case err != nil:
-		return Code{}, &WrongCodeError{err}
+		return nil, &WrongCodeError{err}
 	}
+	code.RequestID, code.Date = response.RequestID, response.Date()
 	return code, nil
 }
 
@@ -218,7 +210,7 @@ func (c *Client) change(ctx context.Context, id, verb string) (*api.Response, or
 	if err != nil {
 		return nil, nil, c.unreadable(response, err)
 	}
-	if code := fields.Text("failure_code"); code != "" && code != "false" && code != "0" {
+	if code := fields.FailureCode(); code != "" {
 		return nil, nil, c.failure(api.Rejected, response, code, fields.Text("failure_message"), nil)
 	}
 	return response, fields, nil

@@ -97,7 +97,7 @@ func (l *till) open(req ledger.ClaimRequest, bankOrder string, expiry int) order
 // code records a code, and reports whether it is the one to draw.
 func (l *till) code(p order.Payment, id string, expiry time.Duration) (order.Payment, bool) {
 	l.Helper()
-	now, recorded, err := l.RecordCode(context.Background(), p, ledger.Code{BankCode: &order.BankCode{ID: id, Kind: order.ThaiQR, Text: "text of " + id, Expiry: expiry}})
+	now, recorded, err := l.RecordCode(context.Background(), p, &order.BankCode{ID: id, Kind: order.ThaiQR, Text: "text of " + id, Expiry: expiry}, 0)
 	l.must(err)
 	return now, recorded
 }

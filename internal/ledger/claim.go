@@ -113,8 +113,8 @@ func (c *claiming) decide() error {
 		return c.replay(c.given)
 	}
 	holder := c.find(func(r *row) bool { return r.slot && r.Source == c.req.Source })
-	if c.given != nil && !c.given.slot && c.given.State != order.Rejected {
-		return c.resume(c.given) // --new has replaced it, and it never got its answer
+	if g := c.given; g != nil && !g.slot && g.State != order.Rejected {
+		holder = g // --new has replaced it, and it never got its answer
 	}
 	switch {
 	case holder == nil:
@@ -122,7 +122,8 @@ func (c *claiming) decide() error {
 	case holder.Lapsed(c.t.now):
 		return c.send(holder, event{kind: "lapsed", note: "expired; its place was given to another payment"})
 	case holder.Order == nil && c.l.alive(holder, c.t.now):
-		return c.busy(holder)
+		c.result = Claim{Verdict: Busy, Payment: holder.Payment, Number: holder.claim, Holder: holder.holder}
+		return nil
 	case c.req.New:
 		return c.send(holder, event{kind: "replaced", note: "by the payment with key " + c.req.Key})
 	case holder.Order != nil:
@@ -131,10 +132,10 @@ func (c *claiming) decide() error {
 	return c.takeOver(holder)
 }
 
-// existing are the order's payments, and given is that of the key.
+// existing asks for the order's payments, and given for that of the key.
 
 func (r *ClaimRequest) existing() statement {
-	return statement{`SELECT ` + columns + ` FROM villapay_payment WHERE scope = ? AND orderid = ? AND state <> 'rejected' ORDER BY id DESC`, []any{r.Scope, r.OrderID}}
+	return statement{selected + `WHERE scope = ? AND orderid = ? AND state <> 'rejected' ORDER BY id DESC`, []any{r.Scope, r.OrderID}}
 }
 
 // mistaken asks for the Villa orders whose answers named this one as if it were a bank
@@ -148,7 +149,7 @@ func (r *ClaimRequest) mistaken() statement {
 }
 
 func (r *ClaimRequest) given() statement {
-	return statement{`SELECT ` + columns + ` FROM villapay_payment WHERE scope = ? AND idem_key = ?`, []any{r.Scope, r.Key}}
+	return statement{selected + `WHERE scope = ? AND idem_key = ?`, []any{r.Scope, r.Key}}
 }
 
 // load reads the order's existing payments, and that of the user's key.
@@ -174,19 +175,6 @@ func (c *claiming) find(matches func(*row) bool) *row {
 	if i := slices.IndexFunc(c.existing, matches); i >= 0 {
 		return c.existing[i]
 	}
-	return nil
-}
-
-// resume goes on with a payment that has no order.
-func (c *claiming) resume(r *row) error {
-	if c.l.alive(r, c.t.now) {
-		return c.busy(r)
-	}
-	return c.takeOver(r)
-}
-
-func (c *claiming) busy(r *row) error {
-	c.result = Claim{Verdict: Busy, Payment: r.Payment, Number: r.claim, Holder: r.holder}
 	return nil
 }
 

@@ -8,18 +8,11 @@ import (
 	"github.com/villapay/villapay/internal/order"
 )
 
-// Code is a code of the bank's that was fetched for a payment.
-type Code struct {
-	*order.BankCode
-	RequestID string
-	Date      time.Time     // the answer's Date header; zero if it has none
-	Took      time.Duration // from sending the request to its answer
-}
-
 // RecordCode records a payment's code, if the payment may be shown and nobody may
-// still pay with another code or page. It returns the payment as it then stands,
-// and whether the code is the recorded one: if not, it must not be shown.
-func (l *Ledger) RecordCode(ctx context.Context, p order.Payment, c Code) (_ order.Payment, recorded bool, _ error) {
+// still pay with another code or page. took is the time from the request for it to
+// its answer. It returns the payment as it then stands, and whether the code is the
+// recorded one: if not, it must not be shown.
+func (l *Ledger) RecordCode(ctx context.Context, p order.Payment, c *order.BankCode, took time.Duration) (_ order.Payment, recorded bool, _ error) {
 	p, recorded, err := l.hold(ctx, p, func(t *txn, r *row) (*order.Held, event) {
 		switch {
 		case r.Payable(t.now) == nil && r.HoldsCode(t.now) && r.Held.ID == c.ID && !r.Held.Canceling:
@@ -27,7 +20,7 @@ func (l *Ledger) RecordCode(ctx context.Context, p order.Payment, c Code) (_ ord
 		case r.Payable(t.now) != nil || r.HoldsCode(t.now):
 			return nil, event{kind: "late code", requestID: c.RequestID, note: c.ID + " came too late, and was not shown"}
 		}
-		return c.Hold(&r.Payment, order.Answered{Received: t.now, Date: c.Date, Sent: t.now.Add(-c.Took)}), event{kind: "code", requestID: c.RequestID, note: c.ID}
+		return c.Hold(&r.Payment, order.Answered{Received: t.now, Date: c.Date, Sent: t.now.Add(-took)}), event{kind: "code", requestID: c.RequestID, note: c.ID}
 	})
 	return p, recorded, l.wrap(err, "record the code of order %s", p.OrderID)
 }
@@ -112,7 +105,7 @@ func (l *Ledger) ClaimChange(ctx context.Context, p order.Payment, kind ChangeKi
 	err := l.store.write(ctx, o, func(t *txn) (err error) {
 		c = Change{Payment: p, Kind: kind, Target: target}
 		var state string
-		held := row{Payment: order.Payment{ID: -1}}
+		var held row
 		rows, err := t.ask(earlier)
 		if err != nil {
 			return err
@@ -145,26 +138,31 @@ func (l *Ledger) ClaimChange(ctx context.Context, p order.Payment, kind ChangeKi
 			c.asked = held.lease
 			c.Settled = t.now.Sub(fromMillis(held.lease)) >= settledAfter
 		}
-		c.number++
-		lease := toMillis(t.now.Add(leaseFor))
-		if c.id == 0 {
-			c.id, err = scalar[int64](t.query(`INSERT INTO villapay_change (payment, kind, target, state, claim, owner, holder, lease) VALUES (?, ?, ?, ?, ?, ?, ?, ?) RETURNING id`,
-				p.ID, string(kind), target, sent, c.number, owner, l.actor, lease))
-		} else {
-			err = t.exec(`UPDATE villapay_change SET state = ?, claim = ?, owner = ?, holder = ?, lease = ? WHERE id = ?`, sent, c.number, owner, l.actor, lease, c.id)
-		}
-		if err == nil && kind == Cancel {
-			err = t.setCanceled(p.ID, target, codeIsCanceling)
-		}
-		if err != nil {
-			return err
-		}
-		return l.note(t, p.ID, event{kind: string(kind), note: target + ": asked for"})
+		return l.writeChange(t, &c, owner)
 	})
 	if err != nil {
 		l.lock.keep()
 	}
 	return c, l.wrap(err, "%s %s", kind, target)
+}
+
+// writeChange writes the next claim on a change.
+func (l *Ledger) writeChange(t *txn, c *Change, owner string) (err error) {
+	c.number++
+	lease := toMillis(t.now.Add(leaseFor))
+	if c.id == 0 {
+		c.id, err = scalar[int64](t.query(`INSERT INTO villapay_change (payment, kind, target, state, claim, owner, holder, lease) VALUES (?, ?, ?, ?, ?, ?, ?, ?) RETURNING id`,
+			c.Payment.ID, string(c.Kind), c.Target, sent, c.number, owner, l.actor, lease))
+	} else {
+		err = t.exec(`UPDATE villapay_change SET state = ?, claim = ?, owner = ?, holder = ?, lease = ? WHERE id = ?`, sent, c.number, owner, l.actor, lease, c.id)
+	}
+	if err == nil && c.Kind == Cancel {
+		err = t.setCanceled(c.Payment.ID, c.Target, codeIsCanceling)
+	}
+	if err != nil {
+		return err
+	}
+	return l.note(t, c.Payment.ID, event{kind: string(c.Kind), note: c.Target + ": asked for"})
 }
 
 // settledAfter is how long after its last attempt a request without an answer is not
@@ -216,7 +214,11 @@ func (l *Ledger) RecordChange(ctx context.Context, c Change, out ChangeOutcome) 
 			err = l.note(t, r.ID, event{kind: string(c.Kind), requestID: out.RequestID, note: note})
 		}
 		if err == nil && changed > 0 && c.Kind == Cancel && !out.Unanswered {
-			if err = t.setCanceled(r.ID, c.Target, map[bool]int64{true: codeIsCanceled, false: codeIsOpen}[out.Done]); err == nil {
+			code := codeIsOpen
+			if out.Done {
+				code = codeIsCanceled
+			}
+			if err = t.setCanceled(r.ID, c.Target, code); err == nil {
 				r, err = t.byID(r.ID)
 			}
 		}
@@ -250,21 +252,11 @@ type PastVoid struct {
 
 // Voids returns the voids of an order's charges that were made or have no answer
 // yet, oldest first.
-func (l *Ledger) Voids(ctx context.Context, scope, orderID string) (all []PastVoid, _ error) {
+func (l *Ledger) Voids(ctx context.Context, scope, orderID string) ([]PastVoid, error) {
 	rows, err := l.read(ctx, `SELECT c.payment, c.target, c.state = 'done' FROM villapay_change c JOIN villapay_payment p ON p.id = c.payment
 		WHERE p.scope = ? AND p.orderid = ? AND c.kind = 'void' AND c.state <> 'rejected' ORDER BY c.id`, scope, orderID)
-	if err != nil {
-		return nil, l.wrap(err, "read order %s", orderID)
-	}
-	defer func() { _ = rows.Close() }()
-	for rows.Next() {
-		var v PastVoid
-		if err := rows.Scan(&v.PaymentID, &v.ChargeID, &v.Done); err != nil {
-			return nil, l.wrap(err, "read order %s", orderID)
-		}
-		all = append(all, v)
-	}
-	return all, l.wrap(rows.Err(), "read order %s", orderID)
+	all, err := collect(rows, err, func(v *PastVoid) error { return rows.Scan(&v.PaymentID, &v.ChargeID, &v.Done) })
+	return all, l.wrap(err, "read order %s", orderID)
 }
 
 // CancelPayment marks an open payment whose code the bank has canceled as canceled

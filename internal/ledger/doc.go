@@ -11,8 +11,8 @@
 //     computed from all that was ever said of them ([Ledger.RecordReport]).
 //
 // The same SQL runs on both databases; what waits for PostgreSQL is sent together
-// (pipeline.go). Times are milliseconds since 1970 by the
-// ledger's own clock: the machine's for SQLite, the server's for PostgreSQL.
+// (pipeline.go). Times are milliseconds since 1970 by the ledger's own clock: the
+// machine's for SQLite, the server's for PostgreSQL.
 //
 // Errors. [*Error] says that the ledger itself failed: nothing was recorded by
 // that call, except if it says that the outcome of a commit is not known.

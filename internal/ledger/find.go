@@ -4,9 +4,12 @@ import (
 	"cmp"
 	"context"
 	"iter"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/villapay/villapay/internal/order"
 )
@@ -121,54 +124,40 @@ const chargesFound = 1000
 // withCharges adds the payments that match by other charges than the one that
 // decides. Both searches take their time, so they run at once.
 func (l *Ledger) withCharges(ctx context.Context, f Filter, all iter.Seq2[order.Payment, error]) iter.Seq2[order.Payment, error] {
-	type result struct {
-		payments []order.Payment
-		err      error
-	}
 	return func(yield func(order.Payment, error) bool) {
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
-		found := make(chan result, 1)
-		go func() {
-			payments, err := l.byCharge(ctx, f)
-			found <- result{payments, err}
-		}()
 		var more []order.Payment
-		waited, count := false, 0
-		next := func(p *order.Payment) bool { // more of them, before p
-			if !waited {
-				waited = true
-				r := <-found
-				if more = r.payments; r.err != nil {
-					yield(order.Payment{}, r.err)
-					return false
-				}
-			}
-			for len(more) > 0 && (p == nil || f.before(&more[0], p)) && (f.Limit == 0 || count < f.Limit) {
-				count++
+		var group errgroup.Group
+		group.Go(func() (err error) {
+			more, err = l.byCharge(ctx, f)
+			return err
+		})
+		next, stop := iter.Pull2(all)
+		defer stop()
+		p, err, ok := next()
+		if err == nil {
+			err = group.Wait()
+		}
+		for count := 0; err == nil && (ok || len(more) > 0) && (f.Limit == 0 || count < f.Limit); count++ {
+			if len(more) > 0 && (!ok || f.before(&more[0], &p)) {
 				if !yield(more[0], nil) {
-					return false
+					return
 				}
 				more = more[1:]
-			}
-			return true
-		}
-		for p, err := range all {
-			if err != nil {
-				yield(p, err)
-				return
-			}
-			if !next(&p) {
-				return
+				continue
 			}
 			if len(more) > 0 && more[0].ID == p.ID {
 				more = more[1:]
 			}
-			if count++; f.Limit > 0 && count > f.Limit || !yield(p, nil) {
+			if !yield(p, nil) {
 				return
 			}
+			p, err, ok = next()
 		}
-		next(nil)
+		if err != nil {
+			yield(order.Payment{}, err)
+		}
 	}
 }
 
@@ -202,24 +191,18 @@ func (l *Ledger) chargeNumbers(t *txn, f Filter) (numbers []any, _ error) {
 	if f.Scope != "" {
 		query, args = query+` AND scope = ?`, append(args, f.Scope)
 	}
+	type charge struct{ scope, id string }
 	rows, err := t.query(query+` LIMIT ?`, append(args, int64(chargesFound))...)
+	found, err := collect(rows, err, func(c *charge) error { return rows.Scan(&c.scope, &c.id) })
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = rows.Close() }()
 	charges := map[string]*anyOf{} // by scope
-	for rows.Next() {
-		var scope, id string
-		if err := rows.Scan(&scope, &id); err != nil {
-			return nil, err
+	for _, c := range found {
+		if charges[c.scope] == nil {
+			charges[c.scope] = &anyOf{scope: c.scope}
 		}
-		if charges[scope] == nil {
-			charges[scope] = &anyOf{scope: scope}
-		}
-		charges[scope].in("charge_id", id)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
+		charges[c.scope].in("charge_id", c.id)
 	}
 	for scope, either := range charges {
 		reports, err := t.reports(*either)
@@ -388,29 +371,45 @@ func (l *Ledger) Elsewhere(ctx context.Context, f Filter) (all []order.Payment, 
 
 // Named returns, of every scope, the payments that an id belongs to: the Villa
 // order's, a bank order's, a reference_order or a charge's, oldest first.
-func (l *Ledger) Named(ctx context.Context, id string) (all []order.Payment, _ error) {
+func (l *Ledger) Named(ctx context.Context, id string) ([]order.Payment, error) {
+	all, err := l.named(ctx, id)
+	return all, l.wrap(err, "look %s up", id)
+}
+
+func (l *Ledger) named(ctx context.Context, id string) (all []order.Payment, _ error) {
 	scopes, err := l.scopes(ctx)
 	if err != nil {
-		return nil, l.wrap(err, "look %s up", id)
+		return nil, err
 	}
 	t, err := l.reading(ctx)
 	if err != nil {
-		return nil, l.wrap(err, "look %s up", id)
+		return nil, err
 	}
 	for _, scope := range scopes {
-		charge := anyOf{scope: scope}
-		charge.in("charge_id", id)
-		reports, err := t.reports(charge)
+		_, rows, err := t.identified(scope, id)
 		if err != nil {
-			return nil, l.wrap(err, "look %s up", id)
-		}
-		rows, err := t.named(scope, append(reports, order.Report{BankOrderID: id}))
-		if err != nil {
-			return nil, l.wrap(err, "look %s up", id)
+			return nil, err
 		}
 		for _, r := range rows {
 			all = append(all, r.At(l.store.clock()))
 		}
 	}
 	return all, nil
+}
+
+// identified reads the reports about the charges with some ids, and the payments that
+// the ids or these reports name, in the order recorded.
+func (t *txn) identified(scope string, ids ...string) (reports []order.Report, rows []*row, _ error) {
+	charges := anyOf{scope: scope}
+	charges.in("charge_id", ids...)
+	reports, err := t.reports(charges)
+	if err != nil {
+		return nil, nil, err
+	}
+	names := slices.Clone(reports)
+	for _, id := range ids {
+		names = append(names, order.Report{BankOrderID: id})
+	}
+	rows, err = t.named(scope, names)
+	return reports, rows, err
 }

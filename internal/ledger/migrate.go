@@ -2,7 +2,6 @@ package ledger
 
 import (
 	"embed"
-	"errors"
 	"fmt"
 	"strings"
 )
@@ -111,23 +110,17 @@ func resolveAnew(t *txn) error {
 			JOIN villapay_payment p ON p.scope = r.scope AND p.bank_id = r.bank_id WHERE r.border <> '' AND s.border <> '' AND p.bank_id <> ''
 		UNION SELECT p.scope, p.orderid FROM villapay_payment p JOIN villapay_payment q ON q.scope = p.scope AND q.bank_id = p.bank_id AND q.orderid <> p.orderid
 			WHERE p.bank_id <> ''`)
+	type villa struct{ scope, orderID string }
+	found, err := collect(rows, err, func(v *villa) error { return rows.Scan(&v.scope, &v.orderID) })
 	if err != nil {
 		return err
 	}
-	defer func() { _ = rows.Close() }()
 	villas := map[string]set{}
-	for rows.Next() {
-		var scope, orderID string
-		if err := rows.Scan(&scope, &orderID); err != nil {
-			return err
+	for _, v := range found {
+		if villas[v.scope] == nil {
+			villas[v.scope] = set{}
 		}
-		if villas[scope] == nil {
-			villas[scope] = set{}
-		}
-		villas[scope].add(orderID)
-	}
-	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
-		return err
+		villas[v.scope].add(v.orderID)
 	}
 	for scope, orders := range villas {
 		if _, err := (&Ledger{actor: "villapay"}).resolveAll(t, scope, orders, source{}); err != nil {

@@ -113,8 +113,8 @@ func orderKey(scope, id string) lockKey     { return lockKey("order\x00" + scope
 //
 // SQLite's file is made, 0600 in a directory 0700, when something is first
 // written; a PostgreSQL server has to be there, and its schema is made when it is
-// first used. The time until ctx's deadline is
-// also how long a PostgreSQL server may be silent later. Every error is an *Error.
+// first used. The time until ctx's deadline is also how long a PostgreSQL server may
+// be silent later. Every error is an *Error.
 func Open(ctx context.Context, dsn secret.String, stateDir, actor string, now func() time.Time) (*Ledger, error) {
 	l := &Ledger{
 		actor: actor, now: now,

@@ -185,12 +185,9 @@ func (c *limitedConn) Read(p []byte) (int, error) {
 }
 
 func manyHosts(config *pgx.ConnConfig) bool {
-	for _, other := range config.Fallbacks {
-		if other.Host != config.Host || other.Port != config.Port {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(config.Fallbacks, func(other *pgconn.FallbackConfig) bool {
+		return other.Host != config.Host || other.Port != config.Port
+	})
 }
 
 // Codes of https://www.postgresql.org/docs/current/errcodes-appendix.html.

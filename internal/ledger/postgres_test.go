@@ -271,7 +271,7 @@ func TestRoundTrips(t *testing.T) {
 	took(7, func(l *Ledger) {
 		made := l.awaiting(t, "1")
 		code := &order.BankCode{ID: "code", Kind: order.ThaiQR, Text: "text", Expiry: time.Hour}
-		if _, recorded, err := l.RecordCode(t.Context(), made, Code{BankCode: code}); !recorded || err != nil {
+		if _, recorded, err := l.RecordCode(t.Context(), made, code, 0); !recorded || err != nil {
 			t.Errorf("the code was not recorded: %v", err)
 		}
 	})

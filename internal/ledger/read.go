@@ -46,26 +46,27 @@ func (l *Ledger) reading(ctx context.Context, ahead ...statement) (*txn, error) 
 
 // PaidCharges is [order.PaidCharges] of what is recorded.
 func (l *Ledger) PaidCharges(ctx context.Context, scope, orderID string) ([]order.PaidCharge, error) {
-	t, err := l.reading(ctx)
-	if err != nil {
-		return nil, l.wrap(err, "read order %s", orderID)
-	}
-	known, _, err := t.load(scope, orderID)
-	return order.PaidCharges(known), l.wrap(err, "read order %s", orderID)
+	known, err := l.known(ctx, scope, orderID)
+	return order.PaidCharges(known), err
 }
 
 // Doubt returns an *order.DoubtError if a Villa order may be paid though nothing
 // proves it, as [order.Doubt] says.
 func (l *Ledger) Doubt(ctx context.Context, scope, orderID string) error {
-	t, err := l.reading(ctx)
+	known, err := l.known(ctx, scope, orderID)
 	if err != nil {
-		return l.wrap(err, "read order %s", orderID)
-	}
-	known, _, err := t.load(scope, orderID)
-	if err != nil {
-		return l.wrap(err, "read order %s", orderID)
+		return err
 	}
 	return order.Doubt(known)
+}
+
+// known reads everything recorded that bears on a Villa order.
+func (l *Ledger) known(ctx context.Context, scope, orderID string) (known order.Case, _ error) {
+	t, err := l.reading(ctx)
+	if err == nil {
+		known, _, err = t.load(scope, orderID)
+	}
+	return known, l.wrap(err, "read order %s", orderID)
 }
 
 // rowWithin is how long the ledger may take for its next row: a server can hang.
@@ -87,8 +88,6 @@ func silent(ctx context.Context, err error) error {
 	}
 	return err
 }
-
-const selected = `SELECT ` + columns + ` FROM villapay_payment `
 
 // payments streams payments as they stand now. Only the ledger's own time counts
 // against its limit, not what is done with each payment.
@@ -144,25 +143,17 @@ func (l *Ledger) read(ctx context.Context, query string, args ...any) (cursor, e
 // Events returns a payment's history, oldest first.
 func (l *Ledger) Events(ctx context.Context, paymentID int64) ([]Event, error) {
 	rows, err := l.read(ctx, `SELECT at, kind, actor, request_id, note, data FROM villapay_event WHERE payment = ? ORDER BY id`, paymentID)
-	if err != nil {
-		return nil, l.wrap(err, "read events")
-	}
-	defer func() { _ = rows.Close() }()
-	var all []Event
-	for rows.Next() {
-		var e Event
+	all, err := collect(rows, err, func(e *Event) error {
 		var at int64
 		var data string
-		if err := rows.Scan(&at, &e.Kind, &e.Actor, &e.RequestID, &e.Note, &data); err != nil {
-			return nil, l.wrap(err, "read events")
-		}
+		err := rows.Scan(&at, &e.Kind, &e.Actor, &e.RequestID, &e.Note, &data)
 		e.At = fromMillis(at)
 		if data != "" {
 			e.Data = json.RawMessage(data)
 		}
-		all = append(all, e)
-	}
-	return all, l.wrap(rows.Err(), "read events")
+		return err
+	})
+	return all, l.wrap(err, "read events")
 }
 
 // Notification is a notification that was recorded.
@@ -176,44 +167,44 @@ type Notification struct {
 // first. The sequence ends after its first error, an *Error.
 func (l *Ledger) Notifications(ctx context.Context, scope string, since time.Time) iter.Seq2[Notification, error] {
 	return func(yield func(Notification, error) bool) {
-		fail := func(err error) { yield(Notification{}, l.wrap(err, "read notifications")) }
-		t, err := l.reading(ctx)
+		err := l.notifications(ctx, scope, since, func(n Notification) bool { return yield(n, nil) })
 		if err != nil {
-			fail(err)
-			return
-		}
-		rows, err := t.query(`SELECT received_at, raw, bank_id, reference FROM villapay_report
-			WHERE scope = ? AND origin = 'webhook' AND received_at >= ? ORDER BY id`, scope, toMillis(since))
-		if err != nil {
-			fail(err)
-			return
-		}
-		defer func() { _ = rows.Close() }()
-		for rows.Next() {
-			var received int64
-			var raw, bank, reference string
-			if err := rows.Scan(&received, &raw, &bank, &reference); err != nil {
-				fail(err)
-				return
-			}
-			n := Notification{At: fromMillis(received), Raw: json.RawMessage(raw)}
-			report := order.Report{BankOrderID: bank, Reference: reference}
-			payments, err := t.named(scope, []order.Report{report})
-			if err != nil {
-				fail(err)
-				return
-			}
-			if about := subjects(&report, payments); len(about) > 0 {
-				n.Payment = foremost(about).At(l.store.clock())
-			}
-			if !yield(n, nil) {
-				return
-			}
-		}
-		if err := rows.Err(); err != nil {
-			fail(err)
+			yield(Notification{}, l.wrap(err, "read notifications"))
 		}
 	}
+}
+
+func (l *Ledger) notifications(ctx context.Context, scope string, since time.Time, use func(Notification) bool) error {
+	t, err := l.reading(ctx)
+	if err != nil {
+		return err
+	}
+	rows, err := t.query(`SELECT received_at, raw, bank_id, reference FROM villapay_report
+		WHERE scope = ? AND origin = 'webhook' AND received_at >= ? ORDER BY id`, scope, toMillis(since))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = rows.Close() }()
+	for rows.Next() {
+		var received int64
+		var raw string
+		var report order.Report
+		if err := rows.Scan(&received, &raw, &report.BankOrderID, &report.Reference); err != nil {
+			return err
+		}
+		n := Notification{At: fromMillis(received), Raw: json.RawMessage(raw)}
+		payments, err := t.named(scope, []order.Report{report})
+		if err != nil {
+			return err
+		}
+		if about := subjects(&report, payments); len(about) > 0 {
+			n.Payment = foremost(about).At(l.store.clock())
+		}
+		if !use(n) {
+			return nil
+		}
+	}
+	return rows.Err()
 }
 
 // OrderIDs returns up to limit order IDs that begin with prefix, sorted, for

@@ -26,7 +26,7 @@ type Answer struct {
 // claim twice is idempotent.
 func (l *Ledger) RecordOrder(ctx context.Context, c Claim, made *order.Order, a Answer) (order.Payment, error) {
 	locks := reportKeys(c.Payment.Scope, order.Report{BankOrderID: made.ID, Reference: made.Reference})
-	reads := []statement{l.earlier(c.Payment, made)}
+	reads := []statement{earlier(c.Payment, made)}
 	return l.record(ctx, c, locks, reads, func(t *txn, r *row) (bool, error) { return l.recordOrder(t, r, c, made, a) })
 }
 
@@ -89,7 +89,7 @@ func (l *Ledger) recordOrder(t *txn, r *row, c Claim, made *order.Order, a Answe
 			created_at = ?, expires_at = ?, held_until = ?, known_at = ?, known_from = ?, request_id = ?, warnings = ?, error = ?, owner = '', lease = 0
 		WHERE id = ? AND claim = ? AND order_json IS NULL`,
 		string(r.State), number(r.slot), int64(r.Attempts), string(r.Order), r.BankOrderID, r.Reference, r.Amount.String(), r.Currency,
-		toMillis(r.CreatedAt), toMillis(r.ExpiresAt), toMillis(r.HeldUntil), toMillis(r.KnownAt), string(r.KnownFrom), r.RequestID, encodeList(r.Warnings), encodeError(r.Error),
+		toMillis(r.CreatedAt), toMillis(r.ExpiresAt), toMillis(r.HeldUntil), toMillis(r.KnownAt), string(r.KnownFrom), r.RequestID, encode(r.Warnings), encode(r.Error),
 		r.ID, c.Number); err != nil {
 		return false, err
 	}
@@ -129,7 +129,7 @@ func (l *Ledger) recordFailure(t *txn, r *row, c Claim, state order.State, failu
 	}
 	if err := t.exec(`UPDATE villapay_payment SET state = ?, slot = ?, ambiguous = ?, attempts = ?, known_at = ?, known_from = ?, request_id = ?, error = ?, owner = '', lease = 0
 		WHERE id = ? AND claim = ? AND order_json IS NULL`,
-		string(r.State), number(r.slot), number(r.ambiguous), int64(r.Attempts), toMillis(r.KnownAt), string(r.KnownFrom), r.RequestID, encodeError(r.Error),
+		string(r.State), number(r.slot), number(r.ambiguous), int64(r.Attempts), toMillis(r.KnownAt), string(r.KnownFrom), r.RequestID, encode(r.Error),
 		r.ID, c.Number); err != nil {
 		return false, err
 	}
@@ -147,7 +147,7 @@ func about(p order.Payment, made *order.Order) anyOf {
 
 // earlier asks whether anything was heard about a payment before its order came,
 // or another payment has the same bank order or has paid the Villa order.
-func (l *Ledger) earlier(p order.Payment, made *order.Order) statement {
+func earlier(p order.Payment, made *order.Order) statement {
 	either := about(p, made)
 	where, args := either.where()
 	return statement{
@@ -161,7 +161,7 @@ func (l *Ledger) earlier(p order.Payment, made *order.Order) statement {
 // applyEarlier applies to a payment whose order was just recorded what was heard
 // before.
 func (l *Ledger) applyEarlier(t *txn, r *row, made *order.Order) error {
-	known, err := scalar[bool](t.ask(l.earlier(r.Payment, made)))
+	known, err := scalar[bool](t.ask(earlier(r.Payment, made)))
 	if err != nil || !known {
 		return err
 	}
@@ -193,19 +193,4 @@ func (l *Ledger) applyEarlier(t *txn, r *row, made *order.Order) error {
 		*r = *now
 	}
 	return err
-}
-
-// scalar reads a query of one value; the zero value if there is no row.
-func scalar[T any](rows cursor, err error) (value T, _ error) {
-	if err != nil {
-		return value, err
-	}
-	defer func() { _ = rows.Close() }()
-	if rows.Next() {
-		err = rows.Scan(&value)
-	}
-	if err == nil {
-		err = rows.Err()
-	}
-	return value, err
 }

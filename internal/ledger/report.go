@@ -95,7 +95,7 @@ func (l *Ledger) RecordAnswer(ctx context.Context, scope string, a Asked) error 
 // said reports whether the answer said anything of a charge.
 func (l *Ledger) noteAnswer(t *txn, scope string, a Asked, said bool) error {
 	t.lock(orderKey(scope, a.OrderID))
-	payments, err := scanned(t.query(`SELECT `+columns+` FROM villapay_payment WHERE scope = ? AND orderid = ? AND order_json IS NOT NULL ORDER BY id DESC`, scope, a.OrderID))
+	payments, err := scanned(t.query(selected+`WHERE scope = ? AND orderid = ? AND order_json IS NOT NULL ORDER BY id DESC`, scope, a.OrderID))
 	if err != nil {
 		return err
 	}
@@ -113,7 +113,7 @@ func (l *Ledger) noteAnswer(t *txn, scope string, a Asked, said bool) error {
 			r.KnownAt, r.KnownFrom, r.RequestID = t.now, a.From, a.RequestID
 		}
 		if err := t.exec(`UPDATE villapay_payment SET known_at = ?, known_from = ?, request_id = ?, warnings = ? WHERE id = ?`,
-			toMillis(r.KnownAt), string(r.KnownFrom), r.RequestID, encodeList(r.Warnings), r.ID); err != nil {
+			toMillis(r.KnownAt), string(r.KnownFrom), r.RequestID, encode(r.Warnings), r.ID); err != nil {
 			return err
 		}
 	}
@@ -184,7 +184,7 @@ func (l *Ledger) recordReport(t *txn, scope string, r order.Report) (fresh bool,
 		if w := order.Unconfirmed(r.ChargeID); err == nil && r.Unconfirmed && o.row.ChargeID == r.ChargeID && !slices.Contains(o.row.Warnings, w) {
 			o.warnings, o.row.Warnings = append(o.warnings, w), append(o.row.Warnings, w)
 			outcomes[o.row.ID] = o
-			if err = t.exec(`UPDATE villapay_payment SET warnings = ? WHERE id = ?`, encodeList(o.row.Warnings), o.row.ID); err == nil {
+			if err = t.exec(`UPDATE villapay_payment SET warnings = ? WHERE id = ?`, encode(o.row.Warnings), o.row.ID); err == nil {
 				err = l.note(t, o.row.ID, event{kind: "warning", note: w.Code + ": " + w.Message})
 			}
 		}

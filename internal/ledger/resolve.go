@@ -87,7 +87,7 @@ func (t *txn) named(scope string, reports []order.Report) ([]*row, error) {
 	if where == "" {
 		return nil, nil
 	}
-	return scanned(t.query(`SELECT `+columns+` FROM villapay_payment WHERE `+where+` ORDER BY id`, args...))
+	return scanned(t.query(selected+`WHERE `+where+` ORDER BY id`, args...))
 }
 
 // related reads the reports that match, and everything about their charges and
@@ -170,7 +170,7 @@ func (l *Ledger) update(t *txn, r *row, now order.Payment, heard source) (outcom
 	moved := out.changed || now.BankState != before.BankState || now.ChargeID != before.ChargeID || now.PaidBy != before.PaidBy ||
 		!now.PaidAt.Equal(before.PaidAt) || now.PaidAtFrom != before.PaidAtFrom
 	r.Payment = now
-	if !moved && slices.Equal(now.Warnings, before.Warnings) && encodeError(now.Error) == encodeError(before.Error) {
+	if !moved && slices.Equal(now.Warnings, before.Warnings) && encode(now.Error) == encode(before.Error) {
 		return out, nil
 	}
 	if moved {
@@ -181,7 +181,7 @@ func (l *Ledger) update(t *txn, r *row, now order.Payment, heard source) (outcom
 	}
 	err := t.exec(`UPDATE villapay_payment SET state = ?, bank_state = ?, charge_id = ?, paid_at = ?, paid_at_from = ?, paid_by = ?, warnings = ?, error = ?,
 			known_at = ?, known_from = ?, request_id = ? WHERE id = ?`,
-		string(r.State), r.BankState, r.ChargeID, toMillis(r.PaidAt), r.PaidAtFrom, r.PaidBy, encodeList(r.Warnings), encodeError(r.Error),
+		string(r.State), r.BankState, r.ChargeID, toMillis(r.PaidAt), r.PaidAtFrom, r.PaidBy, encode(r.Warnings), encode(r.Error),
 		toMillis(r.KnownAt), string(r.KnownFrom), r.RequestID, r.ID)
 	for _, w := range out.warnings {
 		if err == nil {
@@ -192,38 +192,28 @@ func (l *Ledger) update(t *txn, r *row, now order.Payment, heard source) (outcom
 }
 
 // reports reads what was said, in the order recorded.
-func (t *txn) reports(either anyOf) (all []order.Report, _ error) {
+func (t *txn) reports(either anyOf) ([]order.Report, error) {
 	where, args := either.where()
 	if where == "" {
 		return nil, nil
 	}
 	rows, err := t.query(`SELECT orderid, bank_id, reference, charge_id, amount, currency, status, transaction_state, livemode, charged_at, doubt, origin, paid_by, request_id, received_at, raw
 		FROM villapay_report WHERE `+where+` ORDER BY id`, args...)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = rows.Close() }()
-	for rows.Next() {
-		var r order.Report
+	return collect(rows, err, func(r *order.Report) (err error) {
 		var amount, raw string
 		var livemode, charged, received int64
 		if err := rows.Scan(&r.OrderID, &r.BankOrderID, &r.Reference, &r.ChargeID, &amount, &r.Currency, &r.Status, &r.TransactionState, &livemode,
 			&charged, &r.Doubt, &r.From, &r.PaidBy, &r.RequestID, &received, &raw); err != nil {
-			return nil, err
+			return err
 		}
 		if livemode >= 0 {
 			live := livemode == 1
 			r.Livemode = &live
 		}
-		if amount != "" {
-			if r.Amount, err = order.ParseAmount(amount); err != nil {
-				return nil, err
-			}
-		}
 		r.Created, r.Received, r.Raw = fromMillis(charged), fromMillis(received), json.RawMessage(raw)
-		all = append(all, r)
-	}
-	return all, rows.Err()
+		r.Amount, err = parseAmount(amount)
+		return err
+	})
 }
 
 // heard asks whether anything was answered about a Villa order's charges.

@@ -28,17 +28,18 @@ const columns = `id, scope, env, orderid, source, idem_key, state, attempts, ord
 	created_at, expires_at, recorded_at, known_at, known_from, request_id, bank_state, charge_id, paid_at, paid_at_from, paid_by,
 	reference, held_until, code_id, code_kind, code_text, code_shown_until, code_held_until, code_canceled, canceled, replaced_by, warnings, error, slot, claim, owner, holder, lease, ambiguous`
 
-// scan reads columns, and more behind them.
-func (r *row) scan(rows cursor, more ...any) error {
+const selected = `SELECT ` + columns + ` FROM villapay_payment `
+
+// scan reads columns.
+func (r *row) scan(rows cursor) error {
 	var answer sql.NullString
 	var amount, warnings, failure string
 	var created, expires, recorded, known, paid, held, slot, ambiguous, codeShown, codeHeld, codeCanceled, canceled int64
 	var code order.Held
-	err := rows.Scan(append([]any{
+	err := rows.Scan(
 		&r.ID, &r.Scope, &r.Env, &r.OrderID, &r.Source, &r.Key, &r.State, &r.Attempts, &answer, &r.BankOrderID, &amount, &r.Currency,
 		&created, &expires, &recorded, &known, &r.KnownFrom, &r.RequestID, &r.BankState, &r.ChargeID, &paid, &r.PaidAtFrom, &r.PaidBy,
-		&r.Reference, &held, &code.ID, &code.Kind, &code.Text, &codeShown, &codeHeld, &codeCanceled, &canceled, &r.ReplacedBy, &warnings, &failure, &slot, &r.claim, &r.owner, &r.holder, &r.lease, &ambiguous,
-	}, more...)...)
+		&r.Reference, &held, &code.ID, &code.Kind, &code.Text, &codeShown, &codeHeld, &codeCanceled, &canceled, &r.ReplacedBy, &warnings, &failure, &slot, &r.claim, &r.owner, &r.holder, &r.lease, &ambiguous)
 	if err != nil {
 		return err
 	}
@@ -53,12 +54,8 @@ func (r *row) scan(rows cursor, more ...any) error {
 	if answer.Valid {
 		r.Order = json.RawMessage(answer.String)
 	}
-	if amount != "" {
-		if r.Amount, err = order.ParseAmount(amount); err != nil {
-			return err
-		}
-	}
-	return errors.Join(decode(warnings, &r.Warnings), decode(failure, &r.Error))
+	r.Amount, err = parseAmount(amount)
+	return errors.Join(err, decode(warnings, &r.Warnings), decode(failure, &r.Error))
 }
 
 // asCursor is what database/sql says to a query.
@@ -76,20 +73,28 @@ func (noRows) Next() bool   { return false }
 func (noRows) Err() error   { return nil }
 func (noRows) Close() error { return nil }
 
-// scanned reads all rows of a query, and closes it.
-func scanned(rows cursor, err error) (all []*row, _ error) {
+// collect reads all rows of a query with scan, and closes it.
+func collect[T any](rows cursor, err error, scan func(*T) error) (all []T, _ error) {
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = rows.Close() }()
 	for rows.Next() {
-		r := &row{}
-		if err := r.scan(rows); err != nil {
+		var value T
+		if err := scan(&value); err != nil {
 			return nil, err
 		}
-		all = append(all, r)
+		all = append(all, value)
 	}
 	return all, rows.Err()
+}
+
+// scanned reads all payments of a query, and closes it.
+func scanned(rows cursor, err error) ([]*row, error) {
+	return collect(rows, err, func(r **row) error {
+		*r = &row{}
+		return (*r).scan(rows)
+	})
 }
 
 // one reads the only row of a query; nil if there is none.
@@ -102,39 +107,33 @@ func one(rows cursor, err error) (*row, error) {
 }
 
 // texts reads a query of one text column, and closes it.
-func texts(rows cursor, err error) (all []string, _ error) {
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = rows.Close() }()
-	for rows.Next() {
-		var text string
-		if err := rows.Scan(&text); err != nil {
-			return nil, err
-		}
-		all = append(all, text)
-	}
-	return all, rows.Err()
+func texts(rows cursor, err error) ([]string, error) {
+	return collect(rows, err, func(text *string) error { return rows.Scan(text) })
 }
 
-// encodeList writes warnings as JSON, none as "".
-func encodeList(all []order.Warning) string {
-	if len(all) == 0 {
+// scalar reads a query of one value; the zero value if there is no row.
+func scalar[T any](rows cursor, err error) (value T, _ error) {
+	all, err := collect(rows, err, func(v *T) error { return rows.Scan(v) })
+	if err != nil || len(all) == 0 {
+		return value, err
+	}
+	return all[0], nil
+}
+
+// parseAmount reads a stored amount; "" is none.
+func parseAmount(text string) (order.Amount, error) {
+	if text == "" {
+		return order.Amount{}, nil
+	}
+	return order.ParseAmount(text)
+}
+
+// encode writes warnings or a failure as JSON, none as "".
+func encode[T []order.Warning | *order.Failure](value T) string {
+	text, _ := json.Marshal(value) // plain structs always marshal
+	if none := string(text); none == "null" || none == "[]" {
 		return ""
 	}
-	return encode(all)
-}
-
-// encodeError writes a failure as JSON, nil as "".
-func encodeError(f *order.Failure) string {
-	if f == nil {
-		return ""
-	}
-	return encode(f)
-}
-
-func encode(value any) string {
-	text, _ := json.Marshal(value) // only plain structs come here, which always marshal
 	return string(text)
 }
 
@@ -205,7 +204,7 @@ func (l *Ledger) append(t *txn, e event, payment string, args ...any) error {
 
 // byID is the payment with an id.
 func byID(id int64) statement {
-	return statement{`SELECT ` + columns + ` FROM villapay_payment WHERE id = ?`, []any{id}}
+	return statement{selected + `WHERE id = ?`, []any{id}}
 }
 
 // byID reads a payment that must be there.

@@ -54,20 +54,18 @@ type Total struct {
 // back since. extra is what is among it because a Villa order was paid more than
 // once, sorted by order ID.
 func (l *Ledger) Totals(ctx context.Context, p Period) (totals []Total, extra []order.Receipt, _ error) {
-	sums := map[Total]*order.Sum{} // by what a total is about
-	counts := map[Total]int{}
-	var about, last Total
-	var sum *order.Sum // of last: most payments are like the one before
+	type sum struct {
+		order.Sum
+		payments int
+	}
+	sums := map[Total]*sum{} // by what a total is about
 	add := func(r order.Receipt) {
-		about.Scope, about.Env, about.State, about.Currency = r.Scope, r.Env, r.State, r.Currency
-		if about != last || sum == nil {
-			if last, sum = about, sums[about]; sum == nil {
-				sum = &order.Sum{}
-				sums[about] = sum
-			}
+		about := Total{Scope: r.Scope, Env: r.Env, State: r.State, Currency: r.Currency}
+		if sums[about] == nil {
+			sums[about] = &sum{}
 		}
-		sum.Add(r.Amount)
-		counts[about]++
+		sums[about].Add(r.Amount)
+		sums[about].payments++
 	}
 	err := l.receipts(ctx, p, add, func(charge order.Receipt) {
 		add(charge)
@@ -79,7 +77,7 @@ func (l *Ledger) Totals(ctx context.Context, p Period) (totals []Total, extra []
 		return nil, nil, l.wrap(err, "add payments up")
 	}
 	for about, sum := range sums {
-		about.Payments, about.Amount = counts[about], sum.Amount()
+		about.Payments, about.Amount = sum.payments, sum.Amount()
 		totals = append(totals, about)
 	}
 	slices.SortFunc(totals, func(a, b Total) int {
@@ -118,10 +116,8 @@ func (l *Ledger) receipts(ctx context.Context, p Period, payment, charge func(or
 			return err
 		}
 		r := order.Receipt{Scope: scope, Env: env, State: order.State(state), Currency: currency}
-		if amount != "" {
-			if r.Amount, err = order.ParseAmount(amount); err != nil {
-				return err
-			}
+		if r.Amount, err = parseAmount(amount); err != nil {
+			return err
 		}
 		if !known[id] {
 			payment(r)
@@ -164,25 +160,14 @@ func (l *Ledger) paidTwice(ctx context.Context, scope string) (charges []order.R
 const paidTwice = `warnings LIKE '%"code":"paid_twice%'`
 
 // ordersPaidTwice are scopes and order IDs.
-func ordersPaidTwice(t *txn, scope string) (all []order.Receipt, _ error) {
+func ordersPaidTwice(t *txn, scope string) ([]order.Receipt, error) {
 	rows, err := t.query(`SELECT DISTINCT scope, orderid FROM villapay_payment WHERE ` + paidTwice)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = rows.Close() }()
-	for rows.Next() {
-		var r order.Receipt
-		if err := rows.Scan(&r.Scope, &r.OrderID); err != nil {
-			return nil, err
-		}
-		if scope == "" || r.Scope == scope {
-			all = append(all, r)
-		}
-	}
+	all, err := collect(rows, err, func(r *order.Receipt) error { return rows.Scan(&r.Scope, &r.OrderID) })
+	all = slices.DeleteFunc(all, func(r order.Receipt) bool { return scope != "" && r.Scope != scope })
 	slices.SortFunc(all, func(a, b order.Receipt) int {
 		return cmp.Or(strings.Compare(a.OrderID, b.OrderID), strings.Compare(a.Scope, b.Scope))
 	})
-	return all, rows.Err()
+	return all, err
 }
 
 // Receipts streams what came in and was not given back: first, charge by charge,
@@ -230,21 +215,12 @@ func (l *Ledger) lookup(ctx context.Context, scope string, ids []string) (map[st
 	if err != nil || len(ids) == 0 {
 		return nil, err
 	}
-	either := anyOf{scope: scope}
-	either.in("charge_id", ids...)
-	reports, err := t.reports(either)
+	reports, rows, err := t.identified(scope, ids...)
 	if err != nil {
 		return nil, err
 	}
-	asked, wanted := slices.Clone(reports), set{}
-	for _, id := range ids {
-		wanted.add(id)
-		asked = append(asked, order.Report{BankOrderID: id})
-	}
-	rows, err := t.named(scope, asked)
-	if err != nil {
-		return nil, err
-	}
+	wanted := set{}
+	wanted.add(ids...)
 	found := map[string][]order.Payment{}
 	now := l.store.clock()
 	charges := map[*row]set{}

@@ -65,6 +65,9 @@ type BankCode struct {
 	Livemode *bool // nil if it does not say
 	Created  time.Time
 	Expiry   time.Duration // 0 if it states none
+
+	RequestID string    // of the answer, as is Date
+	Date      time.Time // the Date header; zero if there is none
 }
 
 // ErrNoText says that the bank's answer holds no code that could be shown, and
@@ -95,7 +98,7 @@ func DecodeBankCode(body []byte, p *Payment) (*BankCode, error) {
 	c.Expiry, _ = fields.expiry()
 	status := fields.Text("status")
 	switch {
-	case fields.failureCode() != "":
+	case fields.FailureCode() != "":
 		return nil, fmt.Errorf("the bank made no code: %s", strings.TrimSpace(fields.Text("failure_code")+" "+fields.Text("failure_message")))
 	case status != "" && !strings.EqualFold(status, "success"):
 		return nil, fmt.Errorf("the bank made no code: its status is %q", status)

@@ -54,7 +54,7 @@ func Decode(body []byte) (*Order, error) {
 		Status:         fields.Text("status"),
 		Reference:      fields.Text("reference_order"),
 		SourceType:     fields.Text("source_type"),
-		FailureCode:    fields.failureCode(),
+		FailureCode:    fields.FailureCode(),
 		FailureMessage: fields.Text("failure_message"),
 		Livemode:       fields.Flag("livemode"),
 		Created:        ParseCreated(fields.Text("created")),
@@ -70,8 +70,8 @@ func Decode(body []byte) (*Order, error) {
 	return o, nil
 }
 
-// failureCode is "" for what stands for no failure: null, "", false and 0.
-func (o Object) failureCode() string {
+// FailureCode is "" for what stands for no failure: null, "", false and 0.
+func (o Object) FailureCode() string {
 	switch code := o.Text("failure_code"); code {
 	case "false", "0":
 		return ""

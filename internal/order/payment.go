@@ -135,7 +135,7 @@ func (p *Payment) Answer(o *Order, a Answered) {
 	p.KnownAt, p.KnownFrom = a.Received, FromAPI
 	p.State, p.Error = o.initialState()
 	if age.Abs() > clockTolerance {
-		p.Warnings = append(p.Warnings, clockWarning(age))
+		p.Warnings = append(p.Warnings, Warning{WarnClock, fmt.Sprintf("clocks differ: the order was created %+.0f s before the answer's own date; its expiry may be wrong", age.Seconds())})
 	}
 }
 
@@ -152,10 +152,6 @@ func (o *Order) initialState() (State, *Failure) {
 		f.Message = fmt.Sprintf("the bank rejected the order (status %q)", o.Status)
 	}
 	return Failed, f
-}
-
-func clockWarning(age time.Duration) Warning {
-	return Warning{WarnClock, fmt.Sprintf("clocks differ: the order was created %+.0f s before the answer's own date; its expiry may be wrong", age.Seconds())}
 }
 
 // At is the payment as it stands at a time: awaiting past its expiry is expired.

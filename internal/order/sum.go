@@ -67,39 +67,29 @@ const maxDecimals = 12
 
 // Sum adds amounts, exactly. The zero value is an empty sum.
 type Sum struct {
-	parts    [maxDecimals + 1]big.Int // by decimals, in units of the last one
-	decimals int                      // the most that an amount had
+	total    big.Int // in units of the last of maxDecimals
+	decimals int     // the most that an amount had
 }
 
 // Add adds an amount; an unknown one adds nothing.
 func (s *Sum) Add(a Amount) {
-	whole, fraction, _ := strings.Cut(a.text, ".")
-	var n big.Int
-	if small, err := strconv.ParseInt(whole+fraction, 10, 64); err == nil { // in a fraction of the time
-		n.SetInt64(small)
-	} else if _, ok := n.SetString(whole+fraction, 10); !ok {
+	if !a.Known() {
 		return
 	}
-	part := &s.parts[len(fraction)]
-	part.Add(part, &n)
+	whole, fraction, _ := strings.Cut(a.text, ".")
+	digits := whole + fraction + strings.Repeat("0", maxDecimals-len(fraction))
+	var n big.Int
+	if small, err := strconv.ParseInt(digits, 10, 64); err == nil { // in a fraction of the time
+		n.SetInt64(small)
+	} else {
+		n.SetString(digits, 10) // a known amount is a decimal
+	}
+	s.total.Add(&s.total, &n)
 	s.decimals = max(s.decimals, len(fraction))
 }
 
 // Amount is the sum, with as many decimals as the amount that had the most.
 func (s *Sum) Amount() Amount {
-	var total big.Int
-	ten := big.NewInt(10)
-	for decimals := range s.decimals + 1 {
-		total.Mul(&total, ten).Add(&total, &s.parts[decimals])
-	}
-	digits := strings.TrimPrefix(total.String(), "-")
-	sign := total.String()[:len(total.String())-len(digits)]
-	if missing := s.decimals + 1 - len(digits); missing > 0 {
-		digits = strings.Repeat("0", missing) + digits
-	}
-	whole, fraction := digits[:len(digits)-s.decimals], digits[len(digits)-s.decimals:]
-	if fraction != "" {
-		fraction = "." + fraction
-	}
-	return Amount{sign + whole + fraction}
+	one := new(big.Int).Exp(big.NewInt(10), big.NewInt(maxDecimals), nil)
+	return Amount{new(big.Rat).SetFrac(&s.total, one).FloatString(s.decimals)} // which rounds nothing off
 }

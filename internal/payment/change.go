@@ -123,7 +123,7 @@ func (s *Service) change(ctx context.Context, p order.Payment, kind ledger.Chang
 	if claim.Verdict == ledger.Replay {
 		return s.again(ctx, p)
 	}
-	asking, release := s.keepLease(ctx, func(ctx context.Context) error { return s.Ledger.RenewChange(ctx, claim) })
+	asking, release := keepLease(ctx, func(ctx context.Context) error { return s.Ledger.RenewChange(ctx, claim) })
 	var out ledger.ChangeOutcome
 	failed := s.Bank.HTTP.Once(asking, func(ctx context.Context) (err error) {
 		out.RequestID, err = ask(ctx, &claim)

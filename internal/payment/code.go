@@ -6,8 +6,6 @@ import (
 	"time"
 
 	"github.com/villapay/villapay/internal/api"
-	"github.com/villapay/villapay/internal/kbank"
-	"github.com/villapay/villapay/internal/ledger"
 	"github.com/villapay/villapay/internal/order"
 )
 
@@ -48,7 +46,7 @@ func (s *Service) Code(ctx context.Context, p order.Payment) (order.Payment, err
 	if s.Bank.OtherMerchant(p.BankOrderID) {
 		notify(s.Warn, "order %s: bank order %s belongs to another merchant than the bank's secret key", p.OrderID, p.BankOrderID)
 	}
-	var code kbank.Code
+	var code *order.BankCode
 	var took time.Duration
 	_, err := s.Bank.HTTP.Retry(ctx, func(ctx context.Context) (err error) {
 		sent := time.Now()
@@ -61,7 +59,7 @@ func (s *Service) Code(ctx context.Context, p order.Payment) (order.Payment, err
 	}
 	recording, cancelRecording := toRecord(ctx)
 	defer cancelRecording()
-	now, recorded, err := s.Ledger.RecordCode(recording, p, ledger.Code{BankCode: code.BankCode, RequestID: code.RequestID, Date: code.Date, Took: took})
+	now, recorded, err := s.Ledger.RecordCode(recording, p, code, took)
 	if err != nil {
 		return p, &NotRecordedError{p.Key, err}
 	}
@@ -77,7 +75,7 @@ func (s *Service) Code(ctx context.Context, p order.Payment) (order.Payment, err
 	case recorded:
 		return now, errCodeExpired
 	}
-	return now, s.heldError(now)
+	return now, heldError(now)
 }
 
 // cancelUnshown cancels a code that was not recorded. It tries once.
@@ -93,7 +91,7 @@ func (s *Service) cancelUnshown(ctx context.Context, p order.Payment, codeID str
 	}
 }
 
-func (s *Service) heldError(p order.Payment) error {
+func heldError(p order.Payment) error {
 	if p.Held == nil {
 		return &HeldError{}
 	}
@@ -107,7 +105,7 @@ func (s *Service) heldError(p order.Payment) error {
 func (s *Service) endCode(ctx context.Context, p order.Payment) (order.Payment, error) {
 	if p.HoldsCode(s.Now()) {
 		if p.Held.Text == "" { // a page: its widget cannot be canceled
-			return p, s.heldError(p)
+			return p, heldError(p)
 		}
 		var err error
 		if p, err = s.cancelCode(ctx, p); err != nil {
@@ -123,7 +121,7 @@ func (s *Service) endCode(ctx context.Context, p order.Payment) (order.Payment, 
 	case err != nil || p.Payable(now) != nil || p.LivingCode(now) != nil:
 		return p, err
 	case p.HoldsCode(now):
-		return p, s.heldError(p)
+		return p, heldError(p)
 	case asked.BankErr != nil:
 		return p, asked.BankErr
 	}

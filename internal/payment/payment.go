@@ -261,7 +261,7 @@ func label(p order.Payment) string {
 
 // send sends the request, renews the claim meanwhile, and records the outcome.
 func (s *Service) send(ctx context.Context, claim ledger.Claim, answered func(error)) (order.Payment, error) {
-	asking, release := s.keepLease(ctx, func(ctx context.Context) error { return s.Ledger.Renew(ctx, claim) })
+	asking, release := keepLease(ctx, func(ctx context.Context) error { return s.Ledger.Renew(ctx, claim) })
 	var made *order.Order
 	var response *api.Response
 	attempts, failure := s.API.Retry(asking, func(ctx context.Context) (err error) {
@@ -296,7 +296,7 @@ func (s *Service) send(ctx context.Context, claim ledger.Claim, answered func(er
 // keepLease renews the claim until release is called. The returned context is
 // canceled if another process takes over the claim: a later answer would not count,
 // and a retry could make another order.
-func (s *Service) keepLease(ctx context.Context, renew func(context.Context) error) (asking context.Context, release func()) {
+func keepLease(ctx context.Context, renew func(context.Context) error) (asking context.Context, release func()) {
 	asking, cancel := context.WithCancel(ctx)
 	done := make(chan struct{})
 	go func() {

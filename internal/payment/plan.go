@@ -1,6 +1,7 @@
 package payment
 
 import (
+	"cmp"
 	"context"
 
 	"github.com/villapay/villapay/internal/ledger"
@@ -28,12 +29,17 @@ func (in *Input) Plan(ctx context.Context, l *ledger.Ledger, scope string, use f
 			ids[i] = line.OrderID
 		}
 		known, err := l.Lookup(ctx, scope, ids)
-		for i := 0; i < len(lines) && err == nil; i++ {
-			p, replays := replayed(ofOrder(known[lines[i].OrderID], lines[i].OrderID), lines[i].Source, l.Now())
-			err = use(Planned{lines[i], replays, p})
+		if err != nil {
+			return err
+		}
+		for _, line := range lines {
+			p, replays := replayed(ofOrder(known[line.OrderID], line.OrderID), line.Source, l.Now())
+			if err := use(Planned{line, replays, p}); err != nil {
+				return err
+			}
 		}
 		lines = lines[:0]
-		return err
+		return nil
 	}
 	var failed error
 	err := in.each(func(line Line) bool {
@@ -47,13 +53,10 @@ func (in *Input) Plan(ctx context.Context, l *ledger.Ledger, scope string, use f
 		}
 		return failed == nil
 	})
-	if err == nil && failed == nil {
-		failed = ask()
+	if err := cmp.Or(err, failed); err != nil {
+		return err
 	}
-	if err == nil {
-		err = failed
-	}
-	return err
+	return ask()
 }
 
 // ofOrder returns the payments of a Villa order, without those that match the ID in

@@ -17,7 +17,7 @@ import (
 // URL is what may be shown of a PostgreSQL URL.
 type URL struct {
 	User     string
-	Hosts    []string // as [HostPort] joins them
+	Hosts    []string // as hostPort joins them
 	Database string
 	Password bool // there is one, before the host or in the query
 	SSLMode  string
@@ -34,9 +34,9 @@ func (u URL) String() string {
 
 func escape(text string) string { return strings.ReplaceAll(url.PathEscape(text), "@", "%40") }
 
-// HostPort joins a host, or the directory of a socket, and a port, "" for the
+// hostPort joins a host, or the directory of a socket, and a port, "" for the
 // default.
-func HostPort(host, port string) string {
+func hostPort(host, port string) string {
 	switch {
 	case port == "" && strings.Contains(host, ":"):
 		return "[" + escape(host) + "]"
@@ -76,7 +76,7 @@ func Parse(text string) (URL, error) {
 		if number, err := strconv.ParseUint(port, 10, 16); port != "" && (err != nil || number == 0) {
 			return URL{}, errors.New("its port is not a number from 1 to 65535")
 		}
-		u.Hosts = append(u.Hosts, HostPort(host, port))
+		u.Hosts = append(u.Hosts, hostPort(host, port))
 	}
 	modes := []string{"", "disable", "allow", "prefer", "require", "verify-ca", "verify-full"}
 	if !slices.Contains(modes, settings["sslmode"]) {

@@ -192,16 +192,21 @@ func (f *File) kind(ctx context.Context, l *ledger.Ledger, scope string) (func(o
 
 // unmatched adds the rows that nothing came in for.
 func (f *File) unmatched(ctx context.Context, l *ledger.Ledger, p ledger.Period, differences []Difference) ([]Difference, error) {
-	var chunk []row
+	var unused []row
+	for _, row := range f.rows {
+		if !row.used {
+			unused = append(unused, row)
+		}
+	}
 	matched := map[string]bool{} // what another tool's charges paid is paid once
-	look := func() error {
+	for chunk := range slices.Chunk(unused, lookAtOnce) {
 		var ids []string
 		for _, row := range chunk {
 			ids = append(ids, row.id)
 		}
 		found, err := l.Lookup(ctx, p.Scope, ids)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		for _, row := range chunk {
 			if d, differs := compare(row, found[row.id], p); differs || matched[row.id] {
@@ -210,20 +215,8 @@ func (f *File) unmatched(ctx context.Context, l *ledger.Ledger, p ledger.Period,
 				matched[row.id] = true
 			}
 		}
-		chunk = chunk[:0]
-		return nil
 	}
-	for _, row := range f.rows {
-		if row.used {
-			continue
-		}
-		if chunk = append(chunk, row); len(chunk) == lookAtOnce {
-			if err := look(); err != nil {
-				return nil, err
-			}
-		}
-	}
-	return differences, look()
+	return differences, nil
 }
 
 // compare compares a row that nothing recorded here came in for with what is known
