@@ -28,7 +28,7 @@ type authCode struct {
 
 // authorize is a well-formed authorization request (RFC 6749 4.1.1, RFC 7636).
 type authorize struct {
-	client                                   Client
+	client                                   appClient
 	redirect, state, nonce, scope, challenge string
 }
 
@@ -116,7 +116,7 @@ func redirectTo(w http.ResponseWriter, location string) {
 
 func (p *Pool) serveLoginPage(w http.ResponseWriter, r *http.Request) {
 	if req, ok := p.admit(w, r, ""); ok {
-		writePage(w, http.StatusOK, page{Client: req.client.ID, Form: true, redirect: req.redirect})
+		writePage(w, http.StatusOK, page{Client: req.client.id, Form: true, redirect: req.redirect})
 	}
 }
 
@@ -133,7 +133,7 @@ func (p *Pool) serveLogin(w http.ResponseWriter, r *http.Request) {
 	code, problem := p.signInHosted(req, name, r.PostForm.Get("password"))
 	if problem != "" {
 		writePage(w, http.StatusBadRequest, page{
-			Client: req.client.ID, Form: true, Username: name, Error: problem, redirect: req.redirect,
+			Client: req.client.id, Form: true, Username: name, Error: problem, redirect: req.redirect,
 		})
 		return
 	}
