@@ -240,7 +240,7 @@ func (r *record) notification() Notification {
 
 // checkStatus serves GET /checkstatus/{orderid}.
 func (s *Sandbox) checkStatus(w http.ResponseWriter, r *http.Request, orderID string) {
-	fault := s.faults.draw()
+	fault := s.opts.Fail.draw()
 	status, err := s.status(r.Context(), orderID, outcomeOf(orderID, r.Header.Get("Authorization")))
 	s.send(w, r, status, err, fault)
 }
