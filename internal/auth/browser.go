@@ -55,9 +55,6 @@ func (c *Client) Browser(ctx context.Context, open func(url string) error, paste
 }
 
 func (c *Client) webReady() error {
-	if err := c.ready(); err != nil {
-		return err
-	}
 	if c.pool.Domain == "" {
 		return &Error{Kind: Config, Message: "environment " + c.pool.Env + " has no auth.domain: there is no page to sign in at", Hint: c.setting("set the hosted UI's address", "auth.domain https://DOMAIN")}
 	}

@@ -14,10 +14,7 @@ const interruptGrace = 2 * time.Second
 // replace at once (rotation). A session that has ended is [NotSignedIn].
 func (c *Client) Refresh(ctx context.Context, old Tokens) (_ Tokens, err error) {
 	defer c.redact(&err)
-	if err := c.ready(); err != nil {
-		return Tokens{}, err
-	}
-	ctx, cancel := outlive(ctx, interruptGrace, callTimeout)
+	ctx, cancel := outlive(ctx)
 	defer cancel()
 	at := c.now()
 	result, err := c.exchange(ctx, old)
@@ -35,18 +32,10 @@ func (c *Client) Refresh(ctx context.Context, old Tokens) (_ Tokens, err error) 
 	return c.receive(ctx, g)
 }
 
-// outlive returns a context that ends after limit, or grace after ctx has ended.
-func outlive(ctx context.Context, grace, limit time.Duration) (context.Context, context.CancelFunc) {
-	inner, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
-	stop := context.AfterFunc(ctx, func() {
-		timer := time.NewTimer(grace)
-		defer timer.Stop()
-		select {
-		case <-timer.C:
-			cancel()
-		case <-inner.Done():
-		}
-	})
+// outlive returns a context that ends interruptGrace after ctx.
+func outlive(ctx context.Context) (context.Context, context.CancelFunc) {
+	inner, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
+	stop := context.AfterFunc(ctx, func() { time.AfterFunc(interruptGrace, cancel) })
 	return inner, func() { stop(); cancel() }
 }
 
@@ -93,9 +82,6 @@ func (c *Client) refreshFailed(err error) error {
 // ID tokens already given out live until they expire.
 func (c *Client) Revoke(ctx context.Context, t Tokens) (err error) {
 	defer c.redact(&err)
-	if err := c.ready(); err != nil {
-		return err
-	}
 	err = c.call(ctx, "RevokeToken", map[string]any{
 		"ClientId": c.pool.ClientID, "ClientSecret": c.pool.ClientSecret.Reveal(), "Token": t.Refresh.Reveal(),
 	}, nil)
@@ -106,9 +92,6 @@ func (c *Client) Revoke(ctx context.Context, t Tokens) (err error) {
 // access token that has not expired.
 func (c *Client) SignOutEverywhere(ctx context.Context, t Tokens) (err error) {
 	defer c.redact(&err)
-	if err := c.ready(); err != nil {
-		return err
-	}
 	err = c.call(ctx, "GlobalSignOut", map[string]any{"AccessToken": t.Access.Reveal()}, nil)
 	if unknownCall(err) {
 		return &Error{Kind: Config, Code: code(err), Message: c.host() + " cannot sign out on all devices", Hint: "sign out here: villapay logout -e " + c.pool.Env}

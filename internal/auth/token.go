@@ -203,9 +203,6 @@ func (c *Client) Accept(ctx context.Context, token secret.String) (_ Tokens, err
 	case err != nil:
 		return Tokens{}, invalidToken(err)
 	}
-	if err := c.ready(); err != nil {
-		return Tokens{}, suggestPool(err, parsed)
-	}
 	// Everything but the time first: fetching the keys brings the server's time.
 	if err := c.pool.check(parsed, parsed.Issued.Time()); err != nil {
 		return Tokens{}, invalidToken(err)
@@ -224,15 +221,4 @@ func (c *Client) Accept(ctx context.Context, token secret.String) (_ Tokens, err
 
 func invalidToken(err error) error {
 	return &Error{Kind: Denied, Message: err.Error(), Hint: "give the ID token (IdToken in Cognito's answer) of this environment's user pool"}
-}
-
-// suggestPool adds the token's own pool and client to an error about missing ones.
-func suggestPool(err error, parsed claims) error {
-	var missing *Error
-	pool := parsed.Issuer[strings.LastIndex(parsed.Issuer, "/")+1:]
-	if !errors.As(err, &missing) || pool == "" {
-		return err
-	}
-	missing.Hint += fmt.Sprintf("; the token says user pool %s, client %s", pool, strings.Join(parsed.Audience, ", "))
-	return missing
 }

@@ -116,14 +116,6 @@ func TestAbsurdKeysAreIgnored(t *testing.T) {
 	}
 }
 
-func TestAcceptSuggestsTheMissingPool(t *testing.T) {
-	t.Parallel()
-	full := UserPool{Env: "dev", Region: "ap-southeast-1", UserPoolID: "ap-southeast-1_abc", ClientID: "client1"}
-	c := NewClient(UserPool{Env: "dev", Region: "ap-southeast-1"}, offline{}, time.Now, nil, func(string) {})
-	_, err := c.Accept(t.Context(), unsigned(t, idClaims(full, time.Now(), nil)))
-	wantError(t, err, Config, "dev has no auth.user_pool_id", "the token says user pool ap-southeast-1_abc, client client1")
-}
-
 func TestIssuer(t *testing.T) {
 	t.Parallel()
 	for want, pool := range map[string]UserPool{
