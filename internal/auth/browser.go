@@ -243,10 +243,9 @@ func (f *flow) redeem(ctx context.Context, code string) (Tokens, error) {
 		return Tokens{}, f.exchangeError(err)
 	}
 	id, _ := token.Extra("id_token").(string)
-	return c.receive(ctx, grant{
-		id: id, access: token.AccessToken, refresh: token.RefreshToken,
-		lifetime: time.Duration(token.ExpiresIn) * time.Second, nonce: f.nonce, at: at,
-	})
+	return c.receive(ctx, authResult{
+		IDToken: id, AccessToken: token.AccessToken, RefreshToken: token.RefreshToken, ExpiresIn: token.ExpiresIn,
+	}, f.nonce, at)
 }
 
 func (f *flow) exchangeError(err error) error {

@@ -24,12 +24,15 @@ func (c *Client) Refresh(ctx context.Context, old Tokens) (_ Tokens, err error) 
 	if result == nil {
 		return Tokens{}, c.unreachable(errors.New("no tokens in the answer"))
 	}
-	g := newGrant(result, at)
-	if g.refresh == "" {
-		g.refresh = old.Refresh.Reveal()
+	fresh, err := c.receive(ctx, *result, "", at)
+	if err != nil {
+		return Tokens{}, err
 	}
-	g.device = old.Device
-	return c.receive(ctx, g)
+	fresh.Device = old.Device
+	if fresh.Refresh.Empty() {
+		fresh.Refresh = old.Refresh
+	}
+	return fresh, nil
 }
 
 // outlive returns a context that ends interruptGrace after ctx.
@@ -42,7 +45,7 @@ func outlive(ctx context.Context) (context.Context, context.CancelFunc) {
 // exchange tries the call that works with and without rotation, and the older
 // one only if the server does not know it.
 func (c *Client) exchange(ctx context.Context, old Tokens) (*authResult, error) {
-	var out authResponse
+	var out step
 	err := c.call(ctx, "GetTokensFromRefreshToken", map[string]any{
 		"ClientId": c.pool.ClientID, "ClientSecret": c.pool.ClientSecret.Reveal(),
 		"RefreshToken": old.Refresh.Reveal(), "DeviceKey": old.Device,
@@ -58,7 +61,7 @@ func (c *Client) exchange(ctx context.Context, old Tokens) (*authResult, error) 
 		params["DEVICE_KEY"] = old.Device
 	}
 	s, err := c.initiate(ctx, "REFRESH_TOKEN_AUTH", old.Username, params)
-	return s.result, err
+	return s.AuthenticationResult, err
 }
 
 // refreshFailed explains a failed refresh. A reused refresh token ends a session
