@@ -80,9 +80,9 @@ func canRetry(err error) bool {
 func (c *Client) challengeFailed(err error) error {
 	switch code(err) {
 	case passwordHistory:
-		return &Error{Kind: Denied, Code: code(err), Message: "the new password was used before", Hint: "choose one that this account never had"}
+		return &Error{Kind: Denied, Message: "the new password was used before", Hint: "choose one that this account never had"}
 	case "InvalidPasswordException":
-		return &Error{Kind: Denied, Code: code(err), Message: "the new password is not good enough for this pool" + serverWords(err), Hint: "choose a longer one, with upper and lower case letters, digits and signs"}
+		return &Error{Kind: Denied, Message: "the new password is not good enough for this pool" + serverWords(err), Hint: "choose a longer one, with upper and lower case letters, digits and signs"}
 	}
 	return c.explain(err)
 }
@@ -114,11 +114,11 @@ func (c *Client) asker(s step) (func(context.Context) (map[string]string, error)
 	case "":
 		return nil, &Error{Kind: Unreachable, Message: c.host() + " sent neither tokens nor a challenge", Hint: outage}
 	default:
-		return nil, &Error{Kind: Denied, Code: s.ChallengeName, Message: fmt.Sprintf("this account asks for %s, which villapay cannot answer", s.ChallengeName), Hint: "sign in with a browser: villapay login --web -e " + c.pool.Env}
+		return nil, &Error{Kind: Denied, Message: fmt.Sprintf("this account asks for %s, which villapay cannot answer", s.ChallengeName), Hint: "sign in with a browser: villapay login --web -e " + c.pool.Env}
 	}
 	if c.prompt == nil {
 		return nil, &Error{
-			Kind: NotSignedIn, Code: s.ChallengeName, Message: fmt.Sprintf("this account asks for %s (%s), and nobody can be asked here", wants, s.ChallengeName),
+			Kind: NotSignedIn, Message: fmt.Sprintf("this account asks for %s (%s), and nobody can be asked here", wants, s.ChallengeName),
 			Hint: "sign in at a terminal, set VILLAPAY_TOKEN, or use an account without a second factor",
 		}
 	}
@@ -155,9 +155,6 @@ func (c *Client) askFactor(choices string) func(context.Context) (map[string]str
 		chosen, err := c.prompt.Choose(ctx, "Which second factor", names)
 		if err != nil {
 			return nil, err
-		}
-		if chosen < 0 || chosen >= len(factors) {
-			return nil, fmt.Errorf("choose a second factor: no number %d", chosen)
 		}
 		return map[string]string{"ANSWER": factors[chosen]}, nil
 	}

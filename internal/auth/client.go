@@ -73,7 +73,7 @@ type Tokens struct {
 type Prompter interface {
 	Line(ctx context.Context, label string) (string, error)
 	Secret(ctx context.Context, label string) (secret.String, error)
-	Choose(ctx context.Context, label string, options []string) (int, error)
+	Choose(ctx context.Context, label string, options []string) (int, error) // an index of options
 	Note(text string)
 }
 
@@ -132,7 +132,7 @@ func (c *Client) Redact(text string) string { return secret.Redact(text, c.hidde
 func (c *Client) redact(err *error) {
 	hidden := c.hidden()
 	if e, ok := errors.AsType[*Error](*err); ok {
-		e.Code, e.Message = secret.Redact(e.Code, hidden...), secret.Redact(e.Message, hidden...)
+		e.Message = secret.Redact(e.Message, hidden...)
 		e.Err = secret.RedactError(e.Err, hidden...)
 	}
 	*err = secret.RedactError(*err, hidden...)

@@ -34,7 +34,7 @@ func (c *Client) startPassword(ctx context.Context, username string, password se
 		s, err = c.initiate(ctx, "USER_PASSWORD_AUTH", username, map[string]string{"PASSWORD": password.Reveal()})
 		if notOffered(err) {
 			return step{}, &Error{
-				Kind: Config, Code: code(err), Message: "this app client allows sign-in neither by SRP nor by password",
+				Kind: Config, Message: "this app client allows sign-in neither by SRP nor by password",
 				Hint: "use `villapay login --web`, or have ALLOW_USER_SRP_AUTH enabled on the app client",
 			}
 		}

@@ -71,7 +71,7 @@ func (c *Client) refreshFailed(err error) error {
 	case "RefreshTokenReuseException":
 		return c.ended()
 	case "InvalidParameterException":
-		return &Error{Kind: Config, Code: code(err), Message: "this app client may not refresh sessions", Hint: "have refresh tokens enabled on the app client"}
+		return &Error{Kind: Config, Message: "this app client may not refresh sessions", Hint: "have refresh tokens enabled on the app client"}
 	}
 	err = c.explain(err)
 	var authErr *Error
@@ -97,7 +97,7 @@ func (c *Client) SignOutEverywhere(ctx context.Context, t Tokens) (err error) {
 	defer c.redact(&err)
 	err = c.call(ctx, "GlobalSignOut", map[string]any{"AccessToken": t.Access.Reveal()}, nil)
 	if unknownCall(err) {
-		return &Error{Kind: Config, Code: code(err), Message: c.host() + " cannot sign out on all devices", Hint: "sign out here: villapay logout -e " + c.pool.Env}
+		return &Error{Kind: Config, Message: c.host() + " cannot sign out on all devices", Hint: "sign out here: villapay logout -e " + c.pool.Env}
 	}
 	return c.explain(err)
 }
