@@ -14,7 +14,6 @@
 package cognito
 
 import (
-	"errors"
 	"net/http"
 	"sync"
 	"time"
@@ -60,7 +59,7 @@ type Pool struct {
 	signer
 
 	mu       sync.Mutex // guards all below
-	store    store
+	keyKept  bool       // the key is in the file
 	sessions map[string]*session
 	codes    map[string]authCode
 	grants   map[string]*grant // by origin_jti
@@ -70,12 +69,8 @@ type Pool struct {
 // New returns a pool with the users that Users lists and with all app clients.
 // It reads Options.Dir and fails if what is there is not a pool's.
 func New(opts Options) (*Pool, error) {
-	if opts.Now == nil {
-		return nil, errors.New("sandbox sign-in: no clock given")
-	}
 	p := &Pool{
 		opts:     opts,
-		store:    store{dir: opts.Dir},
 		accounts: map[string]*account{},
 		sessions: map[string]*session{},
 		codes:    map[string]authCode{},

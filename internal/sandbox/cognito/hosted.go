@@ -80,11 +80,11 @@ func (p *Pool) serveAuthorize(w http.ResponseWriter, r *http.Request) {
 // admit reads the authorization request in r's query, or answers r with what
 // is wrong with it. up leads from r's path to the root.
 func (p *Pool) admit(w http.ResponseWriter, r *http.Request, up string) (authorize, bool) {
-	req, told, problem := p.readAuthorize(r.URL.Query())
+	req, redirect, problem := p.readAuthorize(r.URL.Query())
 	switch {
 	case problem == "":
 		return req, true
-	case told:
+	case redirect:
 		redirectTo(w, callbackURL(req, "error", problem))
 	default:
 		q := url.Values{"error": {problem}, "client_id": {r.URL.Query().Get("client_id")}}

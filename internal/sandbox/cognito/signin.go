@@ -279,4 +279,3 @@ func require(params map[string]string, names ...string) error {
 	}
 	return nil
 }
-
