@@ -8,7 +8,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"strconv"
 	"time"
 )
 
@@ -120,7 +119,7 @@ func (s satang) number() json.Number {
 
 // fixed formats the amount with two decimals: 300.00.
 func (s satang) fixed() string {
-	return strconv.FormatInt(int64(s/100), 10) + fmt.Sprintf(".%02d", s%100)
+	return fmt.Sprintf("%d.%02d", s/100, s%100)
 }
 
 // toJSON encodes v and leaves <, > and & unescaped.

@@ -199,11 +199,7 @@ type page struct {
 // redirect URL: browsers hold a form's redirects to form-action too.
 func writePage(w http.ResponseWriter, status int, content page) {
 	content.Nonce = base64.StdEncoding.EncodeToString(randomBytes(16))
-	t, err := template.New("page").Parse(pageText)
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusInternalServerError)
-		return
-	}
+	t := template.Must(template.New("page").Parse(pageText))
 	allowed := "'self'"
 	if u, err := url.Parse(content.redirect); err == nil && u.Host != "" {
 		allowed += " " + u.Scheme + "://" + u.Host
