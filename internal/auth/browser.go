@@ -146,7 +146,7 @@ func (c *Client) webUnreachable(err error) error {
 		return fmt.Errorf("sign-in interrupted: %w", context.Canceled)
 	}
 	authErr := c.unreachable(err)
-	cause, says := networkError(err)
+	says, cause := networkError(err)
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
 		says = "timed out"

@@ -181,7 +181,7 @@ func (c *Client) setting(what, assignment string) string {
 // unreachable explains a call without a response of Cognito's.
 func (c *Client) unreachable(err error) *Error {
 	authErr := &Error{Kind: Unreachable, Hint: outage}
-	cause, says := networkError(err)
+	says, cause := networkError(err)
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
 		authErr.Message, authErr.Err = "sign-in at "+c.host()+" did not answer in time", context.DeadlineExceeded
@@ -198,21 +198,21 @@ func (c *Client) unreachable(err error) *Error {
 	return authErr
 }
 
-// networkError returns the network's error behind err, and what it says without Go's
-// words about the call; nil if there is none.
-func networkError(err error) (cause error, says string) {
+// networkError returns the network's error behind err, nil if there is none, and what
+// it says without Go's words about the call.
+func networkError(err error) (says string, cause error) {
 	var dns *net.DNSError
 	var network *net.OpError
 	var call *url.Error
 	switch {
 	case errors.As(err, &dns):
-		return dns, dns.Err
+		return dns.Err, dns
 	case errors.As(err, &network) && network.Err != nil:
-		return network, network.Err.Error()
+		return network.Err.Error(), network
 	case errors.As(err, &call):
-		return call.Err, call.Err.Error()
+		return call.Err.Error(), call.Err
 	}
-	return nil, ""
+	return "", nil
 }
 
 func (c *Client) unavailable(status int) string {
