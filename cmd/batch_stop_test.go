@@ -76,7 +76,7 @@ func (e *endingSignIn) Check(string) (status int, message string) {
 // as it was.
 func TestBatchWhoseSignInEnds(t *testing.T) {
 	t.Parallel()
-	stand := serveSandbox(t, sandbox.Options{RequireAuth: true, Authorizer: &endingSignIn{left: 20}}, nil)
+	stand := serveSandbox(t, sandbox.Options{Authorizer: &endingSignIn{left: 20}}, nil)
 	m := newMachine(t, "VILLAPAY_BASE_URL="+stand.url)
 	r := m.run(t, "pay", "batch", m.orderFile(t, 200), "--rate", "0", "--concurrency", "4", "-o", "json")
 	if r.code != 9 || !strings.Contains(r.stderr, `"code":"sign_in"`) || !strings.Contains(r.stderr, "stopped after 2") || !strings.Contains(r.stderr, "run the same command again to continue") {
@@ -135,7 +135,7 @@ func TestBatchRefreshesItsSignInOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	signIn := &counted{Handler: pool}
-	stand := sandbox.New(sandbox.Options{Now: time.Now, RequireAuth: true, Authorizer: &expiring{Authorizer: pool, left: 50}, SignIn: signIn})
+	stand := sandbox.New(sandbox.Options{Now: time.Now, Authorizer: &expiring{Authorizer: pool, left: 50}, SignIn: signIn})
 	server.Config.Handler = stand
 	server.Start()
 	t.Cleanup(func() {

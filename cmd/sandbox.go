@@ -72,12 +72,9 @@ func (c *sandboxServe) run(ctx context.Context, _ []string) error {
 	if err != nil {
 		return &localError{err: err}
 	}
-	options := sandbox.Options{
-		Dir: dir, Now: c.app.Now, Latency: c.latency, Fail: fail,
-		RequireAuth: c.requireAuth, Authorizer: pool, SignIn: pool,
-	}
+	options := sandbox.Options{Dir: dir, Now: c.app.Now, Latency: c.latency, Fail: fail, SignIn: pool}
 	if c.requireAuth {
-		options.BankKey = sandbox.BankKey
+		options.Authorizer, options.BankKey = pool, sandbox.BankKey
 	}
 	stand := sandbox.New(options)
 	defer stand.Close()

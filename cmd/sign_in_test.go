@@ -35,7 +35,7 @@ func serveSignInAt(t *testing.T, now func() time.Time, callbacks ...string) (url
 	if err != nil {
 		t.Fatal(err)
 	}
-	stand := sandbox.New(sandbox.Options{Dir: t.TempDir(), Now: now, RequireAuth: true, Authorizer: pool, SignIn: pool})
+	stand := sandbox.New(sandbox.Options{Dir: t.TempDir(), Now: now, Authorizer: pool, SignIn: pool})
 	server.Config.Handler = stand
 	server.Start()
 	t.Cleanup(func() {

@@ -55,9 +55,6 @@ func (c *Client) Browser(ctx context.Context, open func(url string) error, paste
 }
 
 func (c *Client) webReady() error {
-	if err := c.ready(); err != nil {
-		return err
-	}
 	if c.pool.Domain == "" {
 		return &Error{Kind: Config, Message: "environment " + c.pool.Env + " has no auth.domain: there is no page to sign in at", Hint: c.setting("set the hosted UI's address", "auth.domain https://DOMAIN")}
 	}
@@ -149,29 +146,18 @@ func (c *Client) webUnreachable(err error) error {
 		return fmt.Errorf("sign-in interrupted: %w", context.Canceled)
 	}
 	authErr := c.unreachable(err)
-	authErr.Message = "cannot reach the sign-in page at " + c.pool.Domain + ": " + reason(err)
+	says, cause := networkError(err)
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		says = "timed out"
+	case cause == nil:
+		says = err.Error()
+	}
+	authErr.Message = "cannot reach the sign-in page at " + c.pool.Domain + ": " + says
 	if errors.As(err, new(net.Error)) {
 		authErr.Hint = "check auth.domain: run `villapay env show`; or " + outage
 	}
 	return authErr
-}
-
-// reason is what failed in a call, without Go's words about the call.
-func reason(err error) string {
-	var dns *net.DNSError
-	var network *net.OpError
-	var wrapped *url.Error
-	switch {
-	case errors.Is(err, context.DeadlineExceeded):
-		return "timed out"
-	case errors.As(err, &dns):
-		return dns.Err
-	case errors.As(err, &network) && network.Err != nil:
-		return network.Err.Error()
-	case errors.As(err, &wrapped):
-		return wrapped.Err.Error()
-	}
-	return err.Error()
 }
 
 // byPaste shows the URL and takes the address that the browser ended at.
@@ -210,14 +196,11 @@ func (f *flow) readPasted(text string) (string, error) {
 	return f.read(query)
 }
 
-// errState is the error of a redirect that belongs to another sign-in.
-var errState = errors.New("that is not the answer to this sign-in (wrong state)")
-
 // read takes the code out of a redirect's query.
 func (f *flow) read(query url.Values) (string, error) {
 	switch {
 	case subtle.ConstantTimeCompare([]byte(query.Get("state")), []byte(f.state)) != 1:
-		return "", errState
+		return "", errors.New("that is not the answer to this sign-in (wrong state)")
 	case query.Get("error") != "":
 		return "", f.oauthError(query.Get("error"), query.Get("error_description"))
 	case query.Get("code") == "":
@@ -246,10 +229,9 @@ func (f *flow) redeem(ctx context.Context, code string) (Tokens, error) {
 		return Tokens{}, f.exchangeError(err)
 	}
 	id, _ := token.Extra("id_token").(string)
-	return c.receive(ctx, grant{
-		id: id, access: token.AccessToken, refresh: token.RefreshToken,
-		lifetime: time.Duration(token.ExpiresIn) * time.Second, nonce: f.nonce, at: at,
-	})
+	return c.receive(ctx, authResult{
+		IDToken: id, AccessToken: token.AccessToken, RefreshToken: token.RefreshToken, ExpiresIn: token.ExpiresIn,
+	}, f.nonce, at)
 }
 
 func (f *flow) exchangeError(err error) error {
@@ -265,7 +247,7 @@ func (f *flow) exchangeError(err error) error {
 
 // oauthError explains an error code of RFC 6749 or of Cognito's own pages.
 func (f *flow) oauthError(code, words string) *Error {
-	authErr := &Error{Kind: Denied, Code: code, Message: "the sign-in page reported " + code, Hint: "start again: villapay login --web -e " + f.client.pool.Env}
+	authErr := &Error{Kind: Denied, Message: "the sign-in page reported " + code, Hint: "start again: villapay login --web -e " + f.client.pool.Env}
 	if words != "" {
 		authErr.Message += ": " + words
 	}

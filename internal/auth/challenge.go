@@ -19,8 +19,12 @@ const (
 // finish answers challenges until there are tokens.
 func (c *Client) finish(ctx context.Context, username string, s step) (Tokens, error) {
 	for range maxSteps {
-		if s.result != nil {
-			return c.receiveFirst(ctx, s.result)
+		if result := s.AuthenticationResult; result != nil {
+			tokens, err := c.receive(ctx, *result, "", c.now())
+			if err == nil {
+				tokens.Device, err = c.confirmDevice(ctx, *result)
+			}
+			return tokens, err
 		}
 		username = s.user(username)
 		next, err := c.challenge(ctx, username, s)
@@ -30,15 +34,6 @@ func (c *Client) finish(ctx context.Context, username string, s step) (Tokens, e
 		s = next
 	}
 	return Tokens{}, &Error{Kind: Denied, Message: "sign-in keeps asking for more steps", Hint: "ask an administrator"}
-}
-
-func (c *Client) receiveFirst(ctx context.Context, r *authResult) (Tokens, error) {
-	g := newGrant(r, c.now())
-	tokens, err := c.receive(ctx, g)
-	if err == nil {
-		tokens.Device, err = c.confirmDevice(ctx, r)
-	}
-	return tokens, err
 }
 
 // challenge asks for the answer to one challenge and sends it. A wrong code may
@@ -62,7 +57,7 @@ func (c *Client) challenge(ctx context.Context, username string, s step) (step, 
 			return step{}, authErr
 		}
 		note := authErr.Error() + ": try again"
-		if code(err) == "ExpiredCodeException" && s.challenge != "SOFTWARE_TOKEN_MFA" {
+		if code(err) == "ExpiredCodeException" && s.ChallengeName != "SOFTWARE_TOKEN_MFA" {
 			note = authErr.Error() + ", and no other is sent: press Ctrl-C and sign in again"
 		}
 		c.prompt.Note(sanitize.Text(c.Redact(note)))
@@ -85,9 +80,9 @@ func canRetry(err error) bool {
 func (c *Client) challengeFailed(err error) error {
 	switch code(err) {
 	case passwordHistory:
-		return &Error{Kind: Denied, Code: code(err), Message: "the new password was used before", Hint: "choose one that this account never had"}
+		return &Error{Kind: Denied, Message: "the new password was used before", Hint: "choose one that this account never had"}
 	case "InvalidPasswordException":
-		return &Error{Kind: Denied, Code: code(err), Message: "the new password is not good enough for this pool" + serverWords(err), Hint: "choose a longer one, with upper and lower case letters, digits and signs"}
+		return &Error{Kind: Denied, Message: "the new password is not good enough for this pool" + serverWords(err), Hint: "choose a longer one, with upper and lower case letters, digits and signs"}
 	}
 	return c.explain(err)
 }
@@ -105,25 +100,25 @@ func serverWords(err error) string {
 func (c *Client) asker(s step) (func(context.Context) (map[string]string, error), error) {
 	var ask func(context.Context) (map[string]string, error)
 	var wants string
-	switch s.challenge {
+	switch s.ChallengeName {
 	case "SMS_MFA", "SMS_OTP", "EMAIL_OTP", "SOFTWARE_TOKEN_MFA":
-		code := factorName(s.challenge)
+		code := factorName(s.ChallengeName)
 		wants = "a " + code
-		ask = c.askCode(s.challenge+"_CODE", "The "+code+sentTo(s.params)+": ")
+		ask = c.askCode(s.ChallengeName+"_CODE", "The "+code+sentTo(s.ChallengeParameters)+": ")
 	case "SELECT_MFA_TYPE":
 		wants = "a choice of second factor"
-		ask = c.askFactor(s.params["MFAS_CAN_CHOOSE"])
+		ask = c.askFactor(s.ChallengeParameters["MFAS_CAN_CHOOSE"])
 	case "NEW_PASSWORD_REQUIRED":
 		wants = "a new password"
-		ask = c.askNewPassword(s.params["requiredAttributes"])
+		ask = c.askNewPassword(s.ChallengeParameters["requiredAttributes"])
 	case "":
 		return nil, &Error{Kind: Unreachable, Message: c.host() + " sent neither tokens nor a challenge", Hint: outage}
 	default:
-		return nil, &Error{Kind: Denied, Code: s.challenge, Message: fmt.Sprintf("this account asks for %s, which villapay cannot answer", s.challenge), Hint: "sign in with a browser: villapay login --web -e " + c.pool.Env}
+		return nil, &Error{Kind: Denied, Message: fmt.Sprintf("this account asks for %s, which villapay cannot answer", s.ChallengeName), Hint: "sign in with a browser: villapay login --web -e " + c.pool.Env}
 	}
 	if c.prompt == nil {
 		return nil, &Error{
-			Kind: NotSignedIn, Code: s.challenge, Message: fmt.Sprintf("this account asks for %s (%s), and nobody can be asked here", wants, s.challenge),
+			Kind: NotSignedIn, Message: fmt.Sprintf("this account asks for %s (%s), and nobody can be asked here", wants, s.ChallengeName),
 			Hint: "sign in at a terminal, set VILLAPAY_TOKEN, or use an account without a second factor",
 		}
 	}
@@ -160,9 +155,6 @@ func (c *Client) askFactor(choices string) func(context.Context) (map[string]str
 		chosen, err := c.prompt.Choose(ctx, "Which second factor", names)
 		if err != nil {
 			return nil, err
-		}
-		if chosen < 0 || chosen >= len(factors) {
-			return nil, fmt.Errorf("choose a second factor: no number %d", chosen)
 		}
 		return map[string]string{"ANSWER": factors[chosen]}, nil
 	}

@@ -17,7 +17,8 @@ import (
 	"github.com/villapay/villapay/internal/secret"
 )
 
-// UserPool is one environment's user pool and the app client to use there.
+// UserPool is one environment's user pool and the app client to use there. Signing in
+// needs Region (or Endpoint), UserPoolID and ClientID.
 type UserPool struct {
 	Env           string // the environment's name
 	Region        string
@@ -72,7 +73,7 @@ type Tokens struct {
 type Prompter interface {
 	Line(ctx context.Context, label string) (string, error)
 	Secret(ctx context.Context, label string) (secret.String, error)
-	Choose(ctx context.Context, label string, options []string) (int, error)
+	Choose(ctx context.Context, label string, options []string) (int, error) // an index of options
 	Note(text string)
 }
 
@@ -131,7 +132,7 @@ func (c *Client) Redact(text string) string { return secret.Redact(text, c.hidde
 func (c *Client) redact(err *error) {
 	hidden := c.hidden()
 	if e, ok := errors.AsType[*Error](*err); ok {
-		e.Code, e.Message = secret.Redact(e.Code, hidden...), secret.Redact(e.Message, hidden...)
+		e.Message = secret.Redact(e.Message, hidden...)
 		e.Err = secret.RedactError(e.Err, hidden...)
 	}
 	*err = secret.RedactError(*err, hidden...)
@@ -182,22 +183,4 @@ func (c *Client) serverNow() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.now().Add(c.skew)
-}
-
-// ready checks the settings that every sign-in needs.
-func (c *Client) ready() error {
-	for _, setting := range []struct{ name, value, example string }{
-		{"auth.region", c.pool.Region + c.pool.Endpoint, "ap-southeast-1"},
-		{"auth.user_pool_id", c.pool.UserPoolID, "USER_POOL_ID"},
-		{"auth.client_id", c.pool.ClientID, "CLIENT_ID"},
-	} {
-		if setting.value == "" {
-			return &Error{
-				Kind:    Config,
-				Message: fmt.Sprintf("environment %s has no %s: there is nowhere to sign in", c.pool.Env, setting.name),
-				Hint:    c.setting("set it", setting.name+" "+setting.example),
-			}
-		}
-	}
-	return nil
 }

@@ -16,9 +16,9 @@ import (
 // SDK would be a twentieth of the binary and slow down every start. Tests prove
 // the sandbox's pool with that SDK, and these calls with that pool.
 
-// authResponse is the response of InitiateAuth, RespondToAuthChallenge and
-// GetTokensFromRefreshToken.
-type authResponse struct {
+// step is the state of a sign-in, a challenge or a result: the response of
+// InitiateAuth, RespondToAuthChallenge and GetTokensFromRefreshToken.
+type step struct {
 	ChallengeName        string
 	ChallengeParameters  map[string]string
 	Session              string
@@ -30,7 +30,7 @@ type authResult struct {
 	IDToken           string `json:"IdToken"`
 	AccessToken       string
 	RefreshToken      string
-	ExpiresIn         int64 // seconds
+	ExpiresIn         int64 // seconds; of the access token
 	NewDeviceMetadata deviceMetadata
 }
 

@@ -17,7 +17,7 @@ type deviceMetadata struct{ DeviceGroupKey, DeviceKey string }
 // the session, so a device that cannot be confirmed goes without: a warning. The
 // key is never sent with a sign-in, so the pool never asks for a device's proof,
 // and its password need not be kept.
-func (c *Client) confirmDevice(ctx context.Context, r *authResult) (string, error) {
+func (c *Client) confirmDevice(ctx context.Context, r authResult) (string, error) {
 	device := r.NewDeviceMetadata
 	if device.DeviceKey == "" {
 		return "", nil

@@ -24,7 +24,6 @@ const (
 // secret, but may hold text of the server: sanitize them before showing them.
 type Error struct {
 	Kind    Kind
-	Code    string // Cognito's or OAuth's name of the error, or ""
 	Message string // what happened, lower case
 	Hint    string // what to do about it; may be ""
 	Err     error  // the cause, if it is a network or file error
@@ -81,9 +80,7 @@ func (c *Client) explain(err error) error {
 	case !errors.As(err, &response) || response.code == "":
 		return c.unreachable(err)
 	}
-	authErr := c.cognitoError(response.code, response.message, response.status)
-	authErr.Code = response.code
-	return authErr
+	return c.cognitoError(response.code, response.message, response.status)
 }
 
 // cognitoError explains an error of Cognito: by its type first, its message second.
@@ -184,9 +181,7 @@ func (c *Client) setting(what, assignment string) string {
 // unreachable explains a call without a response of Cognito's.
 func (c *Client) unreachable(err error) *Error {
 	authErr := &Error{Kind: Unreachable, Hint: outage}
-	var network *net.OpError
-	var dns *net.DNSError
-	var wrapped *url.Error
+	says, cause := networkError(err)
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
 		authErr.Message, authErr.Err = "sign-in at "+c.host()+" did not answer in time", context.DeadlineExceeded
@@ -195,16 +190,29 @@ func (c *Client) unreachable(err error) *Error {
 	case status(err) != 0:
 		authErr.Message = fmt.Sprintf("%s answered HTTP %d, but not as Cognito does", c.host(), status(err))
 		authErr.Hint = "check auth.endpoint, and the network: a proxy or a portal may be in between"
-	case errors.As(err, &dns):
-		authErr.Message, authErr.Err = "cannot reach sign-in at "+c.host()+": "+dns.Err, dns
-	case errors.As(err, &network) && network.Err != nil:
-		authErr.Message, authErr.Err = "cannot reach sign-in at "+c.host()+": "+network.Err.Error(), network
-	case errors.As(err, &wrapped):
-		authErr.Message, authErr.Err = "cannot reach sign-in at "+c.host()+": "+wrapped.Err.Error(), wrapped.Err
+	case cause != nil:
+		authErr.Message, authErr.Err = "cannot reach sign-in at "+c.host()+": "+says, cause
 	default:
 		authErr.Message = "no usable answer from sign-in at " + c.host()
 	}
 	return authErr
+}
+
+// networkError returns the network's error behind err, nil if there is none, and what
+// it says without Go's words about the call.
+func networkError(err error) (says string, cause error) {
+	var dns *net.DNSError
+	var network *net.OpError
+	var call *url.Error
+	switch {
+	case errors.As(err, &dns):
+		return dns.Err, dns
+	case errors.As(err, &network) && network.Err != nil:
+		return network.Err.Error(), network
+	case errors.As(err, &call):
+		return call.Err.Error(), call.Err
+	}
+	return "", nil
 }
 
 func (c *Client) unavailable(status int) string {

@@ -22,9 +22,6 @@ func TestMissingSettings(t *testing.T) {
 	t.Parallel()
 	good := UserPool{Env: "dev", Region: "ap-southeast-1", UserPoolID: "ap-southeast-1_x", ClientID: "c", Domain: "https://x", CallbackPorts: []int{1}}
 	for setting, clear := range map[string]func(*UserPool){
-		"auth.region":         func(p *UserPool) { p.Region = "" },
-		"auth.user_pool_id":   func(p *UserPool) { p.UserPoolID = "" },
-		"auth.client_id":      func(p *UserPool) { p.ClientID = "" },
 		"auth.domain":         func(p *UserPool) { p.Domain = "" },
 		"auth.callback_ports": func(p *UserPool) { p.CallbackPorts = nil },
 	} {
@@ -33,15 +30,6 @@ func TestMissingSettings(t *testing.T) {
 		c := NewClient(pool, offline{}, time.Now, nil, func(string) {})
 		_, err := c.Browser(t.Context(), nil, nil)
 		wantError(t, err, Config, "dev has no "+setting, "villapay env set "+setting)
-		if setting == "auth.domain" || setting == "auth.callback_ports" {
-			continue
-		}
-		_, err = c.Password(t.Context(), "ann", secret.New("x"))
-		wantError(t, err, Config, "dev has no "+setting)
-		_, err = c.Refresh(t.Context(), Tokens{})
-		wantError(t, err, Config, "dev has no "+setting)
-		wantError(t, c.Revoke(t.Context(), Tokens{}), Config, setting)
-		wantError(t, c.SignOutEverywhere(t.Context(), Tokens{}), Config, setting)
 	}
 }
 
@@ -112,10 +100,6 @@ func TestErrorTable(t *testing.T) {
 		_, err := NewClient(pool, http.DefaultTransport, time.Now, nil, func(string) {}).Password(t.Context(), "ann", secret.New("hunter2hunter2"))
 		server.Close()
 		wantError(t, err, test.want, test.says...)
-		var e *Error
-		if errors.As(err, &e) && test.kind != "" && e.Code != test.kind {
-			t.Errorf("code %q, want %q", e.Code, test.kind)
-		}
 	}
 }
 

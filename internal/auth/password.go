@@ -8,23 +8,12 @@ import (
 	"github.com/villapay/villapay/internal/secret"
 )
 
-// step is the state of a sign-in: a challenge, or a result.
-type step struct {
-	challenge string
-	params    map[string]string
-	session   string
-	result    *authResult
-}
-
 // Password signs in with a username and a password: by SRP, and with the
 // password itself only if the pool does not offer SRP. Challenges go to the
 // prompter. Whatever is typed is sent once.
 func (c *Client) Password(ctx context.Context, username string, password secret.String) (_ Tokens, err error) {
 	defer c.redact(&err)
 	c.hide(password)
-	if err := c.ready(); err != nil {
-		return Tokens{}, err
-	}
 	username = strings.TrimSpace(username)
 	if username == "" || password.Empty() {
 		return Tokens{}, &Error{Kind: Denied, Message: "signing in needs a username and a password", Hint: "give both, or sign in with `villapay login --web`"}
@@ -45,12 +34,12 @@ func (c *Client) startPassword(ctx context.Context, username string, password se
 		s, err = c.initiate(ctx, "USER_PASSWORD_AUTH", username, map[string]string{"PASSWORD": password.Reveal()})
 		if notOffered(err) {
 			return step{}, &Error{
-				Kind: Config, Code: code(err), Message: "this app client allows sign-in neither by SRP nor by password",
+				Kind: Config, Message: "this app client allows sign-in neither by SRP nor by password",
 				Hint: "use `villapay login --web`, or have ALLOW_USER_SRP_AUTH enabled on the app client",
 			}
 		}
 	}
-	if err != nil || s.challenge != "PASSWORD_VERIFIER" {
+	if err != nil || s.ChallengeName != "PASSWORD_VERIFIER" {
 		return s, c.explain(err)
 	}
 	return c.verifyPassword(ctx, exchange, username, password, s)
@@ -68,12 +57,12 @@ func notOffered(err error) bool {
 func (c *Client) verifyPassword(ctx context.Context, exchange *srp, username string, password secret.String, s step) (step, error) {
 	user := s.user(username)
 	_, pool, _ := strings.Cut(c.pool.UserPoolID, "_")
-	proof, err := exchange.prove(pool, user, password.Reveal(), s.params, c.serverNow())
+	proof, err := exchange.prove(pool, user, password.Reveal(), s.ChallengeParameters, c.serverNow())
 	if err != nil {
 		return step{}, &Error{Kind: Unreachable, Message: "sign-in at " + c.host() + ": " + err.Error(), Hint: outage}
 	}
 	next, err := c.respond(ctx, user, s, map[string]string{
-		"PASSWORD_CLAIM_SECRET_BLOCK": s.params["SECRET_BLOCK"],
+		"PASSWORD_CLAIM_SECRET_BLOCK": s.ChallengeParameters["SECRET_BLOCK"],
 		"PASSWORD_CLAIM_SIGNATURE":    proof.signature,
 		"TIMESTAMP":                   proof.timestamp,
 	})
@@ -83,30 +72,24 @@ func (c *Client) verifyPassword(ctx context.Context, exchange *srp, username str
 // user is the name to answer with: Cognito wants its own, not the alias that was
 // typed.
 func (s step) user(typed string) string {
-	if name := s.params["USER_ID_FOR_SRP"]; name != "" {
+	if name := s.ChallengeParameters["USER_ID_FOR_SRP"]; name != "" {
 		return name
 	}
 	return typed
 }
 
-func (c *Client) initiate(ctx context.Context, flow, username string, params map[string]string) (step, error) {
-	return c.step(ctx, "InitiateAuth", map[string]any{
+func (c *Client) initiate(ctx context.Context, flow, username string, params map[string]string) (next step, err error) {
+	err = c.call(ctx, "InitiateAuth", map[string]any{
 		"AuthFlow": flow, "ClientId": c.pool.ClientID, "AuthParameters": c.signed(username, params),
-	})
+	}, &next)
+	return next, err
 }
 
-func (c *Client) respond(ctx context.Context, username string, s step, answers map[string]string) (step, error) {
-	return c.step(ctx, "RespondToAuthChallenge", map[string]any{
-		"ChallengeName": s.challenge, "ClientId": c.pool.ClientID, "Session": s.session, "ChallengeResponses": c.signed(username, answers),
-	})
-}
-
-func (c *Client) step(ctx context.Context, name string, in map[string]any) (step, error) {
-	var out authResponse
-	if err := c.call(ctx, name, in, &out); err != nil {
-		return step{}, err
-	}
-	return step{out.ChallengeName, out.ChallengeParameters, out.Session, out.AuthenticationResult}, nil
+func (c *Client) respond(ctx context.Context, username string, s step, answers map[string]string) (next step, err error) {
+	err = c.call(ctx, "RespondToAuthChallenge", map[string]any{
+		"ChallengeName": s.ChallengeName, "ClientId": c.pool.ClientID, "Session": s.Session, "ChallengeResponses": c.signed(username, answers),
+	}, &next)
+	return next, err
 }
 
 // signed adds the username and the client secret's proof to params.

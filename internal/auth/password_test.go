@@ -214,7 +214,7 @@ func TestServerTextIsMadeVisible(t *testing.T) {
 	t.Parallel()
 	p := &answers{typed: []string{"1"}}
 	c := NewClient(UserPool{}, offline{}, time.Now, p, func(string) {})
-	ask, err := c.asker(step{challenge: "SMS_MFA", params: map[string]string{"CODE_DELIVERY_DESTINATION": "+66\x1b[2J\n\u202e9 ก้"}})
+	ask, err := c.asker(step{ChallengeName: "SMS_MFA", ChallengeParameters: map[string]string{"CODE_DELIVERY_DESTINATION": "+66\x1b[2J\n\u202e9 ก้"}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,10 +14,7 @@ const interruptGrace = 2 * time.Second
 // replace at once (rotation). A session that has ended is [NotSignedIn].
 func (c *Client) Refresh(ctx context.Context, old Tokens) (_ Tokens, err error) {
 	defer c.redact(&err)
-	if err := c.ready(); err != nil {
-		return Tokens{}, err
-	}
-	ctx, cancel := outlive(ctx, interruptGrace, callTimeout)
+	ctx, cancel := outlive(ctx)
 	defer cancel()
 	at := c.now()
 	result, err := c.exchange(ctx, old)
@@ -27,33 +24,28 @@ func (c *Client) Refresh(ctx context.Context, old Tokens) (_ Tokens, err error) 
 	if result == nil {
 		return Tokens{}, c.unreachable(errors.New("no tokens in the answer"))
 	}
-	g := newGrant(result, at)
-	if g.refresh == "" {
-		g.refresh = old.Refresh.Reveal()
+	fresh, err := c.receive(ctx, *result, "", at)
+	if err != nil {
+		return Tokens{}, err
 	}
-	g.device = old.Device
-	return c.receive(ctx, g)
+	fresh.Device = old.Device
+	if fresh.Refresh.Empty() {
+		fresh.Refresh = old.Refresh
+	}
+	return fresh, nil
 }
 
-// outlive returns a context that ends after limit, or grace after ctx has ended.
-func outlive(ctx context.Context, grace, limit time.Duration) (context.Context, context.CancelFunc) {
-	inner, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
-	stop := context.AfterFunc(ctx, func() {
-		timer := time.NewTimer(grace)
-		defer timer.Stop()
-		select {
-		case <-timer.C:
-			cancel()
-		case <-inner.Done():
-		}
-	})
+// outlive returns a context that ends interruptGrace after ctx.
+func outlive(ctx context.Context) (context.Context, context.CancelFunc) {
+	inner, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
+	stop := context.AfterFunc(ctx, func() { time.AfterFunc(interruptGrace, cancel) })
 	return inner, func() { stop(); cancel() }
 }
 
 // exchange tries the call that works with and without rotation, and the older
 // one only if the server does not know it.
 func (c *Client) exchange(ctx context.Context, old Tokens) (*authResult, error) {
-	var out authResponse
+	var out step
 	err := c.call(ctx, "GetTokensFromRefreshToken", map[string]any{
 		"ClientId": c.pool.ClientID, "ClientSecret": c.pool.ClientSecret.Reveal(),
 		"RefreshToken": old.Refresh.Reveal(), "DeviceKey": old.Device,
@@ -69,7 +61,7 @@ func (c *Client) exchange(ctx context.Context, old Tokens) (*authResult, error) 
 		params["DEVICE_KEY"] = old.Device
 	}
 	s, err := c.initiate(ctx, "REFRESH_TOKEN_AUTH", old.Username, params)
-	return s.result, err
+	return s.AuthenticationResult, err
 }
 
 // refreshFailed explains a failed refresh. A reused refresh token ends a session
@@ -79,7 +71,7 @@ func (c *Client) refreshFailed(err error) error {
 	case "RefreshTokenReuseException":
 		return c.ended()
 	case "InvalidParameterException":
-		return &Error{Kind: Config, Code: code(err), Message: "this app client may not refresh sessions", Hint: "have refresh tokens enabled on the app client"}
+		return &Error{Kind: Config, Message: "this app client may not refresh sessions", Hint: "have refresh tokens enabled on the app client"}
 	}
 	err = c.explain(err)
 	var authErr *Error
@@ -93,9 +85,6 @@ func (c *Client) refreshFailed(err error) error {
 // ID tokens already given out live until they expire.
 func (c *Client) Revoke(ctx context.Context, t Tokens) (err error) {
 	defer c.redact(&err)
-	if err := c.ready(); err != nil {
-		return err
-	}
 	err = c.call(ctx, "RevokeToken", map[string]any{
 		"ClientId": c.pool.ClientID, "ClientSecret": c.pool.ClientSecret.Reveal(), "Token": t.Refresh.Reveal(),
 	}, nil)
@@ -106,12 +95,9 @@ func (c *Client) Revoke(ctx context.Context, t Tokens) (err error) {
 // access token that has not expired.
 func (c *Client) SignOutEverywhere(ctx context.Context, t Tokens) (err error) {
 	defer c.redact(&err)
-	if err := c.ready(); err != nil {
-		return err
-	}
 	err = c.call(ctx, "GlobalSignOut", map[string]any{"AccessToken": t.Access.Reveal()}, nil)
 	if unknownCall(err) {
-		return &Error{Kind: Config, Code: code(err), Message: c.host() + " cannot sign out on all devices", Hint: "sign out here: villapay logout -e " + c.pool.Env}
+		return &Error{Kind: Config, Message: c.host() + " cannot sign out on all devices", Hint: "sign out here: villapay logout -e " + c.pool.Env}
 	}
 	return c.explain(err)
 }

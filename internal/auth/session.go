@@ -25,11 +25,7 @@ type Session struct {
 // NewSession makes the session of client's environment, kept in store. envToken
 // is VILLAPAY_TOKEN: if it is set, it is the session, and store is not touched.
 func NewSession(client *Client, store *Store, envToken secret.String) *Session {
-	s := &Session{client: client, store: store, envToken: envToken, sem: make(chan struct{}, 1)}
-	if !envToken.Empty() {
-		s.envToken = secret.New(strings.TrimSpace(envToken.Reveal()))
-	}
-	return s
+	return &Session{client: client, store: store, envToken: envToken, sem: make(chan struct{}, 1)}
 }
 
 func (s *Session) lock(ctx context.Context) (unlock func(), err error) {

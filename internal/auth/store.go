@@ -73,33 +73,25 @@ var errDamaged = errors.New("the token file is damaged")
 // read loads the file; none is an empty one. It takes no lock: the file is
 // always whole.
 func (s *Store) read() (contents, error) {
-	c := contents{Version: fileVersion}
+	var c contents
 	data, err := s.readFile()
-	if err != nil {
+	switch {
+	case err != nil:
 		return c, s.fault("read", err)
+	case data == nil: // no file
+	case json.Unmarshal(data, &c) != nil || c.Version < 1:
+		c, err = contents{}, fmt.Errorf("%w: %s", errDamaged, s.Path())
+	case c.Version > fileVersion:
+		return c, &Error{Kind: Config, Message: s.Path() + " was written by a newer villapay", Hint: "upgrade villapay, or set VILLAPAY_STATE_DIR to another directory"}
 	}
-	if data != nil {
-		c = contents{}
-		if err := json.Unmarshal(data, &c); err != nil || c.Version < 1 {
-			c, err = contents{Version: fileVersion}, fmt.Errorf("%w: %s", errDamaged, s.Path())
-			c.makeMaps()
-			return c, err
-		}
-		if c.Version > fileVersion {
-			return c, &Error{Kind: Config, Message: s.Path() + " was written by a newer villapay", Hint: "upgrade villapay, or set VILLAPAY_STATE_DIR to another directory"}
-		}
-	}
-	c.makeMaps()
-	return c, nil
-}
-
-func (c *contents) makeMaps() {
+	c.Version = fileVersion
 	if c.Sessions == nil {
 		c.Sessions = map[string]entry{}
 	}
 	if c.BankKeys == nil {
 		c.BankKeys = map[string]entry{}
 	}
+	return c, err
 }
 
 // readFile returns the file's bytes, nil if there is none.

@@ -142,36 +142,22 @@ func (c *Client) keys(ctx context.Context) ([]crypto.PublicKey, error) {
 	return keys, nil
 }
 
-// grant is a token endpoint's response before it is checked.
-type grant struct {
-	id, access, refresh, device string
-	lifetime                    time.Duration // of the access token
-	nonce                       string        // that the ID token must carry; "" for none
-	at                          time.Time
-}
-
-func newGrant(r *authResult, at time.Time) grant {
-	return grant{
-		id: r.IDToken, access: r.AccessToken, refresh: r.RefreshToken,
-		lifetime: time.Duration(r.ExpiresIn) * time.Second, at: at,
-	}
-}
-
-// receive checks tokens that the pool has just issued. The ID token's lifetime
-// counts from their receipt, so our clock may be wrong. The endpoint's ExpiresIn
-// is the access token's: an app client sets the two apart.
-func (c *Client) receive(ctx context.Context, g grant) (Tokens, error) {
-	parsed, err := parse(g.id)
-	if g.id == "" {
+// receive checks tokens that the pool has issued at a time of our clock. The ID
+// token must carry the nonce, unless that is empty. Its lifetime counts from their
+// receipt, so our clock may be wrong, and is not ExpiresIn, which is the access
+// token's: an app client sets the two apart.
+func (c *Client) receive(ctx context.Context, r authResult, nonce string, at time.Time) (Tokens, error) {
+	parsed, err := parse(r.IDToken)
+	if r.IDToken == "" {
 		err = errors.New("there is no ID token in it; is openid among the app client's scopes?")
 	}
 	if err == nil {
 		err = c.pool.check(parsed, parsed.Issued.Time())
 	}
-	if err == nil && subtle.ConstantTimeCompare([]byte(g.nonce), []byte(parsed.Nonce)) != 1 && g.nonce != "" {
+	if err == nil && nonce != "" && subtle.ConstantTimeCompare([]byte(nonce), []byte(parsed.Nonce)) != 1 {
 		err = errors.New("this token answers another sign-in (wrong nonce)")
 	}
-	id := secret.New(g.id)
+	id := secret.New(r.IDToken)
 	if err == nil {
 		if err = c.verify(ctx, id); errors.Is(err, errKeys) {
 			err = nil // it came over this very connection
@@ -182,11 +168,11 @@ func (c *Client) receive(ctx context.Context, g grant) (Tokens, error) {
 	}
 	life := parsed.life()
 	if life == 0 {
-		life = g.lifetime // the best guess
+		life = time.Duration(r.ExpiresIn) * time.Second // the best guess
 	}
 	return Tokens{
-		ID: id, Access: secret.New(g.access), Refresh: secret.New(g.refresh), Device: g.device,
-		Username: parsed.username(), ReceivedAt: g.at, ExpiresAt: g.at.Add(life),
+		ID: id, Access: secret.New(r.AccessToken), Refresh: secret.New(r.RefreshToken),
+		Username: parsed.username(), ReceivedAt: at, ExpiresAt: at.Add(life),
 	}, nil
 }
 
@@ -202,9 +188,6 @@ func (c *Client) Accept(ctx context.Context, token secret.String) (_ Tokens, err
 		return Tokens{}, invalidToken(errors.New("there is no token in the input"))
 	case err != nil:
 		return Tokens{}, invalidToken(err)
-	}
-	if err := c.ready(); err != nil {
-		return Tokens{}, suggestPool(err, parsed)
 	}
 	// Everything but the time first: fetching the keys brings the server's time.
 	if err := c.pool.check(parsed, parsed.Issued.Time()); err != nil {
@@ -224,15 +207,4 @@ func (c *Client) Accept(ctx context.Context, token secret.String) (_ Tokens, err
 
 func invalidToken(err error) error {
 	return &Error{Kind: Denied, Message: err.Error(), Hint: "give the ID token (IdToken in Cognito's answer) of this environment's user pool"}
-}
-
-// suggestPool adds the token's own pool and client to an error about missing ones.
-func suggestPool(err error, parsed claims) error {
-	var missing *Error
-	pool := parsed.Issuer[strings.LastIndex(parsed.Issuer, "/")+1:]
-	if !errors.As(err, &missing) || pool == "" {
-		return err
-	}
-	missing.Hint += fmt.Sprintf("; the token says user pool %s, client %s", pool, strings.Join(parsed.Audience, ", "))
-	return missing
 }

@@ -116,14 +116,6 @@ func TestAbsurdKeysAreIgnored(t *testing.T) {
 	}
 }
 
-func TestAcceptSuggestsTheMissingPool(t *testing.T) {
-	t.Parallel()
-	full := UserPool{Env: "dev", Region: "ap-southeast-1", UserPoolID: "ap-southeast-1_abc", ClientID: "client1"}
-	c := NewClient(UserPool{Env: "dev", Region: "ap-southeast-1"}, offline{}, time.Now, nil, func(string) {})
-	_, err := c.Accept(t.Context(), unsigned(t, idClaims(full, time.Now(), nil)))
-	wantError(t, err, Config, "dev has no auth.user_pool_id", "the token says user pool ap-southeast-1_abc, client client1")
-}
-
 func TestIssuer(t *testing.T) {
 	t.Parallel()
 	for want, pool := range map[string]UserPool{
@@ -142,17 +134,17 @@ func TestReceiveChecks(t *testing.T) {
 	pool := UserPool{Env: "dev", Region: "ap-southeast-1", UserPoolID: "ap-southeast-1_abc", ClientID: "c"}
 	client := NewClient(pool, offline{}, time.Now, nil, func(string) {})
 	id := func(changes map[string]any) string { return unsigned(t, idClaims(pool, time.Now(), changes)).Reveal() }
-	for says, g := range map[string]grant{
-		"there is no ID token":      {access: "x"},
-		"access token":              {id: id(map[string]any{"token_use": "access"})},
-		"wrong nonce":               {id: id(map[string]any{"nonce": "theirs"}), nonce: "ours"},
-		"for app client other":      {id: id(map[string]any{"aud": "other"})},
-		"this token is from http:/": {id: id(map[string]any{"iss": "http:/"})},
+	for says, r := range map[string]authResult{
+		"there is no ID token":      {AccessToken: "x"},
+		"access token":              {IDToken: id(map[string]any{"token_use": "access"})},
+		"wrong nonce":               {IDToken: id(map[string]any{"nonce": "theirs"})},
+		"for app client other":      {IDToken: id(map[string]any{"aud": "other"})},
+		"this token is from http:/": {IDToken: id(map[string]any{"iss": "http:/"})},
 	} {
-		_, err := client.receive(t.Context(), g)
+		_, err := client.receive(t.Context(), r, "ours", time.Time{})
 		wantError(t, err, Config, says)
 	}
-	if _, err := client.receive(t.Context(), grant{id: id(map[string]any{"nonce": "ours"}), nonce: "ours"}); err != nil {
+	if _, err := client.receive(t.Context(), authResult{IDToken: id(map[string]any{"nonce": "ours"})}, "ours", time.Time{}); err != nil {
 		t.Error(err)
 	}
 }
@@ -164,18 +156,18 @@ func TestReceivedLifetime(t *testing.T) {
 	pool := UserPool{Env: "dev", Region: "ap-southeast-1", UserPoolID: "ap-southeast-1_abc", ClientID: "c"}
 	client := NewClient(pool, offline{}, time.Now, nil, func(string) {})
 	for name, test := range map[string]struct {
-		access time.Duration
+		access int64 // seconds
 		claims map[string]any
 		want   time.Duration
 	}{
-		"longer than the access token":      {5 * time.Minute, nil, time.Hour},
-		"shorter than the access token":     {24 * time.Hour, nil, time.Hour},
+		"longer than the access token":      {300, nil, time.Hour},
+		"shorter than the access token":     {86400, nil, time.Hour},
 		"the access token does not say":     {0, nil, time.Hour},
-		"it does not say when it was given": {5 * time.Minute, map[string]any{"iat": 0}, 5 * time.Minute},
+		"it does not say when it was given": {300, map[string]any{"iat": 0}, 5 * time.Minute},
 	} {
 		at := time.Unix(1000, 0)
 		id := unsigned(t, idClaims(pool, time.Now(), test.claims)).Reveal()
-		tokens, err := client.receive(t.Context(), grant{id: id, lifetime: test.access, at: at})
+		tokens, err := client.receive(t.Context(), authResult{IDToken: id, ExpiresIn: test.access}, "", at)
 		if err != nil || !tokens.ExpiresAt.Equal(at.Add(test.want)) {
 			t.Errorf("%s: %v, lives %s, want %s", name, err, tokens.ExpiresAt.Sub(at), test.want)
 		}

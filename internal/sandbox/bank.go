@@ -104,7 +104,7 @@ func (s *Sandbox) bank(w http.ResponseWriter, r *http.Request, id string, call b
 		bankError(http.StatusUnauthorized, "unauthorized", "The API key is missing or wrong.").write(w)
 		return
 	}
-	fault := s.faults.draw()
+	fault := s.opts.Fail.draw()
 	if fault != nil && fault.reject != nil {
 		s.send(w, r, response{}, nil, fault)
 		return

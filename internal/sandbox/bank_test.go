@@ -178,7 +178,7 @@ func TestBankRoutes(t *testing.T) {
 
 func TestBankKey(t *testing.T) {
 	t.Parallel()
-	s := newSandbox(t, Options{BankKey: BankKey, RequireAuth: true, Authorizer: oneToken{}})
+	s := newSandbox(t, Options{BankKey: BankKey, Authorizer: oneToken{}})
 	header := http.Header{"Content-Type": {"application/json"}, "Authorization": {"right"}}
 	made := send(t.Context(), client(s.Transport()), "POST", inProcess+"/qrpayment", `{"orderid":"1","source":"qr"}`, header).order()
 	for key, status := range map[string]int{"": 401, "skey_test_22211": 401, BankKey: 200} {

@@ -24,8 +24,8 @@ type ClosedError struct {
 
 func (e *ClosedError) Error() string { return "order " + e.OrderID + " " + e.Why }
 
-// Notification is what the bank sends about a charge. The caller fills in the
-// checksum, which needs the secret key. The amount has the order's digits.
+// Notification is what the bank sends about a charge, without the checksum. The
+// amount has the order's digits.
 type Notification struct {
 	ID               string       `json:"id"`
 	Object           string       `json:"object"` // always charge
@@ -41,12 +41,11 @@ type Notification struct {
 	Metadata         any          `json:"metadata"`
 	FailureCode      *string      `json:"failure_code"`
 	FailureMessage   *string      `json:"failure_message"`
-	Source           ChargeSource `json:"source"`
-	Checksum         string       `json:"checksum,omitempty"`
+	Source           chargeSource `json:"source"`
 }
 
-// ChargeSource is the means of payment of a charge.
-type ChargeSource struct {
+// chargeSource is the means of payment of a charge.
+type chargeSource struct {
 	ID     string `json:"id"`
 	Object string `json:"object"` // qr or wechat
 	Brand  string `json:"brand"`
@@ -227,7 +226,7 @@ func (r *record) notification() Notification {
 		Created:          r.charge.created,
 		Livemode:         r.order.live(),
 		Description:      r.order.Description,
-		Source:           ChargeSource{ID: strings.Replace(r.charge.id, "chrg_", "src_", 1), Object: r.order.SourceType, Brand: "THAI_QR"},
+		Source:           chargeSource{ID: strings.Replace(r.charge.id, "chrg_", "src_", 1), Object: r.order.SourceType, Brand: "THAI_QR"},
 	}
 	if r.order.SourceType == "wechat" {
 		n.Source.Brand = "WECHAT"
@@ -240,7 +239,7 @@ func (r *record) notification() Notification {
 
 // checkStatus serves GET /checkstatus/{orderid}.
 func (s *Sandbox) checkStatus(w http.ResponseWriter, r *http.Request, orderID string) {
-	fault := s.faults.draw()
+	fault := s.opts.Fail.draw()
 	status, err := s.status(r.Context(), orderID, outcomeOf(orderID, r.Header.Get("Authorization")))
 	s.send(w, r, status, err, fault)
 }

@@ -5,7 +5,6 @@ import (
 	"math/rand/v2"
 	"strconv"
 	"strings"
-	"sync"
 )
 
 // Fail has the share of requests that get each fault. The zero value has none.
@@ -75,29 +74,10 @@ func faultOf(kind string) *outcome {
 	return nil
 }
 
-// faults draws from a Fail at random.
-type faults struct {
-	fail Fail
-	mu   sync.Mutex
-	rng  *rand.Rand
-}
-
-func newFaults(fail Fail, seed uint64) *faults {
-	if seed == 0 {
-		seed = rand.Uint64() //nolint:gosec // faults, not secrets
-	}
-	return &faults{fail: fail, rng: rand.New(rand.NewPCG(seed, 0))} //nolint:gosec // faults, not secrets
-}
-
-// draw returns the fault of one request, nil if it has none.
-func (f *faults) draw() *outcome {
-	if len(f.fail.chances) == 0 {
-		return nil
-	}
-	f.mu.Lock()
-	x := f.rng.Float64() * 100
-	f.mu.Unlock()
-	for _, c := range f.fail.chances {
+// draw returns the fault of one request at random, nil if it has none.
+func (f Fail) draw() *outcome {
+	x := rand.Float64() * 100 //nolint:gosec // faults, not secrets
+	for _, c := range f.chances {
 		if x < c.percent {
 			return faultOf(c.kind)
 		}

@@ -1,8 +1,7 @@
 package sandbox
 
 import (
-	"fmt"
-	"net/http"
+	"math"
 	"strings"
 	"testing"
 
@@ -69,26 +68,27 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-func TestFaultsAreDrawnBySeed(t *testing.T) {
+func TestFaultsAreDrawn(t *testing.T) {
 	t.Parallel()
 	fail, err := ParseFail("lost=30%,429=20%")
 	if err != nil {
 		t.Fatal(err)
 	}
-	run := func(seed uint64) (outcomes string) {
-		s := newSandbox(t, Options{Fail: fail, Seed: seed})
-		for i := range 400 {
-			outcomes += fmt.Sprint(ask(t.Context(), client(s.Transport()), inProcess, fmt.Sprint(i), "qr", "").status, " ")
+	got := map[string]int{}
+	const draws = 100_000
+	for range draws {
+		switch fault := fail.draw(); {
+		case fault == nil:
+			got["none"]++
+		case fault.reject != nil:
+			got["429"]++
+		default:
+			got["lost"]++
 		}
-		return outcomes
 	}
-	first := run(1)
-	if first != run(1) || first == run(2) {
-		t.Error("a seed must give the same faults each time, and another seed others")
-	}
-	for status, want := range map[int]int{http.StatusTooManyRequests: 80, http.StatusOK: 200} {
-		if got := strings.Count(first, fmt.Sprint(status, " ")); got < want*3/4 || got > want*5/4 {
-			t.Errorf("%d of 400 answers are %d, want about %d", got, status, want)
+	for kind, percent := range map[string]int{"none": 50, "lost": 30, "429": 20} {
+		if share := float64(got[kind]) * 100 / draws; math.Abs(share-float64(percent)) > 2 { // 12 standard deviations
+			t.Errorf("%s: %g%%, want %d%%", kind, share, percent)
 		}
 	}
 }

@@ -8,7 +8,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"strconv"
 	"time"
 )
 
@@ -93,14 +92,6 @@ func randomHex() string {
 	return hex.EncodeToString(b[:])
 }
 
-// uuid returns a random UUID (RFC 9562, version 4), as API Gateway's request ids are.
-func uuid() string {
-	var b [16]byte
-	_, _ = rand.Read(b[:]) // never fails
-	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
-	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
-}
-
 // satang is an amount in hundredths of a baht.
 type satang int64
 
@@ -128,7 +119,7 @@ func (s satang) number() json.Number {
 
 // fixed formats the amount with two decimals: 300.00.
 func (s satang) fixed() string {
-	return strconv.FormatInt(int64(s/100), 10) + fmt.Sprintf(".%02d", s%100)
+	return fmt.Sprintf("%d.%02d", s/100, s%100)
 }
 
 // toJSON encodes v and leaves <, > and & unescaped.

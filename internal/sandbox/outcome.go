@@ -30,11 +30,11 @@ func MagicIDs() []Magic {
 type outcome struct {
 	id, effect string
 
-	times   int           // reject and respond apply to this many POSTs of an order ID; 0: all
-	reject  *response     // no order is made; this is the response
-	respond responder     // the order is made; this is how the response is sent
-	wait    time.Duration // before the order is made
-	shape   shaper        // changes the order
+	times   int                  // reject and respond apply to this many POSTs of an order ID; 0: all
+	reject  *response            // no order is made; this is the response
+	respond responder            // the order is made; this is how the response is sent
+	wait    time.Duration        // before the order is made
+	shape   func(*order, satang) // changes the order
 
 	charge string    // transaction_state of a charge that is made with the order
 	paidAt int       // this checkstatus call pays the order
@@ -49,9 +49,6 @@ type outcome struct {
 	rejectVoid  *response                  // no charge is voided; this is the response
 	loseVoid    bool                       // the charge is voided, the response lost
 }
-
-// shaper changes an order.
-type shaper func(o *order, amount satang)
 
 // applies reports whether the outcome applies to the n-th POST of its order ID.
 func (o outcome) applies(n int) bool { return o.times == 0 || n <= o.times }

@@ -34,9 +34,7 @@ func (p response) write(w http.ResponseWriter) {
 
 // gateway is a response of API Gateway itself, before the vendor's code.
 func gateway(status int, message string) response {
-	return response{status: status, body: toJSON(struct {
-		Message string `json:"message"`
-	}{message})}
+	return response{status: status, body: toJSON(map[string]string{"message": message})}
 }
 
 // noRoute is API Gateway's response to an unknown route or method. Its words
@@ -65,13 +63,7 @@ func forbidden(errorType, message string) response {
 
 // apiError is an error as the vendor's document shows it.
 func apiError(status int, code, message string) response {
-	var body struct {
-		Error struct {
-			Code    string `json:"code"`
-			Message string `json:"message"`
-		} `json:"error"`
-	}
-	body.Error.Code, body.Error.Message = code, message
+	body := map[string]any{"error": map[string]string{"code": code, "message": message}}
 	return response{status: status, body: toJSON(body)}
 }
 

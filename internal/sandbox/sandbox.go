@@ -17,6 +17,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/google/uuid"
 )
 
 // silenceLimit is the longest time that a silent server keeps a client waiting.
@@ -30,22 +32,19 @@ type Authorizer interface {
 
 // Options configure a sandbox. Only Now is required.
 type Options struct {
-	Dir         string           // directory of the state; "" keeps it in memory
-	Now         func() time.Time // clock of every timestamp and expiry
-	RequireAuth bool             // reject requests without a token that passes
-	Authorizer  Authorizer       // nil: any token passes
-	SignIn      http.Handler     // serves the sign-in paths; nil: there are none
-	Latency     time.Duration    // added to every answer
-	Fail        Fail             // random faults
-	Seed        uint64           // makes those faults repeatable, unless 0
-	IgnoreKeys  bool             // no idempotency: every POST makes another order
-	BankKey     string           // the x-api-key that the bank requires; "" requires none
+	Dir        string           // directory of the state; "" keeps it in memory
+	Now        func() time.Time // clock of every timestamp and expiry
+	Authorizer Authorizer       // nil: no token is needed
+	SignIn     http.Handler     // serves the sign-in paths; nil: there are none
+	Latency    time.Duration    // added to every answer
+	Fail       Fail             // random faults
+	IgnoreKeys bool             // no idempotency: every POST makes another order
+	BankKey    string           // the x-api-key that the bank requires; "" requires none
 }
 
 // Sandbox is the stand-in. It opens its state on the first request.
 type Sandbox struct {
 	opts    Options
-	faults  *faults
 	store   *store
 	bankAPI http.Handler // the bank's merchant API
 	server  *http.Server // of Transport
@@ -53,7 +52,7 @@ type Sandbox struct {
 
 // New makes a sandbox. It does not touch the disk.
 func New(o Options) *Sandbox {
-	s := &Sandbox{opts: o, faults: newFaults(o.Fail, o.Seed), store: &store{dir: o.Dir}}
+	s := &Sandbox{opts: o, store: &store{dir: o.Dir}}
 	s.bankAPI = s.bankRoutes()
 	s.server = &http.Server{Handler: s} //nolint:gosec // no network, so no slow clients
 	return s
@@ -83,7 +82,7 @@ func (s *Sandbox) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	// API Gateway sets these two on every response.
-	w.Header().Set("X-Amzn-RequestId", uuid())
+	w.Header().Set("X-Amzn-RequestId", uuid.NewString())
 	w.Header().Set("X-Amz-Apigw-Id", base64.StdEncoding.EncodeToString([]byte(rand.Text()[:11])))
 
 	orderID, isCheck := strings.CutPrefix(r.URL.Path, "/checkstatus/")
@@ -93,9 +92,11 @@ func (s *Sandbox) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		noRoute(r.Header.Get("Authorization")).write(w)
 		return
 	}
-	if status, message := s.authorize(r); status != 0 {
-		gateway(status, message).write(w)
-		return
+	if s.opts.Authorizer != nil {
+		if status, message := s.opts.Authorizer.Check(r.Header.Get("Authorization")); status != 0 {
+			gateway(status, message).write(w)
+			return
+		}
 	}
 	if isCheck {
 		s.checkStatus(w, r, orderID)
@@ -107,22 +108,8 @@ func (s *Sandbox) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // signInPath reports whether a path belongs to sign-in: the service's calls at
 // /, the hosted pages, and the pool's published keys.
 func signInPath(path string) bool {
-	return path == "/" || path == "/login" || path == "/logout" ||
+	return path == "/" || path == "/login" || path == "/logout" || path == "/error" ||
 		strings.HasPrefix(path, "/oauth2/") || strings.Contains(path, "/.well-known/")
-}
-
-// authorize returns API Gateway's status and message, or 0 if the token passes.
-func (s *Sandbox) authorize(r *http.Request) (status int, message string) {
-	token := r.Header.Get("Authorization")
-	switch {
-	case !s.opts.RequireAuth:
-		return 0, ""
-	case strings.TrimSpace(strings.TrimPrefix(token, "Bearer")) == "":
-		return http.StatusUnauthorized, "Unauthorized"
-	case s.opts.Authorizer != nil:
-		return s.opts.Authorizer.Check(token)
-	}
-	return 0, ""
 }
 
 // pause waits for d, silenceLimit at most, or until the client disconnects.
@@ -146,7 +133,7 @@ func (s *Sandbox) qrPayment(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	out := outcomeOf(req.orderID, r.Header.Get("Authorization"))
-	if fault := s.faults.draw(); fault != nil {
+	if fault := s.opts.Fail.draw(); fault != nil {
 		out.times, out.reject, out.respond = 0, fault.reject, fault.respond
 	}
 	created, err := s.create(r.Context(), req, out)

@@ -244,7 +244,7 @@ func TestNoRoute(t *testing.T) {
 		echoed = `{"message":"'Bearer secret' not a valid key=value pair (missing equal-sign) in Authorization header: 'Bearer secret'."}`
 		order  = `{"orderid":"%s","source":"qr"}`
 	)
-	s := newSandbox(t, Options{RequireAuth: true})
+	s := newSandbox(t, Options{})
 	post := func(orderID, authorization string) answer {
 		header := http.Header{"Content-Type": {"application/json"}, "Authorization": {authorization}}
 		return send(t.Context(), client(s.Transport()), "POST", inProcess+"/qrpayment", fmt.Sprintf(order, orderID), header)
@@ -289,14 +289,11 @@ func TestAuthorization(t *testing.T) {
 		header string
 		want   string
 	}{
-		{"not required", Options{Authorizer: oneToken{}}, "", "200"},
-		{"none", Options{RequireAuth: true}, "", `401 {"message":"Unauthorized"}`},
-		{"scheme alone", Options{RequireAuth: true}, "Bearer ", `401 {"message":"Unauthorized"}`},
-		{"any", Options{RequireAuth: true}, "token", "200"},
-		{"any with a scheme", Options{RequireAuth: true}, "Bearer token", "200"},
-		{"right", Options{RequireAuth: true, Authorizer: oneToken{}}, "right", "200"},
-		{"right with a scheme", Options{RequireAuth: true, Authorizer: oneToken{}}, "Bearer right", "200"},
-		{"wrong", Options{RequireAuth: true, Authorizer: oneToken{}}, "wrong", `401 {"message":"The incoming token has expired"}`},
+		{"not required", Options{}, "", "200"},
+		{"none", Options{Authorizer: oneToken{}}, "", `401 {"message":"The incoming token has expired"}`},
+		{"right", Options{Authorizer: oneToken{}}, "right", "200"},
+		{"right with a scheme", Options{Authorizer: oneToken{}}, "Bearer right", "200"},
+		{"wrong", Options{Authorizer: oneToken{}}, "wrong", `401 {"message":"The incoming token has expired"}`},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -321,10 +318,10 @@ func TestAuthorization(t *testing.T) {
 func TestSignInPaths(t *testing.T) {
 	t.Parallel()
 	signIn := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, "sign-in") })
-	s := newSandbox(t, Options{SignIn: signIn, RequireAuth: true})
+	s := newSandbox(t, Options{SignIn: signIn, Authorizer: oneToken{}})
 	for path, want := range map[string]bool{
 		"/": true, "/pool/.well-known/jwks.json": true, "/oauth2/authorize": true, "/oauth2/token": true,
-		"/login": true, "/logout": true, "/qrpayment": false, "/checkstatus/1": false, "/elsewhere": false,
+		"/login": true, "/logout": true, "/error": true, "/qrpayment": false, "/checkstatus/1": false, "/elsewhere": false,
 	} {
 		got := send(t.Context(), client(s.Transport()), "GET", inProcess+path, "", http.Header{})
 		if (got.body == "sign-in") != want {

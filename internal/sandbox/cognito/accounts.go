@@ -93,14 +93,6 @@ func seedAccounts() []*account {
 	}
 }
 
-func newAccounts() map[string]*account {
-	accounts := map[string]*account{}
-	for _, a := range seedAccounts() {
-		accounts[a.username] = a
-	}
-	return accounts
-}
-
 // find returns the account that name signs in to, by username or email; nil
 // if there is none. The caller holds p.mu.
 func (p *Pool) find(name string) *account {
@@ -158,18 +150,15 @@ func (a *account) phone() string {
 	return ""
 }
 
-// A Client is an app client of the pool: the rules that one application signs
-// in by.
-type Client struct {
-	// ID is its client_id; Secret, if any, makes it confidential.
-	ID, Secret string
-	// Note says in a line what is special about it.
-	Note string
+// appClient is an app client of the pool: the rules that one application signs in
+// by.
+type appClient struct {
+	id, secret string // a secret makes it confidential
 
 	noSRP, noPassword bool
-	rotates           bool
-	grace             time.Duration
-	tokens, refresh   time.Duration
+	rotates           bool          // a refresh makes the old refresh token useless
+	grace             time.Duration // until it does
+	tokens, refresh   time.Duration // lifetimes
 }
 
 // The app clients of the pool, by client_id.
@@ -184,29 +173,28 @@ const (
 	ShortLivedID       = "villapay-shortlived"
 )
 
-// Clients lists the pool's app clients.
-func Clients() []Client {
+func appClients() []appClient {
 	const hour, month = time.Hour, 30 * 24 * time.Hour
-	return []Client{
-		{ID: ClientID, Note: "the usual: SRP or password, tokens for an hour, refresh for 30 days", tokens: hour, refresh: month},
-		{ID: ConfidentialID, Secret: ConfidentialSecret, Note: "has a client secret", tokens: hour, refresh: month},
-		{ID: PasswordOnlyID, Note: "no SRP", noSRP: true, tokens: hour, refresh: month},
-		{ID: SRPOnlyID, Note: "only SRP", noPassword: true, tokens: hour, refresh: month},
-		{ID: RotatingID, Note: "every refresh makes the old refresh token useless at once", rotates: true, tokens: hour, refresh: month},
-		{ID: GraceID, Note: "as villapay-rotating, after 10 seconds of grace", rotates: true, grace: 10 * time.Second, tokens: hour, refresh: month},
-		{ID: ShortLivedID, Note: "tokens for 5 seconds, refresh for a minute", tokens: 5 * time.Second, refresh: time.Minute},
+	return []appClient{
+		{id: ClientID, tokens: hour, refresh: month},
+		{id: ConfidentialID, secret: ConfidentialSecret, tokens: hour, refresh: month},
+		{id: PasswordOnlyID, noSRP: true, tokens: hour, refresh: month},
+		{id: SRPOnlyID, noPassword: true, tokens: hour, refresh: month},
+		{id: RotatingID, rotates: true, tokens: hour, refresh: month},
+		{id: GraceID, rotates: true, grace: 10 * time.Second, tokens: hour, refresh: month},
+		{id: ShortLivedID, tokens: 5 * time.Second, refresh: time.Minute},
 	}
 }
 
 // client finds an app client. The error is AWS's.
-func client(id string) (Client, error) {
+func client(id string) (appClient, error) {
 	if id == "" {
-		return Client{}, missingMember("clientId")
+		return appClient{}, missingMember("clientId")
 	}
-	for _, c := range Clients() {
-		if c.ID == id {
+	for _, c := range appClients() {
+		if c.id == id {
 			return c, nil
 		}
 	}
-	return Client{}, apiErr("ResourceNotFoundException", "User pool client "+id+" does not exist.")
+	return appClient{}, apiErr("ResourceNotFoundException", "User pool client "+id+" does not exist.")
 }

@@ -17,13 +17,6 @@ func (p *Pool) Check(authorization string) (status int, message string) {
 	if scheme, rest, ok := strings.Cut(token, " "); ok && strings.EqualFold(scheme, "Bearer") {
 		token = strings.TrimSpace(rest)
 	}
-	p.mu.Lock()
-	echo := p.faults.echo
-	p.mu.Unlock()
-	if echo {
-		return http.StatusForbidden, "'" + token + "' not a valid key=value pair (missing equal-sign) " +
-			"in Authorization header: 'Bearer " + token + "'."
-	}
 	c, err := p.verify(token)
 	if err != nil || c.TokenUse != "id" || !p.issued(c) {
 		return http.StatusUnauthorized, "Unauthorized"

@@ -40,7 +40,7 @@ func (p *Pool) addSession(token string, s *session) error {
 		}
 	}
 	if len(p.sessions) >= maxSessions {
-		return tooManyRequests()
+		return apiErr("TooManyRequestsException", "Rate exceeded")
 	}
 	p.sessions[token] = s
 	return nil
@@ -48,12 +48,12 @@ func (p *Pool) addSession(token string, s *session) error {
 
 // takeExchange ends the SRP exchange that the responses belong to; nil if
 // there is none, for this client and user, or not any more.
-func (p *Pool) takeExchange(c Client, responses map[string]string) *session {
+func (p *Pool) takeExchange(c appClient, responses map[string]string) *session {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	block, name := responses["PASSWORD_CLAIM_SECRET_BLOCK"], responses["USERNAME"]
 	s := p.sessions[block]
-	if s == nil || s.challenge != "PASSWORD_VERIFIER" || s.client != c.ID {
+	if s == nil || s.challenge != "PASSWORD_VERIFIER" || s.client != c.id {
 		return nil
 	}
 	if name != s.srp.user && p.find(name) != s.account {
@@ -67,9 +67,9 @@ func (p *Pool) takeExchange(c Client, responses map[string]string) *session {
 }
 
 // challenge asks for one more proof.
-func (p *Pool) challenge(c Client, a *account, name string) (any, error) {
+func (p *Pool) challenge(c appClient, a *account, name string) (any, error) {
 	token := base64.RawURLEncoding.EncodeToString(randomBytes(660))
-	err := p.addSession(token, &session{client: c.ID, account: a, challenge: name})
+	err := p.addSession(token, &session{client: c.id, account: a, challenge: name})
 	if err != nil {
 		return nil, err
 	}
@@ -145,7 +145,7 @@ func (p *Pool) respondToAuthChallenge(base string, in input) (any, error) {
 
 // checkAnswer runs check on the responses to a session's challenge. A session can
 // be used once; three wrong codes use it up too.
-func (p *Pool) checkAnswer(c Client, in input, check func(*account, map[string]string) error) (*account, error) {
+func (p *Pool) checkAnswer(c appClient, in input, check func(*account, map[string]string) error) (*account, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s, err := p.findSession(c, in)
@@ -161,7 +161,7 @@ func (p *Pool) checkAnswer(c Client, in input, check func(*account, map[string]s
 	return s.account, err
 }
 
-func (p *Pool) findSession(c Client, in input) (*session, error) {
+func (p *Pool) findSession(c appClient, in input) (*session, error) {
 	const invalid = "Invalid session for the user"
 	if in.Session == "" {
 		return nil, missingParameter("Session")
@@ -171,7 +171,7 @@ func (p *Pool) findSession(c Client, in input) (*session, error) {
 	}
 	s := p.sessions[in.Session]
 	switch {
-	case s == nil || s.client != c.ID || s.challenge == "PASSWORD_VERIFIER":
+	case s == nil || s.client != c.id || s.challenge == "PASSWORD_VERIFIER":
 		return nil, notAuthorized(invalid + ".")
 	case s.used:
 		return nil, notAuthorized(invalid + ", session can only be used once.")

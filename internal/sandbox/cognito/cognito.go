@@ -14,7 +14,6 @@
 package cognito
 
 import (
-	"errors"
 	"net/http"
 	"sync"
 	"time"
@@ -44,8 +43,6 @@ type Options struct {
 	// Dir keeps the signing key and the refresh tokens, so that a restart
 	// signs nobody out. If empty, they live as long as the Pool.
 	Dir string
-	// Delay holds back every answer.
-	Delay time.Duration
 	// Lifetime of ID and access tokens, instead of the app client's own.
 	Lifetime time.Duration
 	// Callbacks are redirect URLs registered beside the built-in ones
@@ -62,27 +59,25 @@ type Pool struct {
 	signer
 
 	mu       sync.Mutex // guards all below
-	store    store
+	keyKept  bool       // the key is in the file
 	sessions map[string]*session
 	codes    map[string]authCode
 	grants   map[string]*grant // by origin_jti
 	faults   faults
 }
 
-// New returns a pool with the users and app clients that Users and Clients
-// list. It reads Options.Dir and fails if what is there is not a pool's.
+// New returns a pool with the users that Users lists and with all app clients.
+// It reads Options.Dir and fails if what is there is not a pool's.
 func New(opts Options) (*Pool, error) {
-	if opts.Now == nil {
-		return nil, errors.New("sandbox sign-in: no clock given")
-	}
 	p := &Pool{
 		opts:     opts,
-		store:    store{dir: opts.Dir},
-		accounts: newAccounts(),
+		accounts: map[string]*account{},
 		sessions: map[string]*session{},
 		codes:    map[string]authCode{},
 		grants:   map[string]*grant{},
-		faults:   faults{delay: opts.Delay},
+	}
+	for _, a := range seedAccounts() {
+		p.accounts[a.username] = a
 	}
 	if err := p.load(); err != nil {
 		return nil, err
@@ -105,13 +100,6 @@ func (p *Pool) routes() *http.ServeMux {
 	mux.HandleFunc("GET /error", p.serveErrorPage)
 	mux.HandleFunc("GET /logout", p.serveLogout)
 	return mux
-}
-
-// Owns reports whether r is for the pool, so that one listener can serve the pool
-// and another handler.
-func (p *Pool) Owns(r *http.Request) bool {
-	_, pattern := p.mux.Handler(r)
-	return pattern != ""
 }
 
 // ServeHTTP answers the calls of the Cognito API, the hosted UI's pages, the

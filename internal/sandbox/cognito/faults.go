@@ -1,6 +1,7 @@
 package cognito
 
 import (
+	"cmp"
 	"net/http"
 	"time"
 )
@@ -14,35 +15,26 @@ type Fault struct {
 
 type faults struct {
 	delay time.Duration
-	skew  time.Duration
 	left  int
 	fault Fault
-	echo  bool
 }
 
 // SetDelay holds back every answer from now on by d.
-func (p *Pool) SetDelay(d time.Duration) { p.setFaults(func(f *faults) { f.delay = d }) }
-
-// SetClockSkew shifts the Date header, and nothing else, by d.
-func (p *Pool) SetClockSkew(d time.Duration) { p.setFaults(func(f *faults) { f.skew = d }) }
+func (p *Pool) SetDelay(d time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.faults.delay = d
+}
 
 // FailNext answers the next n requests with f.
 func (p *Pool) FailNext(n int, f Fault) {
-	p.setFaults(func(all *faults) { all.left, all.fault = n, f })
-}
-
-// EchoToken makes Check return the 403 in which API Gateway repeats the
-// Authorization header, token included.
-func (p *Pool) EchoToken(on bool) { p.setFaults(func(f *faults) { f.echo = on }) }
-
-func (p *Pool) setFaults(change func(*faults)) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	change(&p.faults)
+	p.faults.left, p.faults.fault = n, f
 }
 
-// injectFault applies the delay, the clock skew and the faults, and reports whether
-// the request is still to be answered.
+// injectFault applies the delay and the fault, and reports whether the request is
+// still to be answered.
 func (p *Pool) injectFault(w http.ResponseWriter, r *http.Request) bool {
 	p.mu.Lock()
 	f := p.faults
@@ -60,14 +52,11 @@ func (p *Pool) injectFault(w http.ResponseWriter, r *http.Request) bool {
 			return false
 		}
 	}
-	w.Header().Set("Date", p.now().Add(f.skew).Format(http.TimeFormat))
+	w.Header().Set("Date", p.now().Format(http.TimeFormat))
 	if f.left == 0 {
 		return true
 	}
-	fail := apiError{f.fault.Status, f.fault.Type, f.fault.Message}
-	if fail == (apiError{}) {
-		fail = apiError{http.StatusServiceUnavailable, "ServiceUnavailableException", "Service Unavailable"}
-	}
-	writeError(w, fail)
+	writeError(w, cmp.Or(apiError{f.fault.Status, f.fault.Type, f.fault.Message},
+		apiError{http.StatusServiceUnavailable, "ServiceUnavailableException", "Service Unavailable"}))
 	return false
 }

@@ -49,10 +49,10 @@ type tokens struct {
 
 // newTokens signs a in: it keeps a grant like g and gives all three tokens. The
 // first ID token repeats the nonce; refreshed ones do not.
-func (p *Pool) newTokens(base string, c Client, a *account, g grant, nonce string) (tokens, error) {
+func (p *Pool) newTokens(base string, c appClient, a *account, g grant, nonce string) (tokens, error) {
 	now := p.now()
 	g.Origin, g.Event = uuid.NewString(), uuid.NewString()
-	g.Client, g.User = c.ID, a.username
+	g.Client, g.User = c.id, a.username
 	g.AuthTime, g.Expires = now, now.Add(c.refresh)
 	g.Tokens = map[string]time.Time{}
 
@@ -66,7 +66,7 @@ func (p *Pool) newTokens(base string, c Client, a *account, g grant, nonce strin
 
 // mint signs an ID token and an access token for g, and keeps the pool's state
 // before anybody sees them.
-func (p *Pool) mint(base string, c Client, g grant, a *account, refresh, nonce string) (tokens, error) {
+func (p *Pool) mint(base string, c appClient, g grant, a *account, refresh, nonce string) (tokens, error) {
 	life := c.tokens
 	if p.opts.Lifetime > 0 {
 		life = p.opts.Lifetime
@@ -78,7 +78,7 @@ func (p *Pool) mint(base string, c Client, g grant, a *account, refresh, nonce s
 	}
 	access := shared
 	access.ID, access.TokenUse, access.Scope = uuid.NewString(), "access", g.Scope
-	access.ClientID, access.Username = c.ID, a.username
+	access.ClientID, access.Username = c.id, a.username
 	out := tokens{ExpiresIn: int(life.Seconds()), TokenType: "Bearer", RefreshToken: refresh}
 	var err error
 	if out.AccessToken, err = p.sign(access); err != nil {
@@ -86,7 +86,7 @@ func (p *Pool) mint(base string, c Client, g grant, a *account, refresh, nonce s
 	}
 	if !g.Hosted || hasScope(g.Scope, "openid") {
 		id := shared
-		id.ID, id.TokenUse, id.Audience = uuid.NewString(), "id", c.ID
+		id.ID, id.TokenUse, id.Audience = uuid.NewString(), "id", c.id
 		id.CognitoUser, id.Email, id.EmailVerified = a.username, a.email(), true
 		id.Phone, id.PhoneVerified, id.Nonce = a.phone(), a.phone() != "", nonce
 		if out.IDToken, err = p.sign(id); err != nil {
@@ -100,13 +100,13 @@ func (p *Pool) mint(base string, c Client, g grant, a *account, refresh, nonce s
 
 // refreshed finds the grant of a refresh token, used from a device ("" for none),
 // and the token that takes its place if the client rotates.
-func (p *Pool) refreshed(c Client, token, device string) (grant, *account, string, error) {
+func (p *Pool) refreshed(c appClient, token, device string) (grant, *account, string, error) {
 	fail := func(err error) (grant, *account, string, error) { return grant{}, nil, "", err }
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now, hash := p.now(), hashToken(token)
 	g := p.grantOf(hash)
-	if g == nil || g.Client != c.ID || p.accounts[g.User] == nil {
+	if g == nil || g.Client != c.id || p.accounts[g.User] == nil {
 		return fail(notAuthorized("Invalid Refresh Token"))
 	}
 	if g.Revoked {

@@ -28,7 +28,7 @@ type authCode struct {
 
 // authorize is a well-formed authorization request (RFC 6749 4.1.1, RFC 7636).
 type authorize struct {
-	client                                   Client
+	client                                   appClient
 	redirect, state, nonce, scope, challenge string
 }
 
@@ -80,11 +80,11 @@ func (p *Pool) serveAuthorize(w http.ResponseWriter, r *http.Request) {
 // admit reads the authorization request in r's query, or answers r with what
 // is wrong with it. up leads from r's path to the root.
 func (p *Pool) admit(w http.ResponseWriter, r *http.Request, up string) (authorize, bool) {
-	req, told, problem := p.readAuthorize(r.URL.Query())
+	req, redirect, problem := p.readAuthorize(r.URL.Query())
 	switch {
 	case problem == "":
 		return req, true
-	case told:
+	case redirect:
 		redirectTo(w, callbackURL(req, "error", problem))
 	default:
 		q := url.Values{"error": {problem}, "client_id": {r.URL.Query().Get("client_id")}}
@@ -116,7 +116,7 @@ func redirectTo(w http.ResponseWriter, location string) {
 
 func (p *Pool) serveLoginPage(w http.ResponseWriter, r *http.Request) {
 	if req, ok := p.admit(w, r, ""); ok {
-		writePage(w, http.StatusOK, page{Client: req.client.ID, Form: true, redirect: req.redirect})
+		writePage(w, http.StatusOK, page{Client: req.client.id, Form: true, redirect: req.redirect})
 	}
 }
 
@@ -133,7 +133,7 @@ func (p *Pool) serveLogin(w http.ResponseWriter, r *http.Request) {
 	code, problem := p.signInHosted(req, name, r.PostForm.Get("password"))
 	if problem != "" {
 		writePage(w, http.StatusBadRequest, page{
-			Client: req.client.ID, Form: true, Username: name, Error: problem, redirect: req.redirect,
+			Client: req.client.id, Form: true, Username: name, Error: problem, redirect: req.redirect,
 		})
 		return
 	}
@@ -199,11 +199,7 @@ type page struct {
 // redirect URL: browsers hold a form's redirects to form-action too.
 func writePage(w http.ResponseWriter, status int, content page) {
 	content.Nonce = base64.StdEncoding.EncodeToString(randomBytes(16))
-	t, err := template.New("page").Parse(pageText)
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusInternalServerError)
-		return
-	}
+	t := template.Must(template.New("page").Parse(pageText))
 	allowed := "'self'"
 	if u, err := url.Parse(content.redirect); err == nil && u.Host != "" {
 		allowed += " " + u.Scheme + "://" + u.Host

@@ -113,7 +113,7 @@ func (p *Pool) publishKey() (*rsa.PrivateKey, error) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.store.hasKey {
+	if p.keyKept {
 		return key, nil
 	}
 	return key, p.save()

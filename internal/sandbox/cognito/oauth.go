@@ -61,7 +61,7 @@ func (p *Pool) exchangeGrant(r *http.Request) (tokens, error) {
 }
 
 // exchangeCode spends a code, whatever comes of it.
-func (p *Pool) exchangeCode(r *http.Request, c Client) (tokens, error) {
+func (p *Pool) exchangeCode(r *http.Request, c appClient) (tokens, error) {
 	form := r.PostForm
 	p.mu.Lock()
 	code, ok := p.codes[form.Get("code")]
@@ -71,7 +71,7 @@ func (p *Pool) exchangeCode(r *http.Request, c Client) (tokens, error) {
 	verifier := sha256.Sum256([]byte(form.Get("code_verifier")))
 	challenge := base64.RawURLEncoding.EncodeToString(verifier[:])
 	switch {
-	case !ok, p.now().After(code.expires), code.client.ID != c.ID, code.redirect != form.Get("redirect_uri"):
+	case !ok, p.now().After(code.expires), code.client.id != c.id, code.redirect != form.Get("redirect_uri"):
 		return tokens{}, invalidGrant
 	case subtle.ConstantTimeCompare([]byte(challenge), []byte(code.challenge)) == 0:
 		return tokens{}, invalidGrant
@@ -102,9 +102,9 @@ func (p *Pool) serveRevoke(w http.ResponseWriter, r *http.Request) {
 // oauthClient authenticates the client, by the Authorization header
 // (client_secret_basic) or the form. A public client has no secret, so even an
 // empty one in the header is wrong.
-func oauthClient(r *http.Request) (Client, error) {
+func oauthClient(r *http.Request) (appClient, error) {
 	if err := r.ParseForm(); err != nil {
-		return Client{}, invalidRequest
+		return appClient{}, invalidRequest
 	}
 	id, secret, basic := r.BasicAuth()
 	if basic {
@@ -112,14 +112,14 @@ func oauthClient(r *http.Request) (Client, error) {
 		id, err = url.QueryUnescape(id)
 		secret, err2 = url.QueryUnescape(secret)
 		if errors.Join(err, err2) != nil {
-			return Client{}, invalidRequest
+			return appClient{}, invalidRequest
 		}
 	} else {
 		id, secret = r.PostForm.Get("client_id"), r.PostForm.Get("client_secret")
 	}
 	c, err := client(id)
-	if err != nil || !c.secretIs(secret) || basic && c.Secret == "" {
-		return Client{}, invalidClient
+	if err != nil || !c.secretIs(secret) || basic && c.secret == "" {
+		return appClient{}, invalidClient
 	}
 	return c, nil
 }

@@ -8,7 +8,7 @@ import (
 
 // refreshAuth is InitiateAuth with a refresh token. A client that rotates
 // cannot have this flow enabled.
-func (p *Pool) refreshAuth(base string, c Client, params map[string]string) (any, error) {
+func (p *Pool) refreshAuth(base string, c appClient, params map[string]string) (any, error) {
 	if c.rotates {
 		return nil, invalidParameter("Auth flow not enabled for this client")
 	}
@@ -54,8 +54,8 @@ func (p *Pool) getTokensFromRefreshToken(base string, in input) (any, error) {
 }
 
 // secretIs compares a client's secret; a public client has the empty one.
-func (c Client) secretIs(secret string) bool {
-	return subtle.ConstantTimeCompare([]byte(c.Secret), []byte(secret)) == 1
+func (c appClient) secretIs(secret string) bool {
+	return subtle.ConstantTimeCompare([]byte(c.secret), []byte(secret)) == 1
 }
 
 func (p *Pool) revokeToken(_ string, in input) (any, error) {
@@ -74,7 +74,7 @@ func (p *Pool) revokeToken(_ string, in input) (any, error) {
 
 // revoke ends the grant of a refresh token, and so every token that came of
 // it. An unknown token is as good as revoked (RFC 7009).
-func (p *Pool) revoke(c Client, token string) error {
+func (p *Pool) revoke(c appClient, token string) error {
 	if strings.Count(token, ".") == 2 {
 		return apiErr("UnsupportedTokenTypeException", "Only refresh tokens can be revoked")
 	}
@@ -84,7 +84,7 @@ func (p *Pool) revoke(c Client, token string) error {
 	if g == nil {
 		return nil
 	}
-	if g.Client != c.ID {
+	if g.Client != c.id {
 		return apiErr("UnauthorizedException", "The token was issued to another client")
 	}
 	g.Revoked = true

@@ -5,8 +5,6 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
-	"fmt"
-	"math/big"
 	"time"
 
 	"github.com/google/uuid"
@@ -43,7 +41,7 @@ func (p *Pool) initiateAuth(base string, in input) (any, error) {
 		"[USER_SRP_AUTH, REFRESH_TOKEN_AUTH, REFRESH_TOKEN, CUSTOM_AUTH, ADMIN_NO_SRP_AUTH, USER_PASSWORD_AUTH, ADMIN_USER_PASSWORD_AUTH, USER_AUTH]")
 }
 
-func (p *Pool) signInByPassword(base string, c Client, params map[string]string) (any, error) {
+func (p *Pool) signInByPassword(base string, c appClient, params map[string]string) (any, error) {
 	if c.noPassword {
 		return nil, invalidParameter("USER_PASSWORD_AUTH flow not enabled for this client")
 	}
@@ -76,7 +74,7 @@ func (p *Pool) checkPassword(name, password string) (*account, error) {
 
 // startSRP sends an unknown user a challenge that no password answers, so that
 // names cannot be guessed (AWS: PreventUserExistenceErrors).
-func (p *Pool) startSRP(c Client, params map[string]string) (any, error) {
+func (p *Pool) startSRP(c appClient, params map[string]string) (any, error) {
 	if c.noSRP {
 		return nil, invalidParameter("USER_SRP_AUTH is not enabled for the client.")
 	}
@@ -104,23 +102,23 @@ func (p *Pool) startSRP(c Client, params map[string]string) (any, error) {
 	return p.offerSRP(c, a, newExchange(user, password, publicA))
 }
 
-func (p *Pool) offerSRP(c Client, a *account, e exchange) (any, error) {
+func (p *Pool) offerSRP(c appClient, a *account, e exchange) (any, error) {
 	block := base64.StdEncoding.EncodeToString(randomBytes(864))
-	err := p.addSession(block, &session{client: c.ID, account: a, challenge: "PASSWORD_VERIFIER", srp: e})
+	err := p.addSession(block, &session{client: c.id, account: a, challenge: "PASSWORD_VERIFIER", srp: e})
 	if err != nil {
 		return nil, err
 	}
 	// AWS sends no Session here: the secret block is what ties the two calls.
 	return authOutput{ChallengeName: "PASSWORD_VERIFIER", ChallengeParameters: map[string]string{
-		"SALT":            hexInt(e.salt),
-		"SRP_B":           hexInt(e.publicB),
+		"SALT":            e.salt.Text(16),
+		"SRP_B":           e.publicB.Text(16),
 		"SECRET_BLOCK":    block,
 		"USERNAME":        e.user,
 		"USER_ID_FOR_SRP": e.user,
 	}}, nil
 }
 
-func (p *Pool) finishSRP(base string, c Client, responses map[string]string) (any, error) {
+func (p *Pool) finishSRP(base string, c appClient, responses map[string]string) (any, error) {
 	err := require(responses, "USERNAME", "PASSWORD_CLAIM_SECRET_BLOCK", "PASSWORD_CLAIM_SIGNATURE", "TIMESTAMP")
 	if err != nil {
 		return nil, err
@@ -166,7 +164,7 @@ func decodeClaim(responses map[string]string) (block, signature []byte, err erro
 
 // nextStep asks for what the account still has to give, or signs it in. Its
 // password has been proved.
-func (p *Pool) nextStep(base string, c Client, a *account) (any, error) {
+func (p *Pool) nextStep(base string, c appClient, a *account) (any, error) {
 	p.mu.Lock()
 	err, mustChange := a.blockedLate(), a.mustChange
 	p.mu.Unlock()
@@ -184,7 +182,7 @@ func (p *Pool) nextStep(base string, c Client, a *account) (any, error) {
 	return p.signIn(base, c, a)
 }
 
-func (p *Pool) signIn(base string, c Client, a *account) (any, error) {
+func (p *Pool) signIn(base string, c appClient, a *account) (any, error) {
 	g := grant{Scope: adminScope}
 	if a.devices != deviceUnknown {
 		g.Device = Region + "_" + uuid.NewString()
@@ -249,19 +247,19 @@ func wrongPassword() error { return notAuthorized("Incorrect username or passwor
 
 // checkSecretHash wants base64(HMAC-SHA256(secret, one of names + client ID))
 // of a confidential client.
-func checkSecretHash(c Client, params map[string]string, names ...string) error {
+func checkSecretHash(c appClient, params map[string]string, names ...string) error {
 	got := params["SECRET_HASH"]
 	switch {
-	case c.Secret == "" && got == "":
+	case c.secret == "" && got == "":
 		return nil
-	case c.Secret == "":
-		return invalidParameter("App client " + c.ID + " is not configured for secret but secret hash was received")
+	case c.secret == "":
+		return invalidParameter("App client " + c.id + " is not configured for secret but secret hash was received")
 	case got == "":
-		return notAuthorized("Client " + c.ID + " is configured with secret but SECRET_HASH was not received")
+		return notAuthorized("Client " + c.id + " is configured with secret but SECRET_HASH was not received")
 	}
 	for _, name := range names {
-		mac := hmac.New(sha256.New, []byte(c.Secret))
-		mac.Write([]byte(name + c.ID))
+		mac := hmac.New(sha256.New, []byte(c.secret))
+		mac.Write([]byte(name + c.id))
 		if hmac.Equal([]byte(got), []byte(base64.StdEncoding.EncodeToString(mac.Sum(nil)))) {
 			return nil
 		}
@@ -269,8 +267,8 @@ func checkSecretHash(c Client, params map[string]string, names ...string) error 
 	return wrongSecret(c)
 }
 
-func wrongSecret(c Client) error {
-	return notAuthorized("Unable to verify secret hash for client " + c.ID)
+func wrongSecret(c appClient) error {
+	return notAuthorized("Unable to verify secret hash for client " + c.id)
 }
 
 func require(params map[string]string, names ...string) error {
@@ -281,5 +279,3 @@ func require(params map[string]string, names ...string) error {
 	}
 	return nil
 }
-
-func hexInt(n *big.Int) string { return fmt.Sprintf("%x", n) }

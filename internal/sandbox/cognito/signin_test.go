@@ -21,8 +21,8 @@ const (
 func TestSignIn(t *testing.T) {
 	t.Parallel()
 	p, _ := newPool(t, Options{})
-	for _, c := range Clients() {
-		a := newApp(t, p, c.ID)
+	for _, c := range appClients() {
+		a := newApp(t, p, c.id)
 		for _, name := range []string{"ann", "ann@villa.test", "ANN@villa.test", "mai@villa.test", "visitor"} {
 			if !c.noSRP {
 				a.signedIn(a.srpFlow(name, password))

@@ -11,41 +11,36 @@ import (
 	"path/filepath"
 )
 
-// store saves a pool's key and grants in one file, which is replaced whole.
-type store struct {
-	dir    string // "" keeps nothing
-	hasKey bool   // the key is in the file
-}
-
-// stored is that file's content.
+// stored is the content of the file that keeps a pool's key and grants. It is
+// replaced whole.
 type stored struct {
 	Key    []byte // PKCS #8
 	Grants []*grant
 }
 
-func (s store) path() string { return filepath.Join(s.dir, "cognito.json") }
+func (p *Pool) path() string { return filepath.Join(p.opts.Dir, "cognito.json") }
 
 // load reads what an earlier pool kept, if one did.
 func (p *Pool) load() error {
-	if p.store.dir == "" {
+	if p.opts.Dir == "" {
 		return nil
 	}
-	info, err := os.Lstat(p.store.path())
+	info, err := os.Lstat(p.path())
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if err == nil && !info.Mode().IsRegular() { // a FIFO would be waited for
-		err = fmt.Errorf("%s is not a regular file", p.store.path())
+		err = fmt.Errorf("%s is not a regular file", p.path())
 	}
 	var text []byte
 	if err == nil {
-		text, err = os.ReadFile(p.store.path())
+		text, err = os.ReadFile(p.path())
 	}
 	if err != nil {
 		return fmt.Errorf("sandbox sign-in: %w", err)
 	}
 	if err := p.restore(text); err != nil {
-		return fmt.Errorf("sandbox sign-in: read %s: %w", p.store.path(), err)
+		return fmt.Errorf("sandbox sign-in: read %s: %w", p.path(), err)
 	}
 	return nil
 }
@@ -69,13 +64,13 @@ func (p *Pool) restore(text []byte) error {
 		}
 		p.grants[g.Origin] = g
 	}
-	p.key, p.store.hasKey = key, true
+	p.key, p.keyKept = key, true
 	return nil
 }
 
 // save replaces the file. The caller holds p.mu.
 func (p *Pool) save() error {
-	if p.store.dir == "" {
+	if p.opts.Dir == "" {
 		return nil
 	}
 	key, err := p.privateKey()
@@ -93,10 +88,10 @@ func (p *Pool) save() error {
 	if err != nil {
 		return fmt.Errorf("keep sign-in state: %w", err)
 	}
-	if err := replaceFile(p.store.path(), text); err != nil {
+	if err := replaceFile(p.path(), text); err != nil {
 		return fmt.Errorf("keep sign-in state: %w", err)
 	}
-	p.store.hasKey = true
+	p.keyKept = true
 	return nil
 }
 

@@ -87,10 +87,6 @@ func missingParameter(name string) error {
 	return invalidParameter("Missing required parameter " + name)
 }
 
-func tooManyRequests() error {
-	return apiErr("TooManyRequestsException", "Rate exceeded")
-}
-
 // serveCall answers one call of the Cognito API.
 func (p *Pool) serveCall(w http.ResponseWriter, r *http.Request) {
 	out, err := p.call(r)
