@@ -160,7 +160,7 @@ func (a *output) view(ctx context.Context, p order.Payment) render.View {
 		return v
 	}
 	if code, until, err := a.content(ctx, settings.Profile, p); err == nil {
-		v.QR = &render.QRView{Kind: string(code.Kind), Content: code.Text, ExpiresAt: until}
+		v.Code, v.Until = &code, until
 	}
 	return v
 }

@@ -157,7 +157,7 @@ func (c *orderCheckout) page(settings *config.Config, service *payment.Service, 
 	kbank := settings.Profile.KBank
 	page := checkout.Page{
 		Payment: open, ShopName: kbank.ShopName, ScriptURL: kbank.ScriptURL, PublicKey: kbank.PublicKey,
-		Draw: render.SVG, Now: service.Now, Log: c.app.log(),
+		Now: service.Now, Log: c.app.log(),
 	}
 	if settings.Profile.Sandbox {
 		stand, err := c.app.openSandbox()

@@ -47,12 +47,6 @@ func (b *bench) payBatch(state string, n int, extra ...string) (usage, error) {
 	return b.run(pipeline{b.villapay("pay", "batch", list, "--rate", "0", "--concurrency", strconv.Itoa(concurrency), "--quiet")}, append(extra, b.state(state))...)
 }
 
-// peak is the most memory that n orders take.
-func (b *bench) peak(state string, n int) (int64, error) {
-	u, err := b.payBatch(state, n)
-	return u.peak, err
-}
-
 // xargs makes n orders with a curl each.
 func (b *bench) xargs(n int, url string) (usage, error) {
 	list, err := b.orders(n)

@@ -64,20 +64,16 @@ func (b *bench) postgres() error {
 	if err := fill(ctx, admin, schemas[1], n); err != nil {
 		return err
 	}
-	return b.postgresMany(few, many, paid, n)
+	return b.grown(filled{"PostgreSQL", n, many, "492600000001"}, filled{"PostgreSQL", 1000, few, paid})
 }
 
 // postgresNear compares a server on this machine with SQLite.
 func (b *bench) postgresNear(at string) error {
-	c, err := compare(b.sized(15, 101),
-		func() (usage, error) { return b.run(pipeline{b.villapay("pay", "qr", b.orderID())}, at) },
-		func() (usage, error) { return b.run(pipeline{b.villapay("pay", "qr", b.orderID())}) })
-	if err != nil {
+	if err := b.versus("`pay qr`, PostgreSQL on this machine", b.payQR("table", at), b.payQR("table"), "SQLite", ""); err != nil {
 		return err
 	}
-	b.table.compared("`pay qr`, PostgreSQL on this machine", c, "SQLite", "")
 	orders := b.sized(2000, 20_000)
-	c, err = compare(b.sized(1, 3),
+	c, err := compare(b.sized(1, 3),
 		func() (usage, error) { return b.payBatch("postgres", orders, at, b.slowly()) },
 		func() (usage, error) { return b.payBatch("batch", orders, b.slowly()) })
 	if err != nil {
@@ -122,51 +118,6 @@ func (b *bench) postgresFar(at string, l *link) error {
 	rate := float64(orders) / u.wall.Seconds()
 	b.table.row(fmt.Sprintf("`pay batch`, %d at once, PostgreSQL %s away", concurrency, away), perSecond(rate),
 		"concurrency / (latency + 2 round trips) "+perSecond(limit), fmt.Sprintf("%.2f", rate/limit), "at least 0.4")
-	return nil
-}
-
-// postgresMany compares a ledger of n payments with one of few, of which one is
-// paid, and lists of rare states with lists of all.
-func (b *bench) postgresMany(few, many, paid string, n int) error {
-	for _, test := range []struct {
-		name string
-		args func(id string) []string
-	}{
-		{"`order status --offline`", func(id string) []string { return []string{"order", "status", id, "--offline"} }},
-		{"`order list --limit 20`", func(string) []string { return []string{"order", "list", "--limit", "20"} }},
-		{"`pay qr`", func(string) []string { return []string{"pay", "qr", b.orderID()} }},
-	} {
-		c, err := compare(b.sized(15, 101),
-			func() (usage, error) { return b.run(pipeline{b.villapay(test.args("492600000001")...)}, many) },
-			func() (usage, error) { return b.run(pipeline{b.villapay(test.args(paid)...)}, few) })
-		if err != nil {
-			return err
-		}
-		b.table.compared(fmt.Sprintf("%s at %d payments in PostgreSQL", test.name, n), c, "at 1000", "at most 1.3")
-	}
-	return b.search(n, "PostgreSQL", many, "492600000001")
-}
-
-// search compares a list of a state that hardly any payment is in with one of all, and
-// finds an order by a part of its ID.
-func (b *bench) search(n int, name, at, orderID string) error {
-	list := b.villapay("order", "list", "--limit", "20")
-	c, err := compare(b.sized(15, 101),
-		func() (usage, error) { return b.run(pipeline{append(list, "--state", "failed")}, at) },
-		func() (usage, error) { return b.run(pipeline{list}, at) })
-	if err != nil {
-		return err
-	}
-	b.table.compared(fmt.Sprintf("`order list --state failed` at %d payments in %s", n, name), c, "all states", "at most 3")
-	var took []usage
-	for range b.sized(3, 11) {
-		u, err := b.run(pipeline{b.villapay("order", "find", orderID[2:])}, at)
-		if err != nil {
-			return err
-		}
-		took = append(took, u)
-	}
-	b.table.row(fmt.Sprintf("`order find` at %d payments in %s", n, name), milliseconds(quartile(took).wall), "", "", "under 1000 ms")
 	return nil
 }
 

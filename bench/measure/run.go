@@ -93,9 +93,21 @@ type comparison struct{ left, right usage }
 
 func (c comparison) ratio() float64 { return c.left.wall.Seconds() / c.right.wall.Seconds() }
 
-// compare runs two things in turn, first one then the other first, so that
+// job is one thing to measure.
+type job func() (usage, error)
+
+// versus compares two jobs and writes a row about them.
+func (b *bench) versus(what string, left, right job, against, target string) error {
+	c, err := compare(b.sized(15, 201), left, right)
+	if err == nil {
+		b.table.compared(what, c, against, target)
+	}
+	return err
+}
+
+// compare runs two jobs in turn, first one then the other first, so that
 // whatever else the machine does falls on both.
-func compare(rounds int, a, b func() (usage, error)) (comparison, error) {
+func compare(rounds int, a, b job) (comparison, error) {
 	var left, right []usage
 	for i := range rounds + warmUp {
 		one, other, err := both(i%2 == 1, a, b)
@@ -109,7 +121,7 @@ func compare(rounds int, a, b func() (usage, error)) (comparison, error) {
 	return comparison{quartile(left), quartile(right)}, nil
 }
 
-func both(swapped bool, a, b func() (usage, error)) (one, other usage, err error) {
+func both(swapped bool, a, b job) (one, other usage, err error) {
 	if swapped {
 		other, one, err = both(false, b, a)
 		return one, other, err

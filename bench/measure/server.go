@@ -21,9 +21,8 @@ import (
 
 // serve answers POST /DELAY/qrpayment with an order like the API's, DELAY after
 // the request has come, POST /bank/qr/v2/qr with a code like the bank's, and every
-// other POST with 200 and nothing. It does so
-// over HTTP and over TLS, and writes both URLs. Who trusts what is in bundle, the
-// system's certificates and the server's own, trusts it.
+// other POST with an empty 200. It does so over HTTP and over TLS, and writes both
+// URLs to out. bundle gets the system's certificates and the server's own.
 func serve(out io.Writer, bundle string) error {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -25,7 +25,8 @@ import (
 const Linger = 3 * time.Second
 
 // Page is what a payer sees. The order, its amount and its expiry are those of
-// the payment that is open when the page is made.
+// the payment that is open when the page is made. If that has a code of the bank's,
+// the page shows it, and whatever code it has later, instead of the widget.
 type Page struct {
 	Payment  order.Payment
 	ShopName string // may be empty
@@ -33,10 +34,6 @@ type Page struct {
 	// The bank's widget: the address of kpayment.min.js and the merchant's
 	// public key.
 	ScriptURL, PublicKey string
-
-	// Draw makes an SVG picture of a code's text. A page whose payment has a code of
-	// the bank's shows that, and whatever code it has later, instead of the widget.
-	Draw func(text string) ([]byte, error)
 
 	// Pay, if it is set, makes a payment: the page has a button that calls it. For
 	// the sandbox only.
@@ -176,7 +173,8 @@ func (s *Server) Show(p order.Payment) {
 	s.last = p
 }
 
-func (s *Server) known() (order.Payment, state) {
+// known is the payment as it was last shown, and the state that its payer sees.
+func (s *Server) known() (order.Payment, order.State) {
 	s.mu.Lock()
 	p := s.last
 	s.mu.Unlock()
@@ -186,14 +184,14 @@ func (s *Server) known() (order.Payment, state) {
 	// The ledger shows an expiry when it is next read; the page must not
 	// wait for that.
 	if p.State == order.Awaiting && !p.ExpiresAt.IsZero() && !s.page.Now().Before(p.ExpiresAt) {
-		return p, state(order.Expired)
+		return p, order.Expired
 	}
-	return p, state(p.State)
+	return p, p.State
 }
 
 // ServeHTTP answers the page's own paths, under its own hosts, and nothing else.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	s.protect(w.Header())
+	protect(w.Header())
 	if !slices.Contains(s.hosts, withPort(r.Host)) {
 		s.reject(w, r, http.StatusMisdirectedRequest)
 		return
@@ -224,7 +222,7 @@ func (s *Server) under(path string) (string, bool) {
 }
 
 // protect sets what every answer carries.
-func (s *Server) protect(header http.Header) {
+func protect(header http.Header) {
 	header.Set("Cache-Control", "no-store")
 	header.Set("Referrer-Policy", "no-referrer") // the address is the key to the page
 	header.Set("X-Content-Type-Options", "nosniff")

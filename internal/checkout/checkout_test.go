@@ -258,7 +258,7 @@ func TestStatesAsAPayerSeesThem(t *testing.T) {
 	for name, test := range map[string]struct {
 		change func(*order.Payment)
 		after  time.Duration
-		state  state
+		state  order.State
 		final  bool
 	}{
 		"awaiting":              {func(*order.Payment) {}, 0, "awaiting", false},
@@ -288,7 +288,7 @@ func TestStatesAsAPayerSeesThem(t *testing.T) {
 			test.change(&p)
 			s.Show(p)
 			var got struct {
-				State       state
+				State       order.State
 				Th, En, Now string
 				Final       bool
 			}
@@ -304,7 +304,7 @@ func TestStatesAsAPayerSeesThem(t *testing.T) {
 		})
 	}
 	for _, s := range order.States() {
-		if w := state(s).words(); w == replaced.words() || w.thai == "" {
+		if w := wordsFor(s); w == wordsFor(replaced) || w.thai == "" {
 			t.Errorf("no words for %s", s)
 		}
 	}
@@ -387,14 +387,5 @@ func TestHosts(t *testing.T) {
 	}
 	if withPort("192.168.1.4") != "192.168.1.4:80" || withPort("[::1]") != "[::1]:80" || withPort("h:1") != "h:1" {
 		t.Error("browsers leave port 80 out")
-	}
-}
-
-func TestGrouped(t *testing.T) {
-	t.Parallel()
-	for in, want := range map[string]string{"0.50": "0.50", "999.00": "999.00", "1000.00": "1,000.00", "1234567.89": "1,234,567.89", "-1000.00": "-1,000.00"} {
-		if got := grouped(in); got != want {
-			t.Errorf("%s: %s", in, got)
-		}
 	}
 }

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/villapay/villapay/internal/order"
+	"github.com/villapay/villapay/internal/render"
 )
 
 //go:embed page.html
@@ -73,11 +74,11 @@ func (s *Server) show(w http.ResponseWriter, r *http.Request) {
 	p := s.page.Payment
 	v := view{
 		Nonce: rand.Text(), Form: s.form, Shop: s.page.ShopName, OrderID: p.OrderID, BankOrderID: p.BankOrderID,
-		Amount: grouped(s.amount), Currency: p.Currency, Plain: s.amount, Method: string(p.Source),
+		Amount: render.Money(p.Amount, ""), Currency: p.Currency, Plain: s.amount, Method: string(p.Source),
 		State: s.pageState(), Script: s.page.ScriptURL, PublicKey: s.page.PublicKey, Sandbox: s.page.Pay != nil, Codes: s.codes,
 	}
 	if code := s.code(); code != nil {
-		picture, err := s.page.Draw(code.Text)
+		picture, err := render.SVG(code.Text)
 		if err != nil {
 			s.page.Log.Error("checkout code", "error", err)
 		}
@@ -125,19 +126,19 @@ func (s *Server) serveState(w http.ResponseWriter, _ *http.Request) {
 // pageState is the order's state for a page; clocks are the server's, so
 // that a phone's own may be wrong.
 type pageState struct {
-	State     state      `json:"state"`
-	Thai      string     `json:"th"`
-	English   string     `json:"en"`
-	Final     bool       `json:"final"` // nothing is expected to change any more
-	Now       time.Time  `json:"now"`
-	ExpiresAt *time.Time `json:"expires_at"`
-	PaidAt    *time.Time `json:"paid_at"`
-	Code      string     `json:"code"` // the id of the code to show, "" for none
+	State     order.State `json:"state"`
+	Thai      string      `json:"th"`
+	English   string      `json:"en"`
+	Final     bool        `json:"final"` // nothing is expected to change any more
+	Now       time.Time   `json:"now"`
+	ExpiresAt *time.Time  `json:"expires_at"`
+	PaidAt    *time.Time  `json:"paid_at"`
+	Code      string      `json:"code"` // the id of the code to show, "" for none
 }
 
 func (s *Server) pageState() pageState {
 	p, now := s.known()
-	words := now.words()
+	words := wordsFor(now)
 	t := pageState{State: now, Thai: words.thai, English: words.english, Final: words.final, Now: s.page.Now()}
 	if expires := s.page.Payment.ExpiresAt; !expires.IsZero() {
 		t.ExpiresAt = &expires
@@ -154,14 +155,14 @@ func (s *Server) pageState() pageState {
 // code is the bank's code that may be shown now; nil if there is none.
 func (s *Server) code() *order.Held {
 	p, now := s.known()
-	if !s.codes || now != state(order.Awaiting) {
+	if !s.codes || now != order.Awaiting {
 		return nil
 	}
 	return p.LivingCode(s.page.Now())
 }
 
-// back is the address to which the bank's widget sends the browser when the payer is done. It
-// proves nothing, so nothing of it is read.
+// back is where the bank's widget sends the browser when the payer is done. It proves
+// nothing, so nothing of it is read.
 func (s *Server) back(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, s.path, http.StatusSeeOther)
 }
@@ -175,7 +176,7 @@ func (s *Server) pay(w http.ResponseWriter, r *http.Request) {
 		s.reject(w, r, http.StatusForbidden)
 		return
 	}
-	if _, now := s.known(); now != state(order.Awaiting) {
+	if _, now := s.known(); now != order.Awaiting {
 		s.back(w, r)
 		return
 	}
@@ -187,19 +188,6 @@ func (s *Server) pay(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.back(w, r)
-}
-
-// grouped writes 1234567.50 as 1,234,567.50, the way of both languages.
-func grouped(amount string) string {
-	whole, fraction, _ := strings.Cut(amount, ".")
-	sign := ""
-	if strings.HasPrefix(whole, "-") {
-		sign, whole = "-", whole[1:]
-	}
-	for i := len(whole) - 3; i > 0; i -= 3 {
-		whole = whole[:i] + "," + whole[i:]
-	}
-	return sign + whole + "." + fraction
 }
 
 // english reports whether the reader prefers English to Thai: the address's lang

@@ -2,11 +2,8 @@ package checkout
 
 import "github.com/villapay/villapay/internal/order"
 
-// state is a payment's state as a payer sees it: the ledger's, or replaced.
-type state string
-
-// replaced: another order was made in this one's place.
-const replaced state = "replaced"
+// replaced is the state of a page in whose order's place another one was made.
+const replaced order.State = "replaced"
 
 // words are what a state is called in both languages.
 type words struct {
@@ -14,8 +11,8 @@ type words struct {
 	final         bool
 }
 
-func (s state) words() words {
-	switch order.State(s) {
+func wordsFor(state order.State) words {
+	switch state {
 	case order.Awaiting:
 		return words{"รอการชำระเงิน", "Waiting for payment", false}
 	case order.Paid:

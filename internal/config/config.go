@@ -118,14 +118,11 @@ type Summary struct {
 // and ledger, then what the environment holds in the order of [Keys].
 func (c *Config) Values() []Value { return slices.Clone(c.values) }
 
-// Names lists the environments: the built-in ones, then the file's.
-func (c *Config) Names() []string { return c.settings.names() }
-
-// Envs describes every environment in the order of [Config.Names]; the selected
-// one as variables change it.
+// Envs describes every environment, the built-in ones first; the selected one as
+// variables change it.
 func (c *Config) Envs() []Summary {
 	var list []Summary
-	for _, name := range c.Names() {
+	for _, name := range c.settings.names() {
 		url, live := c.settings.address(name)
 		summary := Summary{Name: name, BaseURL: url, Live: live || c.settings.liveEnv(url, "") != "", BuiltIn: builtIn(name)}
 		if name == c.Profile.Name {

@@ -1,7 +1,6 @@
 package config
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -65,7 +64,7 @@ func readText(path string) (string, error) {
 // parseYAML reads one YAML document and returns the mapping at its top, an empty
 // one if the text holds nothing but comments.
 func parseYAML(text string) (*yaml.Node, error) {
-	decoder := yaml.NewDecoder(bytes.NewReader([]byte(text)))
+	decoder := yaml.NewDecoder(strings.NewReader(text))
 	var first, second yaml.Node
 	err := decoder.Decode(&first)
 	if err == nil && !errors.Is(decoder.Decode(&second), io.EOF) {

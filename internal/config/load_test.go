@@ -546,7 +546,7 @@ func TestEnvs(t *testing.T) {
 	if diff := cmp.Diff(want, c.Envs()); diff != "" {
 		t.Error(diff)
 	}
-	if diff := cmp.Diff([]string{"dev", "prod", "sandbox", "zoo", "alt"}, c.Names()); diff != "" {
+	if diff := cmp.Diff([]string{"dev", "prod", "sandbox", "zoo", "alt"}, c.settings.names()); diff != "" {
 		t.Error(diff)
 	}
 }

@@ -87,12 +87,6 @@ func (s Screen) when(t time.Time, full bool) string {
 	return text
 }
 
-// timeCell is a time in a table of many, which is exact alone where room is
-// short.
-func (s Screen) timeCell(t time.Time) cell {
-	return cell{text: s.when(t, false), short: Screen{}.when(t, false)}
-}
-
 // local is " (13:56:58 UTC here)", with the date where that differs too, and
 // nothing where the machine's clock shows Bangkok's time anyway.
 func (s Screen) local(t time.Time) string {

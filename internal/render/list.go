@@ -22,36 +22,52 @@ type List struct {
 	Status   bool                     // a table shows when payments were paid and how that is known, not when they were made
 }
 
-// listColumn is a column of payments: its name in CSV, and its place in a table.
+// listColumn is a column of payments: its name and value in CSV, and its place in a
+// table.
 type listColumn struct {
-	name string
+	name  string
+	value func(order.Payment) string
 	column
 }
 
 // listColumns are in the order of CSV. Names and order are a promise to scripts:
 // add at the end.
 func listColumns() []listColumn {
-	return []listColumn{
-		{"orderid", column{title: "Order"}},
-		{"source", column{title: "Source"}},
-		{"state", column{title: "State"}},
-		{"id", column{title: "Bank order", optional: 4}},
-		{"amount", column{title: "Amount", right: true}},
-		{"currency", column{title: "Currency"}},
-		{"created_at", column{title: "Created"}},
-		{"expires_at", column{title: "Order expires", optional: 3}},
-		{"env", column{title: "Env", optional: 2}},
-		{"error_code", column{title: "Error"}},
-		{"error_message", column{title: "Message"}},
-		{"reference_order", column{title: "Reference"}},
-		{"charge_id", column{title: "Charge"}},
-		{"paid_at", column{title: "Paid"}},
-		{"paid_by", column{title: "Proved by"}},
-		{"bank_state", column{title: "Bank state"}},
-		{"recorded_at", column{title: "Recorded"}},
-		{"replaced_by", column{title: "Replaced by"}},
-		{"warnings", column{title: "Warnings"}},
+	failure := func(p order.Payment) order.Failure {
+		if p.Error == nil {
+			return order.Failure{}
+		}
+		return *p.Error
 	}
+	return []listColumn{
+		{"orderid", func(p order.Payment) string { return p.OrderID }, column{title: "Order"}},
+		{"source", func(p order.Payment) string { return string(p.Source) }, column{title: "Source"}},
+		{"state", func(p order.Payment) string { return string(p.State) }, column{title: "State"}},
+		{"id", func(p order.Payment) string { return p.BankOrderID }, column{title: "Bank order", optional: 4}},
+		{"amount", func(p order.Payment) string { return p.Amount.String() }, column{title: "Amount", right: true}},
+		{"currency", func(p order.Payment) string { return p.Currency }, column{title: "Currency"}},
+		{"created_at", func(p order.Payment) string { return FormatTime(p.CreatedAt) }, column{title: "Created"}},
+		{"expires_at", func(p order.Payment) string { return FormatTime(p.ExpiresAt) }, column{title: "Order expires", optional: 3}},
+		{"env", func(p order.Payment) string { return p.Env }, column{title: "Env", optional: 2}},
+		{"error_code", func(p order.Payment) string { return failure(p).Code }, column{title: "Error"}},
+		{"error_message", func(p order.Payment) string { return failure(p).Message }, column{title: "Message"}},
+		{"reference_order", func(p order.Payment) string { return p.Reference }, column{title: "Reference"}},
+		{"charge_id", func(p order.Payment) string { return p.ChargeID }, column{title: "Charge"}},
+		{"paid_at", func(p order.Payment) string { return FormatTime(p.PaidAt) }, column{title: "Paid"}},
+		{"paid_by", func(p order.Payment) string { return p.PaidBy }, column{title: "Proved by"}},
+		{"bank_state", func(p order.Payment) string { return p.BankState }, column{title: "Bank state"}},
+		{"recorded_at", func(p order.Payment) string { return FormatTime(p.RecordedAt) }, column{title: "Recorded"}},
+		{"replaced_by", func(p order.Payment) string { return p.ReplacedBy }, column{title: "Replaced by"}},
+		{"warnings", warningCodes, column{title: "Warnings"}},
+	}
+}
+
+func warningCodes(p order.Payment) string {
+	codes := make([]string, len(p.Warnings))
+	for i, w := range p.Warnings {
+		codes[i] = w.Code
+	}
+	return strings.Join(codes, " ")
 }
 
 // Columns lists what [List.Columns] can name, in the order of CSV.
@@ -63,35 +79,19 @@ func Columns() []string {
 	return names
 }
 
-// listValues are a payment's texts, one for each of [Columns].
-func listValues(p order.Payment) []string {
-	var failure order.Failure
-	if p.Error != nil {
-		failure = *p.Error
-	}
-	codes := make([]string, len(p.Warnings))
-	for i, w := range p.Warnings {
-		codes[i] = w.Code
-	}
-	return []string{
-		p.OrderID, string(p.Source), string(p.State), p.BankOrderID, p.Amount.String(), p.Currency,
-		FormatTime(p.CreatedAt), FormatTime(p.ExpiresAt), p.Env, failure.Code, failure.Message,
-		p.Reference, p.ChargeID, FormatTime(p.PaidAt), p.PaidBy, p.BankState,
-		FormatTime(p.RecordedAt), p.ReplacedBy, strings.Join(codes, " "),
-	}
-}
-
-// chosen returns the indexes of the list's columns, or of its format's own.
-func (l List) chosen(own []string) ([]int, error) {
-	names := Columns()
+// chosen returns the list's columns, or its format's own.
+func (l List) chosen(own []string) ([]listColumn, error) {
 	if l.Columns != nil {
 		own = l.Columns
 	}
-	chosen := make([]int, len(own))
+	all := listColumns()
+	chosen := make([]listColumn, len(own))
 	for i, name := range own {
-		if chosen[i] = slices.Index(names, name); chosen[i] < 0 {
-			return nil, fmt.Errorf("there is no column %q; choose from %s", name, strings.Join(names, ", "))
+		at := slices.IndexFunc(all, func(c listColumn) bool { return c.name == name })
+		if at < 0 {
+			return nil, fmt.Errorf("there is no column %q; choose from %s", name, strings.Join(Columns(), ", "))
 		}
+		chosen[i] = all[at]
 	}
 	return chosen, nil
 }
@@ -110,13 +110,12 @@ func Payments(w io.Writer, s Screen, list List, payments iter.Seq2[order.Payment
 	if err != nil {
 		return err
 	}
-	all := listColumns()
 	columns := make([]column, len(chosen))
 	for i, c := range chosen {
-		columns[i] = all[c].column
-		if list.Columns != nil || (list.AllEnvs && all[c].name == "env") {
+		columns[i] = c.column
+		if list.Columns != nil || (list.AllEnvs && c.name == "env") {
 			columns[i].optional = 0
-		} else if list.Status && all[c].name == "source" { // one payment of each order
+		} else if list.Status && c.name == "source" { // one payment of each order
 			columns[i].optional = 1
 		}
 		if list.NoHeader {
@@ -128,9 +127,9 @@ func Payments(w io.Writer, s Screen, list List, payments iter.Seq2[order.Payment
 	}
 	return grid(w, s, columns, func(yield func([]cell, error) bool) {
 		for p, err := range payments {
-			row, values := make([]cell, len(columns)), listValues(p)
+			row := make([]cell, len(columns))
 			for i, c := range chosen {
-				row[i] = list.cell(s, p, all[c].name, values[c])
+				row[i] = list.cell(s, p, c)
 			}
 			if list.Status {
 				row[len(chosen)] = cell{text: s.Text(known(s, p))}
@@ -142,9 +141,9 @@ func Payments(w io.Writer, s Screen, list List, payments iter.Seq2[order.Payment
 	})
 }
 
-// cell is a payment's field in a table, text what CSV has there.
-func (l List) cell(s Screen, p order.Payment, name, text string) cell {
-	switch name {
+// cell is a payment's field in a table.
+func (l List) cell(s Screen, p order.Payment, c listColumn) cell {
+	switch c.name {
 	case "state":
 		return listState(s, p)
 	case "amount":
@@ -169,7 +168,7 @@ func (l List) cell(s Screen, p order.Payment, name, text string) cell {
 			return cell{text: s.Text(p.Env) + noBreak + "LIVE", style: red}
 		}
 	}
-	return cell{text: s.Text(text)}
+	return cell{text: s.Text(c.value(p))}
 }
 
 // listTime is a time in a list, where room is short without seconds and zone.
@@ -199,40 +198,39 @@ func listState(s Screen, p order.Payment) cell {
 // Server text is sanitized and never a formula to a spreadsheet. Amounts keep
 // their digits and times are as [FormatTime] writes them.
 type CSV struct {
-	w      *csv.Writer
-	chosen []int
+	w       *csv.Writer
+	columns []listColumn
 }
 
 // NewCSV returns a CSV that has written its header.
 func NewCSV(w io.Writer, list List) (*CSV, error) {
-	names := Columns()
-	chosen, err := list.chosen(names)
+	columns, err := list.chosen(Columns())
 	if err != nil {
 		return nil, err
 	}
-	c := &CSV{csv.NewWriter(w), chosen}
+	c := &CSV{csv.NewWriter(w), columns}
 	c.w.UseCRLF = true
 	if list.NoHeader {
 		return c, nil
 	}
-	return c, c.write(names)
+	return c, c.write(func(column listColumn) string { return column.name })
 }
 
 // Row writes one payment and passes it on at once, for a reader at the other
 // end of a pipe.
 func (c *CSV) Row(p order.Payment) error {
-	values := listValues(p)
-	for i, text := range values {
-		values[i] = defuse(sanitize.Text(text))
-	}
-	values[4] = p.Amount.String() // a checked decimal: a minus is no formula there
-	return c.write(values)
+	return c.write(func(column listColumn) string {
+		if column.name == "amount" {
+			return p.Amount.String() // a checked decimal: a minus is no formula there
+		}
+		return defuse(sanitize.Text(column.value(p)))
+	})
 }
 
-func (c *CSV) write(values []string) error {
-	row := make([]string, len(c.chosen))
-	for i, at := range c.chosen {
-		row[i] = values[at]
+func (c *CSV) write(cell func(listColumn) string) error {
+	row := make([]string, len(c.columns))
+	for i, column := range c.columns {
+		row[i] = cell(column)
 	}
 	if err := c.w.Write(row); err != nil {
 		return err

@@ -15,15 +15,9 @@ import (
 type View struct {
 	Payment order.Payment
 	Now     time.Time      // of expires_in; zero leaves that null
-	QR      *QRView        // the code that may be shown now; nil = none
+	Code    *order.Code    // that may be shown now; nil = none
+	Until   time.Time      // when Code is no longer drawn; zero = never
 	Events  []ledger.Event // the payment's history; nil leaves the field out
-}
-
-// QRView is what stands under "qr" of the payment object.
-type QRView struct {
-	Kind      string    // thai_qr, wechat, page or reference
-	Content   string    // what the code holds
-	ExpiresAt time.Time // when it is no longer drawn; zero = never
 }
 
 // ownKey is the one key of the payment object that is the tool's, not the API's.
@@ -67,9 +61,9 @@ type ownEvent struct {
 }
 
 type ownQR struct {
-	Kind      string  `json:"kind"`
-	Content   string  `json:"content"`
-	ExpiresAt *string `json:"expires_at"`
+	Kind      order.Kind `json:"kind"`
+	Content   string     `json:"content"`
+	ExpiresAt *string    `json:"expires_at"`
 }
 
 // PaymentJSON is the payment object on one line: the order's fields exactly as
@@ -131,8 +125,8 @@ func own(v View) ownFields {
 	if own.Warnings == nil {
 		own.Warnings = []order.Warning{}
 	}
-	if v.QR != nil {
-		own.QR = &ownQR{v.QR.Kind, v.QR.Content, timeOrNull(v.QR.ExpiresAt)}
+	if v.Code != nil {
+		own.QR = &ownQR{v.Code.Kind, v.Code.Text, timeOrNull(v.Until)}
 	}
 	if v.Events == nil {
 		return own

@@ -20,7 +20,7 @@ func TestPaymentObjectIsFrozen(t *testing.T) {
 	p := gallery(t)[2]
 	p.ReplacedBy, p.Replayed = "key-2", true
 	got, err := PaymentJSON(View{
-		Payment: p, Now: created, QR: &QRView{Kind: "reference", Content: "order_test_2", ExpiresAt: created.Add(time.Minute)},
+		Payment: p, Now: created, Code: &order.Code{Kind: order.Reference, Text: "order_test_2"}, Until: created.Add(time.Minute),
 		Events: []ledger.Event{{At: created, Kind: "order", Actor: "me", Data: []byte(`{"a": 1.50}`)}},
 	})
 	if err != nil {

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"io"
-	"iter"
 	"slices"
 	"strconv"
 	"strings"
@@ -123,9 +122,7 @@ func PaymentFull(w io.Writer, s Screen, p order.Payment, live bool) error {
 	rows.add("Replaced by", s.Text(p.ReplacedBy))
 	rows.add("Recorded", s.when(p.RecordedAt, true))
 	rows.add("Scope", s.Text(p.Scope))
-	for name, value := range orderFields(p.Order) {
-		rows.add(s.Text(name), s.Text(value))
-	}
+	rows.addFields(s, p.Order)
 	return sheet(w, s, rows)
 }
 
@@ -137,6 +134,31 @@ func (r *sheetRows) add(label, value string) { r.addStyled(label, value, plainTe
 func (r *sheetRows) addStyled(label, value string, st style) {
 	if value != "" {
 		*r = append(*r, []cell{{text: label, style: bold}, {text: value, style: st}})
+	}
+}
+
+// addFields adds the order's fields that no other row shows, in the order received,
+// with what is null or empty left out.
+func (r *sheetRows) addFields(s Screen, raw json.RawMessage) {
+	shown := []string{"id", "created", "currency", "description", "failure_code", "failure_message"}
+	fields, _ := order.Fields(raw) // what cannot be read has no fields to show
+	for _, f := range fields {
+		var text bytes.Buffer
+		if slices.Contains(shown, f.Name) || json.Compact(&text, f.Value) != nil {
+			continue
+		}
+		value := text.String()
+		var unquoted string
+		if json.Unmarshal(f.Value, &unquoted) == nil {
+			value = unquoted
+		}
+		if value == "null" {
+			continue
+		}
+		if f.Name == "status" && strings.EqualFold(value, "success") {
+			value += ": the order was made, which is no proof of payment"
+		}
+		r.add(s.Text(f.Name), s.Text(value))
 	}
 }
 
@@ -245,38 +267,6 @@ func orderOf(p order.Payment) *order.Order {
 	return &order.Order{}
 }
 
-// orderFields yields the order's fields that no other row of a table shows, in
-// the order received, with what is null or empty left out.
-func orderFields(raw json.RawMessage) iter.Seq2[string, string] {
-	shown := map[string]bool{
-		"id": true, "created": true, "currency": true, "description": true,
-		"failure_code": true, "failure_message": true,
-	}
-	return func(yield func(string, string) bool) {
-		fields, _ := order.Fields(raw) // what cannot be read has no fields to show
-		for _, f := range fields {
-			var text bytes.Buffer
-			if shown[f.Name] || json.Compact(&text, f.Value) != nil {
-				continue
-			}
-			value := text.String()
-			var unquoted string
-			if json.Unmarshal(f.Value, &unquoted) == nil {
-				value = unquoted
-			}
-			if value == "" || value == "null" {
-				continue
-			}
-			if f.Name == "status" && strings.EqualFold(value, "success") {
-				value += ": the order was made, which is no proof of payment"
-			}
-			if !yield(f.Name, value) {
-				return
-			}
-		}
-	}
-}
-
 // Events writes a payment's history as a table, in the order given.
 func Events(w io.Writer, s Screen, events []ledger.Event) error {
 	columns := []column{
@@ -284,7 +274,7 @@ func Events(w io.Writer, s Screen, events []ledger.Event) error {
 	}
 	rows := make([][]cell, len(events))
 	for i, e := range events {
-		rows[i] = []cell{s.timeCell(e.At)}
+		rows[i] = []cell{{text: s.when(e.At, false), short: Screen{}.when(e.At, false)}}
 		for _, text := range []string{e.Kind, e.Actor, e.Note, e.RequestID} {
 			rows[i] = append(rows[i], cell{text: s.Text(text)})
 		}

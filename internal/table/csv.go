@@ -59,7 +59,7 @@ func (p *parser) readCSV(head []byte) error {
 	}
 }
 
-// separatorLine reads the line with which Excel says what parts the cells: sep=;
+// separatorLine reads the line in which Excel names the separator of cells: sep=;
 func (p *parser) separatorLine(head []byte) (comma rune, lines int, _ error) {
 	line, _, _ := bytes.Cut(head, []byte("\n"))
 	text := strings.Trim(string(line), `" `)
@@ -76,8 +76,8 @@ func (p *parser) separatorLine(head []byte) (comma rune, lines int, _ error) {
 	return 0, 0, fatal(1, "cells are separated by %q; use comma, semicolon or tab", text[len("sep="):])
 }
 
-// detect finds what parts the cells: that with which the first line names the
-// column of IDs, else that which parts it most.
+// detect guesses the separator of cells: the one with which the first line names the
+// column of IDs, else the one that makes the most cells of it.
 func (p *parser) detect(head []byte) rune {
 	best, most := ',', 0
 	for _, comma := range []rune{',', ';', '\t'} {

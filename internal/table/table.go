@@ -164,7 +164,7 @@ func clean(cell string) string {
 	return strings.TrimSpace(strings.TrimPrefix(strings.TrimSpace(cell), "\ufeff"))
 }
 
-// lineReader makes every line end a line feed, and ends at what is no text.
+// lineReader makes every line end a line feed, and fails at what is not text.
 type lineReader struct {
 	r     io.Reader
 	lines int

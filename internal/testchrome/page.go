@@ -1,10 +1,8 @@
 package testchrome
 
 import (
-	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -209,15 +207,4 @@ func (p *Page) Type(selector, text string) {
 func (p *Page) URL() string {
 	p.browser.t.Helper()
 	return p.Eval(`location.href`)
-}
-
-// Screenshot writes what the tab shows as a PNG.
-func (p *Page) Screenshot(path string) {
-	p.browser.t.Helper()
-	p.do("Page.bringToFront", nil) // tabs behind are not drawn
-	var shot struct{ Data string }
-	p.browser.must(p.browser.call(p.session, "Page.captureScreenshot", params{"format": "png"}, &shot))
-	png, err := base64.StdEncoding.DecodeString(shot.Data)
-	p.browser.must(err)
-	p.browser.must(os.WriteFile(path, png, 0o600))
 }

@@ -89,7 +89,7 @@ func Launch(t testing.TB) *Browser {
 func (b *Browser) listen(out *os.File) {
 	defer close(b.gone)
 	lines := bufio.NewScanner(out)
-	lines.Buffer(nil, 64<<20) // screenshots
+	lines.Buffer(nil, 64<<20)
 	lines.Split(func(data []byte, _ bool) (int, []byte, error) {
 		if i := bytes.IndexByte(data, 0); i >= 0 {
 			return i + 1, data[:i], nil

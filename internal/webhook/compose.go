@@ -11,7 +11,6 @@ import (
 	"math/big"
 	"net/http"
 	"net/http/httptrace"
-	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -25,23 +24,22 @@ type Fault struct {
 	Name   string
 	What   string // description
 	Status int    // the listener's response
-	apply  func(body []byte, key secret.String) ([]byte, error)
 }
 
 // Faults returns all faults.
 func Faults() []Fault {
 	return []Fault{
-		{"forged", "signed with another key", http.StatusBadRequest, forge},
-		{"unsigned", "without a checksum", http.StatusBadRequest, unsign},
-		{"changed", "amount changed after signing", http.StatusBadRequest, change},
-		{"re-aimed", "order_id changed after signing, which the checksum does not cover; recorded, but the charge stays with its order", http.StatusOK, reaim},
-		{"amount", "correctly signed, with 1 more than the order's amount; recorded, changes nothing", http.StatusOK, overcharge},
-		{"livemode", "livemode flipped; recorded, changes nothing", http.StatusOK, flipLivemode},
-		{"state", "correctly signed, with an unknown transaction_state; recorded, changes nothing", http.StatusOK, rename},
-		{"wrong-type", "the id is a number", http.StatusBadRequest, retype},
-		{"not-utf8", "bytes that are not UTF-8", http.StatusBadRequest, garble},
-		{"truncated", "cut short", http.StatusBadRequest, cut},
-		{"oversized", "larger than 64 KiB", http.StatusRequestEntityTooLarge, swell},
+		{"forged", "signed with another key", http.StatusBadRequest},
+		{"unsigned", "without a checksum", http.StatusBadRequest},
+		{"changed", "amount changed after signing", http.StatusBadRequest},
+		{"re-aimed", "order_id changed after signing, which the checksum does not cover; recorded, but the charge stays with its order", http.StatusOK},
+		{"amount", "correctly signed, with 1 more than the order's amount; recorded, changes nothing", http.StatusOK},
+		{"livemode", "livemode flipped; recorded, changes nothing", http.StatusOK},
+		{"state", "correctly signed, with an unknown transaction_state; recorded, changes nothing", http.StatusOK},
+		{"wrong-type", "the id is a number", http.StatusBadRequest},
+		{"not-utf8", "bytes that are not UTF-8", http.StatusBadRequest},
+		{"truncated", "cut short", http.StatusBadRequest},
+		{"oversized", "larger than 64 KiB", http.StatusRequestEntityTooLarge},
 	}
 }
 
@@ -59,12 +57,53 @@ func Compose(p order.Payment, state, fault string, key secret.String, now time.T
 	if body, err = Sign(body, key); err != nil || fault == "" {
 		return body, err
 	}
-	faults := Faults()
-	i := slices.IndexFunc(faults, func(f Fault) bool { return f.Name == fault })
-	if i < 0 {
-		return nil, fmt.Errorf("compose notification: unknown fault %q", fault)
+	n, err := Decode(body)
+	if err != nil {
+		return nil, err
 	}
-	return faults[i].apply(body, key)
+	return inject(n, fault, key)
+}
+
+// inject applies the fault of that name to a signed notification.
+func inject(n Notification, fault string, key secret.String) ([]byte, error) {
+	switch fault {
+	case "forged":
+		return Sign(n.Raw, secret.New("not-"+key.Reveal()))
+	case "unsigned":
+		return set(n.Raw, "checksum", nil)
+	case "changed":
+		return set(n.Raw, "amount", oneMore(n.Amount))
+	case "re-aimed":
+		return set(n.Raw, "order_id", n.OrderID+"0")
+	case "amount":
+		return setSigned(n.Raw, "amount", oneMore(n.Amount), key)
+	case "livemode":
+		return set(n.Raw, "livemode", n.Livemode == nil || !*n.Livemode)
+	case "state":
+		return setSigned(n.Raw, "transaction_state", "Teleported", key)
+	case "wrong-type":
+		return set(n.Raw, "id", 5)
+	case "not-utf8":
+		return bytes.Replace(n.Raw, []byte(`"object":"charge"`), []byte("\"object\":\"\xff\xfe\""), 1), nil
+	case "truncated":
+		return n.Raw[:len(n.Raw)/2], nil
+	case "oversized":
+		return set(n.Raw, "description", strings.Repeat("x", MaxBody))
+	}
+	return nil, fmt.Errorf("compose notification: unknown fault %q", fault)
+}
+
+func setSigned(body []byte, name string, value any, key secret.String) ([]byte, error) {
+	body, err := set(body, name, value)
+	if err != nil {
+		return nil, err
+	}
+	return Sign(body, key)
+}
+
+func oneMore(amount order.Amount) json.Number {
+	sum, _ := new(big.Rat).SetString(amount.String()) // a known amount is a decimal
+	return json.Number(sum.Add(sum, big.NewRat(1, 1)).FloatString(signedDecimals))
 }
 
 // wire is a notification with its fields in the bank's order.
@@ -121,70 +160,6 @@ func draft(p order.Payment, state string, now time.Time) wire {
 		w.FailureCode, w.FailureMessage = new("payment_declined"), new("The payer's bank declined the payment.")
 	}
 	return w
-}
-
-func forge(body []byte, key secret.String) ([]byte, error) {
-	return Sign(body, secret.New("not-"+key.Reveal()))
-}
-
-func unsign(body []byte, _ secret.String) ([]byte, error) { return set(body, "checksum", nil) }
-
-func change(body []byte, _ secret.String) ([]byte, error) { return oneMore(body) }
-
-func overcharge(body []byte, key secret.String) ([]byte, error) {
-	body, err := oneMore(body)
-	if err != nil {
-		return nil, err
-	}
-	return Sign(body, key)
-}
-
-func oneMore(body []byte) ([]byte, error) {
-	n, err := Decode(body)
-	if err != nil {
-		return nil, err
-	}
-	sum, ok := new(big.Rat).SetString(n.Amount.String())
-	if !ok {
-		return nil, fmt.Errorf("%s is not an amount", n.Amount)
-	}
-	return set(body, "amount", json.Number(sum.Add(sum, big.NewRat(1, 1)).FloatString(signedDecimals)))
-}
-
-func reaim(body []byte, _ secret.String) ([]byte, error) {
-	n, err := Decode(body)
-	if err != nil {
-		return nil, err
-	}
-	return set(body, "order_id", n.OrderID+"0")
-}
-
-func flipLivemode(body []byte, _ secret.String) ([]byte, error) {
-	n, err := Decode(body)
-	if err != nil {
-		return nil, err
-	}
-	return set(body, "livemode", n.Livemode == nil || !*n.Livemode)
-}
-
-func rename(body []byte, key secret.String) ([]byte, error) {
-	body, err := set(body, "transaction_state", "Teleported")
-	if err != nil {
-		return nil, err
-	}
-	return Sign(body, key)
-}
-
-func retype(body []byte, _ secret.String) ([]byte, error) { return set(body, "id", 5) }
-
-func garble(body []byte, _ secret.String) ([]byte, error) {
-	return bytes.Replace(body, []byte(`"object":"charge"`), []byte("\"object\":\"\xff\xfe\""), 1), nil
-}
-
-func cut(body []byte, _ secret.String) ([]byte, error) { return body[:len(body)/2], nil }
-
-func swell(body []byte, _ secret.String) ([]byte, error) {
-	return set(body, "description", strings.Repeat("x", MaxBody))
 }
 
 const sendTimeout = 15 * time.Second

@@ -86,8 +86,7 @@ func TestVerifyTakesOnlyWhatWasSigned(t *testing.T) {
 			t.Fatalf("%s: %v", name, err)
 		}
 		err = Verify(n, exampleKey())
-		mismatch := new(MismatchError)
-		if (err == nil) != test.good || err != nil && (!errors.As(err, &mismatch) || strings.Contains(err.Error(), exampleSum)) {
+		if (err == nil) != test.good || err != nil && (!strings.Contains(err.Error(), "does not match") || strings.Contains(err.Error(), exampleSum)) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
