@@ -92,8 +92,13 @@ func startAt(t *testing.T, cols, rows int, c *exec.Cmd) *terminal {
 	}
 	_ = program.Close()
 	t.Cleanup(func() {
-		_ = c.Process.Kill()
+		_ = syscall.Kill(-c.Process.Pid, syscall.SIGKILL) // and what a shell has started
 		_ = c.Wait()
+		x.mu.Lock()
+		for !x.ended { // until nobody has the terminal, and writes files
+			x.changed.Wait()
+		}
+		x.mu.Unlock()
 		_ = person.Close()
 	})
 	go x.read()
