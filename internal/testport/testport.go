@@ -4,8 +4,8 @@
 package testport
 
 import (
-	"math/rand/v2"
 	"net"
+	"os"
 	"strconv"
 	"sync/atomic"
 	"testing"
@@ -26,7 +26,7 @@ func Free(t testing.TB) int {
 func Listen(t testing.TB) net.Listener {
 	t.Helper()
 	const first, count = 10000, 20000 // systems hand out ports from 32768 on
-	drawn.CompareAndSwap(0, 1+rand.Int32N(count))
+	drawn.CompareAndSwap(0, int32(os.Getpid()%(count/100)*100))
 	for range 100 {
 		port := first + int(drawn.Add(1))%count
 		if listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp4", "127.0.0.1:"+strconv.Itoa(port)); err == nil {
