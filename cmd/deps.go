@@ -301,16 +301,21 @@ func (a *deps) payments(ctx context.Context, idle int) (*payment.Service, error)
 		bank = nil // a code that is not recorded cannot be canceled later
 		a.warn("without a ledger the bank's API is not used, and its codes are not shown")
 	}
-	profile := settings.Profile
-	service := &payment.Service{
-		API: client, Ledger: opened, Bank: bank,
-		Env: profile.Name, Scope: profile.Scope(), Live: profile.Live, Timeout: profile.Timeout,
+	service := a.offline(settings.Profile, opened)
+	service.API, service.Bank = client, bank
+	a.draws = service.DrawsCodes
+	return service, nil
+}
+
+// offline returns a service that only reads the ledger.
+func (a *deps) offline(profile config.Profile, opened *ledger.Ledger) *payment.Service {
+	return &payment.Service{
+		Ledger: opened,
+		Env:    profile.Name, Scope: profile.Scope(), Live: profile.Live, Timeout: profile.Timeout,
 		StatusPath: profile.StatusPath, StatusPaid: profile.StatusPaid,
 		Now: opened.Now, NewKey: newKey, Note: func(text string) { a.note("%s", text) },
 		Warn: func(text string) { a.warn("%s", text) },
 	}
-	a.draws = service.DrawsCodes
-	return service, nil
 }
 
 // bankDraws reports whether the bank draws the codes of a source. A key that cannot be

@@ -55,12 +55,7 @@ func (c *orderStatus) run(ctx context.Context, format config.Format, orderIDs []
 	if c.watch.on() && c.offline {
 		return usageError("", "--watch cannot be used with --offline")
 	}
-	if c.offline {
-		if _, _, err := c.app.requireLedger(ctx); err != nil {
-			return err
-		}
-	}
-	service, err := c.app.payments(ctx, len(orderIDs))
+	service, err := c.service(ctx, len(orderIDs))
 	if err != nil {
 		return err
 	}
@@ -76,6 +71,18 @@ func (c *orderStatus) run(ctx context.Context, format config.Format, orderIDs []
 		return err
 	}
 	return c.result(ctx, service, reports)
+}
+
+// service returns the service to ask; with --offline nothing that asking needs is read.
+func (c *orderStatus) service(ctx context.Context, orders int) (*payment.Service, error) {
+	if !c.offline {
+		return c.app.payments(ctx, orders)
+	}
+	settings, opened, err := c.app.requireLedger(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return c.app.offline(settings.Profile, opened), nil
 }
 
 // show writes the payments; a single one as a detail view.
