@@ -41,13 +41,13 @@ func (c *whoami) run(ctx context.Context, format config.Format, _ []string) erro
 	status, err := session.Status(ctx)
 	_, bankKey, keyErr := c.app.bankKey(ctx)
 	switch {
-	case err != nil && bankKey != "":
-		c.app.note("there is a bank key for %s (%s)", c.app.config.Profile.KBank.APIURL, bankKey)
-		return err
-	case err != nil:
-		return err
-	case keyErr != nil:
+	case keyErr != nil && (err == nil || bankKey == "environment"): // else err says the same
 		c.app.warn("%s", keyErr)
+	case keyErr == nil && err != nil && bankKey != "":
+		c.app.note("there is a bank key for %s (%s)", c.app.config.Profile.KBank.APIURL, bankKey)
+	}
+	if err != nil {
+		return err
 	}
 	if status.Warning != "" {
 		c.app.warn("%s", status.Warning)
