@@ -18,9 +18,6 @@ import (
 // noSuchOrder is an order that cannot exist: Villa's order IDs have only digits.
 const noSuchOrder = "villapay-doctor"
 
-// serverWithin limits the request to one server.
-const serverWithin = 10 * time.Second
-
 // api asks the API for the status of an order that cannot exist. If the API itself
 // says that there is none, base_url, the token and the status endpoint are right.
 func (c *doctor) api(ctx context.Context, settings *config.Config, signIn check) []check {
@@ -41,7 +38,7 @@ func (c *doctor) api(ctx context.Context, settings *config.Config, signIn check)
 	}
 	seen := &dated{next: client.Transport, now: c.app.Now}
 	client.Transport = seen
-	ctx, cancel := context.WithTimeout(ctx, min(profile.Timeout, serverWithin))
+	ctx, cancel := context.WithTimeout(ctx, profile.Timeout)
 	defer cancel()
 	err = client.Once(ctx, func(ctx context.Context) error {
 		if profile.StatusPath != "" {
@@ -135,7 +132,7 @@ func (c *doctor) bank(ctx context.Context, settings *config.Config) (_ check, dr
 	}
 	draws = client.Sof[profile.Source] != ""
 	client.HTTP.OnRetry = nil
-	ctx, cancel := context.WithTimeout(ctx, min(profile.Timeout, serverWithin))
+	ctx, cancel := context.WithTimeout(ctx, profile.Timeout)
 	defer cancel()
 	_, _, err = client.InquireCharge(ctx, noSuchOrder, noSuchOrder)
 	var call *api.Error

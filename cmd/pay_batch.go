@@ -43,7 +43,8 @@ JSON array; UTF-8 or UTF-16. The file is checked whole before anything is sent.
 
 Running it again continues where it stopped. Orders that are open or paid are
 reported from the ledger without a request, the requests of unknown ones are
-repeated with the same key, and failed and expired ones get a new payment order.
+repeated with the same key, and failed, canceled and expired ones get a new
+payment order.
 Ctrl-C lets the orders in flight finish.
 
 -o json writes one payment a line and -o csv one row, as they complete; the table

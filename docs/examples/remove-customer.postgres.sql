@@ -1,7 +1,9 @@
 -- Removes what Villa and the bank say about a customer from one Villa order, and leaves
--- what money needs. Put the order ID into the first condition, or a time: recorded_at <
--- 1767225600000, milliseconds since 1970, is everything before 2026. villapay may run
--- meanwhile. The last line locks the tables: choose a quiet hour.
+-- what money needs. Put the order ID into the first condition. For everything before
+-- 2026 (milliseconds since 1970) the condition is
+--	recorded_at < 1767225600000
+-- Run it: psql -v ON_ERROR_STOP=1 -f remove-customer.postgres.sql "$VILLAPAY_LEDGER"
+-- villapay may run meanwhile. The last line locks the tables: choose a quiet hour.
 BEGIN;
 CREATE TEMP TABLE forget ON COMMIT DROP AS SELECT id, scope, orderid, bank_id, reference FROM villapay_payment
 	WHERE orderid = '492500004632';

@@ -1,7 +1,9 @@
 -- Removes what Villa and the bank say about a customer from one Villa order, and leaves
--- what money needs. Put the order ID into the first condition, or a time: recorded_at <
--- 1767225600000, milliseconds since 1970, is everything before 2026. SQLite 3.38 or
--- newer; villapay may run meanwhile.
+-- what money needs. Put the order ID into the first condition. For everything before
+-- 2026 (milliseconds since 1970) the condition is
+--	recorded_at < 1767225600000
+-- Run it: sqlite3 -bail ~/.local/state/villapay/ledger.db < remove-customer.sqlite.sql
+-- SQLite 3.38 or newer; villapay may run meanwhile.
 BEGIN IMMEDIATE;
 CREATE TEMP TABLE forget AS SELECT id, scope, orderid, bank_id, reference FROM villapay_payment
 	WHERE orderid = '492500004632';
