@@ -204,7 +204,10 @@ func TestBatchInterruptedTwice(t *testing.T) {
 	arrived, opened := make(chan struct{}, 100), make(chan struct{})
 	b.hold(func(string) {
 		arrived <- struct{}{}
-		<-opened
+		select {
+		case <-opened:
+		case <-t.Context().Done(): // the test has failed
+		}
 	})
 	m := newMachine(t, "VILLAPAY_BASE_URL="+b.url)
 	args := []string{"pay", "batch", m.orderFile(t, 50), "--rate", "0", "--concurrency", "8", "-o", "json"}

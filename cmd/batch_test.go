@@ -125,7 +125,10 @@ func TestBatchFileChangesUnderTheRun(t *testing.T) {
 	arrived, opened := make(chan struct{}, 100), make(chan struct{})
 	b.hold(func(string) {
 		arrived <- struct{}{}
-		<-opened
+		select {
+		case <-opened:
+		case <-t.Context().Done(): // the test has failed
+		}
 	})
 	m := newMachine(t, "VILLAPAY_BASE_URL="+b.url)
 	name := m.orderFile(t, 50)

@@ -25,7 +25,7 @@ func fillDisk(t *testing.T, pid int) {
 // under way: nothing is shown, exit 6, and the next run asks again with its key.
 func TestTheDiskFillsUpUnderARequest(t *testing.T) {
 	t.Parallel()
-	g := newGate()
+	g := newGate(t)
 	stand := serveSandbox(t, sandbox.Options{}, g.hold)
 	m := newMachine(t, "VILLAPAY_BASE_URL="+stand.url)
 	c := m.payUpTo(t, g)

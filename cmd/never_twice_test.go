@@ -208,11 +208,13 @@ func refusesToSend(t *testing.T, m *machine, stand *served) {
 type gate struct {
 	arrived chan struct{}
 	open    chan struct{}
-	through chan struct{} // closed when the first request has been answered
+	through chan struct{}   // closed when the first request has been answered
+	ended   <-chan struct{} // the test has failed before it was opened
 }
 
-func newGate() *gate {
-	return &gate{make(chan struct{}, 100), make(chan struct{}), make(chan struct{})}
+func newGate(t *testing.T) *gate {
+	t.Helper()
+	return &gate{make(chan struct{}, 100), make(chan struct{}), make(chan struct{}), t.Context().Done()}
 }
 
 // hold delays the first request and lets the others pass. The delayed request is
@@ -222,7 +224,10 @@ func (g *gate) hold(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !seen.Swap(true) {
 			g.arrived <- struct{}{}
-			<-g.open
+			select {
+			case <-g.open:
+			case <-g.ended:
+			}
 			defer close(g.through)
 			r = r.WithContext(context.WithoutCancel(r.Context()))
 		}
@@ -257,7 +262,7 @@ func (p *paying) end() result {
 // DESIGN 4.4: a claim whose holder died is taken over at once, with the same key.
 func TestADeadHolderIsTakenOverAtOnce(t *testing.T) {
 	t.Parallel()
-	g := newGate()
+	g := newGate(t)
 	stand := serveSandbox(t, sandbox.Options{}, g.hold)
 	defer close(g.open)
 	m := newMachine(t, "VILLAPAY_BASE_URL="+stand.url)

@@ -18,7 +18,7 @@ import (
 // server that ignores keys. Only one bank order is ever shown.
 func TestAStoppedHolderShowsTheOthersOrder(t *testing.T) {
 	t.Parallel()
-	g := newGate()
+	g := newGate(t)
 	stand := serveSandbox(t, sandbox.Options{IgnoreKeys: true}, g.hold)
 	m := newMachine(t, "VILLAPAY_BASE_URL="+stand.url)
 	holder := m.payUpTo(t, g)
@@ -52,7 +52,7 @@ func TestInterruptedWhileTheRequestIsUnderWay(t *testing.T) {
 	for _, signal := range []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGQUIT} {
 		t.Run(signal.String(), func(t *testing.T) {
 			t.Parallel()
-			g := newGate()
+			g := newGate(t)
 			stand := serveSandbox(t, sandbox.Options{}, g.hold)
 			m := newMachine(t, "VILLAPAY_BASE_URL="+stand.url)
 			c := m.payUpTo(t, g)

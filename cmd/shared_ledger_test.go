@@ -173,7 +173,7 @@ func TestTwoMachinesMakeOneOrder(t *testing.T) {
 func TestADeadMachineIsTakenOverFrom(t *testing.T) {
 	t.Parallel()
 	shared := testpg.Schema(t)
-	g := newGate()
+	g := newGate(t)
 	var keys sync.Map
 	stand := serveSandbox(t, sandbox.Options{}, func(next http.Handler) http.Handler {
 		held := g.hold(next)
@@ -246,7 +246,7 @@ func TestTheSharedLedgerIsGoneMeanwhile(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			w := newWire(t, testpg.Schema(t))
-			g := newGate()
+			g := newGate(t)
 			stand := serveSandbox(t, sandbox.Options{}, g.hold)
 			m := newMachine(t, "VILLAPAY_BASE_URL="+stand.url, "VILLAPAY_LEDGER="+w.url)
 			c := m.payUpTo(t, g)
