@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -10,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/villapay/villapay/internal/order"
@@ -381,4 +383,18 @@ func plan(t *testing.T, l *Ledger, query string) (steps []string) {
 		steps = append(steps, detail)
 	}
 	return steps
+}
+
+// Only the wait for others has a limit of its own; bringing a large ledger's schema
+// up to date takes as long as it takes.
+func TestOpeningMayTakeLong(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		if err := retryBusy(t.Context(), func(ctx context.Context) error {
+			time.Sleep(time.Minute)
+			return ctx.Err()
+		}); err != nil {
+			t.Error(err)
+		}
+	})
 }

@@ -137,14 +137,11 @@ const busyFor = 10 * time.Second
 // the moments in which other processes turn on the write-ahead log, or remove it
 // with their last connection.
 func retryBusy(ctx context.Context, open func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(ctx, busyFor)
-	defer cancel()
-	for {
+	for started := time.Now(); ; {
 		err := open(ctx)
-		if lite, ok := errors.AsType[*sqlite.Error](err); !ok || lite.Code()&0xff != sqlite3.SQLITE_BUSY {
-			return err
-		}
-		if backoff.Sleep(ctx, backoff.Jitter(10*time.Millisecond)) != nil {
+		lite, ok := errors.AsType[*sqlite.Error](err)
+		busy := ok && lite.Code()&0xff == sqlite3.SQLITE_BUSY
+		if !busy || time.Since(started) > busyFor || backoff.Sleep(ctx, backoff.Jitter(10*time.Millisecond)) != nil {
 			return err
 		}
 	}
