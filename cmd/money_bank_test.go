@@ -464,6 +464,33 @@ func TestASharedLedgerAndOneKey(t *testing.T) {
 	}
 }
 
+// A void that another machine makes while this one looks is shown as it ended.
+func TestVoidedMeanwhile(t *testing.T) {
+	t.Parallel()
+	shared := testpg.Schema(t)
+	w := newWire(t, shared)
+	b := serveKeyedBank(t)
+	desk := b.till(t, "VILLAPAY_LEDGER="+shared)
+	till := b.till(t, "VILLAPAY_LEDGER="+w.url)
+	b.paid(t, desk, "4926")
+	var once sync.Once
+	w.look(func(sent []byte) {
+		if bytes.Contains(sent, []byte("FROM villapay_change")) {
+			once.Do(func() {
+				if r := desk.run(t, "order", "void", "4926"); r.code != 0 {
+					t.Errorf("exit %d, %s", r.code, r.stderr)
+				}
+			})
+		}
+	})
+	if p := till.must(t, "order", "void", "4926"); p.Villapay.State != "cancelled" {
+		t.Errorf("%+v", p)
+	}
+	if n := b.count("/void"); n != 1 {
+		t.Errorf("%d calls to void", n)
+	}
+}
+
 // After a whole session the key stands in no output and in no file, also if the bank
 // repeats it in every answer.
 func TestTheBankKeyIsShownNowhere(t *testing.T) {

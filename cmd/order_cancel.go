@@ -41,7 +41,11 @@ it needs --yes.`,
 }
 
 func (c *orderCancel) run(ctx context.Context, format config.Format, args []string) error {
-	service, payments, err := c.app.bankService(ctx, args[0])
+	service, err := c.app.bankService(ctx)
+	if err != nil {
+		return err
+	}
+	_, payments, err := c.app.orderPayments(ctx, args[0])
 	if err != nil {
 		return err
 	}
@@ -140,21 +144,16 @@ func (c *orderCancel) notCanceled(ctx context.Context, p order.Payment, why stri
 	return f
 }
 
-// bankService returns the service, which has the bank's key, and the payments of an
-// order.
-func (a *deps) bankService(ctx context.Context, orderID string) (*payment.Service, []order.Payment, error) {
+// bankService returns the service, which has a ledger and the bank's key.
+func (a *deps) bankService(ctx context.Context) (*payment.Service, error) {
 	if _, _, err := a.requireLedger(ctx); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	service, err := a.payments(ctx, 1)
 	if err == nil && service.Bank == nil {
 		err = payment.ErrNoBankKey
 	}
-	if err != nil {
-		return nil, nil, err
-	}
-	_, payments, err := a.orderPayments(ctx, orderID)
-	return service, payments, err
+	return service, err
 }
 
 // bankFailure adds a hint to a failed change at the bank. again is the command to

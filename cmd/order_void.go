@@ -47,11 +47,11 @@ villapay shows the refund once the bank reports it.`,
 }
 
 func (c *orderVoid) run(ctx context.Context, format config.Format, args []string) error {
-	service, payments, err := c.app.bankService(ctx, args[0])
+	service, err := c.app.bankService(ctx)
 	if err != nil {
 		return err
 	}
-	p, charge, done, err := c.pick(ctx, service, payments)
+	p, charge, done, err := c.pick(ctx, service, args[0])
 	if err != nil {
 		return err
 	}
@@ -87,13 +87,17 @@ func (c *orderVoid) show(ctx context.Context, format config.Format, p order.Paym
 
 // pick returns the charge to void, and its payment: a charge whose void has no answer
 // yet, the one of --charge, or the only paid one. done means that it is already void.
-func (c *orderVoid) pick(ctx context.Context, service *payment.Service, payments []order.Payment) (p order.Payment, charge string, done bool, _ error) {
-	orderID := payments[0].OrderID
+func (c *orderVoid) pick(ctx context.Context, service *payment.Service, orderID string) (p order.Payment, charge string, done bool, _ error) {
 	voids, err := service.Ledger.Voids(ctx, service.Scope, orderID)
 	if err != nil {
 		return p, "", false, err
 	}
 	charges, err := service.Ledger.PaidCharges(ctx, service.Scope, orderID)
+	if err != nil {
+		return p, "", false, err
+	}
+	// Last, so that a payment is shown as it was after another process voided its charge.
+	_, payments, err := c.app.orderPayments(ctx, orderID)
 	if err != nil {
 		return p, "", false, err
 	}
