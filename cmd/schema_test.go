@@ -291,7 +291,7 @@ func writeList(t *testing.T, text string) string {
 func schemaBatch(t *testing.T, s *schemas) {
 	m := newMachine(t, "VILLAPAY_ENV=sandbox")
 	s.prints(t, m, 9, 3, "payment", "pay", "batch", writeList(t, "orderid\n1\nrefused-amount\nfailed-order\n"))
-	s.prints(t, m, 6, 2, "payment", "pay", "batch", writeList(t, "1\ntimed-out\n"), "--timeout", "5s")
+	s.prints(t, m, 6, 2, "payment", "pay", "batch", writeList(t, "1\ntimed-out\n"))
 	s.prints(t, m, 0, 1, "list", "order", "list", "--state", "unknown,rejected")
 	s.prints(t, m, 2, 0, "payment", "pay", "batch", writeList(t, "a b\n"))
 }
