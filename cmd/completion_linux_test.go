@@ -59,7 +59,7 @@ type typist struct {
 // directory with one file.
 func startShell(t *testing.T, command, prepare string) *typist {
 	t.Helper()
-	m := newMachine(t, "VILLAPAY_ENV=sandbox", "TERM=xterm", "PS1=", "INPUTRC=/dev/null", "XDG_CONFIG_HOME=", "XDG_DATA_HOME=")
+	m := newMachine(t, "VILLAPAY_ENV=sandbox", "VILLAPAY_TIMEOUT="+unset, "TERM=xterm", "PS1=", "INPUTRC=/dev/null", "XDG_CONFIG_HOME=", "XDG_DATA_HOME=")
 	for _, order := range []string{"492500004632", "592500004633"} {
 		if r := m.run(t, "pay", "qr", order); r.code != 0 {
 			t.Fatal(r.stderr)

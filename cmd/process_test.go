@@ -37,7 +37,8 @@ func newMachine(t *testing.T, env ...string) *machine {
 		}
 	}
 	m.env = append(m.env, "HOME="+m.dir, "VILLAPAY_STATE_DIR="+m.state(), "VILLAPAY_CONFIG_DIR="+filepath.Join(m.dir, "config"),
-		"VILLAPAY_TOKEN=eyJhbGciOiJub25lIn0.e30.x", "DBUS_SESSION_BUS_ADDRESS=unix:path=/nonexistent", "GORACE=atexit_sleep_ms=0")
+		"VILLAPAY_TOKEN=eyJhbGciOiJub25lIn0.e30.x", "DBUS_SESSION_BUS_ADDRESS=unix:path=/nonexistent", "GORACE=atexit_sleep_ms=0",
+		"VILLAPAY_TIMEOUT=3m") // tests do not go by the default limit, which a busy machine exceeds
 	m.env = append(m.env, env...)
 	return m
 }
