@@ -51,11 +51,12 @@ func (c *orderVoid) run(ctx context.Context, format config.Format, args []string
 	if err != nil {
 		return err
 	}
-	p, charge, done, err := c.pick(ctx, service, args[0])
+	picked, err := c.pick(ctx, service, args[0])
 	if err != nil {
 		return err
 	}
-	if done {
+	p, charge := picked.payment, picked.charge
+	if picked.done {
 		c.app.note("charge %s was already given back", charge)
 		return c.app.showPayment(ctx, format, p, codeFlags{}, false)
 	}
@@ -64,9 +65,12 @@ func (c *orderVoid) run(ctx context.Context, format config.Format, args []string
 			return err
 		}
 	}
-	if p, err = service.Void(ctx, p, charge); err != nil {
-		f := c.app.bankFailure(err, c.app.command("order void", p, "--charge", charge))
-		if f.ExitCode == exitRejected {
+	if p, err = service.Void(ctx, p, charge, picked.returned); err != nil {
+		again := c.app.command("order void", p, "--charge", charge)
+		f := c.app.bankFailure(err, again)
+		if f.Code == "voided_meanwhile" {
+			f.Hint = "if the customer is to have that back too: " + again
+		} else if f.ExitCode == exitRejected {
 			f.Hint = "if the payment is from an earlier day, refund it in the bank's merchant portal"
 		}
 		return f
@@ -85,50 +89,60 @@ func (c *orderVoid) show(ctx context.Context, format config.Format, p order.Paym
 	return nil
 }
 
-// pick returns the charge to void, and its payment: a charge whose void has no answer
-// yet, the one of --charge, or the only paid one. done means that it is already void.
-func (c *orderVoid) pick(ctx context.Context, service *payment.Service, orderID string) (p order.Payment, charge string, done bool, _ error) {
+// pickedCharge is the charge to void.
+type pickedCharge struct {
+	payment  order.Payment // that it is on
+	charge   string
+	returned []string // the order's charges that were given back before
+	done     bool     // it is one of them
+}
+
+// pick returns a charge whose void has no answer yet, the one of --charge, or the only
+// paid one.
+func (c *orderVoid) pick(ctx context.Context, service *payment.Service, orderID string) (picked pickedCharge, _ error) {
 	voids, err := service.Ledger.Voids(ctx, service.Scope, orderID)
 	if err != nil {
-		return p, "", false, err
+		return picked, err
 	}
 	charges, err := service.Ledger.PaidCharges(ctx, service.Scope, orderID)
 	if err != nil {
-		return p, "", false, err
+		return picked, err
 	}
 	// Last, so that a payment is shown as it was after another process voided its charge.
 	_, payments, err := c.app.orderPayments(ctx, orderID)
 	if err != nil {
-		return p, "", false, err
+		return picked, err
 	}
 	var paid, returned []order.PaidCharge
 	for _, one := range charges {
 		if one.Returned {
 			returned = append(returned, one)
+			picked.returned = append(picked.returned, one.ID)
 		} else {
 			paid = append(paid, one)
 		}
 	}
 	slices.Reverse(returned)
-	with := func(matches func(order.Payment) bool) order.Payment {
-		return payments[max(0, slices.IndexFunc(payments, matches))]
+	pick := func(charge string, done bool, on func(order.Payment) bool) (pickedCharge, error) {
+		picked.payment, picked.charge, picked.done = payments[max(0, slices.IndexFunc(payments, on))], charge, done
+		return picked, nil
 	}
 	if i := slices.IndexFunc(voids, func(v ledger.PastVoid) bool { return !v.Done }); i >= 0 {
 		v := voids[i]
 		c.app.warn("the void of charge %s has no answer yet: it is finished first, and no other charge is given back now", v.ChargeID)
-		return with(func(p order.Payment) bool { return p.ID == v.PaymentID }), v.ChargeID, false, nil
+		return pick(v.ChargeID, false, func(p order.Payment) bool { return p.ID == v.PaymentID })
 	}
 	if err := c.checkCharge(payments[0], paid, returned); err != nil {
-		return p, "", false, err
+		return picked, err
 	}
 	asked := func(id string) bool { return c.charge == "" || c.charge == id }
 	for _, one := range slices.Concat(paid, returned) {
 		switch {
 		case !asked(one.ID):
 		case one.Recorded:
-			return with(func(p order.Payment) bool { return p.BankOrderID == one.BankOrderID }), one.ID, one.Returned, nil
+			return pick(one.ID, one.Returned, func(p order.Payment) bool { return p.BankOrderID == one.BankOrderID })
 		case !one.Returned:
-			return p, "", false, &failure{
+			return picked, &failure{
 				Code: "not_recorded", Message: fmt.Sprintf("charge %s is on an order that this ledger has no record of", one.ID),
 				Hint: "give it back with the tool that made the order, or in the bank's merchant portal", ExitCode: exitRejected,
 			}
@@ -137,14 +151,14 @@ func (c *orderVoid) pick(ctx context.Context, service *payment.Service, orderID 
 	for _, p := range payments {
 		state := order.Transaction(p.BankState)
 		if (state == order.Voided || state == order.RefundedInFull) && asked(p.ChargeID) { // outside villapay
-			return p, p.ChargeID, true, nil
+			return pick(p.ChargeID, true, func(other order.Payment) bool { return other.ID == p.ID })
 		}
 	}
 	f := &failure{Code: "not_paid", Message: "order " + orderID + " has no paid charge to give back", Hint: "ask whether it was paid: " + c.app.command("order status", payments[0]), ExitCode: exitRejected}
 	if c.charge != "" {
 		f.Message = fmt.Sprintf("order %s has no paid charge %s", orderID, c.charge)
 	}
-	return p, "", false, f
+	return picked, f
 }
 
 // checkCharge requires --charge if it is not plain which of an order's payments to give

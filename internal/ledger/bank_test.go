@@ -104,7 +104,7 @@ func (l *till) code(p order.Payment, id string, expiry time.Duration) (order.Pay
 
 func (l *till) change(p order.Payment, kind ledger.ChangeKind, target string, want ledger.Verdict) ledger.Change {
 	l.Helper()
-	change, err := l.ClaimChange(context.Background(), p, kind, target)
+	change, err := l.ClaimChange(context.Background(), ledger.ChangeRequest{Payment: p, Kind: kind, Target: target})
 	l.must(err)
 	if change.Verdict != want {
 		l.Fatalf("%s %s: verdict %d, want %d", kind, target, change.Verdict, want)

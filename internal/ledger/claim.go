@@ -27,7 +27,7 @@ const (
 	Replay                      // send nothing: Payment is the answer
 	Busy                        // somebody else is sending: wait, and claim again
 	AskFirst                    // ask what became of the earlier payments, and claim again with Asked
-	Confirm                     // something would be sent: nothing was claimed
+	Confirm                     // nothing was claimed: a person has to agree first
 )
 
 // Claim is the ledger's decision about a request.

@@ -3,6 +3,7 @@ package ledger
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/villapay/villapay/internal/order"
@@ -77,16 +78,23 @@ const (
 	Void   ChangeKind = "void"   // of a charge
 )
 
+// ChangeRequest is a change that somebody wants.
+type ChangeRequest struct {
+	Payment  order.Payment
+	Kind     ChangeKind
+	Target   string   // a code's or a charge's id
+	Returned []string // of Void: the order's charges that they know were given back
+}
+
 // Change is a change that this process may ask the bank for.
 type Change struct {
-	Verdict Verdict // Claimed, Replay (it is done), Busy, or AskFirst (a void of another charge has no answer yet)
-	Payment order.Payment
-	Kind    ChangeKind
-	Target  string // a code's or a charge's id
-	Resumed bool   // an earlier attempt may have been carried out
-	Settled bool   // of Resumed: it ended so long ago that it is not under way any more
-	Holder  string // of Busy
-	Other   string // of AskFirst: the other charge
+	ChangeRequest
+
+	Verdict Verdict // Claimed, Replay (it is done), Busy, AskFirst (a void of another charge has no answer yet), or Confirm (another charge was given back)
+	Resumed bool    // an earlier attempt may have been carried out
+	Settled bool    // of Resumed: it ended so long ago that it is not under way any more
+	Holder  string  // of Busy
+	Other   string  // of AskFirst and Confirm: the other charge
 
 	id, number int64
 	asked      int64 // when the last attempt before ended; 0 if there was none
@@ -95,15 +103,16 @@ type Change struct {
 // ClaimChange decides, durably, whether this process may ask the bank for a
 // change: nobody else does so now, and it is not done yet. A change whose answer
 // was lost, or that was rejected, may be asked for again. Of an order's charges one
-// is voided at a time, so that two people who give back a payment made twice do not
-// give back both.
-func (l *Ledger) ClaimChange(ctx context.Context, p order.Payment, kind ChangeKind, target string) (c Change, _ error) {
+// is voided at a time, and none after another one that the request does not know of,
+// so that two people who give back a payment made twice do not give back both.
+func (l *Ledger) ClaimChange(ctx context.Context, request ChangeRequest) (c Change, _ error) {
 	owner := l.lock.own()
+	p, kind, target := request.Payment, request.Kind, request.Target
 	earlier := statement{`SELECT c.id, c.state, c.claim, c.owner, c.holder, c.lease FROM villapay_change c JOIN villapay_payment p ON p.id = c.payment
 		WHERE p.scope = ? AND p.orderid = ? AND c.kind = ? AND c.target = ?`, []any{p.Scope, p.OrderID, string(kind), target}}
 	o := opening{why: claimTx, locks: []lockKey{orderKey(p.Scope, p.OrderID)}, reads: []statement{earlier}}
 	err := l.store.write(ctx, o, func(t *txn) (err error) {
-		c = Change{Payment: p, Kind: kind, Target: target}
+		c = Change{ChangeRequest: request}
 		var state string
 		var held row
 		rows, err := t.ask(earlier)
@@ -131,6 +140,16 @@ func (l *Ledger) ClaimChange(ctx context.Context, p order.Payment, kind ChangeKi
 			if err != nil || c.Other != "" {
 				c.Verdict = AskFirst
 				return err
+			}
+			known, _, err := t.load(p.Scope, p.OrderID)
+			if err != nil {
+				return err
+			}
+			for _, charge := range order.PaidCharges(known) {
+				if charge.Returned && charge.ID != target && !slices.Contains(request.Returned, charge.ID) {
+					c.Verdict, c.Other = Confirm, charge.ID
+					return nil
+				}
 			}
 		}
 		c.Verdict, c.Resumed = Claimed, state == sent

@@ -479,7 +479,7 @@ func TestWhatCannotBeCanceled(t *testing.T) {
 		if _, err := one.Cancel(t.Context(), p); !errors.Is(err, payment.ErrNoBankKey) {
 			t.Errorf("without the key: %v", err)
 		}
-		if _, err := one.Void(t.Context(), p, "chrg_test_1"); !errors.Is(err, payment.ErrNoBankKey) {
+		if _, err := one.Void(t.Context(), p, "chrg_test_1", nil); !errors.Is(err, payment.ErrNoBankKey) {
 			t.Errorf("without the key: %v", err)
 		}
 	})
@@ -525,9 +525,9 @@ func TestChangesAreKilled(t *testing.T) {
 				t.Fatal(report.Payment.State, err)
 			}
 			w.grumbles, w.fate = true, on("/void", what)
-			die(func() { _, _ = one.Void(context.Background(), p, charge.id) })
+			die(func() { _, _ = one.Void(context.Background(), p, charge.id, nil) })
 			w.fate = nil
-			now, err := two.Void(t.Context(), p, charge.id)
+			now, err := two.Void(t.Context(), p, charge.id, nil)
 			if err != nil || now.State != order.Cancelled || charge.state != "Voided" || w.called("POST void") != 1 {
 				t.Errorf("void, fate %d: %s after %d calls, %v", what, now.State, w.called("POST void"), err)
 			}
@@ -592,19 +592,19 @@ func TestVoid(t *testing.T) {
 		inTown(t, func(t *testing.T, w *town, one, two *till) {
 			p, charges := paidTill(t, w, one, 1)
 			test.do(w, charges[0])
-			now, err := one.Void(t.Context(), p, charges[0].id)
+			now, err := one.Void(t.Context(), p, charges[0].id, nil)
 			if kind(err) != test.kind || (err == nil) != (test.kind == 0) || one.now(p).State != test.state || err == nil && now.State != test.state {
 				t.Errorf("%s: %s, recorded %s, %v", test.name, now.State, one.now(p).State, err)
 			}
 			if test.kind == api.Unknown { // it stays unknown as long as nobody can be asked
 				w.fate = func(*http.Request) fate { return unreachable }
-				if _, err := two.Void(t.Context(), p, charges[0].id); kind(err) != api.Unknown {
+				if _, err := two.Void(t.Context(), p, charges[0].id, nil); kind(err) != api.Unknown {
 					t.Errorf("%s: then %v", test.name, err)
 				}
 			}
 			w.fate, w.grumbles = nil, false
 			for range 2 {
-				if now, err = two.Void(t.Context(), p, charges[0].id); err != nil || now.State != test.again || now.BankState != "Voided" {
+				if now, err = two.Void(t.Context(), p, charges[0].id, nil); err != nil || now.State != test.again || now.BankState != "Voided" {
 					t.Errorf("%s: then %s %v", test.name, now.State, err)
 				}
 			}
@@ -635,7 +635,7 @@ func TestTwoPeopleVoid(t *testing.T) {
 		}
 		var group sync.WaitGroup
 		void := func(s *till) {
-			if now, err := s.Void(context.Background(), p, charges[0].id); err != nil || now.State != order.Paid || now.ChargeID != charges[1].id {
+			if now, err := s.Void(context.Background(), p, charges[0].id, nil); err != nil || now.State != order.Paid || now.ChargeID != charges[1].id {
 				t.Errorf("%s by %s, %v", now.State, now.ChargeID, err)
 			}
 		}
@@ -643,13 +643,21 @@ func TestTwoPeopleVoid(t *testing.T) {
 		<-arrived
 		group.Go(func() { void(two) })
 		time.Sleep(20 * time.Second) // its lease is kept
-		if _, err := two.Void(t.Context(), p, charges[1].id); kind(err) != api.Unknown || !strings.Contains(err.Error(), charges[0].id) {
+		if _, err := two.Void(t.Context(), p, charges[1].id, nil); kind(err) != api.Unknown || !strings.Contains(err.Error(), charges[0].id) {
 			t.Errorf("the other charge: %v", err)
 		}
 		close(open)
 		group.Wait()
+		// Nor does who chose before the answer came, and is asked for a yes for a while.
+		if _, err := two.Void(t.Context(), p, charges[1].id, nil); kind(err) != api.Rejected || !strings.Contains(err.Error(), charges[0].id) {
+			t.Errorf("the other charge afterwards: %v", err)
+		}
 		if n := w.called("POST void"); n != 1 || charges[0].state != "Voided" || charges[1].state != "Authorized" {
 			t.Errorf("%d calls, the charges are %s and %s", n, charges[0].state, charges[1].state)
+		}
+		w.fate = nil
+		if now, err := two.Void(t.Context(), p, charges[1].id, []string{charges[0].id}); err != nil || now.State != order.Cancelled {
+			t.Errorf("both on purpose: %s, %v", now.State, err)
 		}
 	})
 }
@@ -660,11 +668,11 @@ func TestAVoidThatWasNotSent(t *testing.T) {
 	inTown(t, func(t *testing.T, w *town, one, two *till) {
 		p, charges := paidTill(t, w, one, 2)
 		w.fate = on("/void", unreachable)
-		if _, err := one.Void(t.Context(), p, charges[0].id); kind(err) != api.Unavailable {
+		if _, err := one.Void(t.Context(), p, charges[0].id, nil); kind(err) != api.Unavailable {
 			t.Errorf("unreachable: %v", err)
 		}
 		w.fate = nil
-		if now, err := two.Void(t.Context(), p, charges[1].id); err != nil || now.State != order.Paid || now.ChargeID != charges[0].id || charges[0].state != "Authorized" {
+		if now, err := two.Void(t.Context(), p, charges[1].id, nil); err != nil || now.State != order.Paid || now.ChargeID != charges[0].id || charges[0].state != "Authorized" {
 			t.Errorf("%s by %s, %v", now.State, now.ChargeID, err)
 		}
 	})
@@ -677,7 +685,7 @@ func TestAVoidThatWasRejectedInTheEnd(t *testing.T) {
 	inTown(t, func(t *testing.T, w *town, one, two *till) {
 		p, charges := paidTill(t, w, one, 2)
 		w.fate = on("/void", lostBefore)
-		if _, err := one.Void(t.Context(), p, charges[0].id); kind(err) != api.Unknown {
+		if _, err := one.Void(t.Context(), p, charges[0].id, nil); kind(err) != api.Unknown {
 			t.Errorf("lost: %v", err)
 		}
 		w.fate, w.grumbles, charges[0].state = nil, true, "Settled"
@@ -687,12 +695,12 @@ func TestAVoidThatWasRejectedInTheEnd(t *testing.T) {
 			if wait == time.Minute {
 				want = api.Rejected
 			}
-			if _, err := two.Void(t.Context(), p, charges[0].id); kind(err) != want {
+			if _, err := two.Void(t.Context(), p, charges[0].id, nil); kind(err) != want {
 				t.Errorf("after %s: %v, want kind %v", wait, err, want)
 			}
 		}
 		w.grumbles = false
-		if now, err := two.Void(t.Context(), p, charges[1].id); err != nil || now.State != order.Paid || now.ChargeID != charges[0].id {
+		if now, err := two.Void(t.Context(), p, charges[1].id, nil); err != nil || now.State != order.Paid || now.ChargeID != charges[0].id {
 			t.Errorf("the other charge: %s by %s, %v", now.State, now.ChargeID, err)
 		}
 	})
@@ -822,7 +830,7 @@ func TestARejectionAfterALostVoid(t *testing.T) {
 	inTown(t, func(t *testing.T, w *town, one, two *till) {
 		p, charges := paidTill(t, w, one, 2)
 		w.fate = on("/void", lostAfter)
-		if _, err := one.Void(t.Context(), p, charges[0].id); kind(err) != api.Unknown {
+		if _, err := one.Void(t.Context(), p, charges[0].id, nil); kind(err) != api.Unknown {
 			t.Errorf("lost: %v", err)
 		}
 		w.fate = nil
@@ -840,15 +848,15 @@ func TestARejectionAfterALostVoid(t *testing.T) {
 			return bank.RoundTrip(r)
 		})
 		for range 2 {
-			if _, err := two.Void(t.Context(), p, charges[0].id); kind(err) != api.Unknown {
+			if _, err := two.Void(t.Context(), p, charges[0].id, nil); kind(err) != api.Unknown {
 				t.Errorf("rejected: %v", err)
 			}
-			if _, err := two.Void(t.Context(), p, charges[1].id); kind(err) != api.Unknown || !strings.Contains(err.Error(), charges[0].id) {
+			if _, err := two.Void(t.Context(), p, charges[1].id, nil); kind(err) != api.Unknown || !strings.Contains(err.Error(), charges[0].id) {
 				t.Errorf("the other charge: %v", err)
 			}
 		}
 		stale = 1 // the bank is asked again after the rejection
-		if now, err := two.Void(t.Context(), p, charges[0].id); err != nil || now.State != order.Paid || now.ChargeID != charges[1].id {
+		if now, err := two.Void(t.Context(), p, charges[0].id, nil); err != nil || now.State != order.Paid || now.ChargeID != charges[1].id {
 			t.Errorf("then: %s by %s, %v", now.State, now.ChargeID, err)
 		}
 		if charges[1].state != "Authorized" {

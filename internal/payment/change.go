@@ -60,13 +60,16 @@ func (s *Service) Cancel(ctx context.Context, p order.Payment) (order.Payment, e
 // earlier attempt got no answer, it first asks the bank for the charge's state, and a
 // rejection counts only if the bank says afterwards that the charge is still paid, a
 // minute or more after that attempt. A lost answer is an *api.Error of kind Unknown.
-func (s *Service) Void(ctx context.Context, p order.Payment, chargeID string) (order.Payment, error) {
+// It is a rejection if another charge of the order was given back that is not among
+// returned, those that were known when this one was chosen.
+func (s *Service) Void(ctx context.Context, p order.Payment, chargeID string, returned []string) (order.Payment, error) {
 	if s.Bank == nil {
 		return p, ErrNoBankKey
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.Timeout)
 	defer cancel()
-	now, err := s.change(ctx, p, ledger.Void, chargeID, func(ctx context.Context, claim *ledger.Change) (requestID string, err error) {
+	request := ledger.ChangeRequest{Payment: p, Kind: ledger.Void, Target: chargeID, Returned: returned}
+	now, err := s.change(ctx, request, func(ctx context.Context, claim *ledger.Change) (requestID string, err error) {
 		var status order.Status
 		if claim.Resumed {
 			if status, requestID, err = s.Bank.InquireCharge(ctx, chargeID, p.OrderID); err != nil {
@@ -104,7 +107,7 @@ func (s *Service) Void(ctx context.Context, p order.Payment, chargeID string) (o
 // returns the updated payment. If the bank rejects the request, Held.Canceled stays
 // false and there is no error.
 func (s *Service) cancelCode(ctx context.Context, p order.Payment) (order.Payment, error) {
-	now, err := s.change(ctx, p, ledger.Cancel, p.Held.ID, func(ctx context.Context, _ *ledger.Change) (requestID string, _ error) {
+	now, err := s.change(ctx, ledger.ChangeRequest{Payment: p, Kind: ledger.Cancel, Target: p.Held.ID}, func(ctx context.Context, _ *ledger.Change) (requestID string, _ error) {
 		return s.Bank.Cancel(ctx, p.Held.ID)
 	})
 	if failure, ok := errors.AsType[*api.Error](err); ok && failure.Kind == api.Rejected {
@@ -115,8 +118,9 @@ func (s *Service) cancelCode(ctx context.Context, p order.Payment) (order.Paymen
 
 // change asks the bank for a change, once, and records the answer. If a failure
 // leaves open whether the bank made the change, the next run has to finish it.
-func (s *Service) change(ctx context.Context, p order.Payment, kind ledger.ChangeKind, target string, ask func(context.Context, *ledger.Change) (requestID string, _ error)) (order.Payment, error) {
-	claim, err := s.claimChange(ctx, p, kind, target)
+func (s *Service) change(ctx context.Context, request ledger.ChangeRequest, ask func(context.Context, *ledger.Change) (requestID string, _ error)) (order.Payment, error) {
+	p := request.Payment
+	claim, err := s.claimChange(ctx, request)
 	if err != nil {
 		return p, err
 	}
@@ -140,7 +144,7 @@ func (s *Service) change(ctx context.Context, p order.Payment, kind ledger.Chang
 		if ok {
 			out.RequestID, out.Rejected = failure.RequestID, failure.Kind == api.Rejected
 		}
-		if ok && claim.Resumed && (kind == ledger.Void || failure.Kind != api.Rejected) {
+		if ok && claim.Resumed && (claim.Kind == ledger.Void || failure.Kind != api.Rejected) {
 			failure.Kind = api.Unknown // an earlier attempt may have succeeded
 		}
 	}
@@ -157,30 +161,32 @@ func (s *Service) change(ctx context.Context, p order.Payment, kind ledger.Chang
 }
 
 // claimChange claims a change, and waits while another process holds the claim.
-func (s *Service) claimChange(ctx context.Context, p order.Payment, kind ledger.ChangeKind, target string) (ledger.Change, error) {
+func (s *Service) claimChange(ctx context.Context, request ledger.ChangeRequest) (ledger.Change, error) {
 	holder := ""
 	for {
-		claim, err := s.Ledger.ClaimChange(ctx, p, kind, target)
+		claim, err := s.Ledger.ClaimChange(ctx, request)
 		switch {
 		case err != nil && holder != "" && ctx.Err() != nil:
-			return claim, s.busyError("busy", "another process (%s) is still asking the bank to %s %s", holder, kind, target)
+			return claim, s.changeError(api.Unknown, "busy", "another process (%s) is still asking the bank to %s %s", holder, request.Kind, request.Target)
 		case err != nil:
 			return claim, err
 		case claim.Verdict == ledger.AskFirst:
-			return claim, s.busyError("other_void", "the void of charge %s of order %s has no answer yet and must be finished first", claim.Other, p.OrderID)
+			return claim, s.changeError(api.Unknown, "other_void", "the void of charge %s of order %s has no answer yet and must be finished first", claim.Other, request.Payment.OrderID)
+		case claim.Verdict == ledger.Confirm:
+			return claim, s.changeError(api.Rejected, "voided_meanwhile", "charge %s of order %s was given back meanwhile, and this one was not", claim.Other, request.Payment.OrderID)
 		case claim.Verdict != ledger.Busy:
 			return claim, nil
 		case holder == "":
-			notify(s.Note, "another process (%s) is asking the bank to %s %s; waiting for it", claim.Holder, kind, target)
+			notify(s.Note, "another process (%s) is asking the bank to %s %s; waiting for it", claim.Holder, request.Kind, request.Target)
 		}
 		holder = claim.Holder
 		_ = backoff.Sleep(ctx, pollClaim) // if the time is over, claiming fails
 	}
 }
 
-// busyError says that another change at the bank has to end first.
-func (s *Service) busyError(code, format string, args ...any) error {
-	return &api.Error{Kind: api.Unknown, Code: code, Message: fmt.Sprintf(format, args...), Server: s.Bank.HTTP.Name}
+// changeError says why the bank is not asked for a change.
+func (s *Service) changeError(kind api.Kind, code, format string, args ...any) error {
+	return &api.Error{Kind: kind, Code: code, Message: fmt.Sprintf(format, args...), Server: s.Bank.HTTP.Name}
 }
 
 // cancelEarlier cancels the code of a payment that is about to be replaced.

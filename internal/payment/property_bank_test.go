@@ -231,7 +231,13 @@ func (s *story) void(ctx context.Context, who *till) error {
 	if err != nil {
 		return err
 	}
-	paid = slices.DeleteFunc(paid, func(one order.PaidCharge) bool { return one.Returned })
+	var returned []string
+	paid = slices.DeleteFunc(paid, func(one order.PaidCharge) bool {
+		if one.Returned {
+			returned = append(returned, one.ID)
+		}
+		return one.Returned
+	})
 	known := who.known()
 	var p order.Payment
 	charge := ""
@@ -249,7 +255,7 @@ func (s *story) void(ctx context.Context, who *till) error {
 	s.mu.Lock()
 	s.voided[charge] = true
 	s.mu.Unlock()
-	now, err := who.Void(ctx, p, charge)
+	now, err := who.Void(ctx, p, charge, returned)
 	s.note("    the void of %s: %s, %v", charge, now.State, err)
 	s.town.mu.Lock()
 	state := s.town.charges[charge].state
