@@ -68,7 +68,7 @@ func sinceTime(text string, now time.Time) (time.Time, error) {
 	}
 	since, _, err := parseWhen(text, now)
 	if err == nil && since.After(now) {
-		near := since.AddDate(now.Year()-since.Year(), 0, 0)
+		near := since.AddDate(now.In(order.Bangkok).Year()-since.Year(), 0, 0)
 		if near.After(now) {
 			near = near.AddDate(-1, 0, 0)
 		}
@@ -85,7 +85,7 @@ const hintWhen = "examples: 24h, 7d, today, yesterday, 2026-11-22, 2026-11-22T18
 // parseWhen parses a duration before now, in which d is 24 hours, a day, or a time.
 // The default time zone is Bangkok's. For a day it returns its start, and day is true.
 func parseWhen(text string, now time.Time) (at time.Time, day bool, _ error) {
-	if days, ok := strings.CutSuffix(text, "d"); ok {
+	if days, ok := strings.CutSuffix(text, "d"); ok && strings.Trim(days, "0123456789.") == "" {
 		if d, err := time.ParseDuration(days + "h"); err == nil && d > 0 && d < math.MaxInt64/24 {
 			return now.Add(-24 * d), false, nil
 		}

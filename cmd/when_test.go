@@ -15,6 +15,7 @@ func TestStretch(t *testing.T) {
 		{"", "", none, none},
 		{"24h", "", "2026-11-21T18:30:00Z", none},
 		{"7d", "90m", "2026-11-15T18:30:00Z", "2026-11-22T17:00:00Z"},
+		{"1.5d", "", "2026-11-21T06:30:00Z", none},
 		{"today", "today", "2026-11-22T17:00:00Z", "2026-11-23T17:00:00Z"},
 		{"yesterday", "yesterday", "2026-11-21T17:00:00Z", "2026-11-22T17:00:00Z"},
 		{"2026-11-01", "2026-11-30", "2026-10-31T17:00:00Z", "2026-11-30T17:00:00Z"},
@@ -61,6 +62,8 @@ func TestStretch(t *testing.T) {
 		{"2026-02-30", "", "is not a duration, a day or a time"},
 		{"-5h", "", "is not a duration, a day or a time"},
 		{"0d", "", "is not a duration, a day or a time"},
+		{"2h1d", "", "is not a duration, a day or a time"},
+		{"1h30m2d", "", "is not a duration, a day or a time"},
 		{"200000d", "", "is not a duration, a day or a time"},
 		{"", "x", "--until: \"x\""},
 	} {
