@@ -1,19 +1,38 @@
 package cmd
 
 import (
+	"fmt"
 	"net/http"
+	"os"
+	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
-// stopReading closes the pipe of the events. No other process holds its end then: one
-// that this test starts has a copy until it runs its program.
-func (l *listening) stopReading() {
+// stopReading closes the pipe of the events, and waits until no other process has its
+// end: one that this test starts has a copy until it runs its program.
+func (l *listening) stopReading(t *testing.T) {
+	t.Helper()
+	pipe, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", l.stdout.Fd()))
 	syscall.ForkLock.RLock()
-	defer syscall.ForkLock.RUnlock()
 	l.stdout.Close()
+	syscall.ForkLock.RUnlock()
+	for err == nil && t.Context().Err() == nil && hasPipe(pipe, l.process.Process.Pid) {
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// hasPipe reports whether any process but one has a pipe open.
+func hasPipe(pipe string, except int) bool {
+	open, _ := filepath.Glob("/proc/[0-9]*/fd/*")
+	return slices.ContainsFunc(open, func(path string) bool {
+		name, err := os.Readlink(path)
+		return err == nil && name == pipe && !strings.HasPrefix(path, fmt.Sprintf("/proc/%d/", except))
+	})
 }
 
 // A listener exits at once when the reader of its events is gone, so that a
@@ -35,7 +54,7 @@ func TestTheListenerEndsWithItsHandler(t *testing.T) {
 	if status := l.post(t, bodies[0]); status != http.StatusOK || !strings.Contains(l.line(t), `"orderid":"1","state":"paid"`) {
 		t.Errorf("while it is read: %d", status)
 	}
-	l.stopReading()
+	l.stopReading(t)
 	if status := l.post(t, bodies[1]); status == http.StatusOK {
 		t.Error("what nobody reads is acknowledged")
 	}
@@ -44,7 +63,7 @@ func TestTheListenerEndsWithItsHandler(t *testing.T) {
 	}
 
 	idle := m.listen(t)
-	idle.stopReading()
+	idle.stopReading(t)
 	if code := idle.wait(); code != 1 { // no notification comes
 		t.Errorf("idle: exit %d, want 1", code)
 	}
