@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -199,7 +200,7 @@ func TestCodesThatAreNotRecorded(t *testing.T) {
 				l.report(order.Report{ChargeID: "chrg_0", BankOrderID: "order_test_0", TransactionState: "Authorized", From: order.FromBank})
 			},
 			func(p order.Payment) {
-				l.claim(ledger.ClaimRequest{OrderID: p.OrderID, New: true, Asked: true}, ledger.Claimed)
+				l.claim(ledger.ClaimRequest{OrderID: p.OrderID, New: true, Asked: math.MaxInt64}, ledger.Claimed)
 			},
 			func(p order.Payment) { l.code(p, "qr_other", time.Minute) },
 			func(p order.Payment) {
@@ -267,7 +268,7 @@ func TestACodeHoldsItsSlot(t *testing.T) {
 	}
 	s.forward(31 * time.Minute)
 	l.claim(order4925, ledger.AskFirst)
-	l.claim(ledger.ClaimRequest{OrderID: "4925", Asked: true}, ledger.Claimed)
+	l.claim(ledger.ClaimRequest{OrderID: "4925", Asked: math.MaxInt64}, ledger.Claimed)
 }
 
 // One process at a time asks for a change, and a change that is done is never asked
@@ -362,7 +363,7 @@ func TestVoidsOneAtATime(t *testing.T) {
 	inBoth(t, func(t *testing.T, s *shop) {
 		one, two := s.till(t), s.till(t)
 		p := one.open(order4925, "order_test_1", 3600)
-		newer := one.open(ledger.ClaimRequest{OrderID: "4925", New: true, Asked: true}, "order_test_2", 3600)
+		newer := one.open(ledger.ClaimRequest{OrderID: "4925", New: true, Asked: math.MaxInt64}, "order_test_2", 3600)
 		first := one.change(p, ledger.Void, "chrg_1", ledger.Claimed)
 		if other := two.change(newer, ledger.Void, "chrg_2", ledger.AskFirst); other.Other != "chrg_1" {
 			t.Errorf("after charge %q", other.Other)
@@ -437,7 +438,7 @@ func TestCancelPayment(t *testing.T) {
 				continue
 			}
 			l.claim(again, ledger.AskFirst)
-			again.Asked = true
+			again.Asked = math.MaxInt64
 			newer := l.open(again, "order_test_new", 3600)
 			if now := l.payment(p); now.State != order.Cancelled || !now.Canceled || now.ReplacedBy != "" || now.KnownFrom != order.FromBank {
 				t.Errorf("then: %+v", now)

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"cmp"
 	"context"
 	"slices"
 
@@ -14,7 +15,7 @@ type ClaimRequest struct {
 	Key                 string // for a payment that has to be made: fresh, or the user's
 	KeyGiven            bool   // it is the user's
 	New                 bool   // make another payment though one is open
-	Asked               bool   // what became of earlier payments was asked just now
+	Asked               int64  // what became of the payments up to this ID was asked just now; 0 if of none
 	Unconfirmed         bool   // claim nothing yet: say Confirm instead
 }
 
@@ -26,7 +27,7 @@ const (
 	Claimed  Verdict = iota + 1 // send, with Payment.Key, and record what comes
 	Replay                      // send nothing: Payment is the answer
 	Busy                        // somebody else is sending: wait, and claim again
-	AskFirst                    // ask what became of the earlier payments, and claim again with Asked
+	AskFirst                    // ask what became of the payments up to Newest, and claim again with Asked
 	Confirm                     // nothing was claimed: a person has to agree first
 )
 
@@ -39,6 +40,7 @@ type Claim struct {
 	// out, so that only an order resolves the payment.
 	Resumed bool
 	Holder  string // of Busy: who is sending, such as "user@host pid 123"
+	Newest  int64  // of AskFirst
 
 	// Others are the order's other payments that could be paid, now or soon.
 	// Replaced is the one that this claim has replaced, as it stood.
@@ -206,11 +208,8 @@ func (c *claiming) send(holder *row, why event) error {
 	earlier := c.find(func(r *row) bool {
 		return r.Order != nil && (r == holder || r.ReplacedBy != "" || r.State != order.Awaiting || r.Lapsed(c.t.now))
 	})
-	if earlier != nil && !c.req.Asked {
-		if holder != nil {
-			earlier = holder
-		}
-		c.result = Claim{Verdict: AskFirst, Payment: earlier.At(c.t.now)}
+	if earlier != nil && earlier.ID > c.req.Asked {
+		c.result = Claim{Verdict: AskFirst, Payment: cmp.Or(holder, earlier).At(c.t.now), Newest: earlier.ID}
 		return nil
 	}
 	if c.req.Unconfirmed {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"sync"
 	"testing"
@@ -54,7 +55,7 @@ func TestOneOfManyProcessesClaims(t *testing.T) {
 			for i, l := range ledgers {
 				group.Go(func() {
 					req := ask(orderID)
-					req.Asked, req.New = true, orderID == "replaced"
+					req.Asked, req.New = math.MaxInt64, orderID == "replaced"
 					var err error
 					if claims[i], err = l.Claim(context.Background(), req); err != nil {
 						t.Error(err)
@@ -128,7 +129,7 @@ func TestWhoHoldsTheSlot(t *testing.T) {
 			}
 			events := len(l.events(t, old.ID))
 			req := ask(id)
-			req.Asked = true
+			req.Asked = math.MaxInt64
 			if test.want == Replay {
 				l.mustClaim(t, req, Replay)
 				if req.New = true; test.state == order.Paid {
@@ -171,7 +172,7 @@ func TestAPaidOrderIsReplayedFromAnySource(t *testing.T) {
 				"as it is": func(*ClaimRequest) {},
 				"wechat":   func(r *ClaimRequest) { r.Source = order.WeChat },
 				"--new":    func(r *ClaimRequest) { r.New = true },
-				"asked":    func(r *ClaimRequest) { r.New, r.Asked = true, true },
+				"asked":    func(r *ClaimRequest) { r.New, r.Asked = true, math.MaxInt64 },
 				"by key": func(r *ClaimRequest) {
 					if r.KeyGiven = true; orderID == "1" {
 						r.Key = open.Key
@@ -205,7 +206,7 @@ func TestNewReplaces(t *testing.T) {
 		if c := l.mustClaim(t, req, AskFirst); c.Payment.ID != first.ID || l.of(t, "1")[0].ReplacedBy != "" {
 			t.Errorf("before it is replaced, it is asked about: %+v", c)
 		}
-		req.Asked = true
+		req.Asked = math.MaxInt64
 		c := l.mustClaim(t, req, Claimed)
 		if c.Payment.Key != req.Key || c.Replaced == nil || c.Replaced.ID != first.ID || c.Replaced.ReplacedBy != req.Key || c.Others != nil {
 			t.Fatalf("replaced: %+v", c)
@@ -239,7 +240,7 @@ func TestFoundPaidBeforeItIsReplaced(t *testing.T) {
 			req.New = orderID == "here"
 			l.mustClaim(t, req, AskFirst)
 			l.answer(t, orderID, answer)
-			req.Asked = true
+			req.Asked = math.MaxInt64
 			if c := l.mustClaim(t, req, Replay); c.Payment.State != order.Paid || c.Payment.KnownFrom != order.FromAPI {
 				t.Errorf("%s: %+v", orderID, c.Payment)
 			}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -152,7 +153,7 @@ func (l *Ledger) awaiting(t testing.TB, orderID string, fields ...string) order.
 func (l *Ledger) another(t testing.TB, orderID, bankOrderID string, fields ...string) order.Payment {
 	t.Helper()
 	req := ask(orderID)
-	req.New, req.Asked = true, true
+	req.New, req.Asked = true, math.MaxInt64
 	return l.mustRecord(t, l.mustClaim(t, req, Claimed), testOrder(t, bankOrderID, fields...))
 }
 

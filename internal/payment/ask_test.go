@@ -3,6 +3,7 @@ package payment
 import (
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -65,6 +66,33 @@ func TestEarlierPaymentsAreAskedAbout(t *testing.T) {
 			})
 		}
 	}
+}
+
+// What another process makes after it was asked what became of the earlier payments is
+// asked about too, before it is replaced.
+func TestWhatIsMadeMeanwhileIsAskedAbout(t *testing.T) {
+	t.Parallel()
+	inWorld(t, sandbox.Options{}, func(t *testing.T, w *world, p *process) {
+		other := w.start(t, 0)
+		p.mustMake(t, Request{})
+		var asked, posts atomic.Int64
+		w.between(func(req *http.Request, next http.RoundTripper) (*http.Response, error) {
+			if req.Method == http.MethodPost {
+				posts.Add(1)
+				return next.RoundTrip(req)
+			}
+			switch asked.Add(1) {
+			case 1:
+				other.mustMake(t, Request{New: true}) // which asks, too
+			case 3:
+				return answer(req, 200, authorized)
+			}
+			return answer(req, 200, `{"status":"pending"}`)
+		})
+		if made := p.mustMake(t, Request{New: true}); made.State != order.Paid || asked.Load() != 3 || posts.Load() != 1 {
+			t.Errorf("%s, asked %d times, posted %d times", made.State, asked.Load(), posts.Load())
+		}
+	})
 }
 
 // A failed status request is a warning, and delays another order by at most three

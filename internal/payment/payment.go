@@ -217,7 +217,7 @@ func (s *Service) claim(ctx context.Context, request ledger.ClaimRequest) (ledge
 		switch {
 		case err != nil && waiting && ctx.Err() != nil:
 			return busy, &BusyError{request.OrderID}
-		case err != nil && request.Asked:
+		case err != nil && request.Asked > 0:
 			return claim, s.afterAsking(err)
 		case err != nil:
 			return claim, err
@@ -227,7 +227,7 @@ func (s *Service) claim(ctx context.Context, request ledger.ClaimRequest) (ledge
 			if err := s.askEarlier(ctx, claim.Payment); err != nil {
 				return claim, err
 			}
-			request.Asked = true
+			request.Asked = claim.Newest
 			continue
 		case claim.Verdict != ledger.Busy:
 			return claim, nil
