@@ -517,6 +517,32 @@ func TestVoidedMeanwhile(t *testing.T) {
 	}
 }
 
+// An order that another process makes while this one cancels is not called canceled.
+func TestAnotherOrderWhileCanceling(t *testing.T) {
+	t.Parallel()
+	b := serveKeyedBank(t)
+	m := b.till(t)
+	canceled := m.must(t, "pay", "qr", "4925")
+	var once sync.Once
+	b.setHold(func(call string, carryOut func()) {
+		if strings.HasPrefix(call, "GET") { // the code is canceled by now
+			once.Do(func() {
+				if r := m.run(t, "pay", "qr", "4925", "--new"); r.code != 0 {
+					t.Errorf("exit %d, %s", r.code, r.stderr)
+				}
+			})
+		}
+		carryOut()
+	})
+	r := m.run(t, "order", "cancel", "4925", "-o", "json")
+	if p := r.bankObject(t); r.code != 5 || p.ID == canceled.ID || p.Villapay.State != "awaiting" || !strings.Contains(r.stderr, "made meanwhile") {
+		t.Errorf("exit %d, %+v, %s", r.code, p, r.stderr)
+	}
+	if p := m.must(t, "order", "cancel", "4925"); p.Villapay.State != "cancelled" || p.ID == canceled.ID {
+		t.Errorf("%+v", p)
+	}
+}
+
 // After a whole session the key stands in no output and in no file, also if the bank
 // repeats it in every answer.
 func TestTheBankKeyIsShownNowhere(t *testing.T) {

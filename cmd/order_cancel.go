@@ -73,10 +73,22 @@ func (c *orderCancel) run(ctx context.Context, format config.Format, args []stri
 		}
 	}
 	p = open[max(0, slices.IndexFunc(open, func(p order.Payment) bool { return p.State != order.Cancelled }))]
+	newer, another, err := c.madeSince(ctx, payments, p)
+	if err != nil {
+		return err
+	}
+	if another {
+		p = newer
+	}
 	if err := c.app.showPayment(ctx, format, p, codeFlags{}, false); err != nil {
 		return err
 	}
 	switch {
+	case another:
+		return &failure{
+			Code: "not_canceled", Message: fmt.Sprintf("order %s has another payment order, which was made meanwhile and is not canceled", p.OrderID),
+			Hint: "to cancel that too: " + c.app.sourceCommand("order cancel", p), ExitCode: exitRejected,
+		}
 	case p.State != order.Cancelled:
 		return c.notCanceled(ctx, p, "the bank did not confirm that its code is canceled, and it may still be paid")
 	case p.Warned(order.WarnPaidElsewhere):
@@ -85,6 +97,22 @@ func (c *orderCancel) run(ctx context.Context, format config.Format, args []stri
 		c.app.note("the bank canceled it; to make another order: %s", c.app.sourceCommand("pay qr", p))
 	}
 	return nil
+}
+
+// madeSince returns a payment of the canceled one's source that another process has made
+// since payments was read, and that may be paid now or soon.
+func (c *orderCancel) madeSince(ctx context.Context, payments []order.Payment, canceled order.Payment) (newer order.Payment, found bool, _ error) {
+	_, now, err := c.app.orderPayments(context.WithoutCancel(ctx), canceled.OrderID) // the time to ask may be over
+	if err != nil {
+		return newer, false, &payment.NotRecordedError{Err: err}
+	}
+	for _, p := range now {
+		known := slices.ContainsFunc(payments, func(old order.Payment) bool { return old.ID == p.ID })
+		if !known && p.Source == canceled.Source && (p.State == order.Sending || p.State == order.Unknown || p.MayBePaid(c.app.now())) {
+			return p, true, nil
+		}
+	}
+	return newer, false, nil
 }
 
 // pick returns the payments to cancel, newest first: the open one, and others of which
