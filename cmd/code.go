@@ -89,10 +89,10 @@ func (a *output) recordPage(ctx context.Context, service *payment.Service, p ord
 		return p, nil //nolint:nilerr // drawCode reports it
 	}
 	recorded, _, err := service.Ledger.RecordPage(ctx, p)
-	if err != nil {
-		return p, &payment.NotRecordedError{Key: p.Key, Err: err}
+	if _, doubt := errors.AsType[*order.DoubtError](err); err != nil && !doubt {
+		err = &payment.NotRecordedError{Key: p.Key, Err: err}
 	}
-	return recorded, nil
+	return recorded, err
 }
 
 // holdsPage reports whether it is recorded that a code that did not come from the bank

@@ -16,6 +16,7 @@ import (
 	"github.com/villapay/villapay/internal/auth"
 	"github.com/villapay/villapay/internal/config"
 	"github.com/villapay/villapay/internal/ledger"
+	"github.com/villapay/villapay/internal/order"
 	"github.com/villapay/villapay/internal/payment"
 	"github.com/villapay/villapay/internal/render"
 	"github.com/villapay/villapay/internal/secret"
@@ -124,6 +125,7 @@ func explainKind(err error) *failure {
 		held        *payment.HeldError
 		busy        *payment.BusyError
 		keyUsed     *ledger.KeyUsedError
+		doubt       *order.DoubtError
 		stored      *ledger.Error
 	)
 	switch {
@@ -161,6 +163,8 @@ func explainKind(err error) *failure {
 		return &failure{Code: "key_used", Message: err.Error(), Hint: "use another key, or none: villapay makes a fresh one", ExitCode: exitUsage}
 	case call != nil: // even if the rejection could not be recorded
 		return explainCall(call)
+	case errors.As(err, &doubt):
+		return &failure{Code: "charge_doubt", Message: "it is not certain that the order is unpaid: " + err.Error(), Hint: hintAskAgain, Retryable: true, ExitCode: exitUnknown}
 	case errors.As(err, &local): // may wrap an error of the ledger with a better hint
 		return &failure{Code: "local", Message: err.Error(), Hint: local.hint, ExitCode: exitConfig}
 	case errors.As(err, &stored) && (errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded)):

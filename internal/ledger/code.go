@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -12,17 +13,18 @@ import (
 // RecordCode records a payment's code, if the payment may be shown and nobody may
 // still pay with another code or page. took is the time from the request for it to
 // its answer. It returns the payment as it then stands, and whether the code is the
-// recorded one: if not, it must not be shown.
+// recorded one: if not, it must not be shown. It fails with an *order.DoubtError if an
+// earlier code may have been paid.
 func (l *Ledger) RecordCode(ctx context.Context, p order.Payment, c *order.BankCode, took time.Duration) (_ order.Payment, recorded bool, _ error) {
 	p, recorded, err := l.hold(ctx, p, func(t *txn, r *row) (*order.Held, event) {
 		switch {
 		case r.Payable(t.now) == nil && r.HoldsCode(t.now) && r.Held.ID == c.ID && !r.Held.Canceling:
 			return r.Held, event{} // the bank gave it twice, or this very call's commit went unconfirmed
 		case r.Payable(t.now) != nil || r.HoldsCode(t.now):
-			return nil, event{kind: "late code", requestID: c.RequestID, note: c.ID + " came too late, and was not shown"}
+			return nil, event{}
 		}
 		return c.Hold(&r.Payment, order.Answered{Received: t.now, Date: c.Date, Sent: t.now.Add(-took)}), event{kind: "code", requestID: c.RequestID, note: c.ID}
-	})
+	}, event{kind: "late code", requestID: c.RequestID, note: c.ID + " came too late, and was not shown"})
 	return p, recorded, l.wrap(err, "record the code of order %s", p.OrderID)
 }
 
@@ -34,27 +36,37 @@ func (l *Ledger) RecordPage(ctx context.Context, p order.Payment) (_ order.Payme
 			return nil, event{}
 		}
 		return r.HoldPage(), event{kind: "page", note: "the payer's page is served"}
-	})
+	}, event{})
 	return p, recorded, l.wrap(err, "record the page of order %s", p.OrderID)
 }
 
-// hold records what decide returns as what a payment may be paid with, and its
-// event.
-func (l *Ledger) hold(ctx context.Context, p order.Payment, decide func(*txn, *row) (*order.Held, event)) (_ order.Payment, recorded bool, _ error) {
+// hold records what decide returns as what a payment may be paid with, and its event,
+// or that it came late. Beside a code that may have been paid nothing else is held.
+func (l *Ledger) hold(ctx context.Context, p order.Payment, decide func(*txn, *row) (*order.Held, event), late event) (_ order.Payment, recorded bool, _ error) {
+	var doubt error
 	err := l.onPayment(ctx, p, func(t *txn, r *row) (err error) {
 		held, e := decide(t, r)
-		if recorded = held != nil; recorded {
+		doubt, p = nil, r.At(t.now)
+		if held != nil && r.Held != nil && r.Held.Text != "" && r.Held.ID != held.ID {
+			known, _, err := t.load(r.Scope, r.OrderID)
+			if err != nil {
+				return err
+			}
+			doubt = order.Doubt(known)
+		}
+		if recorded = held != nil && doubt == nil; !recorded {
+			e = late
+		} else if err = t.exec(`UPDATE villapay_payment SET code_id = ?, code_kind = ?, code_text = ?, code_shown_until = ?, code_held_until = ?, code_canceled = 0 WHERE id = ?`,
+			held.ID, string(held.Kind), held.Text, toMillis(held.ShownUntil), toMillis(held.HeldUntil), r.ID); err == nil {
 			r.Held = held
-			err = t.exec(`UPDATE villapay_payment SET code_id = ?, code_kind = ?, code_text = ?, code_shown_until = ?, code_held_until = ?, code_canceled = 0 WHERE id = ?`,
-				held.ID, string(held.Kind), held.Text, toMillis(held.ShownUntil), toMillis(held.HeldUntil), r.ID)
+			p = r.At(t.now)
 		}
 		if err == nil && e.kind != "" {
 			err = l.note(t, r.ID, e)
 		}
-		p = r.At(t.now)
 		return err
 	})
-	return p, recorded, err
+	return p, recorded, cmp.Or(err, doubt)
 }
 
 // onPayment records something of a payment, whose Villa order is locked.
@@ -146,10 +158,16 @@ func (l *Ledger) ClaimChange(ctx context.Context, request ChangeRequest) (c Chan
 				return err
 			}
 			for _, charge := range order.PaidCharges(known) {
-				if charge.Returned && charge.ID != target && !slices.Contains(request.Returned, charge.ID) {
-					c.Verdict, c.Other = Confirm, charge.ID
+				switch {
+				case charge.Returned && charge.ID == target:
+					c.Verdict, c.Other = Replay, ""
 					return nil
+				case charge.Returned && !slices.Contains(request.Returned, charge.ID):
+					c.Verdict, c.Other = Confirm, charge.ID
 				}
+			}
+			if c.Verdict == Confirm {
+				return nil
 			}
 		}
 		c.Verdict, c.Resumed = Claimed, state == sent
@@ -303,10 +321,7 @@ func (l *Ledger) CancelPayment(ctx context.Context, p order.Payment) (order.Paym
 		}
 		return l.note(t, r.ID, event{kind: "canceled", note: "the bank canceled its codes"})
 	})
-	if err == nil && doubt != nil {
-		return p, doubt
-	}
-	return p, l.wrap(err, "cancel the payment of order %s", p.OrderID)
+	return p, l.wrap(cmp.Or(err, doubt), "cancel the payment of order %s", p.OrderID)
 }
 
 // Charges returns the ids of all charges that were ever reported about a Villa

@@ -202,7 +202,9 @@ func (l *Ledger) wrap(err error, op string, args ...any) error {
 }
 
 func wrap(s store, err error, op string, args ...any) error {
-	if _, already := errors.AsType[*Error](err); err == nil || already {
+	_, already := errors.AsType[*Error](err)
+	_, doubt := errors.AsType[*order.DoubtError](err)
+	if err == nil || already || doubt {
 		return err
 	}
 	return &Error{Op: fmt.Sprintf(op, args...), Where: s.where(), text: s.explain(err), err: err}

@@ -911,3 +911,32 @@ func TestADoubtfulCharge(t *testing.T) {
 		}
 	}
 }
+
+// A report that comes while the bank draws another code, and leaves in doubt whether the
+// earlier one was paid: the new code is canceled, and not shown.
+func TestADoubtWhileTheCodeIsDrawn(t *testing.T) {
+	t.Parallel()
+	inTown(t, func(t *testing.T, w *town, one, two *till) {
+		p := one.mustPay(false)
+		time.Sleep(15 * time.Minute)
+		w.fate = func(r *http.Request) fate {
+			if r.Method == http.MethodPost && r.URL.Host == "bank.invalid" && !strings.HasSuffix(r.URL.Path, "/cancel") {
+				said := order.Report{ChargeID: "chrg_1", BankOrderID: p.BankOrderID, TransactionState: "Pondering", Status: "success", Amount: p.Amount, Currency: p.Currency, From: order.FromBank}
+				if err := one.Ledger.RecordAnswer(t.Context(), shopURL, ledger.Asked{OrderID: villa, From: order.FromBank, Status: order.Status{Reports: []order.Report{said}}}); err != nil {
+					t.Error(err)
+				}
+			}
+			return fine
+		}
+		now, err := two.pay(false)
+		if kind(err) != api.Unknown || !strings.Contains(err.Error(), "not certain") || now.LivingCode(time.Now()) != nil {
+			t.Errorf("%+v, %v", now.Held, err)
+		}
+		if payable := w.payable(); len(payable) != 0 {
+			t.Errorf("payable are %v", payable)
+		}
+		if _, _, err := two.Ledger.RecordPage(t.Context(), p); !errors.As(err, new(*order.DoubtError)) {
+			t.Errorf("a page: %v", err)
+		}
+	})
+}

@@ -60,11 +60,15 @@ func (s *Service) Code(ctx context.Context, p order.Payment) (order.Payment, err
 	recording, cancelRecording := toRecord(ctx)
 	defer cancelRecording()
 	now, recorded, err := s.Ledger.RecordCode(recording, p, code, took)
-	if err != nil {
+	_, doubt := errors.AsType[*order.DoubtError](err)
+	if err != nil && !doubt {
 		return p, &NotRecordedError{p.Key, err}
 	}
-	if !recorded { // another process was first, or the payment can no longer be paid
+	if !recorded { // another process was first, the payment can no longer be paid, or may have been
 		s.cancelUnshown(recording, p, code.ID)
+	}
+	if doubt {
+		return now, s.doubtful(err)
 	}
 	if recorded && code.Livemode != nil && *code.Livemode != s.Live && !p.Warned("livemode") {
 		notify(s.Warn, "order %s: the livemode of the bank's code is %t, and environment %s has live: %t", p.OrderID, *code.Livemode, s.Env, s.Live)
