@@ -108,7 +108,7 @@ func (c *listFlags) format() (config.Format, error) {
 func (c *listFlags) filter(text string) (filter ledger.Filter, err error) {
 	filter = ledger.Filter{Source: c.source, By: c.by, Unpaid: c.unpaid, Text: text, Limit: c.limit}
 	for _, name := range c.states {
-		state, err := oneOf("state", name, stateNames())
+		state, err := oneOf("state", strings.TrimSpace(name), stateNames())
 		if err != nil {
 			return filter, err
 		}

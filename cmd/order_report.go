@@ -139,16 +139,18 @@ func reportOf(p ledger.Period, totals []ledger.Total, twice []paidTwiceValue) re
 	return v
 }
 
-// paidTwice adds up the excess payments of each order. extra is sorted by order.
+// paidTwice adds up the excess payments of each order in each environment. extra is
+// sorted by order and environment.
 func paidTwice(extra []order.Receipt) []paidTwiceValue {
 	all := []paidTwiceValue{}
 	var sum order.Sum
-	for _, r := range extra {
-		if last := len(all) - 1; last < 0 || all[last].OrderID != r.OrderID || all[last].Currency != r.Currency {
+	var before order.Receipt
+	for i, r := range extra {
+		if i == 0 || before.Scope != r.Scope || before.OrderID != r.OrderID || before.Currency != r.Currency {
 			all, sum = append(all, paidTwiceValue{OrderID: r.OrderID, Currency: r.Currency}), order.Sum{}
 		}
 		sum.Add(r.Amount)
-		all[len(all)-1].Amount = sum.Amount()
+		all[len(all)-1].Amount, before = sum.Amount(), r
 	}
 	return all
 }
