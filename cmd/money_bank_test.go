@@ -497,7 +497,7 @@ func TestVoidedMeanwhile(t *testing.T) {
 				args = append(args, "--charge", second.ID)
 			}
 			var once sync.Once
-			w.look(func(sent []byte) {
+			w.look(func(sent []byte) bool {
 				if bytes.Contains(sent, []byte(test.sent)) {
 					once.Do(func() {
 						if r := desk.run(t, "order", "void", test.orderID, "--charge", charge); r.code != 0 {
@@ -505,6 +505,7 @@ func TestVoidedMeanwhile(t *testing.T) {
 						}
 					})
 				}
+				return true
 			})
 			r := till.run(t, args...)
 			if r.code != test.code || !strings.Contains(r.stderr, test.says) || r.code == 0 && r.bankObject(t).Villapay.State != "cancelled" {

@@ -144,22 +144,20 @@ func (w *wire) loseAnswer(gone bool) {
 	w.deaf, w.gone = true, gone
 }
 
-// look shows do what villapay sends, before it arrives.
-func (w *wire) look(do func(sent []byte)) {
+// look shows what villapay sends to do, before it arrives; false keeps it back and cuts.
+func (w *wire) look(do func(sent []byte) bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.watch = func(sent []byte) bool { do(sent); return true }
+	w.watch = do
 }
 
 // atCommit does something when the next transaction that adds to the history is
 // being committed, which the renewal of a lease is not; false keeps the commit from
 // arriving.
 func (w *wire) atCommit(do func() bool) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
 	var recorded, once atomic.Bool
 	commit := []byte("commit\x00") // as a statement ends in PostgreSQL's protocol
-	w.watch = func(sent []byte) bool {
+	w.look(func(sent []byte) bool {
 		if bytes.Contains(sent, []byte("INSERT INTO villapay_event")) {
 			recorded.Store(true)
 		}
@@ -167,7 +165,7 @@ func (w *wire) atCommit(do func() bool) {
 			return true
 		}
 		return do()
-	}
+	})
 }
 
 // Twenty processes on two machines that share a ledger: one request, one order,
