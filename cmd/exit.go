@@ -164,7 +164,7 @@ func explainKind(err error) *failure {
 	case call != nil: // even if the rejection could not be recorded
 		return explainCall(call)
 	case errors.As(err, &doubt):
-		return &failure{Code: "charge_doubt", Message: "it is not certain that the order is unpaid: " + err.Error(), Hint: hintAskAgain, Retryable: true, ExitCode: exitUnknown}
+		return &failure{Code: "charge_doubt", Message: err.Error(), Hint: hintAskAgain, Retryable: true, ExitCode: exitUnknown}
 	case errors.As(err, &local): // may wrap an error of the ledger with a better hint
 		return &failure{Code: "local", Message: err.Error(), Hint: local.hint, ExitCode: exitConfig}
 	case errors.As(err, &stored) && (errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded)):

@@ -9,7 +9,7 @@ import (
 // neither that the order was paid nor that it was not.
 type DoubtError struct{ What string }
 
-func (e *DoubtError) Error() string { return e.What }
+func (e *DoubtError) Error() string { return "it is not certain that the order is unpaid: " + e.What }
 
 // Doubt returns a *DoubtError if a charge may have moved money, though none of its
 // reports proves it: it says something that does not fit the order, cannot be read, or

@@ -141,7 +141,7 @@ func (s *Service) endCode(ctx context.Context, p order.Payment) (order.Payment, 
 func (s *Service) doubtful(err error) error {
 	if doubt, ok := errors.AsType[*order.DoubtError](err); ok {
 		return &api.Error{
-			Kind: api.Unknown, Code: "charge_doubt", Message: "it is not certain that the order is unpaid: " + doubt.What, Err: doubt, Server: s.Bank.HTTP.Name,
+			Kind: api.Unknown, Code: "charge_doubt", Message: doubt.Error(), Err: doubt, Server: s.Bank.HTTP.Name,
 		}
 	}
 	return err
