@@ -65,7 +65,7 @@ func (c *orderVoid) run(ctx context.Context, format config.Format, args []string
 			return err
 		}
 	}
-	if p, err = service.Void(ctx, p, charge, picked.returned); err != nil {
+	if p, err = service.Void(ctx, p, charge, picked.seen); err != nil {
 		again := c.app.command("order void", p, "--charge", charge)
 		f := c.app.bankFailure(err, again)
 		if f.Code == "voided_meanwhile" {
@@ -91,10 +91,10 @@ func (c *orderVoid) show(ctx context.Context, format config.Format, p order.Paym
 
 // pickedCharge is the charge to void.
 type pickedCharge struct {
-	payment  order.Payment // that it is on
-	charge   string
-	returned []string // the order's charges that were given back before
-	done     bool     // it is one of them
+	payment order.Payment // that it is on
+	charge  string
+	done    bool               // it was given back before
+	seen    []order.PaidCharge // the order's charges
 }
 
 // pick returns a charge whose void has no answer yet, the one of --charge, or the only
@@ -117,20 +117,18 @@ func (c *orderVoid) pick(ctx context.Context, service *payment.Service, orderID 
 	for _, one := range charges {
 		if one.Returned {
 			returned = append(returned, one)
-			picked.returned = append(picked.returned, one.ID)
 		} else {
 			paid = append(paid, one)
 		}
 	}
 	slices.Reverse(returned)
-	pick := func(charge string, done bool, on func(order.Payment) bool) (pickedCharge, error) {
-		picked.payment, picked.charge, picked.done = payments[max(0, slices.IndexFunc(payments, on))], charge, done
-		return picked, nil
+	with := func(matches func(order.Payment) bool) order.Payment {
+		return payments[max(0, slices.IndexFunc(payments, matches))]
 	}
 	if i := slices.IndexFunc(voids, func(v ledger.PastVoid) bool { return !v.Done }); i >= 0 {
 		v := voids[i]
 		c.app.warn("the void of charge %s has no answer yet: it is finished first, and no other charge is given back now", v.ChargeID)
-		return pick(v.ChargeID, false, func(p order.Payment) bool { return p.ID == v.PaymentID })
+		return pickedCharge{with(func(p order.Payment) bool { return p.ID == v.PaymentID }), v.ChargeID, false, charges}, nil
 	}
 	if err := c.checkCharge(payments[0], paid, returned); err != nil {
 		return picked, err
@@ -140,7 +138,7 @@ func (c *orderVoid) pick(ctx context.Context, service *payment.Service, orderID 
 		switch {
 		case !asked(one.ID):
 		case one.Recorded:
-			return pick(one.ID, one.Returned, func(p order.Payment) bool { return p.BankOrderID == one.BankOrderID })
+			return pickedCharge{with(func(p order.Payment) bool { return p.BankOrderID == one.BankOrderID }), one.ID, one.Returned, charges}, nil
 		case !one.Returned:
 			return picked, &failure{
 				Code: "not_recorded", Message: fmt.Sprintf("charge %s is on an order that this ledger has no record of", one.ID),
@@ -151,7 +149,7 @@ func (c *orderVoid) pick(ctx context.Context, service *payment.Service, orderID 
 	for _, p := range payments {
 		state := order.Transaction(p.BankState)
 		if (state == order.Voided || state == order.RefundedInFull) && asked(p.ChargeID) { // outside villapay
-			return pick(p.ChargeID, true, func(other order.Payment) bool { return other.ID == p.ID })
+			return pickedCharge{p, p.ChargeID, true, charges}, nil
 		}
 	}
 	f := &failure{Code: "not_paid", Message: "order " + orderID + " has no paid charge to give back", Hint: "ask whether it was paid: " + c.app.command("order status", payments[0]), ExitCode: exitRejected}

@@ -44,27 +44,31 @@ func (l *Ledger) RecordPage(ctx context.Context, p order.Payment) (_ order.Payme
 // or that it came late. Beside a code that may have been paid nothing else is held.
 func (l *Ledger) hold(ctx context.Context, p order.Payment, decide func(*txn, *row) (*order.Held, event), late event) (_ order.Payment, recorded bool, _ error) {
 	var doubt error
-	err := l.onPayment(ctx, p, func(t *txn, r *row) (err error) {
+	err := l.onPayment(ctx, p, func(t *txn, r *row) error {
 		held, e := decide(t, r)
-		doubt, p = nil, r.At(t.now)
-		if held != nil && r.Held != nil && r.Held.Text != "" && r.Held.ID != held.ID {
+		recorded, doubt = held != nil, nil
+		if recorded && r.Held != nil && r.Held.Text != "" && r.Held.ID != held.ID {
 			known, _, err := t.load(r.Scope, r.OrderID)
 			if err != nil {
 				return err
 			}
 			doubt = order.Doubt(known)
+			recorded = doubt == nil
 		}
-		if recorded = held != nil && doubt == nil; !recorded {
+		if !recorded {
 			e = late
-		} else if err = t.exec(`UPDATE villapay_payment SET code_id = ?, code_kind = ?, code_text = ?, code_shown_until = ?, code_held_until = ?, code_canceled = 0 WHERE id = ?`,
-			held.ID, string(held.Kind), held.Text, toMillis(held.ShownUntil), toMillis(held.HeldUntil), r.ID); err == nil {
+		} else {
 			r.Held = held
-			p = r.At(t.now)
+			if err := t.exec(`UPDATE villapay_payment SET code_id = ?, code_kind = ?, code_text = ?, code_shown_until = ?, code_held_until = ?, code_canceled = 0 WHERE id = ?`,
+				held.ID, string(held.Kind), held.Text, toMillis(held.ShownUntil), toMillis(held.HeldUntil), r.ID); err != nil {
+				return err
+			}
 		}
-		if err == nil && e.kind != "" {
-			err = l.note(t, r.ID, e)
+		p = r.At(t.now)
+		if e.kind == "" {
+			return nil
 		}
-		return err
+		return l.note(t, r.ID, e)
 	})
 	return p, recorded, cmp.Or(err, doubt)
 }
@@ -92,10 +96,10 @@ const (
 
 // ChangeRequest is a change that somebody wants.
 type ChangeRequest struct {
-	Payment  order.Payment
-	Kind     ChangeKind
-	Target   string   // a code's or a charge's id
-	Returned []string // of Void: the order's charges that they know were given back
+	Payment order.Payment
+	Kind    ChangeKind
+	Target  string             // a code's or a charge's id
+	Seen    []order.PaidCharge // of Void: the order's charges as they were when this one was chosen
 }
 
 // Change is a change that this process may ask the bank for.
@@ -147,27 +151,8 @@ func (l *Ledger) ClaimChange(ctx context.Context, request ChangeRequest) (c Chan
 			return nil
 		}
 		if kind == Void && state != sent {
-			c.Other, err = scalar[string](t.query(`SELECT c.target FROM villapay_change c JOIN villapay_payment p ON p.id = c.payment
-				WHERE p.scope = ? AND p.orderid = ? AND c.kind = ? AND c.state = ? AND c.target <> ? ORDER BY c.id LIMIT 1`, p.Scope, p.OrderID, string(Void), sent, target))
-			if err != nil || c.Other != "" {
-				c.Verdict = AskFirst
+			if c.Verdict, c.Other, err = t.otherVoid(request); err != nil || c.Verdict != Claimed {
 				return err
-			}
-			known, _, err := t.load(p.Scope, p.OrderID)
-			if err != nil {
-				return err
-			}
-			for _, charge := range order.PaidCharges(known) {
-				switch {
-				case charge.Returned && charge.ID == target:
-					c.Verdict, c.Other = Replay, ""
-					return nil
-				case charge.Returned && !slices.Contains(request.Returned, charge.ID):
-					c.Verdict, c.Other = Confirm, charge.ID
-				}
-			}
-			if c.Verdict == Confirm {
-				return nil
 			}
 		}
 		c.Verdict, c.Resumed = Claimed, state == sent
@@ -181,6 +166,34 @@ func (l *Ledger) ClaimChange(ctx context.Context, request ChangeRequest) (c Chan
 		l.lock.keep()
 	}
 	return c, l.wrap(err, "%s %s", kind, target)
+}
+
+// otherVoid says what is to be done about a void of which no attempt is unanswered, in view
+// of the order's other charges and of what was given back by other means. other is the
+// charge that is in its way.
+func (t *txn) otherVoid(request ChangeRequest) (verdict Verdict, other string, _ error) {
+	p := request.Payment
+	other, err := scalar[string](t.query(`SELECT c.target FROM villapay_change c JOIN villapay_payment p ON p.id = c.payment
+		WHERE p.scope = ? AND p.orderid = ? AND c.kind = ? AND c.state = ? AND c.target <> ? ORDER BY c.id LIMIT 1`, p.Scope, p.OrderID, string(Void), sent, request.Target))
+	if err != nil || other != "" {
+		return AskFirst, other, err
+	}
+	known, _, err := t.load(p.Scope, p.OrderID)
+	if err != nil {
+		return 0, "", err
+	}
+	verdict = Claimed
+	for _, charge := range order.PaidCharges(known) {
+		seen := slices.ContainsFunc(request.Seen, func(one order.PaidCharge) bool { return one.ID == charge.ID && one.Returned })
+		switch {
+		case !charge.Returned:
+		case charge.ID == request.Target:
+			return Replay, "", nil
+		case !seen:
+			verdict, other = Confirm, charge.ID
+		}
+	}
+	return verdict, other, nil
 }
 
 // writeChange writes the next claim on a change.

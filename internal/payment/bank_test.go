@@ -656,7 +656,7 @@ func TestTwoPeopleVoid(t *testing.T) {
 			t.Errorf("%d calls, the charges are %s and %s", n, charges[0].state, charges[1].state)
 		}
 		w.fate = nil
-		if now, err := two.Void(t.Context(), p, charges[1].id, []string{charges[0].id}); err != nil || now.State != order.Cancelled {
+		if now, err := two.Void(t.Context(), p, charges[1].id, []order.PaidCharge{{ID: charges[0].id, Returned: true}}); err != nil || now.State != order.Cancelled {
 			t.Errorf("both on purpose: %s, %v", now.State, err)
 		}
 	})

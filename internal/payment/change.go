@@ -60,15 +60,15 @@ func (s *Service) Cancel(ctx context.Context, p order.Payment) (order.Payment, e
 // earlier attempt got no answer, it first asks the bank for the charge's state, and a
 // rejection counts only if the bank says afterwards that the charge is still paid, a
 // minute or more after that attempt. A lost answer is an *api.Error of kind Unknown.
-// It is a rejection if another charge of the order was given back that is not among
-// returned, those that were known when this one was chosen.
-func (s *Service) Void(ctx context.Context, p order.Payment, chargeID string, returned []string) (order.Payment, error) {
+// It is a rejection if another charge of the order was given back since this one was
+// chosen; seen are the order's charges as they were then.
+func (s *Service) Void(ctx context.Context, p order.Payment, chargeID string, seen []order.PaidCharge) (order.Payment, error) {
 	if s.Bank == nil {
 		return p, ErrNoBankKey
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.Timeout)
 	defer cancel()
-	request := ledger.ChangeRequest{Payment: p, Kind: ledger.Void, Target: chargeID, Returned: returned}
+	request := ledger.ChangeRequest{Payment: p, Kind: ledger.Void, Target: chargeID, Seen: seen}
 	now, err := s.change(ctx, request, func(ctx context.Context, claim *ledger.Change) (requestID string, err error) {
 		var status order.Status
 		if claim.Resumed {

@@ -227,17 +227,11 @@ func (s *story) void(ctx context.Context, who *till) error {
 	if err != nil {
 		return err
 	}
-	paid, err := who.Ledger.PaidCharges(ctx, shopURL, villa)
+	seen, err := who.Ledger.PaidCharges(ctx, shopURL, villa)
 	if err != nil {
 		return err
 	}
-	var returned []string
-	paid = slices.DeleteFunc(paid, func(one order.PaidCharge) bool {
-		if one.Returned {
-			returned = append(returned, one.ID)
-		}
-		return one.Returned
-	})
+	paid := slices.DeleteFunc(slices.Clone(seen), func(one order.PaidCharge) bool { return one.Returned })
 	known := who.known()
 	var p order.Payment
 	charge := ""
@@ -255,7 +249,7 @@ func (s *story) void(ctx context.Context, who *till) error {
 	s.mu.Lock()
 	s.voided[charge] = true
 	s.mu.Unlock()
-	now, err := who.Void(ctx, p, charge, returned)
+	now, err := who.Void(ctx, p, charge, seen)
 	s.note("    the void of %s: %s, %v", charge, now.State, err)
 	s.town.mu.Lock()
 	state := s.town.charges[charge].state
