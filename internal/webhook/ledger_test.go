@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/villapay/villapay/internal/ledger"
 	"github.com/villapay/villapay/internal/order"
 	"github.com/villapay/villapay/internal/secret"
@@ -200,6 +202,54 @@ func TestOneSignedTextPaysOnce(t *testing.T) {
 	sending.Wait()
 	if p, q := payment(t, opened, "4925").State, payment(t, opened, "4926").State; (p == order.Paid) == (q == order.Paid) {
 		t.Errorf("%s and %s", p, q)
+	}
+}
+
+// slowToReturn is a ledger that keeps its first caller waiting after it has recorded.
+type slowToReturn struct {
+	*ledger.Ledger
+	later    atomic.Bool   // it is not the first caller
+	recorded chan struct{} // closed then
+	goOn     chan struct{}
+}
+
+func (s *slowToReturn) RecordReport(ctx context.Context, scope string, r order.Report, beside ...order.Report) (ledger.Recorded, error) {
+	done, err := s.Ledger.RecordReport(ctx, scope, r, beside...)
+	if !s.later.Swap(true) {
+		close(s.recorded)
+		<-s.goOn
+	}
+	return done, err
+}
+
+// The last event passed on has the payment's last state, in whichever order the events
+// are passed on.
+func TestEventsThatOvertake(t *testing.T) {
+	t.Parallel()
+	opened := openLedger(t, t.TempDir())
+	record(t, opened, "4925", "order_test_1", "300.0")
+	slow := &slowToReturn{Ledger: opened, recorded: make(chan struct{}), goOn: make(chan struct{})}
+	l := listening(slow)
+	l.Scope = scope
+	var events []string
+	l.Each = func(e Event) error {
+		events = append(events, e.Notification.TransactionState+": "+string(e.Recorded.Payment.State))
+		return nil
+	}
+	var first sync.WaitGroup
+	first.Go(func() {
+		if resp := post(l, signed(t, "chrg_test_1", "order_test_1", "300.0", "Authorized")); resp.StatusCode != http.StatusOK {
+			t.Error(resp.Status)
+		}
+	})
+	<-slow.recorded
+	if resp := post(l, signed(t, "chrg_test_1", "order_test_1", "300.0", "Voided")); resp.StatusCode != http.StatusOK {
+		t.Error(resp.Status)
+	}
+	close(slow.goOn)
+	first.Wait()
+	if diff := cmp.Diff([]string{"Voided: cancelled", "Authorized: cancelled"}, events); diff != "" {
+		t.Error(diff)
 	}
 }
 

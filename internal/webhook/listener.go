@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -28,6 +29,7 @@ const probeEvery = 5 * time.Second
 // Ledger is the part of ledger.Ledger that the listener needs.
 type Ledger interface {
 	RecordReport(ctx context.Context, scope string, r order.Report, beside ...order.Report) (ledger.Recorded, error)
+	Payments(ctx context.Context, scope, orderID string) ([]order.Payment, error)
 }
 
 // Listener is the http.Handler that the bank posts its notifications to. It is safe
@@ -205,8 +207,26 @@ func (l *Listener) emit(e Event) error {
 	if l.Each == nil {
 		return nil
 	}
+	if err := l.refresh(&e.Recorded.Payment); err != nil {
+		return err
+	}
 	err := l.Each(e)
 	l.ended = err != nil
+	return err
+}
+
+// refresh reads a payment again: an event that was recorded after this one may have been
+// passed on before it, and the last line about a payment has to have its state.
+func (l *Listener) refresh(p *order.Payment) error {
+	if p.OrderID == "" {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), recordTimeout)
+	defer cancel()
+	payments, err := l.Ledger.Payments(ctx, l.Scope, p.OrderID)
+	if i := slices.IndexFunc(payments, func(now order.Payment) bool { return now.ID == p.ID }); i >= 0 {
+		*p = payments[i]
+	}
 	return err
 }
 

@@ -33,6 +33,8 @@ func (f records) RecordReport(ctx context.Context, scope string, r order.Report,
 	return f(ctx, scope, r, beside...)
 }
 
+func (records) Payments(context.Context, string, string) ([]order.Payment, error) { return nil, nil }
+
 // listening is a listener on a ledger.
 func listening(on Ledger) *Listener {
 	return &Listener{
