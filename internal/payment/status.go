@@ -40,44 +40,57 @@ type Asked struct {
 // maxParallelAsks is the maximum number of concurrent inquiries.
 const maxParallelAsks = 8
 
-// Statuses returns the reports of several orders, in the given order. Without ask it
-// reads only the ledger. An error is the ledger's.
+// Statuses returns the reports of several orders, in the given order. With ask it asks
+// the bank and the API about all of them and records the answers before it reads the
+// ledger, so that no report is older than the last answer. An error is the ledger's.
 func (s *Service) Statuses(ctx context.Context, orderIDs []string, ask bool) ([]Report, error) {
 	reports := make([]Report, len(orderIDs))
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(maxParallelAsks)
 	for i, id := range orderIDs {
-		group.Go(func() (err error) {
-			reports[i], err = s.Status(ctx, id, ask)
+		reports[i].OrderID = id
+	}
+	each := func(do func(ctx context.Context, r *Report) error) error {
+		group, ctx := errgroup.WithContext(ctx)
+		group.SetLimit(maxParallelAsks)
+		for i := range reports {
+			group.Go(func() error { return do(ctx, &reports[i]) })
+		}
+		return group.Wait()
+	}
+	if ask {
+		err := each(func(ctx context.Context, r *Report) (err error) {
+			r.Asked, err = s.ask(ctx, r.OrderID, s.Timeout)
 			return err
 		})
-	}
-	return reports, group.Wait()
-}
-
-// Status asks the bank and the API about an order if ask is set, records the answers,
-// and returns the ledger's view.
-func (s *Service) Status(ctx context.Context, orderID string, ask bool) (Report, error) {
-	report := Report{OrderID: orderID}
-	if ask {
-		asked, err := s.ask(ctx, orderID, s.Timeout)
 		if err != nil {
-			return report, err
+			return reports, err
 		}
-		report.Asked = asked
 	}
-	known, err := s.payments(ctx, orderID)
+	err := each(func(ctx context.Context, r *Report) error {
+		known, err := s.payments(ctx, r.OrderID)
+		r.know(known, s.Now())
+		return err
+	})
 	if ask {
 		err = s.afterAsking(err)
 	}
-	report.Payment, report.Found = order.Answering(known)
-	report.Others = max(0, len(known)-1)
+	return reports, err
+}
+
+// Status is the report of one order.
+func (s *Service) Status(ctx context.Context, orderID string, ask bool) (Report, error) {
+	reports, err := s.Statuses(ctx, []string{orderID}, ask)
+	return reports[0], err
+}
+
+// know fills in what is known of the order.
+func (r *Report) know(known []order.Payment, now time.Time) {
+	r.Payment, r.Found = order.Answering(known)
+	r.Others = max(0, len(known)-1)
 	for _, p := range known {
-		if report.Payment.State == order.Paid && p.MayBePaid(s.Now()) {
-			report.Open = append(report.Open, p)
+		if r.Payment.State == order.Paid && p.MayBePaid(now) {
+			r.Open = append(r.Open, p)
 		}
 	}
-	return report, err
 }
 
 // payments returns the recorded payments of an order, newest first.

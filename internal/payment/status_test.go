@@ -410,6 +410,27 @@ func TestTheReportedPayment(t *testing.T) {
 	})
 }
 
+// A payment that is given back while other orders are asked about is not reported as
+// paid.
+func TestStatusesAreReadAfterTheLastAnswer(t *testing.T) {
+	t.Parallel()
+	inWorld(t, sandbox.Options{}, func(t *testing.T, w *world, p *process) {
+		made := p.mustMake(t, Request{})
+		p.pay(t, made)
+		w.between(func(req *http.Request, next http.RoundTripper) (*http.Response, error) {
+			if strings.HasSuffix(req.URL.Path, "/4926") {
+				time.Sleep(time.Second) // virtual: 4925 has its answer
+				p.notify(t, "chrg_"+made.BankOrderID, made, "Voided")
+			}
+			return answer(req, 404, "")
+		})
+		reports, err := p.Statuses(t.Context(), []string{"4925", "4926"}, true)
+		if err != nil || reports[0].Payment.State != order.Cancelled || reports[1].Found {
+			t.Errorf("%+v, %v", reports, err)
+		}
+	})
+}
+
 // Many orders are asked about in parallel, but not all at once, and answered in
 // the order given.
 func TestStatusesOfManyOrders(t *testing.T) {
