@@ -372,7 +372,11 @@ func (l *Ledger) Elsewhere(ctx context.Context, f Filter) (all []order.Payment, 
 // Named returns, of every scope, the payments that an id belongs to: the Villa
 // order's, a bank order's, a reference_order or a charge's, oldest first.
 func (l *Ledger) Named(ctx context.Context, id string) ([]order.Payment, error) {
-	all, err := l.named(ctx, id)
+	var all []order.Payment
+	err := l.Snapshot(ctx, func(l *Ledger) (err error) {
+		all, err = l.named(ctx, id)
+		return err
+	})
 	return all, l.wrap(err, "look %s up", id)
 }
 

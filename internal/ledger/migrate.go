@@ -21,6 +21,8 @@ type dialect struct {
 	reference string // the reference_order in an order's JSON
 	index     string // the statements that make an index of [ids], if it has one
 
+	bind func(query string) string // writes the place of each argument, ?
+
 	contains func(expression string) string // the condition that a text matches a LIKE pattern of small letters
 	by       func(index string) string      // reads a table through an index, where the database would take a worse one
 	byID     string                         // and through none but that of the numbers
@@ -35,6 +37,7 @@ const ids = `orderid || ' ' || idem_key || ' ' || bank_id || ' ' || reference ||
 func sqliteDialect() dialect {
 	return dialect{
 		id: "INTEGER PRIMARY KEY", dot: "instr(c.amount, '.')", reference: "json_extract(order_json, '$.reference_order')",
+		bind:  func(query string) string { return query },
 		index: "DROP INDEX villapay_payment_recent_all;\nCREATE INDEX villapay_payment_find ON villapay_payment (recorded_at, id, scope, amount, " + ids + ")",
 
 		contains: func(expression string) string { return "(" + expression + `) LIKE ? ESCAPE '\'` }, // in any case
@@ -47,7 +50,7 @@ func sqliteDialect() dialect {
 // it. PostgreSQL reads all payments with several processes.
 func postgresDialect() dialect {
 	return dialect{
-		id: "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY", bytes: `COLLATE "C"`, dot: "strpos(c.amount, '.')", reference: postgresReference,
+		id: "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY", bytes: `COLLATE "C"`, dot: "strpos(c.amount, '.')", reference: postgresReference, bind: bind,
 
 		contains: func(expression string) string { return "lower((" + expression + `) COLLATE "C") LIKE ? ESCAPE '\'` },
 		by:       func(string) string { return "" },

@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -20,8 +21,6 @@ type Ledger struct {
 	lock  *claimLock
 
 	sightings *sightings
-
-	rowWithin time.Duration // see there
 }
 
 // store is one of the two databases.
@@ -32,6 +31,9 @@ type store interface {
 	// reader returns what runs queries, nil if nothing was ever written. ahead are
 	// those that will be asked first.
 	reader(ctx context.Context, ahead ...statement) (queryFunc, error)
+	// snapshot begins a transaction that reads the ledger as it is now; nil if nothing
+	// was ever written.
+	snapshot(ctx context.Context) (*sql.Tx, error)
 	dialect() dialect
 	clock() time.Time // the ledger's clock; this machine's before the first reader or write
 	// probe changes nothing, and fails where payments would.
@@ -119,7 +121,6 @@ func Open(ctx context.Context, dsn secret.String, stateDir, actor string, now fu
 	l := &Ledger{
 		actor: actor, now: now,
 		lock: &claimLock{now: now}, sightings: &sightings{now: now, seen: map[int64]sighting{}},
-		rowWithin: rowWithin,
 	}
 	var err error
 	text := dsn.Reveal()

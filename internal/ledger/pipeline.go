@@ -410,7 +410,7 @@ func (s *postgresStore) migrate(send exchange) error {
 func (s *postgresStore) reader(ctx context.Context, ahead ...statement) (queryFunc, error) {
 	p := s.pipeline(nil)
 	if len(ahead) > 0 || !s.fit.Load() {
-		ctx, cancel := context.WithTimeoutCause(ctx, s.within, errSilent(s.within)) // tries together
+		ctx, cancel := context.WithTimeout(ctx, s.within) // tries together
 		defer cancel()
 		err := s.retry(ctx, claimTx, func() error {
 			return s.use(ctx, func(send exchange) error {
@@ -423,7 +423,7 @@ func (s *postgresStore) reader(ctx context.Context, ahead ...statement) (queryFu
 			})
 		})
 		if err != nil {
-			return nil, silent(ctx, err)
+			return nil, err
 		}
 	}
 	return func(query string, args ...any) (cursor, error) {

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/url"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -293,12 +294,18 @@ func (*postgresStore) probe(t *txn) error {
 	return errors.Join(err, checkVersion(version), t.exec("UPDATE villapay_payment SET state = state WHERE false"))
 }
 
-func (*postgresStore) dialect() dialect           { return postgresDialect() }
-func (*postgresStore) kind() string               { return "postgres" }
-func (s *postgresStore) where() string            { return s.url }
-func (s *postgresStore) warning() string          { return s.warns }
-func (s *postgresStore) explain(err error) string { return secret.Redact(explain(err), s.secrets...) }
-func (s *postgresStore) close() error             { return s.db.Close() }
+func (*postgresStore) dialect() dialect  { return postgresDialect() }
+func (*postgresStore) kind() string      { return "postgres" }
+func (s *postgresStore) where() string   { return s.url }
+func (s *postgresStore) warning() string { return s.warns }
+func (s *postgresStore) close() error    { return s.db.Close() }
+
+func (s *postgresStore) explain(err error) string {
+	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded) {
+		return "the server did not answer in time"
+	}
+	return secret.Redact(explain(err), s.secrets...)
+}
 
 // clock extrapolates the server's clock from when it was asked.
 func (s *postgresStore) clock() time.Time {

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
 
 	"github.com/villapay/villapay/internal/order"
 	"github.com/villapay/villapay/internal/pgurl"
@@ -323,9 +324,27 @@ func TestASilentServer(t *testing.T) {
 	p, at := behindProxy(t)
 	l := at.open(t)
 	l.mustClaim(t, ask("1"), Claimed)
+	store := l.store.(*postgresStore)
+	conn, err := store.db.Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = conn.Raw(func(driver any) error {
+		driver.(*stdlib.Conn).Conn().PgConn().Conn().(*limitedConn).within = 50 * time.Millisecond
+		return nil
+	})
+	if err = errors.Join(err, conn.Close()); err != nil {
+		t.Fatal(err)
+	}
 	p.silent.Store(true)
-	l.rowWithin = 50 * time.Millisecond
-	if all, err := l.Payments(t.Context(), scope, "1"); err == nil || !strings.Contains(err.Error(), "no answer within 50ms") {
+	const want = "the server did not answer in time"
+	for _, err := range l.List(t.Context(), Filter{}) {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("list: %v", err)
+		}
+	}
+	store.within = 50 * time.Millisecond
+	if all, err := l.Payments(t.Context(), scope, "1"); err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("%+v, %v", all, err)
 	}
 }

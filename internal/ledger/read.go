@@ -3,7 +3,6 @@ package ledger
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"iter"
 	"time"
 
@@ -13,28 +12,48 @@ import (
 // Payments returns what is known about a Villa order: all its payments, newest
 // first. Before them stands what other tools' charges make of it, a payment
 // without a key, if that is paid or nothing else is recorded.
-func (l *Ledger) Payments(ctx context.Context, scope, orderID string) (all []order.Payment, _ error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, l.rowWithin, errSilent(l.rowWithin))
-	defer cancel()
-	recorded := statement{selected + `WHERE scope = ? AND orderid = ? ORDER BY id DESC`, []any{scope, orderID}}
-	t, err := l.reading(ctx, recorded, heard(scope, orderID))
+func (l *Ledger) Payments(ctx context.Context, scope, orderID string) (all []order.Payment, err error) {
+	recorded, heard := statement{selected + `WHERE scope = ? AND orderid = ? ORDER BY id DESC`, []any{scope, orderID}}, heard(scope, orderID)
+	more := false
+	t, err := l.reading(ctx, recorded, heard)
 	if err == nil {
-		err = l.each(t, recorded, func(p order.Payment) bool {
-			all = append(all, p)
-			return true
+		all, err = l.all(t, recorded)
+	}
+	if err == nil {
+		more, err = scalar[bool](t.ask(heard))
+	}
+	if more { // what was heard has to be of the same moment as the payments
+		err = l.Snapshot(ctx, func(l *Ledger) error {
+			all, err = l.withElsewhere(ctx, scope, orderID, recorded)
+			return err
 		})
 	}
-	var elsewhere *order.Payment
-	if err == nil {
-		elsewhere, err = l.elsewhere(t, scope, orderID)
-	}
+	return all, l.wrap(err, "read order %s", orderID)
+}
+
+func (l *Ledger) withElsewhere(ctx context.Context, scope, orderID string, recorded statement) ([]order.Payment, error) {
+	t, err := l.reading(ctx)
 	if err != nil {
-		return nil, l.wrap(silent(ctx, err), "read order %s", orderID)
+		return nil, err
 	}
+	all, err := l.all(t, recorded)
+	if err != nil {
+		return nil, err
+	}
+	elsewhere, err := l.elsewhere(t, scope, orderID)
 	if elsewhere != nil && (len(all) == 0 || elsewhere.State == order.Paid) {
 		all = append([]order.Payment{*elsewhere}, all...)
 	}
-	return all, nil
+	return all, err
+}
+
+// all returns all payments of a query, as they stand now.
+func (l *Ledger) all(t *txn, s statement) (all []order.Payment, _ error) {
+	err := l.each(t, s, func(p order.Payment) bool {
+		all = append(all, p)
+		return true
+	})
+	return all, err
 }
 
 // reading runs queries outside of write transactions. ahead are those that will be
@@ -62,51 +81,22 @@ func (l *Ledger) Doubt(ctx context.Context, scope, orderID string) error {
 
 // known reads everything recorded that bears on a Villa order.
 func (l *Ledger) known(ctx context.Context, scope, orderID string) (known order.Case, _ error) {
-	t, err := l.reading(ctx)
-	if err == nil {
+	err := l.snapshot(ctx, func(t *txn) (err error) {
 		known, _, err = t.load(scope, orderID)
-	}
+		return err
+	})
 	return known, l.wrap(err, "read order %s", orderID)
 }
 
-// rowWithin is how long the ledger may take for its next row: a server can hang.
-const rowWithin = 30 * time.Second
-
-// errSilent says that it took longer.
-type errSilent time.Duration
-
-func (e errSilent) Error() string {
-	return "no answer within " + time.Duration(e).Round(10*time.Millisecond).String()
-}
-
-func (errSilent) Unwrap() error { return context.DeadlineExceeded }
-
-// silent is err, or that the ledger was silent for too long.
-func silent(ctx context.Context, err error) error {
-	if silent, ok := errors.AsType[errSilent](context.Cause(ctx)); ok {
-		return silent
-	}
-	return err
-}
-
-// payments streams payments as they stand now. Only the ledger's own time counts
-// against its limit, not what is done with each payment.
+// payments streams payments as they stand now.
 func (l *Ledger) payments(ctx context.Context, where string, args ...any) iter.Seq2[order.Payment, error] {
 	return func(yield func(order.Payment, error) bool) {
-		ctx, cancel := context.WithCancelCause(ctx)
-		defer cancel(nil)
-		limit := time.AfterFunc(l.rowWithin, func() { cancel(errSilent(l.rowWithin)) })
-		defer limit.Stop()
 		t, err := l.reading(ctx)
 		if err == nil {
-			err = l.each(t, statement{selected + where, args}, func(p order.Payment) bool {
-				limit.Stop()
-				defer limit.Reset(l.rowWithin)
-				return yield(p, nil)
-			})
+			err = l.each(t, statement{selected + where, args}, func(p order.Payment) bool { return yield(p, nil) })
 		}
 		if err != nil {
-			yield(order.Payment{}, silent(ctx, err))
+			yield(order.Payment{}, err)
 		}
 	}
 }

@@ -106,6 +106,39 @@ func TestListStreams(t *testing.T) {
 	})
 }
 
+func TestSnapshot(t *testing.T) {
+	t.Parallel()
+	both(t, func(t *testing.T, at *place) {
+		l, other := at.open(t), at.open(t)
+		read := func(l *Ledger) string {
+			all, err := l.Payments(t.Context(), scope, "1")
+			if err != nil {
+				t.Error(err)
+			}
+			return fmt.Sprintf("%d %q %q", len(all), listed(t, l, Filter{States: []order.State{order.Awaiting}}), listed(t, l, Filter{States: []order.State{order.Paid}}))
+		}
+		for _, write := range []func(){
+			func() { other.awaiting(t, "1") }, // to a ledger that holds nothing yet
+			func() { other.hear(t, report("c", "o1", "Settled")) },
+		} {
+			var before string
+			err := l.Snapshot(t.Context(), func(l *Ledger) error {
+				before = read(l)
+				write()
+				return l.Snapshot(t.Context(), func(l *Ledger) error {
+					if now := read(l); now != before {
+						t.Errorf("%s, then %s", before, now)
+					}
+					return nil
+				})
+			})
+			if now := read(l); err != nil || now == before {
+				t.Errorf("%s, %v", now, err)
+			}
+		}
+	})
+}
+
 func TestServersClock(t *testing.T) {
 	t.Parallel()
 	at := postgresPlace(t)

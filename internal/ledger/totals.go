@@ -67,11 +67,13 @@ func (l *Ledger) Totals(ctx context.Context, p Period) (totals []Total, extra []
 		sums[about].Add(r.Amount)
 		sums[about].payments++
 	}
-	err := l.receipts(ctx, p, add, func(charge order.Receipt) {
-		add(charge)
-		if charge.Extra {
-			extra = append(extra, charge)
-		}
+	err := l.Snapshot(ctx, func(l *Ledger) error {
+		return l.receipts(ctx, p, add, func(charge order.Receipt) {
+			add(charge)
+			if charge.Extra {
+				extra = append(extra, charge)
+			}
+		})
 	})
 	if err != nil {
 		return nil, nil, l.wrap(err, "add payments up")
@@ -206,14 +208,17 @@ func (l *Ledger) Receipts(ctx context.Context, p Period) iter.Seq2[order.Receipt
 // of some ids: of Villa orders, bank orders, reference_orders or charges. An id of
 // which nothing is known is not in it.
 func (l *Ledger) Lookup(ctx context.Context, scope string, ids []string) (map[string][]order.Payment, error) {
-	found, err := l.lookup(ctx, scope, ids)
+	var found map[string][]order.Payment
+	err := l.snapshot(ctx, func(t *txn) (err error) {
+		found, err = l.lookup(t, scope, ids)
+		return err
+	})
 	return found, l.wrap(err, "look payments up")
 }
 
-func (l *Ledger) lookup(ctx context.Context, scope string, ids []string) (map[string][]order.Payment, error) {
-	t, err := l.reading(ctx)
-	if err != nil || len(ids) == 0 {
-		return nil, err
+func (l *Ledger) lookup(t *txn, scope string, ids []string) (map[string][]order.Payment, error) {
+	if len(ids) == 0 {
+		return nil, nil //nolint:nilnil // nothing was asked for
 	}
 	reports, rows, err := t.identified(scope, ids...)
 	if err != nil {

@@ -88,55 +88,63 @@ func Read(r io.Reader, id, amount string, bad func(*table.Error)) (*File, error)
 	return f, nil
 }
 
-// Compare yields the differences from what came in within a period: first what the
-// list does not have, then the list's rows. It can be called once. The sequence
-// ends after its first error.
+// Compare yields the differences from what came in within a period, as the ledger is at
+// one moment: first what the list does not have, then the list's rows. It can be called
+// once. The sequence ends after its first error.
 func (f *File) Compare(ctx context.Context, l *ledger.Ledger, p ledger.Period) iter.Seq2[Difference, error] {
 	return func(yield func(Difference, error) bool) {
-		name, err := f.kind(ctx, l, p.Scope)
+		err := l.Snapshot(ctx, func(l *ledger.Ledger) error {
+			return f.compare(ctx, l, p, func(d Difference) bool { return yield(d, nil) })
+		})
 		if err != nil {
 			yield(Difference{}, err)
-			return
-		}
-		missing := func(r order.Receipt) Difference {
-			return Difference{Kind: OnlyInLedger, ID: cmp.Or(name(r), r.OrderID), OrderID: r.OrderID, LedgerAmount: r.Amount}
-		}
-		var held []order.Receipt // whose id is in the list, with another amount
-		for r, err := range l.Receipts(ctx, p) {
-			if err != nil {
-				yield(Difference{}, err)
-				return
-			}
-			known := f.candidates(r)
-			if i := f.unused(known, func(row row) bool { return !r.Amount.Known() || row.amount.Equal(r.Amount) }); i >= 0 {
-				f.rows[i].used = true
-			} else if len(known) > 0 {
-				held = append(held, r)
-			} else if !yield(missing(r), nil) {
-				return
-			}
-		}
-		var differences []Difference
-		for _, r := range held {
-			i := f.unused(f.candidates(r), func(row) bool { return true })
-			if i < 0 {
-				differences = append(differences, missing(r))
-				continue
-			}
-			f.rows[i].used = true
-			differences = append(differences, Difference{Kind: OtherAmount, ID: f.rows[i].id, OrderID: r.OrderID, FileAmount: f.rows[i].amount, LedgerAmount: r.Amount, Line: f.rows[i].line})
-		}
-		if differences, err = f.unmatched(ctx, l, p, differences); err != nil {
-			yield(Difference{}, err)
-			return
-		}
-		slices.SortStableFunc(differences, func(a, b Difference) int { return cmp.Compare(a.Line, b.Line) })
-		for _, d := range differences {
-			if !yield(d, nil) {
-				return
-			}
 		}
 	}
+}
+
+// compare calls use with each difference, until that returns false.
+func (f *File) compare(ctx context.Context, l *ledger.Ledger, p ledger.Period, use func(Difference) bool) error {
+	name, err := f.kind(ctx, l, p.Scope)
+	if err != nil {
+		return err
+	}
+	missing := func(r order.Receipt) Difference {
+		return Difference{Kind: OnlyInLedger, ID: cmp.Or(name(r), r.OrderID), OrderID: r.OrderID, LedgerAmount: r.Amount}
+	}
+	var held []order.Receipt // whose id is in the list, with another amount
+	for r, err := range l.Receipts(ctx, p) {
+		if err != nil {
+			return err
+		}
+		known := f.candidates(r)
+		if i := f.unused(known, func(row row) bool { return !r.Amount.Known() || row.amount.Equal(r.Amount) }); i >= 0 {
+			f.rows[i].used = true
+		} else if len(known) > 0 {
+			held = append(held, r)
+		} else if !use(missing(r)) {
+			return nil
+		}
+	}
+	var differences []Difference
+	for _, r := range held {
+		i := f.unused(f.candidates(r), func(row) bool { return true })
+		if i < 0 {
+			differences = append(differences, missing(r))
+			continue
+		}
+		f.rows[i].used = true
+		differences = append(differences, Difference{Kind: OtherAmount, ID: f.rows[i].id, OrderID: r.OrderID, FileAmount: f.rows[i].amount, LedgerAmount: r.Amount, Line: f.rows[i].line})
+	}
+	if differences, err = f.unmatched(ctx, l, p, differences); err != nil {
+		return err
+	}
+	slices.SortStableFunc(differences, func(a, b Difference) int { return cmp.Compare(a.Line, b.Line) })
+	for _, d := range differences {
+		if !use(d) {
+			break
+		}
+	}
+	return nil
 }
 
 // candidates are the rows with any of a receipt's ids.

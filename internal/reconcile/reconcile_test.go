@@ -17,6 +17,7 @@ import (
 	"github.com/villapay/villapay/internal/order"
 	"github.com/villapay/villapay/internal/secret"
 	"github.com/villapay/villapay/internal/table"
+	"github.com/villapay/villapay/internal/testpg"
 )
 
 const scope = "https://shop.example/api"
@@ -34,7 +35,12 @@ type books struct {
 
 func newBooks(t *testing.T) *books {
 	t.Helper()
-	l, err := ledger.Open(t.Context(), secret.New("none"), "", "tester", time.Now)
+	return booksAt(t, "none", "")
+}
+
+func booksAt(t *testing.T, dsn, stateDir string) *books {
+	t.Helper()
+	l, err := ledger.Open(t.Context(), secret.New(dsn), stateDir, "tester", time.Now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -156,6 +162,35 @@ func TestCompareMany(t *testing.T) {
 	if got := b.compare(csv.String()); len(got) != 2*lookAtOnce+1 {
 		t.Errorf("%d differences", len(got))
 	}
+}
+
+// What is paid while the differences are being read is not compared.
+func TestCompareIsOfOneMoment(t *testing.T) {
+	t.Parallel()
+	test := func(t *testing.T, dsn string) {
+		t.Parallel()
+		b := booksAt(t, dsn, t.TempDir())
+		b.paid("1", "100.00", time.Hour)
+		b.order("2", "200.00")
+		f, err := Read(strings.NewReader("id,amount\n2,200.00\n"), "id", "amount", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var kinds []Kind
+		for d, err := range f.Compare(t.Context(), b.Ledger, period) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if kinds = append(kinds, d.Kind); len(kinds) == 1 {
+				b.charge("c-2", "o-2", "200.00", "Settled", time.Hour)
+			}
+		}
+		if diff := cmp.Diff([]Kind{OnlyInLedger, NotPaid}, kinds); diff != "" {
+			t.Error(diff)
+		}
+	}
+	t.Run("sqlite", func(t *testing.T) { test(t, "sqlite") })
+	t.Run("postgres", func(t *testing.T) { test(t, testpg.Schema(t)) })
 }
 
 func TestRead(t *testing.T) {
