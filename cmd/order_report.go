@@ -73,6 +73,7 @@ func (c *orderReport) run(ctx context.Context, format config.Format, _ []string)
 		return err
 	}
 	c.app.note("%s", c.heading(ctx, opened, period, len(totals) > 0))
+	c.warnNoAmount(totals)
 	if format == "table" {
 		return c.twice(paidTwice(extra))
 	}
@@ -106,6 +107,21 @@ func (c *orderReport) heading(ctx context.Context, opened *ledger.Ledger, period
 		elsewhere = append(elsewhere, order.Payment{Scope: t.Scope, Env: t.Env})
 	}
 	return text + "; " + c.app.have(elsewhere) + hintAllEnvs
+}
+
+// warnNoAmount says how many payments the amounts lack.
+func (c *orderReport) warnNoAmount(totals []ledger.Total) {
+	n := 0
+	for _, t := range totals {
+		n += t.NoAmount
+	}
+	switch n {
+	case 0:
+	case 1:
+		c.app.warn("1 payment has no known amount: it counts, and adds nothing to the amounts")
+	default:
+		c.app.warn("%d payments have no known amount: they count, and add nothing to the amounts", n)
+	}
 }
 
 // reportValue is the report as JSON.

@@ -47,6 +47,7 @@ type Total struct {
 	State    order.State // Paid, Refunded or Cancelled
 	Currency string
 	Payments int // charges, if an order was paid more than once
+	NoAmount int // of them, those without a known amount, which Amount lacks
 	Amount   order.Amount
 }
 
@@ -56,7 +57,7 @@ type Total struct {
 func (l *Ledger) Totals(ctx context.Context, p Period) (totals []Total, extra []order.Receipt, _ error) {
 	type sum struct {
 		order.Sum
-		payments int
+		payments, noAmount int
 	}
 	sums := map[Total]*sum{} // by what a total is about
 	add := func(r order.Receipt) {
@@ -66,6 +67,9 @@ func (l *Ledger) Totals(ctx context.Context, p Period) (totals []Total, extra []
 		}
 		sums[about].Add(r.Amount)
 		sums[about].payments++
+		if !r.Amount.Known() {
+			sums[about].noAmount++
+		}
 	}
 	err := l.Snapshot(ctx, func(l *Ledger) error {
 		return l.receipts(ctx, p, add, func(charge order.Receipt) {
@@ -79,7 +83,7 @@ func (l *Ledger) Totals(ctx context.Context, p Period) (totals []Total, extra []
 		return nil, nil, l.wrap(err, "add payments up")
 	}
 	for about, sum := range sums {
-		about.Payments, about.Amount = sum.payments, sum.Amount()
+		about.Payments, about.NoAmount, about.Amount = sum.payments, sum.noAmount, sum.Amount()
 		totals = append(totals, about)
 	}
 	slices.SortFunc(totals, func(a, b Total) int {

@@ -143,6 +143,24 @@ func TestReceipts(t *testing.T) {
 	})
 }
 
+// A payment without a known amount is counted by itself too, since the sum lacks it.
+func TestTotalsWithoutAmount(t *testing.T) {
+	t.Parallel()
+	both(t, func(t *testing.T, at *place) {
+		l := at.open(t)
+		for _, fields := range [][]string{nil, {`"amount":null`}} {
+			p := l.awaiting(t, fmt.Sprint(len(fields)), fields...)
+			r := report("c-"+p.OrderID, p.BankOrderID, "Settled")
+			r.Amount, r.From = p.Amount, order.FromBank
+			l.hear(t, r)
+		}
+		totals, _, err := l.Totals(t.Context(), Period{})
+		if err != nil || len(totals) != 1 || totals[0].Payments != 2 || totals[0].NoAmount != 1 || totals[0].Amount.String() != "300.0" {
+			t.Errorf("%+v, %v", totals, err)
+		}
+	})
+}
+
 func TestTotalsOfAnEmptyLedger(t *testing.T) {
 	t.Parallel()
 	both(t, func(t *testing.T, at *place) {
