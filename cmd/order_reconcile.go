@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -32,11 +33,13 @@ func newOrderReconcile(a *app) *cobra.Command {
 --since and --until, and reports the differences. Each row of the list counts as
 paid. The list has one of the formats of pay batch, with a header. --id names the
 column of order IDs, bank order ids, reference_orders or charge ids, and --amount
-the column of amounts, such as 300.00, 1,234.50 or THB 1,234.50.
+the column of amounts, such as 300.00, 1,234.50 or THB 1,234.50. Other columns,
+such as a currency, are not compared.
 
 The differences are only_in_file (not known here, paid at another time, or paid
 fewer times than listed), only_in_ledger, not_paid (known here, but not paid) and
-amount. It ends with 0 if there are none, else with 9.`,
+amount (the ledger has another amount or currency, or no amount). It ends with 0
+if there are none, else with 9.`,
 		Example: `  villapay sandbox pay 492500004632
   villapay order status 492500004632 --env sandbox
   villapay order list --env sandbox --state paid --limit 0 -o csv > paid.csv
@@ -143,6 +146,10 @@ func differenceWord(kind reconcile.Kind) string {
 // differenceNote returns what the ledger has instead.
 func differenceNote(d reconcile.Difference) string {
 	switch p := d.Payment; {
+	case d.Kind == reconcile.OtherAmount && !d.LedgerAmount.Known():
+		return "no amount is known"
+	case d.Kind == reconcile.OtherAmount && d.FileAmount.Equal(d.LedgerAmount): // the file says THB
+		return "in " + cmp.Or(d.Currency, "no known currency")
 	case p == nil:
 		return ""
 	case d.Kind == reconcile.NotPaid:

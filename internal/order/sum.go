@@ -30,6 +30,10 @@ func ParseGrouped(text string) (Amount, error) {
 	return amount, nil
 }
 
+// NamesBaht reports whether a text of an amount that [ParseGrouped] reads names its
+// currency, which is the baht then.
+func NamesBaht(text string) bool { return trimCurrency(text) != text }
+
 // trimCurrency removes the currency from one end of an amount.
 func trimCurrency(text string) string {
 	for _, word := range []string{"THB", "฿", "baht"} {

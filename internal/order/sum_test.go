@@ -21,6 +21,9 @@ func TestParseGrouped(t *testing.T) {
 		if a, err := ParseGrouped(text); err != nil || a.String() != want {
 			t.Errorf("%q became %q, %v", text, a, err)
 		}
+		if NamesBaht(text) != (strings.Trim(text, "0123456789.,-") != "") {
+			t.Errorf("%q: NamesBaht is wrong", text)
+		}
 	}
 	for _, text := range []string{"", "1,23", "1,2345", "1234,567", "1.234,50", "300,00", "0,300", ",300", "1,,234", "THB", "฿", "THB THB 300", "USD 300", "THB 1,23", "3 THB 00", "1 234", "1,234.", "3e2"} {
 		if a, err := ParseGrouped(text); err == nil || !strings.Contains(err.Error(), "1,234.50") {

@@ -39,7 +39,8 @@ type Difference struct {
 	OrderID      string // the Villa order; "" if none is known
 	FileAmount   order.Amount
 	LedgerAmount order.Amount
-	Line         int // in the list, 0 if it is not there
+	Currency     string // of LedgerAmount
+	Line         int    // in the list, 0 if it is not there
 
 	Payment *order.Payment // what the ledger knows instead; nil if nothing
 }
@@ -54,7 +55,14 @@ type row struct {
 	line   int
 	id     string
 	amount order.Amount
+	baht   bool // the list says that the amount is in baht
 	used   bool
+}
+
+// equals compares the row's amount with the ledger's. One that is not known equals
+// none, so that nothing passes for compared that is not.
+func (r row) equals(amount order.Amount, currency string) bool {
+	return r.amount.Equal(amount) && (!r.baht || currency == "" || strings.EqualFold(currency, "THB"))
 }
 
 // Rows is how many rows the list has.
@@ -83,7 +91,7 @@ func Read(r io.Reader, id, amount string, bad func(*table.Error)) (*File, error)
 		sum, _ := order.ParseGrouped(record.Values[1]) // checked above
 		name := strings.Clone(record.Values[0])
 		f.byID[name] = append(f.byID[name], len(f.rows))
-		f.rows = append(f.rows, row{line: record.Line, id: name, amount: sum})
+		f.rows = append(f.rows, row{line: record.Line, id: name, amount: sum, baht: order.NamesBaht(record.Values[1])})
 	}
 	return f, nil
 }
@@ -109,7 +117,7 @@ func (f *File) compare(ctx context.Context, l *ledger.Ledger, p ledger.Period, u
 		return err
 	}
 	missing := func(r order.Receipt) Difference {
-		return Difference{Kind: OnlyInLedger, ID: cmp.Or(name(r), r.OrderID), OrderID: r.OrderID, LedgerAmount: r.Amount}
+		return Difference{Kind: OnlyInLedger, ID: cmp.Or(name(r), r.OrderID), OrderID: r.OrderID, LedgerAmount: r.Amount, Currency: r.Currency}
 	}
 	var held []order.Receipt // whose id is in the list, with another amount
 	for r, err := range l.Receipts(ctx, p) {
@@ -117,7 +125,7 @@ func (f *File) compare(ctx context.Context, l *ledger.Ledger, p ledger.Period, u
 			return err
 		}
 		known := f.candidates(r)
-		if i := f.unused(known, func(row row) bool { return !r.Amount.Known() || row.amount.Equal(r.Amount) }); i >= 0 {
+		if i := f.unused(known, func(row row) bool { return row.equals(r.Amount, r.Currency) }); i >= 0 {
 			f.rows[i].used = true
 		} else if len(known) > 0 {
 			held = append(held, r)
@@ -133,7 +141,7 @@ func (f *File) compare(ctx context.Context, l *ledger.Ledger, p ledger.Period, u
 			continue
 		}
 		f.rows[i].used = true
-		differences = append(differences, Difference{Kind: OtherAmount, ID: f.rows[i].id, OrderID: r.OrderID, FileAmount: f.rows[i].amount, LedgerAmount: r.Amount, Line: f.rows[i].line})
+		differences = append(differences, Difference{Kind: OtherAmount, ID: f.rows[i].id, OrderID: r.OrderID, FileAmount: f.rows[i].amount, LedgerAmount: r.Amount, Currency: r.Currency, Line: f.rows[i].line})
 	}
 	if differences, err = f.unmatched(ctx, l, p, differences); err != nil {
 		return err
@@ -235,12 +243,12 @@ func compare(r row, known []order.Payment, p ledger.Period) (d Difference, diffe
 	if !found {
 		return d, true
 	}
-	d.OrderID, d.LedgerAmount, d.Payment = answer.OrderID, answer.Amount, &answer
+	d.OrderID, d.LedgerAmount, d.Currency, d.Payment = answer.OrderID, answer.Amount, answer.Currency, &answer
 	switch {
 	case answer.State != order.Paid:
 		d.Kind = NotPaid
 	case answer.ID == 0 && within(answer.PaidAt, p):
-		if answer.Amount.Known() && !answer.Amount.Equal(r.amount) {
+		if !r.equals(answer.Amount, answer.Currency) {
 			d.Kind = OtherAmount
 			return d, true
 		}

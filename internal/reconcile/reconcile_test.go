@@ -52,11 +52,16 @@ func booksAt(t *testing.T, dsn, stateDir string) *books {
 // reference_order r-ID.
 func (b *books) order(id, amount string) {
 	b.t.Helper()
+	b.orderIn(id, amount, "THB")
+}
+
+func (b *books) orderIn(id, amount, currency string) {
+	b.t.Helper()
 	c, err := b.Claim(b.t.Context(), ledger.ClaimRequest{Scope: scope, Env: "dev", OrderID: id, Source: order.QR, Key: "key-" + id})
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	made, err := order.Decode(fmt.Appendf(nil, `{"id":"o-%s","object":"order","amount":%s,"currency":"THB","status":"success","reference_order":"r-%s","expire_time_seconds":3600}`, id, amount, id))
+	made, err := order.Decode(fmt.Appendf(nil, `{"id":"o-%s","object":"order","amount":%s,"currency":%q,"status":"success","reference_order":"r-%s","expire_time_seconds":3600}`, id, amount, currency, id))
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -72,10 +77,13 @@ func (b *books) charge(id, bank, amount, state string, after time.Duration) {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	r := order.Report{
-		ChargeID: id, BankOrderID: bank, Amount: sum, Currency: "THB", Status: "success", TransactionState: state,
-		Created: day.Add(after), From: order.FromBank, OrderID: strings.TrimPrefix(bank, "o-"), Raw: []byte("{}"),
-	}
+	b.hear(order.Report{ChargeID: id, BankOrderID: bank, Amount: sum, Currency: "THB", TransactionState: state, Created: day.Add(after)})
+}
+
+// hear records what the bank says.
+func (b *books) hear(r order.Report) {
+	b.t.Helper()
+	r.Status, r.From, r.OrderID, r.Raw = "success", order.FromBank, strings.TrimPrefix(r.BankOrderID, "o-"), []byte("{}")
 	if _, err := b.RecordReport(b.t.Context(), scope, r); err != nil {
 		b.t.Fatal(err)
 	}
@@ -148,6 +156,29 @@ func TestCompare(t *testing.T) {
 	}
 }
 
+// An amount that the ledger does not have, or has in another currency than the list
+// says, does not pass for compared.
+func TestCompareAmountsThatCannotBe(t *testing.T) {
+	t.Parallel()
+	b := newBooks(t)
+	b.order("none", "null")
+	b.orderIn("dollars", "300.0", "USD")
+	for _, id := range []string{"none", "dollars"} {
+		b.hear(order.Report{ChargeID: "c-" + id, BankOrderID: "o-" + id, TransactionState: "Settled", Created: day})
+	}
+	b.hear(order.Report{ChargeID: "c-theirs", BankOrderID: "o-theirs", TransactionState: "Settled", Created: day}) // made by another tool
+	for csv, want := range map[string][]string{
+		"none,300\ndollars,300\ntheirs,60\n":       {"2 amount none none 300/", "4 amount theirs theirs 60/ paid"},
+		"none,300\ndollars,THB 300\ntheirs,60\n":   {"2 amount none none 300/", "3 amount dollars dollars 300/300.0", "4 amount theirs theirs 60/ paid"},
+		"none,300\ndollars,300 baht\ntheirs,60\n":  {"2 amount none none 300/", "3 amount dollars dollars 300/300.0", "4 amount theirs theirs 60/ paid"},
+		"none,300\ndollars,299 ฿\ntheirs,THB 60\n": {"2 amount none none 300/", "3 amount dollars dollars 299/300.0", "4 amount theirs theirs 60/ paid"},
+	} {
+		if diff := cmp.Diff(want, b.compare("id,amount\n"+csv)); diff != "" {
+			t.Errorf("%q: %s", csv, diff)
+		}
+	}
+}
+
 // More rows than the ledger is asked about at once are looked at all the same.
 func TestCompareMany(t *testing.T) {
 	t.Parallel()
@@ -196,11 +227,11 @@ func TestCompareIsOfOneMoment(t *testing.T) {
 func TestRead(t *testing.T) {
 	t.Parallel()
 	var bad []string
-	f, err := Read(strings.NewReader("Bank;Amount;id\nx;1,000.00;a\n;1;\nx;300,00;b\nx;;c\n"), "ID", "amount", func(e *table.Error) { bad = append(bad, e.Error()) })
+	f, err := Read(strings.NewReader("Bank;Amount;id\nx;1,000.00;a\n;1;\nx;300,00;b\nx;;c\nx;USD 300.00;d\n"), "ID", "amount", func(e *table.Error) { bad = append(bad, e.Error()) })
 	if err != nil || f.Rows() != 1 {
 		t.Error(f, err)
 	}
-	want := []string{"line 3: it has no ID", `line 4: "300,00" is not an amount; examples: 300, 300.00, 1,234.50`, `line 5: "" is not an amount; examples: 300, 300.00, 1,234.50`}
+	want := []string{"line 3: it has no ID", `line 4: "300,00" is not an amount; examples: 300, 300.00, 1,234.50`, `line 5: "" is not an amount; examples: 300, 300.00, 1,234.50`, `line 6: "USD 300.00" is not an amount; examples: 300, 300.00, 1,234.50`}
 	if diff := cmp.Diff(want, bad); diff != "" {
 		t.Error(diff)
 	}
