@@ -29,6 +29,8 @@ func newOrderReport(a *app) *cobra.Command {
 and those that were given back later, each on the day it was paid. Amounts are
 exact. Without --since and --until it adds up today; with only --until, all
 payments up to then; with only --since, all from then on. Days are Bangkok days.
+A payment first heard of as voided or refunded is in no report: nobody said when
+it was paid.
 
 If an order was paid more than once, the totals include every payment. Such
 orders are listed with the overpaid amount, which is the amount to give back.`,

@@ -161,6 +161,26 @@ func TestTotalsWithoutAmount(t *testing.T) {
 	})
 }
 
+// A charge first heard of as given back says when it was made, and not whether or when
+// it was paid: it has no day to count on.
+func TestTotalsLackWhatWasNeverKnownAsPaid(t *testing.T) {
+	t.Parallel()
+	both(t, func(t *testing.T, at *place) {
+		l := at.open(t)
+		for _, state := range []string{"Voided", "Refunded"} {
+			l.awaiting(t, state)
+			r := charged(report("c-"+state, "o"+state, state), time.Date(2026, 11, 22, 9, 0, 0, 0, order.Bangkok))
+			r.From = order.FromBank
+			if got := l.hear(t, r); !got.Changed || !got.Payment.PaidAt.IsZero() {
+				t.Errorf("%+v", got)
+			}
+		}
+		if totals, _, err := l.Totals(t.Context(), Period{}); len(totals) != 0 || err != nil {
+			t.Errorf("%+v, %v", totals, err)
+		}
+	})
+}
+
 func TestTotalsOfAnEmptyLedger(t *testing.T) {
 	t.Parallel()
 	both(t, func(t *testing.T, at *place) {
