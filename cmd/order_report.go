@@ -3,6 +3,7 @@ package cmd
 import (
 	"cmp"
 	"context"
+	"slices"
 	"strconv"
 
 	"github.com/spf13/cobra"
@@ -144,6 +145,7 @@ type totalValue struct {
 
 // paidTwiceValue is what was paid for an order after its first payment.
 type paidTwiceValue struct {
+	Env      string       `json:"-"`
 	OrderID  string       `json:"orderid"`
 	Currency string       `json:"currency"`
 	Amount   order.Amount `json:"amount"`
@@ -165,7 +167,7 @@ func paidTwice(extra []order.Receipt) []paidTwiceValue {
 	var before order.Receipt
 	for i, r := range extra {
 		if i == 0 || before.Scope != r.Scope || before.OrderID != r.OrderID || before.Currency != r.Currency {
-			all, sum = append(all, paidTwiceValue{OrderID: r.OrderID, Currency: r.Currency}), order.Sum{}
+			all, sum = append(all, paidTwiceValue{Env: r.Env, OrderID: r.OrderID, Currency: r.Currency}), order.Sum{}
 		}
 		sum.Add(r.Amount)
 		all[len(all)-1].Amount, before = sum.Amount(), r
@@ -193,7 +195,14 @@ func (c *orderReport) twice(twice []paidTwiceValue) error {
 	}
 	c.app.warn("%s %s paid more than once; the totals include the overpaid amounts", plural(len(twice), "order"), were)
 	titles := []render.Title{{Text: "Paid more than once"}, {Text: "Overpaid", Right: true}}
+	if c.allEnvs {
+		titles = slices.Insert(titles, 0, render.Title{Text: "Env"})
+	}
 	return render.Rows(c.app.writer(), c.app.screen(), titles, mapped(values(twice), func(v paidTwiceValue) ([]string, error) {
-		return []string{v.OrderID, render.Money(v.Amount, v.Currency)}, nil
+		cells := []string{v.OrderID, render.Money(v.Amount, v.Currency)}
+		if c.allEnvs {
+			cells = slices.Insert(cells, 0, v.Env)
+		}
+		return cells, nil
 	}))
 }
