@@ -167,7 +167,7 @@ func explainKind(err error) *failure {
 		return &failure{Code: "charge_doubt", Message: err.Error(), Hint: hintAskAgain, Retryable: true, ExitCode: exitUnknown}
 	case errors.As(err, &local): // may wrap an error of the ledger with a better hint
 		return &failure{Code: "local", Message: err.Error(), Hint: local.hint, ExitCode: exitConfig}
-	case errors.As(err, &stored) && (errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded)):
+	case errors.As(err, &stored) && outOfTime(err):
 		return &failure{Code: "timeout", Message: err.Error(), Hint: "nothing was sent; use a longer --timeout, or " + hintDoctor, Retryable: true, ExitCode: exitConfig}
 	case errors.As(err, &stored):
 		return &failure{Code: "ledger", Message: err.Error(), Hint: "nothing was sent; " + hintDoctor, ExitCode: exitConfig}
@@ -175,6 +175,11 @@ func explainKind(err error) *failure {
 		return &failure{Code: "timeout", Message: err.Error(), Retryable: true, ExitCode: exitUnavailable}
 	}
 	return &failure{Code: "internal", Message: err.Error(), ExitCode: exitInternal}
+}
+
+// outOfTime reports whether a call failed because its time limit ended.
+func outOfTime(err error) bool {
+	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded)
 }
 
 func explainCall(e *api.Error) *failure {
