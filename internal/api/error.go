@@ -71,6 +71,11 @@ func (e *Error) Unwrap() error { return e.Err }
 // Retryable reports whether running the command again may succeed.
 func (e *Error) Retryable() bool { return e.Kind == Unavailable || e.Kind == Unknown }
 
+// Reached reports whether the request may have reached the server.
+func (e *Error) Reached() bool {
+	return e.Status != 0 || e.Code != codeUnreachable && e.Code != codeProxy
+}
+
 // ErrFreshToken means that the API rejected a token that had just been renewed.
 var ErrFreshToken = errors.New("the API rejected a token that had just been renewed")
 

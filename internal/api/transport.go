@@ -119,6 +119,12 @@ func (p *progress) watch(req *http.Request) *http.Request {
 	return req.WithContext(httptrace.WithClientTrace(req.Context(), trace))
 }
 
+// The codes of failures before a request got a connection.
+const (
+	codeUnreachable = "unreachable"
+	codeProxy       = "proxy"
+)
+
 // failure classifies a transport error, whose text may quote the server's malformed
 // answer, and so the token.
 func (p *progress) failure(req *http.Request, err error, token secret.String) *Error {
@@ -135,10 +141,10 @@ func (p *progress) failure(req *http.Request, err error, token secret.String) *E
 	}
 	switch {
 	case !p.connected.Load():
-		e.Kind, e.Code = Unavailable, "unreachable"
+		e.Kind, e.Code = Unavailable, codeUnreachable
 		e.Message = "cannot reach " + req.URL.Host + ": " + reason(err)
 		if proxy != nil || errors.As(err, &proxy) {
-			e.Code, e.Again, e.Message = "proxy", proxy.Err != nil, "cannot reach "+req.URL.Host+": "+proxy.Error()
+			e.Code, e.Again, e.Message = codeProxy, proxy.Err != nil, "cannot reach "+req.URL.Host+": "+proxy.Error()
 		}
 	case errors.Is(err, context.DeadlineExceeded):
 		e.Code, e.Message = "timeout", req.URL.Host+" did not answer in time"

@@ -37,19 +37,25 @@ func TestALedgerThatFailsAfterAsking(t *testing.T) {
 		request string // at the first request with this in its path, the table is lost; "" = before all
 		table   string
 		sent    bool
+		down    bool // no server can be reached
 	}{
-		"status, the API's answer":             {status, false, "/checkstatus/", "villapay_event", true},
-		"status, the bank's answer":            {status, true, "/order_test_", "villapay_event", true},
-		"status, the ledger after the API":     {status, false, "/checkstatus/", "villapay_payment", true},
-		"status, nothing sent":                 {status, true, "", "villapay_payment", false},
-		"watch, the API's answer":              {watch, false, "/checkstatus/", "villapay_event", true},
-		"watch, nothing sent":                  {watch, true, "", "villapay_payment", false},
-		"--new, the bank canceled":             {another, true, "/cancel", "villapay_event", true},
-		"--new, the bank canceled, no reading": {another, true, "/cancel", "villapay_payment", true},
-		"--new, the bank's answer":             {another, true, "/order_test_", "villapay_event", true},
-		"--new, the API's answer":              {another, false, "/checkstatus/", "villapay_event", true},
-		"--new, the claim after the API":       {another, false, "/checkstatus/", "villapay_payment", true},
-		"--new, nothing sent":                  {another, true, "", "villapay_payment", false},
+		"status, the API's answer":             {status, false, "/checkstatus/", "villapay_event", true, false},
+		"status, the bank's answer":            {status, true, "/order_test_", "villapay_event", true, false},
+		"status, the ledger after the API":     {status, false, "/checkstatus/", "villapay_payment", true, false},
+		"status, nothing sent":                 {status, true, "", "villapay_payment", false, false},
+		"status, nothing reached":              {status, false, "/checkstatus/", "villapay_payment", false, true},
+		"status, neither server reached":       {status, true, "/order_test_", "villapay_payment", false, true},
+		"watch, nothing reached":               {watch, false, "/checkstatus/", "villapay_payment", false, true},
+		"--new, nothing reached":               {another, false, "/checkstatus/", "villapay_payment", false, true},
+		"--new, neither server reached":        {another, true, "/cancel", "villapay_payment", false, true},
+		"watch, the API's answer":              {watch, false, "/checkstatus/", "villapay_event", true, false},
+		"watch, nothing sent":                  {watch, true, "", "villapay_payment", false, false},
+		"--new, the bank canceled":             {another, true, "/cancel", "villapay_event", true, false},
+		"--new, the bank canceled, no reading": {another, true, "/cancel", "villapay_payment", true, false},
+		"--new, the bank's answer":             {another, true, "/order_test_", "villapay_event", true, false},
+		"--new, the API's answer":              {another, false, "/checkstatus/", "villapay_event", true, false},
+		"--new, the claim after the API":       {another, false, "/checkstatus/", "villapay_payment", true, false},
+		"--new, nothing sent":                  {another, true, "", "villapay_payment", false, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -67,7 +73,10 @@ func TestALedgerThatFailsAfterAsking(t *testing.T) {
 				posted := false
 				w.between(func(req *http.Request, next http.RoundTripper) (*http.Response, error) {
 					posted = posted || strings.HasSuffix(req.URL.Path, "/qrpayment")
-					resp, err := next.RoundTrip(req)
+					resp, err := (*http.Response)(nil), errors.New("no route")
+					if !test.down {
+						resp, err = next.RoundTrip(req)
+					}
 					if !reached && strings.Contains(req.URL.Path, test.request) {
 						reached = true
 						w.loseTable(t, test.table)

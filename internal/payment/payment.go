@@ -211,22 +211,25 @@ func (s *Service) resolveHolder(ctx context.Context, request ledger.ClaimRequest
 // *BusyError comes with that payment.
 func (s *Service) claim(ctx context.Context, request ledger.ClaimRequest) (ledger.Claim, error) {
 	var busy ledger.Claim
+	sent := false // a question about an earlier payment
 	for {
 		claim, err := s.Ledger.Claim(ctx, request)
 		waiting := busy.Verdict == ledger.Busy
 		switch {
 		case err != nil && waiting && ctx.Err() != nil:
 			return busy, &BusyError{request.OrderID}
-		case err != nil && request.Asked > 0:
+		case err != nil && sent:
 			return claim, s.afterAsking(err)
 		case err != nil:
 			return claim, err
 		case claim.Verdict == ledger.Confirm, claim.Verdict == ledger.AskFirst && request.Unconfirmed && s.cancelsFirst(claim.Payment):
 			return claim, errUnconfirmed
 		case claim.Verdict == ledger.AskFirst:
-			if err := s.askEarlier(ctx, claim.Payment); err != nil {
+			asked, err := s.askEarlier(ctx, claim.Payment)
+			if err != nil {
 				return claim, err
 			}
+			sent = sent || asked
 			request.Asked = claim.Newest
 			continue
 		case claim.Verdict != ledger.Busy:

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -35,6 +36,8 @@ type Asked struct {
 	Err        error  // asking the API failed; the payment is as recorded
 	BankErr    error  // asking the bank failed
 	Bank       bool   // the bank was asked, and answered
+
+	sent bool // a request may have reached the API or the bank
 }
 
 // maxParallelAsks is the maximum number of concurrent inquiries.
@@ -70,7 +73,7 @@ func (s *Service) Statuses(ctx context.Context, orderIDs []string, ask bool) ([]
 		r.know(known, s.Now())
 		return err
 	})
-	if ask {
+	if slices.ContainsFunc(reports, func(r Report) bool { return r.sent }) {
 		err = s.afterAsking(err)
 	}
 	return reports, err
@@ -128,6 +131,7 @@ func (s *Service) ask(ctx context.Context, orderID string, within time.Duration)
 	answer := ledger.Asked{OrderID: orderID, From: order.FromAPI, AfterBank: asked.Bank}
 	_, err := s.API.Retry(asking, func(ctx context.Context) (err error) {
 		answer.Status, answer.RequestID, err = s.API.Status(ctx, s.StatusPath, orderID, s.StatusPaid)
+		asked.sent = asked.sent || reached(err)
 		return err
 	})
 	switch {
@@ -151,13 +155,22 @@ func (s *Service) ask(ctx context.Context, orderID string, within time.Duration)
 	return asked, s.afterAsking(s.Ledger.RecordAnswer(recording, s.Scope, answer))
 }
 
-// afterAsking turns an error of the ledger into a *NotRecordedError, if the API or the
-// bank may have been asked before.
+// afterAsking turns an error of the ledger into a *NotRecordedError, since the API or
+// the bank may have been asked before.
 func (s *Service) afterAsking(err error) error {
 	if !onlyLedger(err) || !s.CanAsk() || errors.Is(err, context.Canceled) { // by Ctrl-C
 		return err
 	}
 	return &NotRecordedError{Err: err}
+}
+
+// reached reports whether a request with this outcome may have reached its server.
+func reached(err error) bool {
+	if failure, ok := errors.AsType[*api.Error](err); ok {
+		return failure.Reached()
+	}
+	_, sent := errors.AsType[*NotRecordedError](err)
+	return err == nil || sent
 }
 
 // onlyLedger reports whether the ledger failed before anything was sent, as far as the
@@ -179,10 +192,11 @@ func (s *Service) cancelsFirst(earlier order.Payment) bool {
 
 // askEarlier cancels the code of the earlier payment, if possible, and asks whether
 // the order was paid, before another order is made. A failed request is a warning.
-func (s *Service) askEarlier(ctx context.Context, earlier order.Payment) error {
+// sent reports whether a request may have reached a server.
+func (s *Service) askEarlier(ctx context.Context, earlier order.Payment) (sent bool, _ error) {
 	canceling := s.cancelsFirst(earlier)
 	_, notCanceled := s.cancelEarlier(ctx, earlier) // cancelReplaced tries again
-	canceling = canceling && !onlyLedger(notCanceled)
+	canceling = canceling && reached(notCanceled)
 	asked, err := s.ask(ctx, earlier.OrderID, preflightTimeout)
 	if failed := cmp.Or(asked.BankErr, asked.Err); failed != nil {
 		notify(s.Warn, "order %s has an earlier payment that may have been paid meanwhile; asking failed: %s", earlier.OrderID, failed)
@@ -190,7 +204,7 @@ func (s *Service) askEarlier(ctx context.Context, earlier order.Payment) error {
 	if canceling {
 		err = s.afterAsking(err)
 	}
-	return err
+	return canceling || asked.sent, err
 }
 
 // askBank asks the bank about every recorded bank order and charge of a Villa order,
@@ -216,10 +230,11 @@ func (s *Service) askBank(ctx, asking context.Context, orderID string, asked *As
 	}
 	group, asking := errgroup.WithContext(asking)
 	group.SetLimit(maxParallelAsks)
+	var sent atomic.Bool
 	failures := make(chan error, len(questions))
 	for _, question := range questions {
 		group.Go(func() error {
-			failure, err := s.inquire(asking, orderID, question)
+			failure, err := s.inquire(asking, orderID, &sent, question)
 			if failure != nil {
 				failures <- failure
 			}
@@ -231,21 +246,27 @@ func (s *Service) askBank(ctx, asking context.Context, orderID string, asked *As
 	for failure := range failures {
 		asked.BankErr = failure
 	}
+	asked.sent = sent.Load()
 	asked.Bank = len(questions) > 0 && asked.BankErr == nil
 	if err != nil || len(questions) == 0 {
 		return false, err
 	}
 	known, err = s.payments(context.WithoutCancel(ctx), orderID) // the time to ask may be over
+	if asked.sent {
+		err = s.afterAsking(err)
+	}
 	answering, _ := order.Answering(known)
-	return answering.State == order.Paid, s.afterAsking(err)
+	return answering.State == order.Paid, err
 }
 
 // inquire sends the bank one inquiry and records the answer. failure is the bank's,
-// err the ledger's.
-func (s *Service) inquire(ctx context.Context, orderID string, question func(context.Context) (order.Status, string, error)) (failure, _ error) {
+// err the ledger's; sent becomes true if it may have reached the bank.
+func (s *Service) inquire(ctx context.Context, orderID string, sent *atomic.Bool, question func(context.Context) (order.Status, string, error)) (failure, _ error) {
 	answer := ledger.Asked{OrderID: orderID, From: order.FromBank}
 	_, err := s.Bank.HTTP.Retry(ctx, func(ctx context.Context) (err error) {
-		answer.Status, answer.RequestID, err = question(ctx)
+		if answer.Status, answer.RequestID, err = question(ctx); reached(err) {
+			sent.Store(true)
+		}
 		return err
 	})
 	if errors.Is(err, kbank.ErrNoCharge) {

@@ -33,7 +33,7 @@ func (s *Service) Watch(ctx context.Context, orderID string, own order.Payment, 
 	defer stop()
 	answers := make(chan polled)
 	heard := polled{Asked: Asked{NoEndpoint: !s.CanAsk()}}
-	asked := heard.NoEndpoint
+	asked, sent := heard.NoEndpoint, false
 	if !asked {
 		polling.Go(func() { s.poll(ctx, orderID, answers) })
 	}
@@ -44,7 +44,7 @@ func (s *Service) Watch(ctx context.Context, orderID string, own order.Payment, 
 	finalFromStart := false
 	for first := true; ; first = false {
 		report, err := s.read(ctx, orderID, own, heard)
-		if err != nil && asked {
+		if sent {
 			err = s.afterAsking(err)
 		}
 		if err != nil {
@@ -72,7 +72,7 @@ func (s *Service) Watch(ctx context.Context, orderID string, own order.Payment, 
 		}
 		select {
 		case heard = <-answers:
-			asked = true
+			asked, sent = true, sent || heard.sent
 			if heard.failed != nil {
 				return report, heard.failed
 			}
