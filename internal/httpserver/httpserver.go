@@ -26,8 +26,7 @@ const (
 	WriteWithin  = 30 * time.Second // from a request's headers to the answer's end
 	IdleWithin   = 30 * time.Second // between two requests of a connection
 	StopWithin   = 10 * time.Second // from the end of ctx to the return of Run
-
-	drainWithin = 8 * time.Second // of StopWithin, for running requests
+	DrainWithin  = 9 * time.Second  // of StopWithin, for running requests
 )
 
 // Run answers on listener until ctx ends, then lets running requests finish and
@@ -47,7 +46,7 @@ func Run(ctx context.Context, listener net.Listener, handler http.Handler, log *
 		return err
 	case <-ctx.Done():
 	}
-	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainWithin)
+	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), DrainWithin)
 	defer cancel()
 	if server.Shutdown(drain) != nil {
 		_ = server.Close()

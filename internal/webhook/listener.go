@@ -18,9 +18,13 @@ import (
 	"github.com/villapay/villapay/internal/secret"
 )
 
-// recordTimeout limits the recording of one event. It is shorter than the shutdown
-// time of package httpserver, so that every recorded event can be acknowledged.
-const recordTimeout = 5 * time.Second
+// One event is recorded within recordTimeout, after the bank was asked about it within
+// inquireTimeout. Together they are shorter than httpserver.DrainWithin, so that every
+// recorded event can be acknowledged.
+const (
+	inquireTimeout = 3 * time.Second
+	recordTimeout  = 5 * time.Second
+)
 
 // probeEvery limits how often /healthz checks the ledger, so that requests cannot
 // overload it.
@@ -139,10 +143,11 @@ func (l *Listener) receive(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	// A sender that disconnects does not cancel the recording.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), recordTimeout)
-	defer cancel()
+	ctx := context.WithoutCancel(r.Context())
 	report := n.Report()
 	said := l.inquire(ctx, &report)
+	ctx, cancel := context.WithTimeout(ctx, recordTimeout) // also if the bank was slow
+	defer cancel()
 	recorded, err := l.Ledger.RecordReport(ctx, l.Scope, report, said...)
 	if err == nil {
 		err = l.emit(Event{At: l.Now(), Notification: n, Recorded: recorded})
@@ -153,8 +158,6 @@ func (l *Listener) receive(w http.ResponseWriter, r *http.Request) {
 	}
 	_, _ = io.WriteString(w, "ok\n")
 }
-
-const inquireTimeout = 3 * time.Second
 
 // inquire returns the bank's reports on a charge that the notification says is paid,
 // or nil if the bank cannot be asked. If the bank knows no charge with its id, the

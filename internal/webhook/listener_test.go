@@ -14,6 +14,7 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
+	"testing/synctest"
 	"time"
 	"unicode/utf8"
 
@@ -175,6 +176,30 @@ func TestTheBankIsAskedAboutAPaidCharge(t *testing.T) {
 			}
 		})
 	}
+}
+
+// However slow the bank is, the recording has its whole time; and a server that stops
+// waits for both.
+func TestASlowBankLeavesTimeToRecord(t *testing.T) {
+	t.Parallel()
+	if inquireTimeout+recordTimeout >= httpserver.DrainWithin {
+		t.Error("a server that stops does not wait for the recording")
+	}
+	synctest.Test(t, func(t *testing.T) {
+		left := time.Duration(0)
+		l := listening(records(func(ctx context.Context, _ string, _ order.Report, _ ...order.Report) (ledger.Recorded, error) {
+			deadline, _ := ctx.Deadline()
+			left = time.Until(deadline)
+			return ledger.Recorded{}, nil
+		}))
+		l.Inquire = func(ctx context.Context, _ string) ([]order.Report, error) {
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}
+		if resp := post(l, signed(t, "chrg_test_1", "order_test_1", "300.0", "Authorized")); resp.StatusCode != http.StatusOK || left != recordTimeout {
+			t.Errorf("%s, %s to record", resp.Status, left)
+		}
+	})
 }
 
 // A signed text can be read as another charge's, over another amount. If the bank
