@@ -94,26 +94,28 @@ func migrate(t *txn, version int, d dialect) error {
 	return nil
 }
 
-// resolveAnew applies the rules of today to the payments that those of schema
-// versions 1 and 2 could see differently: those whose charges are not simply paid,
-// or share a bank order or a border with others. Each side of a join repeats the
-// condition of its index, else SQLite would scan the whole scope for each row.
+// seenDifferently finds the Villa orders whose payments the rules of schema versions 1
+// and 2 could see differently: those whose charges are not simply paid, or share a bank
+// order or a border with others. Each side of a join repeats the condition of its
+// index, else SQLite would scan the whole scope for each row.
+const seenDifferently = `SELECT DISTINCT p.scope, p.orderid FROM villapay_payment p JOIN villapay_report r ON r.scope = p.scope AND r.bank_id = p.bank_id AND r.bank_id <> ''
+		WHERE p.bank_id <> '' AND NOT (lower(r.transaction_state) IN ('authorized', 'auhtorized', 'settled') AND r.origin = 'webhook')
+	UNION SELECT r.scope, r.orderid FROM villapay_report r WHERE r.orderid <> ''
+	UNION SELECT p.scope, p.orderid FROM villapay_payment p JOIN villapay_payment q ON q.scope = p.scope AND q.orderid = p.orderid AND q.id <> p.id AND q.bank_state <> ''
+		WHERE p.bank_id <> ''
+	UNION SELECT p.scope, p.orderid FROM villapay_payment p JOIN villapay_payment q ON q.scope = p.scope AND q.orderid = p.orderid AND q.state = 'paid'
+		WHERE p.state IN ('sending', 'unknown')
+	UNION SELECT p.scope, p.orderid FROM villapay_payment p JOIN villapay_report r ON r.scope = p.scope AND r.bank_id = p.bank_id AND r.bank_id <> ''
+		WHERE p.bank_id <> '' GROUP BY p.scope, p.orderid HAVING count(DISTINCT r.charge_id) > 1
+	UNION SELECT p.scope, p.orderid FROM villapay_report r JOIN villapay_report s ON s.scope = r.scope AND s.border = r.border AND s.charge_id <> r.charge_id
+		JOIN villapay_payment p ON p.scope = r.scope AND p.bank_id = r.bank_id WHERE r.border <> '' AND s.border <> '' AND r.bank_id <> '' AND p.bank_id <> ''
+	UNION SELECT p.scope, p.orderid FROM villapay_payment p JOIN villapay_payment q ON q.scope = p.scope AND q.bank_id = p.bank_id AND q.bank_id <> '' AND q.orderid <> p.orderid
+		WHERE p.bank_id <> ''`
+
+// resolveAnew applies the rules of today to those Villa orders.
 func resolveAnew(t *txn) error {
 	t.lock = func(...lockKey) {} // nobody else is at work, and a server has no room for a lock an order
-	const simple = `lower(r.transaction_state) IN ('authorized', 'auhtorized', 'settled') AND r.origin = 'webhook'`
-	rows, err := t.query(`SELECT DISTINCT p.scope, p.orderid FROM villapay_payment p JOIN villapay_report r ON r.scope = p.scope AND r.bank_id = p.bank_id AND r.bank_id <> ''
-			WHERE p.bank_id <> '' AND NOT (` + simple + `)
-		UNION SELECT r.scope, r.orderid FROM villapay_report r WHERE r.orderid <> ''
-		UNION SELECT p.scope, p.orderid FROM villapay_payment p JOIN villapay_payment q ON q.scope = p.scope AND q.orderid = p.orderid AND q.id <> p.id AND q.bank_state <> ''
-			WHERE p.bank_id <> ''
-		UNION SELECT p.scope, p.orderid FROM villapay_payment p JOIN villapay_payment q ON q.scope = p.scope AND q.orderid = p.orderid AND q.state = 'paid'
-			WHERE p.state IN ('sending', 'unknown')
-		UNION SELECT p.scope, p.orderid FROM villapay_payment p JOIN villapay_report r ON r.scope = p.scope AND r.bank_id = p.bank_id AND r.bank_id <> ''
-			WHERE p.bank_id <> '' GROUP BY p.scope, p.orderid HAVING count(DISTINCT r.charge_id) > 1
-		UNION SELECT p.scope, p.orderid FROM villapay_report r JOIN villapay_report s ON s.scope = r.scope AND s.border = r.border AND s.charge_id <> r.charge_id
-			JOIN villapay_payment p ON p.scope = r.scope AND p.bank_id = r.bank_id WHERE r.border <> '' AND s.border <> '' AND p.bank_id <> ''
-		UNION SELECT p.scope, p.orderid FROM villapay_payment p JOIN villapay_payment q ON q.scope = p.scope AND q.bank_id = p.bank_id AND q.bank_id <> '' AND q.orderid <> p.orderid
-			WHERE p.bank_id <> ''`)
+	rows, err := t.query(seenDifferently)
 	type villa struct{ scope, orderID string }
 	found, err := collect(rows, err, func(v *villa) error { return rows.Scan(&v.scope, &v.orderID) })
 	if err != nil {

@@ -303,3 +303,75 @@ func TestOldOrdersTogether(t *testing.T) {
 		}
 	})
 }
+
+// TestBringingUpToDateUsesIndexes asks SQLite itself how it would run every statement
+// of the migrations: each may read a table from end to end once, and not again for
+// each row of another.
+func TestBringingUpToDateUsesIndexes(t *testing.T) {
+	t.Parallel()
+	at := sqlitePlace(t)
+	at.old(t, 1, nil, nil)
+	db, err := sql.Open("sqlite", "file:"+filepath.Join(at.dir, "ledger.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	var statements []string
+	for version := 2; version <= schemaVersion; version++ {
+		text, err := migration(version, sqliteDialect())
+		if err != nil {
+			t.Fatal(err)
+		}
+		statements = append(statements, strings.Split(text, ";\n")...)
+	}
+	explained := 0
+	for _, statement := range append(statements, seenDifferently) {
+		if strings.TrimSpace(statement) == "" {
+			continue
+		}
+		for _, step := range innerSteps(t, db, statement) {
+			explained++
+			if !strings.HasPrefix(step, "SEARCH") || strings.HasSuffix(step, "(scope=?)") || strings.Contains(step, "AUTOMATIC") {
+				t.Errorf("%s\n\t%s", statement, step)
+			}
+		}
+		if _, err := db.ExecContext(t.Context(), statement); err != nil {
+			t.Fatal(statement, err)
+		}
+	}
+	if explained < 9 {
+		t.Errorf("only %d steps are known", explained)
+	}
+}
+
+// innerSteps are the steps of a statement's plan that are done again for each row of
+// another.
+func innerSteps(t *testing.T, db *sql.DB, statement string) (steps []string) {
+	t.Helper()
+	rows, err := db.QueryContext(t.Context(), "EXPLAIN QUERY PLAN "+statement)
+	if err != nil {
+		t.Fatal(statement, err)
+	}
+	defer rows.Close()
+	loops := map[int]bool{} // the nodes whose next table is read for each row of another
+	for rows.Next() {
+		var id, parent, unused int
+		var step string
+		if err := rows.Scan(&id, &parent, &unused, &step); err != nil {
+			t.Fatal(err)
+		}
+		switch {
+		case strings.HasPrefix(step, "CORRELATED"):
+			loops[id] = true
+		case !strings.HasPrefix(step, "SCAN ") && !strings.HasPrefix(step, "SEARCH "):
+		case loops[parent]:
+			steps = append(steps, step)
+		default:
+			loops[parent] = true
+		}
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return steps
+}
