@@ -2,7 +2,6 @@ package cmd
 
 import (
 	"context"
-	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -197,10 +196,15 @@ func (a *app) changeEnv(run func(ctx context.Context, args []string) error, stat
 
 func allEnvs(settings *config.Config, _ []string) any { return settings.Envs() }
 
-// namedEnv returns the environment that args names.
+// namedEnv returns the environment that args names, nil if another process has
+// removed it meanwhile.
 func namedEnv(settings *config.Config, args []string) any {
-	envs := settings.Envs()
-	return envs[slices.IndexFunc(envs, func(e config.Summary) bool { return e.Name == args[0] })]
+	for _, e := range settings.Envs() {
+		if e.Name == args[0] {
+			return e
+		}
+	}
+	return nil
 }
 
 func envValues(settings *config.Config, _ []string) any { return settings.Values() }
