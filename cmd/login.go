@@ -155,7 +155,8 @@ func (c *login) completePool(ctx context.Context, settings *config.Config) (*con
 		return nil, err
 	}
 	c.app.note("saved in %s", settings.File)
-	c.app.config = nil
+	// Another process may have selected another environment meanwhile.
+	c.app.config, c.app.flags.env = nil, profile.Name
 	return c.app.settings()
 }
 

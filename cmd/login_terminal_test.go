@@ -172,3 +172,32 @@ func TestLoginAsksForTheUserPool(t *testing.T) {
 		t.Errorf("the region is %s%s", r.stdout, r.stderr)
 	}
 }
+
+// Login signs in to the environment that was selected when it began, even if another
+// one is selected while it asks.
+func TestLoginStaysInItsEnvironment(t *testing.T) {
+	t.Parallel()
+	url, _ := serveSignIn(t)
+	m := newMachine(t, "VILLAPAY_TOKEN="+unset)
+	auth := "\n    auth:\n      endpoint: " + url + "\n"
+	writeConfig(t, m, "env: shop\nenvs:\n  shop:\n    base_url: "+url+auth+
+		"  other:\n    base_url: "+url+auth+"      user_pool_id: "+cognito.PoolID+"\n      client_id: "+cognito.ClientID+"\n")
+	x := m.at(t, 100, 30, "login")
+	x.see("User pool ID")
+	if r := m.run(t, "env", "use", "other"); r.code != 0 {
+		t.Fatal(r.stderr)
+	}
+	x.press(cognito.PoolID + "\r")
+	x.see("App client ID")
+	x.press(cognito.ClientID + "\r")
+	x.see("User name")
+	x.press("ann\r")
+	x.see("Password (hidden)")
+	x.press(password + "\r")
+	if code := x.exit(); code != 0 || !strings.Contains(x.text(), "signed in to shop as ann") {
+		t.Errorf("exit %d\n%s", code, x.text())
+	}
+	if r := m.run(t, "whoami", "-e", "shop", "--jq", ".username"); r.stdout != "ann\n" {
+		t.Errorf("in shop: %s%s", r.stdout, r.stderr)
+	}
+}
