@@ -47,9 +47,10 @@ func (s *Store) BankKey(ctx context.Context, apiURL string) (key secret.String, 
 
 // RemoveBankKey deletes the key for apiURL, and reports whether there was one.
 func (s *Store) RemoveBankKey(ctx context.Context, apiURL string) (found bool, err error) {
-	err = s.remove(ctx, func(c *contents) {
+	err = s.remove(ctx, func(c *contents) error {
 		_, found = c.BankKeys[apiURL]
 		delete(c.BankKeys, apiURL)
+		return nil
 	})
 	return found, err
 }

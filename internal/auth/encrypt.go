@@ -180,12 +180,14 @@ func (s *Store) keep(ctx context.Context, mode Mode, what, name string, value an
 	})
 }
 
-// remove lets edit delete entries. With the last entry the file goes, and with
+// remove lets edit delete entries, under the lock. With the last entry the file goes, and with
 // the last encrypted one the key in the keyring.
-func (s *Store) remove(ctx context.Context, edit func(*contents)) error {
+func (s *Store) remove(ctx context.Context, edit func(*contents) error) error {
 	return s.change(ctx, func(c *contents) (bool, error) {
 		before := c.anyEncrypted()
-		edit(c)
+		if err := edit(c); err != nil {
+			return false, err
+		}
 		if before && !c.anyEncrypted() {
 			if err := s.ring.delete(ctx, s.account()); err != nil {
 				s.warn("the key of the token file stays in the keyring: " + err.Error())

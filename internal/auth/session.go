@@ -75,10 +75,6 @@ func (s *Store) keepSession(ctx context.Context, mode Mode, name string, t Token
 	return s.keep(ctx, mode, "the tokens are", name, newRecord(t), func(c *contents, e entry) { c.Sessions[name] = e })
 }
 
-func (s *Store) removeSession(ctx context.Context, name string) error {
-	return s.remove(ctx, func(c *contents) { delete(c.Sessions, name) })
-}
-
 // Token returns an ID token that is good for a while: VILLAPAY_TOKEN, or the
 // stored one, refreshed if it is about to expire.
 func (s *Session) Token(ctx context.Context) (secret.String, error) {
@@ -297,23 +293,43 @@ func (s *Session) SignOut(ctx context.Context, everywhere bool) error {
 		return &Error{Kind: NotSignedIn, Message: "not signed in to " + s.client.pool.Env + ": nothing to sign out of"}
 	case err != nil && everywhere, ctx.Err() != nil:
 		return err
-	case err != nil: // damaged, or under a key that is out of reach: forget it all the same
-		s.client.warn("the session could not be ended at the pool: " + err.Error())
 	case everywhere:
-		if err := s.signOutEverywhere(ctx, t); err != nil {
+		if err := s.renewAccess(ctx, t); err != nil {
 			return err
-		}
-	case !t.Refresh.Empty():
-		if err := s.client.Revoke(ctx, t); err != nil {
-			s.client.warn("the session is forgotten here, but could not be ended at the pool: " + err.Error())
 		}
 	}
 	s.tokens = Tokens{}
-	return s.store.removeSession(ctx, s.client.pool.session())
+	return s.store.remove(ctx, func(c *contents) error {
+		// Another process may have signed in or refreshed meanwhile: what is stored now is
+		// ended, so that nothing is forgotten that is still good.
+		t, err := s.open(ctx, *c)
+		switch {
+		case errors.Is(err, errNone): // another process was first, or the file is damaged
+		case err != nil && (everywhere || ctx.Err() != nil):
+			return err
+		case err != nil: // damaged, or under a key that is out of reach: forget it all the same
+			s.client.warn("the session could not be ended at the pool: " + err.Error())
+		case everywhere:
+			if err := s.client.SignOutEverywhere(ctx, t); err != nil {
+				return err
+			}
+		case !t.Refresh.Empty():
+			err := s.client.Revoke(ctx, t)
+			if err != nil && ctx.Err() != nil {
+				return err
+			}
+			if err != nil {
+				s.client.warn("the session is forgotten here, but could not be ended at the pool: " + err.Error())
+			}
+		}
+		delete(c.Sessions, s.client.pool.session())
+		return nil
+	})
 }
 
-// signOutEverywhere signs out on all devices, with a fresh access token.
-func (s *Session) signOutEverywhere(ctx context.Context, t Tokens) error {
+// renewAccess refreshes the session t unless its access token, which signs out on all
+// devices, is still good for a while.
+func (s *Session) renewAccess(ctx context.Context, t Tokens) error {
 	if t.Access.Empty() {
 		return &Error{Kind: Denied, Message: "this session came from --with-token and has no access token: it cannot sign out other devices", Hint: "sign in with a password first: " + s.client.login()}
 	}
@@ -321,13 +337,11 @@ func (s *Session) signOutEverywhere(ctx context.Context, t Tokens) error {
 	if c, err := parse(t.Access.Reveal()); err == nil && c.life() > 0 {
 		access.ExpiresAt = t.ReceivedAt.Add(c.life())
 	}
-	if now := s.client.now(); !access.fresh(now) && !t.Refresh.Empty() {
-		if _, err := s.refresh(ctx, t.ID); err != nil {
-			return err
-		}
-		t = s.tokens
+	if access.fresh(s.client.now()) || t.Refresh.Empty() {
+		return nil
 	}
-	return s.client.SignOutEverywhere(ctx, t)
+	_, err := s.refresh(ctx, t.ID)
+	return err
 }
 
 // Status says who is signed in, where the tokens are, and until when.

@@ -57,6 +57,55 @@ func TestSignOut(t *testing.T) {
 	}
 }
 
+// hookedRing does something once, when the key is read.
+type hookedRing struct {
+	*ring
+	once func()
+}
+
+func (r *hookedRing) Get(account string) (string, error) {
+	if do := r.once; do != nil {
+		r.once = nil
+		do()
+	}
+	return r.ring.Get(account)
+}
+
+// What another process stores while a sign-out reads the session is ended at the pool,
+// too: nothing is forgotten that is still good.
+func TestSignOutEndsWhatIsStoredMeanwhile(t *testing.T) {
+	t.Parallel()
+	for name, store := range map[string]func(*bench, *Session, Tokens) (Tokens, error){
+		"sign-in": func(b *bench, s *Session, _ Tokens) (Tokens, error) {
+			fresh := b.signIn(t)
+			return fresh, s.Save(context.Background(), fresh, Auto)
+		},
+		"rotation": func(_ *bench, s *Session, old Tokens) (Tokens, error) {
+			_, err := s.Refresh(context.Background(), old.ID)
+			return s.tokens, err
+		},
+	} {
+		for _, everywhere := range []bool{false, true} {
+			b, s, r := signedIn(t, cognito.RotatingID)
+			var fresh Tokens
+			hooked := &hookedRing{ring: r}
+			hooked.once = func() {
+				var err error
+				if fresh, err = store(b, b.again(s, r), s.tokens); err != nil {
+					t.Errorf("%s: %v", name, err)
+				}
+			}
+			if err := b.again(s, hooked).SignOut(t.Context(), everywhere); err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			_, err := b.client(nil).Refresh(t.Context(), fresh)
+			wantError(t, err, NotSignedIn, "has ended")
+			_, err = b.again(s, r).Token(t.Context())
+			wantError(t, err, NotSignedIn, "not signed in")
+		}
+	}
+}
+
 func TestSignOutOffline(t *testing.T) {
 	t.Parallel()
 	b, s, r := signedIn(t, cognito.ClientID)

@@ -29,6 +29,10 @@ func someTokens(refresh string) Tokens {
 
 func reveal(t Tokens) record { return newRecord(t) }
 
+func (s *Store) removeSession(ctx context.Context, name string) error {
+	return s.remove(ctx, func(c *contents) error { delete(c.Sessions, name); return nil })
+}
+
 // stored reads a session in a new process, as it were.
 func stored(t *testing.T, dir string, r Keyring, name string) (Tokens, bool, error) {
 	t.Helper()
