@@ -167,6 +167,37 @@ func TestKilledWhileTheCodeIsFetched(t *testing.T) {
 	}
 }
 
+// An order that another process finds paid while its code is fetched is called paid,
+// whether or not the bank then gives a code.
+func TestPaidWhileTheCodeIsFetched(t *testing.T) {
+	t.Parallel()
+	for _, args := range [][]string{
+		{"order", "checkout", "4925", "--no-browser"}, {"order", "show", "4925", "-o", "qr"}, {"pay", "qr", "4925", "-o", "qr"},
+	} {
+		for _, answers := range []bool{false, true} {
+			b := serveKeyedBank(t)
+			m := b.till(t)
+			m.with("VILLAPAY_KBANK_SECRET="+unset).must(t, "pay", "qr", "4925")
+			b.setHold(func(call string, carryOut func()) {
+				if call != "POST /qr/v2/qr" {
+					carryOut()
+					return
+				}
+				if _, err := b.Pay(t.Context(), "4925", "Authorized"); err != nil {
+					t.Error(err)
+				}
+				m.must(t, "order", "status", "4925")
+				if answers {
+					carryOut()
+				} // else an answer that cannot be read
+			})
+			if r := m.run(t, args...); r.code != 5 || r.stdout != "" || !strings.Contains(r.stderr, "order 4925") || !strings.Contains(r.stderr, ": it is already paid") {
+				t.Errorf("%v, answers %t: exit %d, %s%s", args, answers, r.code, r.stdout, r.stderr)
+			}
+		}
+	}
+}
+
 // killAt runs a command and kills it when a call arrives at the bank, or after the
 // bank has carried it out.
 func (b *watchedBank) killAt(t *testing.T, m *machine, call string, after bool, args ...string) {

@@ -62,7 +62,11 @@ func (c *orderCheckout) run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	if open, err = c.prepare(ctx, settings, service, open); err != nil {
+	open, err = c.prepare(ctx, settings, service, open)
+	if why := open.Payable(c.app.now()); why != nil { // another process was faster, which explains err too
+		return c.notOpen(ctx, open, why)
+	}
+	if err != nil {
 		return err
 	}
 	listener, err := listen(ctx, c.addr)
@@ -140,13 +144,17 @@ func (c *orderCheckout) open(ctx context.Context, orderID string) (order.Payment
 		return open, err
 	}
 	if why := open.Payable(c.app.now()); why != nil {
-		f := &failure{Code: "not_open", Message: fmt.Sprintf("order %s cannot be paid: %s", orderID, why), Hint: c.app.hintAnother(ctx, open), ExitCode: exitRejected}
-		if open.State != order.Paid && f.Hint == "" {
-			f.Hint = "make a payment order first: " + c.app.sourceCommand("pay qr", open)
-		}
-		return open, f
+		return open, c.notOpen(ctx, open, why)
 	}
 	return open, nil
+}
+
+func (c *orderCheckout) notOpen(ctx context.Context, p order.Payment, why error) error {
+	f := &failure{Code: "not_open", Message: fmt.Sprintf("order %s cannot be paid: %s", p.OrderID, why), Hint: c.app.hintAnother(ctx, p), ExitCode: exitRejected}
+	if p.State != order.Paid && f.Hint == "" {
+		f.Hint = "make a payment order first: " + c.app.sourceCommand("pay qr", p)
+	}
+	return f
 }
 
 func (c *orderCheckout) page(settings *config.Config, service *payment.Service, open order.Payment, addr net.Addr) (*checkout.Server, error) {

@@ -30,8 +30,18 @@ var errCodeExpired = errors.New("the bank's code had expired when it arrived; ch
 // Code returns a payment with the bank's code, if it can be paid and the bank draws
 // codes for its source: the recorded code while it is valid, else a new one, which
 // is recorded first. With an error the payment is returned too, without a code that
-// may be shown.
+// may be shown. It is no error that the payment can no longer be paid.
 func (s *Service) Code(ctx context.Context, p order.Payment) (order.Payment, error) {
+	now, err := s.fetchCode(ctx, p)
+	if err != nil { // another process may have recorded meanwhile that it is paid or replaced
+		if again, readErr := s.again(context.WithoutCancel(ctx), p); readErr == nil && again.Payable(s.Now()) != nil {
+			now, err = again, nil
+		}
+	}
+	return now, err
+}
+
+func (s *Service) fetchCode(ctx context.Context, p order.Payment) (order.Payment, error) {
 	if !s.DrawsCodes(p.Source) || p.Payable(s.Now()) != nil || p.LivingCode(s.Now()) != nil {
 		return p, nil
 	}
