@@ -795,6 +795,33 @@ func TestWatchKeepsTheCode(t *testing.T) {
 	})
 }
 
+// While it is watched, a code is not replaced that another till is canceling.
+func TestWatchDrawsNoCodeWhileItIsCanceled(t *testing.T) {
+	t.Parallel()
+	inTown(t, func(t *testing.T, w *town, one, two *till) {
+		p := one.mustPay(false)
+		one.Bank.HTTP.Transport = transport(func(r *http.Request) (*http.Response, error) {
+			time.Sleep(5 * time.Second)
+			return w.RoundTrip(r)
+		})
+		var watching sync.WaitGroup
+		watching.Go(func() {
+			report, err := two.Watch(t.Context(), villa, p, func(payment.Report) error { return nil })
+			if err != nil || report.Payment.State != order.Cancelled {
+				t.Errorf("the watching till: %s %v", report.Payment.State, err)
+			}
+		})
+		now, err := one.Cancel(t.Context(), p)
+		if err != nil || now.State != order.Cancelled || len(w.payable()) != 0 || w.called("POST qr") != 1 {
+			t.Errorf("%s, %d codes, payable are %v, %v", now.State, w.called("POST qr"), w.payable(), err)
+		}
+		if now.State != order.Cancelled { // else nothing ends the watching
+			w.scan(now.Held.ID)
+		}
+		watching.Wait()
+	})
+}
+
 // Without the key nothing is asked of the bank.
 func TestWithoutTheKey(t *testing.T) {
 	t.Parallel()

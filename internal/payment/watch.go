@@ -87,18 +87,26 @@ func (s *Service) Watch(ctx context.Context, orderID string, own order.Payment, 
 const codeEvery = time.Second
 
 // keepCode fetches another code whenever the code of a watched payment expires and
-// the payment can still be paid. After a failure it waits longer.
+// the payment can still be paid, but not in place of a code that somebody cancels: that
+// would keep the payment from being canceled. After a failure it waits longer.
 func (s *Service) keepCode(ctx context.Context, own order.Payment) {
 	gap := codeEvery
 	for backoff.Sleep(ctx, gap) == nil {
 		p, err := s.again(ctx, own)
-		if err == nil {
+		if err == nil && !withdrawn(p, s.Now()) {
 			_, err = s.Code(ctx, p)
 		}
 		if gap = codeEvery; err != nil {
 			gap = lastPoll
 		}
 	}
+}
+
+// withdrawn reports whether a payment's code was canceled, or is being canceled, though
+// it could still be shown.
+func withdrawn(p order.Payment, now time.Time) bool {
+	h := p.Held
+	return h != nil && (h.Canceled || h.Canceling) && (h.ShownUntil.IsZero() || now.Before(h.ShownUntil))
 }
 
 // polled is the result of one poll.
