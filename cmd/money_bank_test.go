@@ -301,6 +301,33 @@ func TestTwoPeopleVoidAtOnce(t *testing.T) {
 	}
 }
 
+// Another code that is drawn while order cancel asks the bank is named, and the next run
+// cancels it.
+func TestACodeDrawnWhileTheOrderIsCanceled(t *testing.T) {
+	t.Parallel()
+	b := serveKeyedBank(t)
+	m := b.till(t)
+	m.must(t, "pay", "qr", "4925")
+	var once sync.Once
+	b.setHold(func(call string, carryOut func()) {
+		if strings.HasPrefix(call, "GET ") { // whether it was paid: the code is canceled by now
+			draw := false
+			once.Do(func() { draw = true })
+			if draw {
+				m.must(t, "pay", "qr", "4925")
+			}
+		}
+		carryOut()
+	})
+	r := m.run(t, "order", "cancel", "4925", "-o", "json")
+	if p := r.bankObject(t); r.code != 5 || p.Villapay.State != "awaiting" || !strings.Contains(r.stderr, "another code was drawn meanwhile") || !strings.Contains(r.stderr, "villapay order cancel 4925") {
+		t.Errorf("exit %d, %+v, %s", r.code, p, r.stderr)
+	}
+	if p := m.must(t, "order", "cancel", "4925"); p.Villapay.State != "cancelled" {
+		t.Errorf("again: %+v", p)
+	}
+}
+
 type writer func(p []byte)
 
 func (w writer) Write(p []byte) (int, error) {

@@ -67,12 +67,15 @@ func (c *orderCancel) run(ctx context.Context, format config.Format, args []stri
 	}
 	ctx, cancel := context.WithTimeout(ctx, service.Timeout)
 	defer cancel()
+	before := slices.Clone(open)
 	for i, one := range slices.Backward(open) {
 		if open[i], err = service.Cancel(ctx, one); err != nil {
 			return c.app.bankFailure(err, c.app.sourceCommand("order cancel", one))
 		}
 	}
-	p = open[max(0, slices.IndexFunc(open, func(p order.Payment) bool { return p.State != order.Cancelled }))]
+	stays := max(0, slices.IndexFunc(open, func(p order.Payment) bool { return p.State != order.Cancelled }))
+	p = open[stays]
+	drawn := c.drawnSince(before[stays], p)
 	newer, another, err := c.madeSince(ctx, payments, p)
 	if err != nil {
 		return err
@@ -89,6 +92,11 @@ func (c *orderCancel) run(ctx context.Context, format config.Format, args []stri
 			Code: "not_canceled", Message: fmt.Sprintf("order %s has another payment order, which was made meanwhile and is not canceled", p.OrderID),
 			Hint: "to cancel that too: " + c.app.sourceCommand("order cancel", p), ExitCode: exitRejected,
 		}
+	case drawn:
+		return &failure{
+			Code: "not_canceled", Message: fmt.Sprintf("order %s was not canceled: another code was drawn meanwhile, and it may still be paid", p.OrderID),
+			Hint: "to cancel that too: " + c.app.sourceCommand("order cancel", p), ExitCode: exitRejected,
+		}
 	case p.State != order.Cancelled:
 		return c.notCanceled(ctx, p, "the bank did not confirm that its code is canceled, and it may still be paid")
 	case p.Warned(order.WarnPaidElsewhere):
@@ -97,6 +105,12 @@ func (c *orderCancel) run(ctx context.Context, format config.Format, args []stri
 		c.app.note("the bank canceled it; to make another order: %s", c.app.sourceCommand("pay qr", p))
 	}
 	return nil
+}
+
+// drawnSince reports whether another process has had another code drawn of a payment.
+func (c *orderCancel) drawnSince(before, now order.Payment) bool {
+	code := now.LivingCode(c.app.now())
+	return code != nil && before.Held != nil && before.Held.ID != code.ID
 }
 
 // madeSince returns a payment of the canceled one's source that another process has made
