@@ -82,9 +82,9 @@ func (c *rawCall) run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, settings.Profile.Timeout)
+	asking, cancel := context.WithTimeout(ctx, settings.Profile.Timeout)
 	defer cancel()
-	answer, err := c.call(ctx, client, method, path, body)
+	answer, err := c.call(asking, client, method, path, body)
 	if answer == nil {
 		return err
 	}

@@ -65,11 +65,11 @@ func (c *orderCancel) run(ctx context.Context, format config.Format, args []stri
 			return err
 		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, service.Timeout)
+	asking, cancel := context.WithTimeout(ctx, service.Timeout)
 	defer cancel()
 	before := slices.Clone(open)
 	for i, one := range slices.Backward(open) {
-		if open[i], err = service.Cancel(ctx, one); err != nil {
+		if open[i], err = service.Cancel(asking, one); err != nil {
 			return c.app.bankFailure(err, c.app.sourceCommand("order cancel", one))
 		}
 	}
@@ -116,7 +116,7 @@ func (c *orderCancel) drawnSince(before, now order.Payment) bool {
 // madeSince returns a payment of the canceled one's source that another process has made
 // since payments was read, and that may be paid now or soon.
 func (c *orderCancel) madeSince(ctx context.Context, payments []order.Payment, canceled order.Payment) (newer order.Payment, found bool, _ error) {
-	_, now, err := c.app.orderPayments(context.WithoutCancel(ctx), canceled.OrderID) // the time to ask may be over
+	_, now, err := c.app.orderPayments(ctx, canceled.OrderID)
 	if err != nil {
 		return newer, false, &payment.NotRecordedError{Err: err}
 	}
