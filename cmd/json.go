@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"iter"
 	"time"
 
@@ -26,18 +27,23 @@ func (a *output) writeJSON(ctx context.Context, format config.Format, raw []byte
 	return render.JSON(a.writer(), a.screen(), raw)
 }
 
-// queryTimeout stops a --jq expression that does not end.
+// queryTimeout stops a --jq expression that does not end. A reader of its results may
+// take longer.
 const queryTimeout = 10 * time.Second
 
 // runQuery filters a value with --jq. A failed filter is not a usage error, since
 // that would say that nothing was sent.
 func (a *output) runQuery(ctx context.Context, raw []byte) error {
-	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
-	defer cancel()
-	err := a.query.Run(ctx, a.writer(), a.screen(), raw)
+	err := a.query.Run(ctx, queryTimeout, a.writer(), a.screen(), raw)
 	var writeErr *outputError
-	if err != nil && !errors.As(err, &writeErr) {
-		err = &failure{Code: "jq", Message: "--" + err.Error(), ExitCode: exitInternal}
+	switch {
+	case errors.Is(err, render.ErrJQLimit):
+		return &failure{
+			Code: "jq", Message: fmt.Sprintf("--jq did not end within %s", queryTimeout),
+			Hint: "look for a loop that does not end; or use -o json and pipe it to jq, which has no limit", ExitCode: exitInternal,
+		}
+	case err != nil && !errors.As(err, &writeErr):
+		return &failure{Code: "jq", Message: "--" + err.Error(), ExitCode: exitInternal}
 	}
 	return err
 }

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -338,7 +339,7 @@ func TestJQ(t *testing.T) {
 			t.Fatal(err)
 		}
 		var out bytes.Buffer
-		if err := query.Run(t.Context(), &out, c.s, raw); err != nil {
+		if err := query.Run(t.Context(), time.Minute, &out, c.s, raw); err != nil {
 			t.Fatal(err)
 		}
 		if diff := cmp.Diff(c.want, out.String()); diff != "" {
@@ -352,7 +353,7 @@ func TestJQErrors(t *testing.T) {
 	for _, expr := range []string{".a |", "nosuch", "", "$x", `import "a" as a; 1`, "input"} {
 		query, err := JQ(expr)
 		if err == nil {
-			err = query.Run(t.Context(), &bytes.Buffer{}, Screen{}, []byte(`{}`))
+			err = query.Run(t.Context(), time.Minute, &bytes.Buffer{}, Screen{}, []byte(`{}`))
 		}
 		if expr != "" && err == nil {
 			t.Errorf("%q was taken", expr)
@@ -362,10 +363,10 @@ func TestJQErrors(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := query.Run(t.Context(), &bytes.Buffer{}, Screen{}, []byte(`{"a":1}`)); err == nil {
+	if err := query.Run(t.Context(), time.Minute, &bytes.Buffer{}, Screen{}, []byte(`{"a":1}`)); err == nil {
 		t.Error("an index into a number was taken")
 	}
-	if err := query.Run(t.Context(), &bytes.Buffer{}, Screen{}, []byte(`{`)); err == nil {
+	if err := query.Run(t.Context(), time.Minute, &bytes.Buffer{}, Screen{}, []byte(`{`)); err == nil {
 		t.Error("broken JSON was taken")
 	}
 }
@@ -378,10 +379,46 @@ func TestJQEndsWithItsContext(t *testing.T) {
 			t.Fatal(err)
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-		err = query.Run(ctx, &bytes.Buffer{}, Screen{}, []byte(`{}`))
+		err = query.Run(ctx, time.Minute, &bytes.Buffer{}, Screen{}, []byte(`{}`))
 		cancel()
 		if !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("%s: %v", expr, err)
 		}
 	}
+}
+
+func TestJQLimit(t *testing.T) {
+	t.Parallel()
+	for _, expr := range []string{"last(range(1e12))", "repeat(1)"} {
+		query, err := JQ(expr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := query.Run(t.Context(), 50*time.Millisecond, &bytes.Buffer{}, Screen{}, []byte(`{}`)); !errors.Is(err, ErrJQLimit) {
+			t.Errorf("%s: %v", expr, err)
+		}
+	}
+}
+
+// slowReader is a pipe whose reader takes its time for everything.
+type slowReader struct{ got bytes.Buffer }
+
+func (r *slowReader) Write(p []byte) (int, error) {
+	time.Sleep(time.Minute)
+	return r.got.Write(p)
+}
+
+// The time limit is the expression's, not the reader's.
+func TestJQLimitLeavesOutTheReader(t *testing.T) {
+	t.Parallel()
+	query, err := JQ(".[]")
+	if err != nil {
+		t.Fatal(err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		var out slowReader
+		if err := query.Run(t.Context(), 10*time.Second, &out, Screen{}, []byte(`[1,2,3]`)); err != nil || out.got.String() != "1\n2\n3\n" {
+			t.Errorf("%q, %v", out.got.String(), err)
+		}
+	})
 }

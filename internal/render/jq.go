@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/itchyny/gojq"
 )
@@ -28,28 +29,41 @@ func JQ(expr string) (*Query, error) {
 	return &Query{code}, nil
 }
 
+// ErrJQLimit is behind a query that took too long.
+var ErrJQLimit = errors.New("it took too long")
+
 // Run applies the query to one JSON value and writes each result: a string as
 // it is, anything else as [JSON] does (jq sorts the fields of an object).
 // Numbers that the query leaves alone keep their digits. At a terminal strings
 // are sanitized, but for the line breaks and tabs that the query asked for; a
-// pipe gets them whole. ctx ends a query that does not end.
-func (q *Query) Run(ctx context.Context, w io.Writer, s Screen, raw []byte) error {
+// pipe gets them whole. A query that takes longer than limit ends with [ErrJQLimit];
+// the time that w takes does not count.
+func (q *Query) Run(ctx context.Context, limit time.Duration, w io.Writer, s Screen, raw []byte) error {
 	decoder := json.NewDecoder(bytes.NewReader(raw))
 	decoder.UseNumber()
 	var input any
 	if err := decoder.Decode(&input); err != nil {
 		return fmt.Errorf("jq: read the input: %w", err)
 	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
 	results := q.code.RunWithContext(ctx, input)
 	for {
+		started := time.Now()
+		timer := time.AfterFunc(limit, func() { cancel(ErrJQLimit) })
 		result, ok := results.Next()
+		timer.Stop()
+		limit -= time.Since(started)
 		if !ok {
 			return nil
 		}
 		var halt *gojq.HaltError
 		if err, failed := result.(error); failed {
-			if errors.As(err, &halt) && halt.Value() == nil {
+			switch {
+			case errors.As(err, &halt) && halt.Value() == nil:
 				return nil
+			case ctx.Err() != nil:
+				err = context.Cause(ctx)
 			}
 			return fmt.Errorf("jq: %w", err)
 		}

@@ -415,7 +415,7 @@ func TestEveryWriterReportsAFullDisk(t *testing.T) {
 	writers["array"] = func(w io.Writer, s Screen) error { return JSONArray(w, s, all([][]byte{raw})) }
 	writers["yaml"] = func(w io.Writer, s Screen) error { return YAML(w, s, raw) }
 	writers["yaml list"] = func(w io.Writer, s Screen) error { return YAMLList(w, s, all([][]byte{raw})) }
-	writers["jq"] = func(w io.Writer, s Screen) error { return query.Run(t.Context(), w, s, raw) }
+	writers["jq"] = func(w io.Writer, s Screen) error { return query.Run(t.Context(), time.Minute, w, s, raw) }
 	writers["qr"] = func(w io.Writer, s Screen) error { return QR(w, s, Code{Text: "x"}, Half) }
 	writers["csv"] = func(w io.Writer, _ Screen) error {
 		c, err := NewCSV(w, List{})
