@@ -365,7 +365,8 @@ func (a *output) write(data []byte) error {
 }
 
 // writer returns stdout with failed writes as *outputError. The last one is kept
-// in writeErr, since cobra ignores write errors when it prints help.
+// in writeErr, since cobra ignores write errors when it prints help. One that Ctrl-C
+// canceled is not: a server ends with 0 then.
 func (a *output) writer() io.Writer { return resultWriter{a} }
 
 type resultWriter struct{ *output }
@@ -375,9 +376,12 @@ func (w resultWriter) Write(data []byte) (int, error) {
 		w.endStatus()
 	}
 	n, err := w.Out.Write(data)
-	if err != nil {
-		w.writeErr = &outputError{err}
-		return n, w.writeErr
+	if err == nil {
+		return n, nil
 	}
-	return n, nil
+	err = &outputError{err}
+	if !errors.Is(err, context.Canceled) {
+		w.writeErr = err
+	}
+	return n, err
 }

@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -148,6 +149,50 @@ func ctxReader(ctx context.Context, r io.Reader) io.Reader {
 			return copy(p, buffer[:got.n]), got.err
 		case <-ctx.Done():
 			return 0, ctx.Err()
+		}
+	})
+}
+
+type writerFunc func([]byte) (int, error)
+
+func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
+
+// writeGrace is how long a write may take after Ctrl-C, so that a reader still gets
+// what a command has done.
+const writeGrace = time.Second
+
+// ctxWriter makes writes cancelable; a pipe that nobody reads blocks forever. A canceled
+// write leaves its goroutine behind, so every later write fails.
+func ctxWriter(ctx context.Context, w io.Writer) io.Writer {
+	type result struct {
+		n   int
+		err error
+	}
+	var mu sync.Mutex
+	var canceled error
+	return writerFunc(func(p []byte) (int, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		if canceled != nil {
+			return 0, canceled
+		}
+		data, done := bytes.Clone(p), make(chan result, 1)
+		go func() {
+			n, err := w.Write(data)
+			done <- result{n, err}
+		}()
+		var late <-chan time.Time
+		interrupted := ctx.Done()
+		for {
+			select {
+			case got := <-done:
+				return got.n, got.err
+			case <-interrupted:
+				interrupted, late = nil, time.After(writeGrace)
+			case <-late:
+				canceled = ctx.Err()
+				return 0, canceled
+			}
 		}
 	})
 }

@@ -43,6 +43,7 @@ func Run(ctx context.Context, p *Program, args []string) int {
 	if p.ErrTTY && p.Getenv("TERM") != "dumb" {
 		p.Err = &statusWriter{to: p.Err}
 	}
+	p.Out = ctxWriter(ctx, p.Out)
 	a := newApp(p, args)
 	defer a.endStatus()
 	if slices.Equal(args, []string{"--version"}) {

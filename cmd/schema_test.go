@@ -451,9 +451,9 @@ type listening struct {
 
 // listen starts a listener, on a port that was free a moment ago, and waits until
 // it takes notifications.
-func (m *machine) listen(t *testing.T) *listening {
+func (m *machine) listen(t *testing.T, flags ...string) *listening {
 	t.Helper()
-	c := m.command(t, "webhook", "listen", "-o", "json", "--addr", "127.0.0.1:0")
+	c := m.command(t, append([]string{"webhook", "listen", "-o", "json", "--addr", "127.0.0.1:0"}, flags...)...)
 	read, write, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
