@@ -369,6 +369,40 @@ func TestOneOfTwoChargesIsVoided(t *testing.T) {
 	}
 }
 
+// A void without an answer is not finished by itself once another charge was given back
+// elsewhere: somebody has to say that this one is to go, too.
+func TestAnUnansweredVoidBesideAReturnedCharge(t *testing.T) {
+	t.Parallel()
+	b := serveKeyedBank(t)
+	m := b.till(t)
+	first := b.paid(t, m, "paid-twice").Villapay.ChargeID
+	if _, err := b.Pay(t.Context(), "paid-twice", "Authorized"); err != nil {
+		t.Fatal(err)
+	}
+	m.must(t, "order", "status", "paid-twice")
+	b.setHold(func(call string, carryOut func()) {
+		if !strings.HasSuffix(call, "/void") { // else the answer cannot be read
+			carryOut()
+		}
+	})
+	if r := m.run(t, "order", "void", "paid-twice", "--charge", first); r.code != 6 {
+		t.Errorf("exit %d, %s", r.code, r.stderr)
+	}
+	if _, err := b.Pay(t.Context(), "paid-twice", "Voided"); err != nil { // the last charge, in the bank's portal
+		t.Fatal(err)
+	}
+	m.must(t, "order", "status", "paid-twice")
+	b.setHold(nil)
+	calls := b.count("/void")
+	if r := m.run(t, "order", "void", "paid-twice"); r.code != 2 || !strings.Contains(r.stderr, "--charge "+first) || b.count("/void") != calls {
+		t.Errorf("exit %d, %s", r.code, r.stderr)
+	}
+	r := m.run(t, "order", "void", "paid-twice", "--charge", first, "-o", "json")
+	if r.code != 0 || r.bankObject(t).Villapay.State != "cancelled" || !strings.Contains(r.stderr, "was given back before") {
+		t.Errorf("exit %d, %s%s", r.code, r.stdout, r.stderr)
+	}
+}
+
 // A code that could not be canceled when its order was replaced is canceled as soon as
 // the bank can be asked: by order cancel, and before another order is made.
 func TestAReplacedCodeIsCanceledLater(t *testing.T) {

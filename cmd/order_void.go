@@ -30,7 +30,8 @@ bank usually allows it only on the day of the payment. If the order was paid mor
 than once, --charge says which payment to give back. It needs the bank's key.
 
 Running it again is safe: a void whose answer was lost is finished first, and
-nothing else is done then. In a live environment it asks first; without a
+nothing else is done then. If another charge was given back meanwhile, --charge
+says that it is to be finished. In a live environment it asks first; without a
 terminal it needs --yes.
 
 After the day of the payment, refund a QR payment in the bank's merchant portal.
@@ -127,7 +128,9 @@ func (c *orderVoid) pick(ctx context.Context, service *payment.Service, orderID 
 	}
 	if i := slices.IndexFunc(voids, func(v ledger.PastVoid) bool { return !v.Done }); i >= 0 {
 		v := voids[i]
-		c.app.warn("the void of charge %s has no answer yet: it is finished first, and no other charge is given back now", v.ChargeID)
+		if err := c.checkUnanswered(payments[0], v.ChargeID, returned); err != nil {
+			return picked, err
+		}
 		return pickedCharge{with(func(p order.Payment) bool { return p.ID == v.PaymentID }), v.ChargeID, false, charges}, nil
 	}
 	if err := c.checkCharge(payments[0], paid, returned); err != nil {
@@ -157,6 +160,22 @@ func (c *orderVoid) pick(ctx context.Context, service *payment.Service, orderID 
 		f.Message = fmt.Sprintf("order %s has no paid charge %s", orderID, c.charge)
 	}
 	return picked, f
+}
+
+// checkUnanswered says that a void without an answer is finished first. It requires
+// --charge if another charge was given back since it was sent: finishing it may give back
+// a second one.
+func (c *orderVoid) checkUnanswered(p order.Payment, charge string, returned []order.PaidCharge) error {
+	i := slices.IndexFunc(returned, func(one order.PaidCharge) bool { return one.ID != charge })
+	if i >= 0 && c.charge != charge {
+		return usageError("if the customer is to have that back too: "+c.app.command("order void", p, "--charge", charge),
+			"charge %s of order %s was given back, and the void of charge %s has no answer yet", returned[i].ID, p.OrderID, charge)
+	}
+	c.app.warn("the void of charge %s has no answer yet: it is finished first, and no other charge is given back now", charge)
+	if i >= 0 {
+		c.app.warn("charge %s was given back before", returned[i].ID)
+	}
+	return nil
 }
 
 // checkCharge requires --charge if it is not plain which of an order's payments to give

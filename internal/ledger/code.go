@@ -150,8 +150,9 @@ func (l *Ledger) ClaimChange(ctx context.Context, request ChangeRequest) (c Chan
 			c.Verdict = Replay
 			return nil
 		}
-		if kind == Void && state != sent {
-			if c.Verdict, c.Other, err = t.otherVoid(request); err != nil || c.Verdict != Claimed {
+		if kind == Void {
+			c.Verdict, c.Other, err = t.otherVoid(request)
+			if err != nil || c.Verdict == Confirm || c.Verdict != Claimed && state != sent { // else ask how it ended
 				return err
 			}
 		}
@@ -168,7 +169,7 @@ func (l *Ledger) ClaimChange(ctx context.Context, request ChangeRequest) (c Chan
 	return c, l.wrap(err, "%s %s", kind, target)
 }
 
-// otherVoid says what is to be done about a void of which no attempt is unanswered, in view
+// otherVoid says what is to be done about a void that nobody is sending, in view
 // of the order's other charges and of what was given back by other means. other is the
 // charge that is in its way.
 func (t *txn) otherVoid(request ChangeRequest) (verdict Verdict, other string, _ error) {

@@ -678,6 +678,27 @@ func TestAVoidThatWasNotSent(t *testing.T) {
 	})
 }
 
+// A void without an answer is not finished after another charge was given back that the
+// one who finishes it does not know of.
+func TestAnUnansweredVoidBesideAReturnedCharge(t *testing.T) {
+	t.Parallel()
+	inTown(t, func(t *testing.T, w *town, one, two *till) {
+		p, charges := paidTill(t, w, one, 2)
+		w.fate = on("/void", lostBefore)
+		if _, err := one.Void(t.Context(), p, charges[0].id, nil); kind(err) != api.Unknown {
+			t.Errorf("lost: %v", err)
+		}
+		w.fate, charges[1].state = nil, "Voided" // in the bank's portal
+		hear(t, one, charges[1])
+		if _, err := two.Void(t.Context(), p, charges[0].id, nil); kind(err) != api.Rejected || !strings.Contains(err.Error(), charges[1].id) || charges[0].state != "Authorized" {
+			t.Errorf("charge %s: %v", charges[0].state, err)
+		}
+		if now, err := two.Void(t.Context(), p, charges[0].id, []order.PaidCharge{{ID: charges[1].id, Returned: true}}); err != nil || now.State != order.Cancelled {
+			t.Errorf("on purpose: %s, %v", now.State, err)
+		}
+	})
+}
+
 // A void whose answer was lost, and that the bank rejects long after while the charge is
 // still paid, was not made: it does not stand in the way of another one.
 func TestAVoidThatWasRejectedInTheEnd(t *testing.T) {
