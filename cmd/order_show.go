@@ -50,11 +50,6 @@ func (c *orderShow) run(ctx context.Context, format config.Format, args []string
 		if err != nil {
 			return err
 		}
-		for i, p := range payments {
-			if p.ID == open.ID {
-				payments[i] = open
-			}
-		}
 		if c.code.file != "" {
 			if err := c.app.writeCodeFile(ctx, open, c.code); err != nil {
 				return err
@@ -63,6 +58,19 @@ func (c *orderShow) run(ctx context.Context, format config.Format, args []string
 		if format == "qr" {
 			return c.app.drawCode(ctx, open, c.code, c.app.Err)
 		}
+	}
+	events := map[int64][]ledger.Event{} // by payment
+	err = opened.Snapshot(ctx, func(l *ledger.Ledger) (err error) {
+		payments, err = l.Payments(ctx, c.app.config.Profile.Scope(), args[0])
+		for _, p := range payments {
+			if err == nil {
+				events[p.ID], err = l.Events(ctx, p.ID)
+			}
+		}
+		return err
+	})
+	if err != nil {
+		return err
 	}
 	if c.source != "" {
 		all := payments
@@ -73,7 +81,7 @@ func (c *orderShow) run(ctx context.Context, format config.Format, args []string
 			return noSource(all, c.source)
 		}
 	}
-	return c.show(ctx, opened, format, payments)
+	return c.show(ctx, format, payments, events)
 }
 
 // open returns the payment whose code is drawn, with the bank's code.
@@ -93,21 +101,17 @@ func (c *orderShow) open(ctx context.Context, payments []order.Payment) (order.P
 	return open, nil
 }
 
-func (c *orderShow) show(ctx context.Context, opened *ledger.Ledger, format config.Format, payments []order.Payment) error {
+func (c *orderShow) show(ctx context.Context, format config.Format, payments []order.Payment, events map[int64][]ledger.Event) error {
 	var objects []byte
 	for i, p := range payments {
-		events, err := opened.Events(ctx, p.ID)
-		if err != nil {
-			return err
-		}
 		if format == "table" {
-			if err := c.table(p, events, i); err != nil {
+			if err := c.table(p, events[p.ID], i); err != nil {
 				return err
 			}
 			continue
 		}
 		view := c.app.view(ctx, p)
-		view.Events = append([]ledger.Event{}, events...)
+		view.Events = append([]ledger.Event{}, events[p.ID]...)
 		raw, err := render.PaymentJSON(view)
 		if err != nil {
 			return err
