@@ -169,6 +169,8 @@ func explainKind(err error) *failure {
 		return &failure{Code: "local", Message: err.Error(), Hint: local.hint, ExitCode: exitConfig}
 	case errors.As(err, &stored) && outOfTime(err):
 		return &failure{Code: "timeout", Message: err.Error(), Hint: "nothing was sent; use a longer --timeout, or " + hintDoctor, Retryable: true, ExitCode: exitConfig}
+	case errors.As(err, &stored) && stored.Transient():
+		return &failure{Code: "ledger", Message: err.Error(), Hint: "nothing was sent; run it again; if it fails again, " + hintDoctor, Retryable: true, ExitCode: exitConfig}
 	case errors.As(err, &stored):
 		return &failure{Code: "ledger", Message: err.Error(), Hint: "nothing was sent; " + hintDoctor, ExitCode: exitConfig}
 	case errors.Is(err, context.DeadlineExceeded):

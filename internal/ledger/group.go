@@ -147,7 +147,11 @@ func (s *sqliteStore) begin(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if _, err = begin.ExecContext(ctx); err != nil {
+	err = retryBusy(ctx, func(ctx context.Context) error {
+		_, err := begin.ExecContext(ctx)
+		return err
+	})
+	if err != nil {
 		// It may have begun all the same, if ctx ended just then. Nothing else
 		// could begin after it.
 		_ = s.writer.run(context.WithoutCancel(ctx), "ROLLBACK")

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/villapay/villapay/internal/order"
@@ -196,6 +197,29 @@ func TestACallerWhoGivesUp(t *testing.T) {
 		}
 		if n := l.count(t, `SELECT count(*) FROM villapay_event WHERE kind = 'test' AND note NOT LIKE '0 %'`); n != 100 {
 			t.Errorf("%d of 100 events", n)
+		}
+	})
+}
+
+// A lock is waited for until the caller's deadline, and for as long as SQLite waits
+// without one.
+func TestALockIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := sqlitePlace(t).open(t)
+		l.mustClaim(t, ask("1"), Claimed)
+		ctx, cancel := context.WithTimeout(t.Context(), 3*busyFor)
+		defer cancel()
+		time.AfterFunc(2*busyFor, locked(t, l.store.(*sqliteStore)))
+		if c, err := l.Claim(ctx, ask("2")); err != nil || c.Verdict != Claimed {
+			t.Errorf("%+v, %v", c, err)
+		}
+		release := locked(t, l.store.(*sqliteStore))
+		defer release()
+		start := time.Now()
+		_, err := l.Claim(t.Context(), ask("3"))
+		if failure, ok := errors.AsType[*Error](err); !ok || !failure.Transient() || time.Since(start) > 2*busyFor {
+			t.Errorf("after %s: %v", time.Since(start), err)
 		}
 	})
 }

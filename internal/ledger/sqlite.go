@@ -130,21 +130,28 @@ func (s *sqliteStore) checkPlace() error {
 	return nil
 }
 
-// busyFor is how long to wait for a lock that another process holds.
+// busyFor is how long to wait for a lock that another process holds, where ctx has no
+// deadline.
 const busyFor = 10 * time.Second
 
-// retryBusy opens a connection. SQLite's own waiting (busy_timeout) does not cover
-// the moments in which other processes turn on the write-ahead log, or remove it
-// with their last connection.
-func retryBusy(ctx context.Context, open func(context.Context) error) error {
+// retryBusy opens a connection or begins a transaction. SQLite's own waiting
+// (busy_timeout) does not cover the moments in which other processes turn on the
+// write-ahead log, or remove it with their last connection.
+func retryBusy(ctx context.Context, do func(context.Context) error) error {
+	_, bounded := ctx.Deadline()
+	const nearly = busyFor * 9 / 10 // SQLite's own waiting ends a little early
 	for started := time.Now(); ; {
-		err := open(ctx)
-		lite, ok := errors.AsType[*sqlite.Error](err)
-		busy := ok && lite.Code()&0xff == sqlite3.SQLITE_BUSY
-		if !busy || time.Since(started) > busyFor || backoff.Sleep(ctx, backoff.Jitter(10*time.Millisecond)) != nil {
+		err := do(ctx)
+		if !isBusy(err) || !bounded && time.Since(started) > nearly || backoff.Sleep(ctx, backoff.Jitter(10*time.Millisecond)) != nil {
 			return err
 		}
 	}
+}
+
+// isBusy reports whether another process held a lock for too long.
+func isBusy(err error) bool {
+	lite, ok := errors.AsType[*sqlite.Error](err)
+	return ok && lite.Code()&0xff == sqlite3.SQLITE_BUSY
 }
 
 func (s *sqliteStore) connectWriter(ctx context.Context) error {
