@@ -403,6 +403,37 @@ func TestAnUnansweredVoidBesideAReturnedCharge(t *testing.T) {
 	}
 }
 
+// A void without an answer that the bank is known to have carried out gives nothing back
+// any more: it is finished without --charge, whatever else was given back.
+func TestAnUnansweredVoidThatWasCarriedOut(t *testing.T) {
+	t.Parallel()
+	b := serveKeyedBank(t)
+	m := b.till(t)
+	first := b.paid(t, m, "paid-twice").Villapay.ChargeID
+	if _, err := b.Pay(t.Context(), "paid-twice", "Authorized"); err != nil {
+		t.Fatal(err)
+	}
+	m.must(t, "order", "status", "paid-twice")
+	b.setHold(func(call string, carryOut func()) {
+		carryOut()
+		if strings.HasSuffix(call, "/void") {
+			panic(http.ErrAbortHandler)
+		}
+	})
+	if r := m.run(t, "order", "void", "paid-twice", "--charge", first); r.code != 6 {
+		t.Errorf("exit %d, %s", r.code, r.stderr)
+	}
+	b.setHold(nil)
+	if _, err := b.Pay(t.Context(), "paid-twice", "Voided"); err != nil { // the last charge, in the bank's portal
+		t.Fatal(err)
+	}
+	m.must(t, "order", "status", "paid-twice")
+	calls := b.count("/void")
+	if r := m.run(t, "order", "void", "paid-twice"); r.code != 0 || b.count("/void") != calls {
+		t.Errorf("exit %d, %s", r.code, r.stderr)
+	}
+}
+
 // A code that could not be canceled when its order was replaced is canceled as soon as
 // the bank can be asked: by order cancel, and before another order is made.
 func TestAReplacedCodeIsCanceledLater(t *testing.T) {

@@ -164,9 +164,13 @@ func (c *orderVoid) pick(ctx context.Context, service *payment.Service, orderID 
 
 // checkUnanswered says that a void without an answer is finished first. It requires
 // --charge if another charge was given back since it was sent: finishing it may give back
-// a second one.
+// a second one, unless it is known to be given back already.
 func (c *orderVoid) checkUnanswered(p order.Payment, charge string, returned []order.PaidCharge) error {
-	i := slices.IndexFunc(returned, func(one order.PaidCharge) bool { return one.ID != charge })
+	itself := func(one order.PaidCharge) bool { return one.ID == charge }
+	i := slices.IndexFunc(returned, func(one order.PaidCharge) bool { return !itself(one) })
+	if slices.ContainsFunc(returned, itself) {
+		i = -1
+	}
 	if i >= 0 && c.charge != charge {
 		return usageError("if the customer is to have that back too: "+c.app.command("order void", p, "--charge", charge),
 			"charge %s of order %s was given back, and the void of charge %s has no answer yet", returned[i].ID, p.OrderID, charge)
