@@ -101,20 +101,29 @@ func Read(r io.Reader, id, amount string, bad func(*table.Error)) (*File, error)
 // once. The sequence ends after its first error.
 func (f *File) Compare(ctx context.Context, l *ledger.Ledger, p ledger.Period) iter.Seq2[Difference, error] {
 	return func(yield func(Difference, error) bool) {
-		err := l.Snapshot(ctx, func(l *ledger.Ledger) error {
-			return f.compare(ctx, l, p, func(d Difference) bool { return yield(d, nil) })
+		var rest []Difference
+		err := l.Snapshot(ctx, func(l *ledger.Ledger) (err error) {
+			rest, err = f.compare(ctx, l, p, func(d Difference) bool { return yield(d, nil) })
+			return err
 		})
 		if err != nil {
 			yield(Difference{}, err)
+			return
+		}
+		for _, d := range rest { // a slow reader of these holds no transaction open
+			if !yield(d, nil) {
+				return
+			}
 		}
 	}
 }
 
-// compare calls use with each difference, until that returns false.
-func (f *File) compare(ctx context.Context, l *ledger.Ledger, p ledger.Period, use func(Difference) bool) error {
+// compare calls use with what the list does not have, until that returns false, and
+// returns the differences of the list's rows.
+func (f *File) compare(ctx context.Context, l *ledger.Ledger, p ledger.Period, use func(Difference) bool) (differences []Difference, _ error) {
 	name, err := f.kind(ctx, l, p.Scope)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	missing := func(r order.Receipt) Difference {
 		return Difference{Kind: OnlyInLedger, ID: cmp.Or(name(r), r.OrderID), OrderID: r.OrderID, LedgerAmount: r.Amount, Currency: r.Currency}
@@ -122,7 +131,7 @@ func (f *File) compare(ctx context.Context, l *ledger.Ledger, p ledger.Period, u
 	var held []order.Receipt // whose id is in the list, with another amount
 	for r, err := range l.Receipts(ctx, p) {
 		if err != nil {
-			return err
+			return nil, err
 		}
 		known := f.candidates(r)
 		if i := f.unused(known, func(row row) bool { return row.equals(r.Amount, r.Currency) }); i >= 0 {
@@ -130,10 +139,9 @@ func (f *File) compare(ctx context.Context, l *ledger.Ledger, p ledger.Period, u
 		} else if len(known) > 0 {
 			held = append(held, r)
 		} else if !use(missing(r)) {
-			return nil
+			return nil, nil
 		}
 	}
-	var differences []Difference
 	for _, r := range held {
 		i := f.unused(f.candidates(r), func(row) bool { return true })
 		if i < 0 {
@@ -143,16 +151,9 @@ func (f *File) compare(ctx context.Context, l *ledger.Ledger, p ledger.Period, u
 		f.rows[i].used = true
 		differences = append(differences, Difference{Kind: OtherAmount, ID: f.rows[i].id, OrderID: r.OrderID, FileAmount: f.rows[i].amount, LedgerAmount: r.Amount, Currency: r.Currency, Line: f.rows[i].line})
 	}
-	if differences, err = f.unmatched(ctx, l, p, differences); err != nil {
-		return err
-	}
+	differences, err = f.unmatched(ctx, l, p, differences)
 	slices.SortStableFunc(differences, func(a, b Difference) int { return cmp.Compare(a.Line, b.Line) })
-	for _, d := range differences {
-		if !use(d) {
-			break
-		}
-	}
-	return nil
+	return differences, err
 }
 
 // candidates are the rows with any of a receipt's ids.
