@@ -5,7 +5,9 @@ import (
 	"errors"
 	"net/http"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/villapay/villapay/internal/api"
@@ -21,6 +23,14 @@ func TestALedgerThatFailsAfterAsking(t *testing.T) {
 	t.Parallel()
 	status := func(t *testing.T, p *process) error {
 		_, err := p.Status(t.Context(), "4925", true)
+		return err
+	}
+	several := func(t *testing.T, p *process) error {
+		ids := []string{"4925"}
+		for n := range 4 * maxParallelAsks { // those asked last find the ledger broken before they send anything
+			ids = append(ids, strconv.Itoa(n))
+		}
+		_, err := p.Statuses(t.Context(), ids, true)
 		return err
 	}
 	watch := func(t *testing.T, p *process) error {
@@ -42,6 +52,7 @@ func TestALedgerThatFailsAfterAsking(t *testing.T) {
 		"status, the API's answer":             {status, false, "/checkstatus/", "villapay_event", true, false},
 		"status, the bank's answer":            {status, true, "/order_test_", "villapay_event", true, false},
 		"status, the ledger after the API":     {status, false, "/checkstatus/", "villapay_payment", true, false},
+		"statuses, the ledger between two":     {several, true, "/checkstatus/", "villapay_payment", true, false},
 		"status, nothing sent":                 {status, true, "", "villapay_payment", false, false},
 		"status, nothing reached":              {status, false, "/checkstatus/", "villapay_payment", false, true},
 		"status, neither server reached":       {status, true, "/order_test_", "villapay_payment", false, true},
@@ -71,7 +82,10 @@ func TestALedgerThatFailsAfterAsking(t *testing.T) {
 					w.loseTable(t, test.table)
 				}
 				posted := false
+				var one sync.Mutex
 				w.between(func(req *http.Request, next http.RoundTripper) (*http.Response, error) {
+					one.Lock()
+					defer one.Unlock()
 					posted = posted || strings.HasSuffix(req.URL.Path, "/qrpayment")
 					resp, err := (*http.Response)(nil), errors.New("no route")
 					if !test.down {

@@ -59,20 +59,20 @@ func (s *Service) Statuses(ctx context.Context, orderIDs []string, ask bool) ([]
 		}
 		return group.Wait()
 	}
+	var err error
 	if ask {
-		err := each(func(ctx context.Context, r *Report) (err error) {
+		err = each(func(ctx context.Context, r *Report) (err error) {
 			r.Asked, err = s.ask(ctx, r.OrderID, s.Timeout)
 			return err
 		})
-		if err != nil {
-			return reports, err
-		}
 	}
-	err := each(func(ctx context.Context, r *Report) error {
-		known, err := s.payments(ctx, r.OrderID)
-		r.know(known, s.Now())
-		return err
-	})
+	if err == nil {
+		err = each(func(ctx context.Context, r *Report) error {
+			known, err := s.payments(ctx, r.OrderID)
+			r.know(known, s.Now())
+			return err
+		})
+	}
 	if slices.ContainsFunc(reports, func(r Report) bool { return r.sent }) {
 		err = s.afterAsking(err)
 	}
