@@ -19,11 +19,12 @@ import (
 )
 
 // One event is recorded within recordTimeout, after the bank was asked about it within
-// inquireTimeout. Together they are shorter than httpserver.DrainWithin, so that every
-// recorded event can be acknowledged.
+// inquireTimeout; then its payment is read again within refreshTimeout. Together they are
+// shorter than httpserver.DrainWithin, so that every recorded event can be acknowledged.
 const (
 	inquireTimeout = 3 * time.Second
-	recordTimeout  = 5 * time.Second
+	recordTimeout  = 4 * time.Second
+	refreshTimeout = time.Second
 )
 
 // probeEvery limits how often /healthz checks the ledger, so that requests cannot
@@ -224,7 +225,7 @@ func (l *Listener) refresh(p *order.Payment) error {
 	if p.OrderID == "" {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), recordTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), refreshTimeout)
 	defer cancel()
 	payments, err := l.Ledger.Payments(ctx, l.Scope, p.OrderID)
 	if i := slices.IndexFunc(payments, func(now order.Payment) bool { return now.ID == p.ID }); i >= 0 {

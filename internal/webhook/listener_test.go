@@ -182,7 +182,7 @@ func TestTheBankIsAskedAboutAPaidCharge(t *testing.T) {
 // waits for both.
 func TestASlowBankLeavesTimeToRecord(t *testing.T) {
 	t.Parallel()
-	if inquireTimeout+recordTimeout >= httpserver.DrainWithin {
+	if inquireTimeout+recordTimeout+refreshTimeout >= httpserver.DrainWithin {
 		t.Error("a server that stops does not wait for the recording")
 	}
 	synctest.Test(t, func(t *testing.T) {
