@@ -128,6 +128,7 @@ func (f *File) compare(ctx context.Context, l *ledger.Ledger, p ledger.Period, u
 	missing := func(r order.Receipt) Difference {
 		return Difference{Kind: OnlyInLedger, ID: cmp.Or(name(r), r.OrderID), OrderID: r.OrderID, LedgerAmount: r.Amount, Currency: r.Currency}
 	}
+	more := false            // the list lacks some
 	var held []order.Receipt // whose id is in the list, with another amount
 	for r, err := range l.Receipts(ctx, p) {
 		if err != nil {
@@ -138,8 +139,8 @@ func (f *File) compare(ctx context.Context, l *ledger.Ledger, p ledger.Period, u
 			f.rows[i].used = true
 		} else if len(known) > 0 {
 			held = append(held, r)
-		} else if !use(missing(r)) {
-			return nil, nil
+		} else {
+			more = true
 		}
 	}
 	for _, r := range held {
@@ -151,9 +152,25 @@ func (f *File) compare(ctx context.Context, l *ledger.Ledger, p ledger.Period, u
 		f.rows[i].used = true
 		differences = append(differences, Difference{Kind: OtherAmount, ID: f.rows[i].id, OrderID: r.OrderID, FileAmount: f.rows[i].amount, LedgerAmount: r.Amount, Currency: r.Currency, Line: f.rows[i].line})
 	}
-	differences, err = f.unmatched(ctx, l, p, differences)
+	if differences, err = f.unmatched(ctx, l, p, differences); err != nil || !more {
+		return sorted(differences), err
+	}
+	// Last, so that no read comes after it: a server may end a transaction whose reader is slow.
+	for r, err := range l.Receipts(ctx, p) {
+		if err != nil {
+			return nil, err
+		}
+		if len(f.candidates(r)) == 0 && !use(missing(r)) {
+			return nil, nil
+		}
+	}
+	return sorted(differences), nil
+}
+
+// sorted sorts differences by their lines.
+func sorted(differences []Difference) []Difference {
 	slices.SortStableFunc(differences, func(a, b Difference) int { return cmp.Compare(a.Line, b.Line) })
-	return differences, err
+	return differences
 }
 
 // candidates are the rows with any of a receipt's ids.
