@@ -1,7 +1,6 @@
 package cmd
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -149,7 +148,7 @@ func differenceNote(d reconcile.Difference) string {
 	case d.Kind == reconcile.OtherAmount && !d.LedgerAmount.Known():
 		return "no amount is known"
 	case d.Kind == reconcile.OtherAmount && d.FileAmount.Equal(d.LedgerAmount): // the file says THB
-		return "in " + cmp.Or(d.Currency, "no known currency")
+		return "in " + d.Currency
 	case p == nil:
 		return ""
 	case d.Kind == reconcile.NotPaid:

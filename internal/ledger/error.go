@@ -23,9 +23,9 @@ type Error struct {
 
 func (e *Error) Error() string { return e.Op + ": ledger " + e.Where + ": " + e.text }
 
-// Transient reports whether the ledger may be had by trying again: another process kept
-// it locked, or the connection to its server was lost.
-func (e *Error) Transient() bool { return isBusy(e.err) || isTransient(e.err) }
+// Transient reports whether trying again may succeed: another process kept the ledger
+// locked, or its server could not be reached or had no time.
+func (e *Error) Transient() bool { return isBusy(e.err) || isTransient(e.err) || mayRecordAgain(e.err) }
 
 // Unwrap returns the driver's error. Its own text is not checked for secrets.
 func (e *Error) Unwrap() error { return e.err }

@@ -6,7 +6,7 @@ import (
 )
 
 // Snapshot runs fn with the ledger as it is at one moment: fn does not see what others
-// write meanwhile. One of fn's reads has to end before the next begins.
+// write meanwhile, unless it is a memory. One of fn's reads has to end before the next begins.
 func (l *Ledger) Snapshot(ctx context.Context, fn func(*Ledger) error) error {
 	if _, already := l.store.(*snapshotStore); already {
 		return fn(l)
