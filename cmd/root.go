@@ -40,10 +40,10 @@ type globalFlags struct {
 
 // Run runs one command line and returns its exit code.
 func Run(ctx context.Context, p *Program, args []string) int {
+	p.Out, p.Err = ctxWriter(ctx, p.Out), ctxWriter(ctx, p.Err)
 	if p.ErrTTY && p.Getenv("TERM") != "dumb" {
 		p.Err = &statusWriter{to: p.Err}
 	}
-	p.Out = ctxWriter(ctx, p.Out)
 	a := newApp(p, args)
 	defer a.endStatus()
 	if slices.Equal(args, []string{"--version"}) {
