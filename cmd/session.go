@@ -77,6 +77,9 @@ func (a *deps) tokenStore() (*auth.Store, error) {
 			return nil, err
 		}
 		a.store = auth.OpenStore(dir, auth.SystemKeyring{}, a.warnText)
+		if a.interactive() {
+			a.store.WaitForUnlock(func() func() { return a.waiting("the keyring: unlock it in its window") })
+		}
 	}
 	return a.store, nil
 }

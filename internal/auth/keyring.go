@@ -81,13 +81,20 @@ func findBus(system, address, socket string) error {
 	return errors.New("there is no session bus (DBUS_SESSION_BUS_ADDRESS)")
 }
 
-// keyringTimeout is for one call. A locked keyring that nobody unlocks, or a frozen
-// daemon, never answers.
-const keyringTimeout = 3 * time.Second
+// One call has a limit, because a locked keyring that nobody unlocks, or a frozen
+// daemon, never answers. A user who types a password in the keyring's window gets more
+// time; the window closes when the call ends.
+const (
+	keyringTimeout = 3 * time.Second
+	unlockTimeout  = 30 * time.Second
+)
 
 // limitedKeyring asks a keyring with a limit, and not again after a failure.
 type limitedKeyring struct {
-	ring   Keyring
+	ring    Keyring
+	timeout time.Duration
+	waiting func() (stop func()) // reports the wait; may be nil
+
 	mu     sync.Mutex
 	failed error
 }
@@ -121,7 +128,10 @@ func (k *limitedKeyring) ask(ctx context.Context, call func() (string, error)) (
 		value, err := call()
 		answered <- answer{value, err}
 	}()
-	timer := time.NewTimer(keyringTimeout)
+	if k.waiting != nil {
+		defer k.waiting()()
+	}
+	timer := time.NewTimer(k.timeout)
 	defer timer.Stop()
 	select {
 	case a := <-answered:
@@ -130,7 +140,7 @@ func (k *limitedKeyring) ask(ctx context.Context, call func() (string, error)) (
 		}
 		return a.value, a.err
 	case <-timer.C:
-		k.failed = fmt.Errorf("the keyring did not answer within %s: it may be locked", keyringTimeout)
+		k.failed = fmt.Errorf("the keyring did not answer within %s: it may be locked", k.timeout)
 		return "", k.failed
 	case <-ctx.Done():
 		return "", ctx.Err()

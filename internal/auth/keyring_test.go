@@ -45,6 +45,24 @@ func TestFrozenKeyring(t *testing.T) {
 	})
 }
 
+// A user needs longer than a daemon to unlock a keyring, and is told of the wait.
+func TestUnlockedInTime(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := &frozen{ring: ring{keys: map[string]string{}}, release: make(chan struct{})}
+		s := OpenStore(t.TempDir(), f, func(text string) { t.Error(text) })
+		waits, ended := 0, 0
+		s.WaitForUnlock(func() func() { waits++; return func() { ended++ } })
+		time.AfterFunc(20*time.Second, func() { close(f.release) })
+		if err := s.keepSession(t.Context(), KeyringOnly, someSession, someTokens("r")); err != nil {
+			t.Fatal(err)
+		}
+		if waits == 0 || ended != waits {
+			t.Errorf("%d waits were reported, %d ended", waits, ended)
+		}
+	})
+}
+
 func TestFindBus(t *testing.T) {
 	t.Parallel()
 	socket := filepath.Join(t.TempDir(), "bus")

@@ -43,7 +43,13 @@ type Store struct {
 // OpenStore makes a store in the state directory dir, which need not exist yet.
 // warn shows one warning on stderr.
 func OpenStore(dir string, ring Keyring, warn func(text string)) *Store {
-	return &Store{dir: dir, ring: &limitedKeyring{ring: ring}, warn: warn}
+	return &Store{dir: dir, ring: &limitedKeyring{ring: ring, timeout: keyringTimeout}, warn: warn}
+}
+
+// WaitForUnlock gives the user time to unlock the keyring in its window. waiting
+// reports each wait until stop. Call it before the store is used.
+func (s *Store) WaitForUnlock(waiting func() (stop func())) {
+	s.ring.timeout, s.ring.waiting = unlockTimeout, waiting
 }
 
 // Path is the file that everything is in.
