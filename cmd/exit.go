@@ -217,11 +217,15 @@ func explainCall(e *api.Error) *failure {
 func networkHint(err error) string {
 	var proxy *api.ProxyError
 	var authority x509.UnknownAuthorityError
+	var host x509.HostnameError
+	var invalid x509.CertificateInvalidError
 	switch {
 	case errors.As(err, &proxy):
 		return "check HTTPS_PROXY, with its user and password, and what the proxy allows"
 	case errors.As(err, &authority):
 		return "if this network has a certificate authority of its own, set SSL_CERT_FILE to a file with its certificate"
+	case errors.As(err, &host), errors.As(err, &invalid):
+		return "check the address in `villapay env show` and this machine's clock; a proxy or a portal may be in between"
 	}
 	return ""
 }
