@@ -82,11 +82,12 @@ func findBus(system, address, socket string) error {
 }
 
 // One call has a limit, because a locked keyring that nobody unlocks, or a frozen
-// daemon, never answers. A user who types a password in the keyring's window gets more
-// time; the window closes when the call ends.
+// daemon, never answers. A user who types a password in the keyring's window, which
+// closes when the call ends, gets more time, but not so much that others give up the
+// file lock.
 const (
 	keyringTimeout = 3 * time.Second
-	unlockTimeout  = 30 * time.Second
+	unlockTimeout  = 15 * time.Second
 )
 
 // limitedKeyring asks a keyring with a limit, and not again after a failure.

@@ -53,7 +53,7 @@ func TestUnlockedInTime(t *testing.T) {
 		s := OpenStore(t.TempDir(), f, func(text string) { t.Error(text) })
 		waits, ended := 0, 0
 		s.WaitForUnlock(func() func() { waits++; return func() { ended++ } })
-		time.AfterFunc(20*time.Second, func() { close(f.release) })
+		time.AfterFunc(10*time.Second, func() { close(f.release) })
 		if err := s.keepSession(t.Context(), KeyringOnly, someSession, someTokens("r")); err != nil {
 			t.Fatal(err)
 		}
