@@ -109,6 +109,8 @@ const (
 	hintBankKey = "run `villapay login --kbank-secret`, or set VILLAPAY_KBANK_SECRET"
 )
 
+const hintSandbox = "free disk space, or run `villapay sandbox reset`; then run it again"
+
 const hintAskAgain = "run the same command again: that is safe; if it fails again, " + hintDoctor
 
 const hintRunAgain = "the order may have been made; run the same command again: that is safe, it repeats the request with the same key"
@@ -204,6 +206,9 @@ func explainCall(e *api.Error) *failure {
 		f.ExitCode = exitRejected
 	case api.Unknown:
 		f.ExitCode, f.Hint = exitUnknown, hintRunAgain
+		if e.Code == "sandbox_broken" {
+			f.Hint = hintSandbox
+		}
 	case api.Unavailable:
 		f.ExitCode, f.Hint = exitUnavailable, "nothing was made; run it again later"
 		if hint := networkHint(e); hint != "" {

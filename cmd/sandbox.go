@@ -158,7 +158,7 @@ func (c *sandboxPay) run(ctx context.Context, args []string) error {
 		return &failure{Code: "not_open", Message: closed.Error(), Hint: "make another order: " + again + " --env sandbox", ExitCode: exitRejected}
 	}
 	if err != nil {
-		return &localError{err: err}
+		return &localError{err, hintSandbox}
 	}
 	if format != "table" {
 		return c.app.writeValue(ctx, format, notification)
