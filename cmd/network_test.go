@@ -24,6 +24,11 @@ func TestNetworkTrouble(t *testing.T) {
 	unknown.Config.ErrorLog = log.New(io.Discard, "", 0)
 	unknown.StartTLS()
 	t.Cleanup(unknown.Close)
+	silent, err := net.Listen("tcp", "127.0.0.1:0") // nobody accepts
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = silent.Close() })
 	m := newMachine(t, "VILLAPAY_LEDGER=none", "VILLAPAY_BASE_URL=https://api.invalid", "VILLAPAY_TIMEOUT=20s")
 	for name, test := range map[string]struct {
 		env        string
@@ -32,12 +37,13 @@ func TestNetworkTrouble(t *testing.T) {
 	}{
 		"a proxy that is no URL":   {"HTTPS_PROXY=http://ann:secret@proxy:port", 3, "HTTPS_PROXY is not a proxy URL", ""},
 		"a proxy with a password":  {"HTTPS_PROXY=" + proxy.URL, 7, "cannot reach api.invalid: the proxy 127.0.0.1:", "hint: nothing was made; check HTTPS_PROXY"},
+		"a proxy that is silent":   {"HTTPS_PROXY=http://" + silent.Addr().String() + " VILLAPAY_TIMEOUT=5s", 7, "cannot reach api.invalid: timed out", "hint: nothing was made; check HTTPS_PROXY"},
 		"no such certificate file": {"SSL_CERT_FILE=" + filepath.Join(m.dir, "none.pem"), 3, "read SSL_CERT_FILE", ""},
 		"an authority of its own":  {"VILLAPAY_BASE_URL=" + unknown.URL, 7, "certificate signed by unknown authority", "set SSL_CERT_FILE"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r := m.with(test.env).run(t, "pay", "qr", "4925")
+			r := m.with(strings.Fields(test.env)...).run(t, "pay", "qr", "4925")
 			if r.code != test.code || !strings.Contains(r.stderr, test.says) || !strings.Contains(r.stderr, test.hint) || strings.Contains(r.stderr, "secret") {
 				t.Errorf("exit %d, %s", r.code, r.stderr)
 			}

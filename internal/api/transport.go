@@ -145,6 +145,8 @@ func (p *progress) failure(req *http.Request, err error, token secret.String) *E
 		e.Message = "cannot reach " + req.URL.Host + ": " + reason(err)
 		if proxy != nil || errors.As(err, &proxy) {
 			e.Code, e.Again, e.Message = codeProxy, proxy.Err != nil, "cannot reach "+req.URL.Host+": "+proxy.Error()
+		} else if through, _ := http.ProxyFromEnvironment(req); through != nil && errors.Is(err, context.DeadlineExceeded) {
+			e.Err = &ProxyError{Proxy: through.Host, Err: err} // it, or the server behind it
 		}
 	case errors.Is(err, context.DeadlineExceeded):
 		e.Code, e.Message = "timeout", req.URL.Host+" did not answer in time"
