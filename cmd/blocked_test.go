@@ -51,6 +51,24 @@ func TestInterruptedWhileNobodyReads(t *testing.T) {
 	}
 }
 
+// A watch ends at its limit though nobody reads what it shows.
+func TestAWatchEndsWhileNobodyReads(t *testing.T) {
+	t.Parallel()
+	m := newMachine(t, "VILLAPAY_ENV=sandbox")
+	m.run(t, "pay", "qr", "1")
+	c := m.command(t, "order", "status", "1", "--watch-for", "1s", "--jq", moreThanAPipe)
+	if _, err := c.StdoutPipe(); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	_ = c.Wait()
+	if code := c.ProcessState.ExitCode(); code != 8 {
+		t.Errorf("exit %d", code)
+	}
+}
+
 // Nor does a stderr that nobody reads keep a command.
 func TestInterruptedWhileNobodyReadsNotes(t *testing.T) {
 	t.Parallel()

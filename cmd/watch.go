@@ -74,6 +74,7 @@ func (a *app) endWithReader(ctx context.Context, stop context.CancelCauseFunc) {
 func (a *app) watchOrders(ctx context.Context, service *payment.Service, format config.Format, flags watchFlags, orderIDs []string, own order.Payment) error {
 	watching, stop := flags.begin(ctx, a)
 	defer stop()
+	a.Out = ctxWriter(watching, a.Out) // a reader that does not read ends with the watch
 	reports := make([]payment.Report, len(orderIDs))
 	var err error
 	if len(orderIDs) == 1 && a.hasView(format) {
