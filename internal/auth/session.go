@@ -298,8 +298,7 @@ func (s *Session) SignOut(ctx context.Context, everywhere bool) error {
 			return err
 		}
 	}
-	s.tokens = Tokens{}
-	return s.store.remove(ctx, func(c *contents) error {
+	err = s.store.remove(ctx, func(c *contents) error {
 		// Another process may have signed in or refreshed meanwhile: what is stored now is
 		// ended, so that nothing is forgotten that is still good.
 		t, err := s.open(ctx, *c)
@@ -325,6 +324,10 @@ func (s *Session) SignOut(ctx context.Context, everywhere bool) error {
 		delete(c.Sessions, s.client.pool.session())
 		return nil
 	})
+	if err == nil {
+		s.tokens = Tokens{}
+	}
+	return err
 }
 
 // renewAccess refreshes the session t unless its access token, which signs out on all
