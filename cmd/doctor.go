@@ -183,13 +183,12 @@ func brokenLedger(err error) check {
 		return failed("ledger", err)
 	}
 	hint := "check the file, and the state directory's owner, mode and free space; VILLAPAY_STATE_DIR names another"
-	timeout := outOfTime(err)
 	switch server := strings.Contains(stored.Where, "://"); {
-	case server && timeout:
+	case server && stored.OutOfTime():
 		hint = "use a longer --timeout, or check that the server runs, and its address in `ledger`"
 	case server:
 		hint = "check that the server runs, and its address, user and password in `ledger`"
-	case timeout:
+	case stored.OutOfTime():
 		hint = "use a longer --timeout"
 	}
 	return failed("ledger", &localError{err: err, hint: hint})

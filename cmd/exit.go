@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"os"
 
 	"github.com/spf13/pflag"
 
@@ -107,9 +106,8 @@ const (
 	hintDoctor  = "run `villapay doctor`"
 	hintSignIn  = "run `villapay login`"
 	hintBankKey = "run `villapay login --kbank-secret`, or set VILLAPAY_KBANK_SECRET"
+	hintSandbox = "free disk space, or run `villapay sandbox reset`; then run it again"
 )
-
-const hintSandbox = "free disk space, or run `villapay sandbox reset`; then run it again"
 
 const hintAskAgain = "run the same command again: that is safe; if it fails again, " + hintDoctor
 
@@ -169,7 +167,7 @@ func explainKind(err error) *failure {
 		return &failure{Code: "charge_doubt", Message: err.Error(), Hint: hintAskAgain, Retryable: true, ExitCode: exitUnknown}
 	case errors.As(err, &local): // may wrap an error of the ledger with a better hint
 		return &failure{Code: "local", Message: err.Error(), Hint: local.hint, ExitCode: exitConfig}
-	case errors.As(err, &stored) && outOfTime(err):
+	case errors.As(err, &stored) && stored.OutOfTime():
 		return &failure{Code: "timeout", Message: err.Error(), Hint: "nothing was sent; use a longer --timeout, or " + hintDoctor, Retryable: true, ExitCode: exitConfig}
 	case errors.As(err, &stored) && stored.Transient():
 		return &failure{Code: "ledger", Message: err.Error(), Hint: "nothing was sent; run it again; if it fails again, " + hintDoctor, Retryable: true, ExitCode: exitConfig}
@@ -179,11 +177,6 @@ func explainKind(err error) *failure {
 		return &failure{Code: "timeout", Message: err.Error(), Retryable: true, ExitCode: exitUnavailable}
 	}
 	return &failure{Code: "internal", Message: err.Error(), ExitCode: exitInternal}
-}
-
-// outOfTime reports whether a call failed because its time limit ended.
-func outOfTime(err error) bool {
-	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded)
 }
 
 func explainCall(e *api.Error) *failure {

@@ -1,8 +1,10 @@
 package ledger
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 
@@ -26,6 +28,13 @@ func (e *Error) Error() string { return e.Op + ": ledger " + e.Where + ": " + e.
 // Transient reports whether trying again may succeed: another process kept the ledger
 // locked, or its server could not be reached or had no time.
 func (e *Error) Transient() bool { return isBusy(e.err) || isTransient(e.err) || mayRecordAgain(e.err) }
+
+// OutOfTime reports whether the ledger did not answer within a time limit.
+func (e *Error) OutOfTime() bool { return outOfTime(e.err) }
+
+func outOfTime(err error) bool {
+	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded)
+}
 
 // Unwrap returns the driver's error. Its own text is not checked for secrets.
 func (e *Error) Unwrap() error { return e.err }

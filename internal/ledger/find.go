@@ -175,14 +175,7 @@ func (l *Ledger) byCharge(ctx context.Context, f Filter) ([]order.Payment, error
 	f.Limit = 0
 	c := f.condition(l.store.clock())
 	c.and("id IN (?"+strings.Repeat(", ?", len(numbers)-1)+")", numbers...)
-	var all []order.Payment
-	for p, err := range l.payments(ctx, c.where()+f.order(""), c.args...) {
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, p)
-	}
-	return all, nil
+	return l.all(t, statement{selected + c.where() + f.order(""), c.args})
 }
 
 // chargeNumbers are the numbers of those payments, whatever else the filter says.

@@ -9,7 +9,6 @@ import (
 	"io"
 	"net"
 	"net/url"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -301,7 +300,7 @@ func (s *postgresStore) warning() string { return s.warns }
 func (s *postgresStore) close() error    { return s.db.Close() }
 
 func (s *postgresStore) explain(err error) string {
-	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded) {
+	if outOfTime(err) {
 		return "the server did not answer in time"
 	}
 	return secret.Redact(explain(err), s.secrets...)
