@@ -25,14 +25,23 @@ func (h *Held) holds(now time.Time) bool {
 	return h != nil && !h.Canceled && (h.HeldUntil.IsZero() || now.Before(h.HeldUntil))
 }
 
+// shows reports whether its time to be shown for paying is not over.
+func (h *Held) shows(now time.Time) bool { return h.ShownUntil.IsZero() || now.Before(h.ShownUntil) }
+
 // LivingCode is the bank's recorded code, if it may be shown for paying at a
 // time; else nil.
 func (p *Payment) LivingCode(now time.Time) *Held {
 	h := p.Held
-	if h == nil || h.Text == "" || h.Canceling || !h.holds(now) || !h.ShownUntil.IsZero() && !now.Before(h.ShownUntil) || p.Payable(now) != nil {
+	if h == nil || h.Text == "" || h.Canceling || !h.holds(now) || !h.shows(now) || p.Payable(now) != nil {
 		return nil
 	}
 	return h
+}
+
+// CodeWithdrawn reports whether the code was canceled, or is being canceled, though its
+// time to be shown is not over.
+func (p *Payment) CodeWithdrawn(now time.Time) bool {
+	return p.Held != nil && (p.Held.Canceled || p.Held.Canceling) && p.Held.shows(now)
 }
 
 // HoldsCode reports whether somebody may still pay with a code or page that was

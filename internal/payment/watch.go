@@ -93,20 +93,13 @@ func (s *Service) keepCode(ctx context.Context, own order.Payment) {
 	gap := codeEvery
 	for backoff.Sleep(ctx, gap) == nil {
 		p, err := s.again(ctx, own)
-		if err == nil && !withdrawn(p, s.Now()) {
+		if err == nil && !p.CodeWithdrawn(s.Now()) {
 			_, err = s.Code(ctx, p)
 		}
 		if gap = codeEvery; err != nil {
 			gap = lastPoll
 		}
 	}
-}
-
-// withdrawn reports whether a payment's code was canceled, or is being canceled, though
-// it could still be shown.
-func withdrawn(p order.Payment, now time.Time) bool {
-	h := p.Held
-	return h != nil && (h.Canceled || h.Canceling) && (h.ShownUntil.IsZero() || now.Before(h.ShownUntil))
 }
 
 // polled is the result of one poll.
