@@ -166,18 +166,15 @@ func (c *orderVoid) pick(ctx context.Context, service *payment.Service, orderID 
 // --charge if another charge was given back since it was sent: finishing it may give back
 // a second one, unless it is known to be given back already.
 func (c *orderVoid) checkUnanswered(p order.Payment, charge string, returned []order.PaidCharge) error {
-	itself := func(one order.PaidCharge) bool { return one.ID == charge }
-	i := slices.IndexFunc(returned, func(one order.PaidCharge) bool { return !itself(one) })
-	if slices.ContainsFunc(returned, itself) {
-		i = -1
-	}
-	if i >= 0 && c.charge != charge {
+	done := slices.ContainsFunc(returned, func(one order.PaidCharge) bool { return one.ID == charge })
+	second := !done && len(returned) > 0
+	if second && c.charge != charge {
 		return usageError("if the customer is to have that back too: "+c.app.command("order void", p, "--charge", charge),
-			"charge %s of order %s was given back, and the void of charge %s has no answer yet", returned[i].ID, p.OrderID, charge)
+			"charge %s of order %s was given back, and the void of charge %s has no answer yet", returned[0].ID, p.OrderID, charge)
 	}
 	c.app.warn("the void of charge %s has no answer yet: it is finished first, and no other charge is given back now", charge)
-	if i >= 0 {
-		c.app.warn("charge %s was given back before", returned[i].ID)
+	if second {
+		c.app.warn("charge %s was given back before", returned[0].ID)
 	}
 	return nil
 }
