@@ -7,7 +7,6 @@ import (
 	"os"
 	"strings"
 	"testing"
-	"time"
 )
 
 // moreThanAPipe is a --jq expression whose result no pipe holds: once a byte of it was
@@ -73,21 +72,11 @@ func TestAWatchEndsWhileNobodyReads(t *testing.T) {
 func TestInterruptedWhileNobodyReadsNotes(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
-	variables := map[string]string{"VILLAPAY_STATE_DIR": t.TempDir(), "VILLAPAY_CONFIG_DIR": t.TempDir()}
-	p := &Program{
-		In: strings.NewReader(""), Out: io.Discard, Now: time.Now, Local: time.UTC,
-		Err: writerFunc(func(p []byte) (int, error) {
-			cancel() // Ctrl-C while it is blocked
-			<-t.Context().Done()
-			return len(p), nil
-		}),
-		Size:    func() (int, int) { return 0, 0 },
-		Environ: func() []string { return nil },
-		LookupEnv: func(name string) (string, bool) {
-			value, set := variables[name]
-			return value, set
-		},
-	}
+	p := inProcess(t, writerFunc(func(p []byte) (int, error) {
+		cancel() // Ctrl-C while it is blocked
+		<-t.Context().Done()
+		return len(p), nil
+	}))
 	if code := Run(ctx, p, []string{"sandbox", "serve", "--addr", "127.0.0.1:0"}); code != 0 {
 		t.Errorf("exit code %d", code)
 	}

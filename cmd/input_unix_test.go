@@ -5,10 +5,8 @@ package cmd
 import (
 	"bytes"
 	"context"
-	"io"
 	"os"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -32,17 +30,8 @@ func TestFIFOWithoutWriterObeysCtrlC(t *testing.T) {
 			t.Parallel()
 			ctx, cancel := context.WithCancel(t.Context())
 			time.AfterFunc(300*time.Millisecond, cancel)
-			state := t.TempDir()
 			var stderr bytes.Buffer
-			p := &Program{
-				In: strings.NewReader(""), Out: io.Discard, Err: &stderr, Now: time.Now, Local: time.UTC,
-				Size:    func() (int, int) { return 0, 0 },
-				Environ: func() []string { return nil },
-				LookupEnv: func(name string) (string, bool) {
-					value, set := map[string]string{"VILLAPAY_STATE_DIR": state, "VILLAPAY_CONFIG_DIR": state, "VILLAPAY_WEBHOOK_SECRET": "c2VjcmV0c2VjcmV0c2VjcmV0"}[name]
-					return value, set
-				},
-			}
+			p := inProcess(t, &stderr)
 			done := make(chan int, 1)
 			go func() { done <- Run(ctx, p, args) }()
 			select {

@@ -146,15 +146,7 @@ func TestLoginAsksForTheUserPool(t *testing.T) {
 	x = m.at(t, 100, 30, "login")
 	x.see("User pool ID")
 	x.press(" " + cognito.PoolID + " \r")
-	x.see("App client ID")
-	x.press(cognito.ClientID + "\r")
-	x.see("User name")
-	x.press("ann\r")
-	x.see("Password (hidden)")
-	x.press(password + "\r")
-	if code := x.exit(); code != 0 || !strings.Contains(x.text(), "signed in to shop as ann") {
-		t.Errorf("exit %d\n%s", code, x.text())
-	}
+	signInToShop(t, x)
 	if r := m.run(t, "pay", "qr", "4925"); r.code != 0 {
 		t.Errorf("after it: exit %d, %s", r.code, r.stderr)
 	}
@@ -173,6 +165,20 @@ func TestLoginAsksForTheUserPool(t *testing.T) {
 	}
 }
 
+// signInToShop answers what is asked after the user pool's ID.
+func signInToShop(t *testing.T, x *terminal) {
+	t.Helper()
+	x.see("App client ID")
+	x.press(cognito.ClientID + "\r")
+	x.see("User name")
+	x.press("ann\r")
+	x.see("Password (hidden)")
+	x.press(password + "\r")
+	if code := x.exit(); code != 0 || !strings.Contains(x.text(), "signed in to shop as ann") {
+		t.Errorf("exit %d\n%s", code, x.text())
+	}
+}
+
 // Login signs in to the environment that was selected when it began, even if another
 // one is selected while it asks.
 func TestLoginStaysInItsEnvironment(t *testing.T) {
@@ -188,15 +194,7 @@ func TestLoginStaysInItsEnvironment(t *testing.T) {
 		t.Fatal(r.stderr)
 	}
 	x.press(cognito.PoolID + "\r")
-	x.see("App client ID")
-	x.press(cognito.ClientID + "\r")
-	x.see("User name")
-	x.press("ann\r")
-	x.see("Password (hidden)")
-	x.press(password + "\r")
-	if code := x.exit(); code != 0 || !strings.Contains(x.text(), "signed in to shop as ann") {
-		t.Errorf("exit %d\n%s", code, x.text())
-	}
+	signInToShop(t, x)
 	if r := m.run(t, "whoami", "-e", "shop", "--jq", ".username"); r.stdout != "ann\n" {
 		t.Errorf("in shop: %s%s", r.stdout, r.stderr)
 	}

@@ -20,6 +20,23 @@ import (
 	"github.com/villapay/villapay/internal/sandbox"
 )
 
+// inProcess is a Program without a terminal, on a machine of its own, for tests that need
+// their hands on its streams or its context.
+func inProcess(t *testing.T, stderr io.Writer) *Program {
+	t.Helper()
+	state := t.TempDir()
+	variables := map[string]string{"VILLAPAY_STATE_DIR": state, "VILLAPAY_CONFIG_DIR": state, "VILLAPAY_WEBHOOK_SECRET": "c2VjcmV0c2VjcmV0c2VjcmV0"}
+	return &Program{
+		In: strings.NewReader(""), Out: io.Discard, Err: stderr, Now: time.Now, Local: time.UTC,
+		Size:    func() (int, int) { return 0, 0 },
+		Environ: func() []string { return nil },
+		LookupEnv: func(name string) (string, bool) {
+			value, set := variables[name]
+			return value, set
+		},
+	}
+}
+
 // machine is a computer with state and settings of its own, on which villapay's
 // real main runs as processes.
 type machine struct {

@@ -45,7 +45,7 @@ func TestFrozenKeyring(t *testing.T) {
 	})
 }
 
-// A user needs longer than a daemon to unlock a keyring, and is told of the wait.
+// A user needs longer than a daemon to unlock a keyring, and the wait is shown.
 func TestUnlockedInTime(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -662,16 +662,24 @@ func TestTwoPeopleVoid(t *testing.T) {
 	})
 }
 
+// failedVoid pays an order by two charges and voids the first, which meets a fate and
+// ends with an error of a kind.
+func failedVoid(t *testing.T, w *town, s *till, meets fate, want api.Kind) (order.Payment, []*bankCharge) {
+	t.Helper()
+	p, charges := paidTill(t, w, s, 2)
+	w.fate = on("/void", meets)
+	if _, err := s.Void(t.Context(), p, charges[0].id, nil); kind(err) != want {
+		t.Errorf("%v, want kind %v", err, want)
+	}
+	w.fate = nil
+	return p, charges
+}
+
 // A void that was never sent does not stand in the way of another one.
 func TestAVoidThatWasNotSent(t *testing.T) {
 	t.Parallel()
 	inTown(t, func(t *testing.T, w *town, one, two *till) {
-		p, charges := paidTill(t, w, one, 2)
-		w.fate = on("/void", unreachable)
-		if _, err := one.Void(t.Context(), p, charges[0].id, nil); kind(err) != api.Unavailable {
-			t.Errorf("unreachable: %v", err)
-		}
-		w.fate = nil
+		p, charges := failedVoid(t, w, one, unreachable, api.Unavailable)
 		if now, err := two.Void(t.Context(), p, charges[1].id, nil); err != nil || now.State != order.Paid || now.ChargeID != charges[0].id || charges[0].state != "Authorized" {
 			t.Errorf("%s by %s, %v", now.State, now.ChargeID, err)
 		}
@@ -683,12 +691,8 @@ func TestAVoidThatWasNotSent(t *testing.T) {
 func TestAnUnansweredVoidBesideAReturnedCharge(t *testing.T) {
 	t.Parallel()
 	inTown(t, func(t *testing.T, w *town, one, two *till) {
-		p, charges := paidTill(t, w, one, 2)
-		w.fate = on("/void", lostBefore)
-		if _, err := one.Void(t.Context(), p, charges[0].id, nil); kind(err) != api.Unknown {
-			t.Errorf("lost: %v", err)
-		}
-		w.fate, charges[1].state = nil, "Voided" // in the bank's portal
+		p, charges := failedVoid(t, w, one, lostBefore, api.Unknown)
+		charges[1].state = "Voided" // in the bank's portal
 		hear(t, one, charges[1])
 		if _, err := two.Void(t.Context(), p, charges[0].id, nil); kind(err) != api.Rejected || !strings.Contains(err.Error(), charges[1].id) || charges[0].state != "Authorized" {
 			t.Errorf("charge %s: %v", charges[0].state, err)
@@ -704,12 +708,8 @@ func TestAnUnansweredVoidBesideAReturnedCharge(t *testing.T) {
 func TestAVoidThatWasRejectedInTheEnd(t *testing.T) {
 	t.Parallel()
 	inTown(t, func(t *testing.T, w *town, one, two *till) {
-		p, charges := paidTill(t, w, one, 2)
-		w.fate = on("/void", lostBefore)
-		if _, err := one.Void(t.Context(), p, charges[0].id, nil); kind(err) != api.Unknown {
-			t.Errorf("lost: %v", err)
-		}
-		w.fate, w.grumbles, charges[0].state = nil, true, "Settled"
+		p, charges := failedVoid(t, w, one, lostBefore, api.Unknown)
+		w.grumbles, charges[0].state = true, "Settled"
 		for _, wait := range []time.Duration{0, 59 * time.Second, time.Minute} {
 			time.Sleep(wait)
 			want := api.Unknown // the first request may still be under way
