@@ -55,10 +55,11 @@ func (v *resolution) update(c *charge) {
 	}
 }
 
-// larger is what says that more was paid than a report is over; nil if nothing does.
+// larger is what says that more was paid than a report is over; nil if nothing that
+// applies does.
 func (c *charge) larger(than *Report) (best *Report) {
 	for _, r := range c.heard {
-		if r.rank().paid() && than.Amount.Less(r.Amount) && (best == nil || compareReports(r, best) > 0) {
+		if ok, _ := applies(r, c.order); ok && r.rank().paid() && than.Amount.Less(r.Amount) && (best == nil || compareReports(r, best) > 0) {
 			best = r
 		}
 	}

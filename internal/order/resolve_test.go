@@ -240,6 +240,16 @@ func TestResolve(t *testing.T) {
 			want:    "o1 awaiting (paid_elsewhere), elsewhere o9 paid by c1 (partial_refund not_recorded)",
 		},
 		{
+			name:    "refund of another tool's order, beside a larger amount in doubt",
+			reports: []Report{api("1", "c1", "Refund Sent", over("100")), api("1", "c1", "Authorized", over("300"), doubts("order_id"))},
+			want:    "elsewhere refunded by c1 (not_recorded)",
+		},
+		{
+			name:    "refund of another tool's order, beside a larger amount with another status",
+			reports: []Report{api("1", "c1", "Refund Sent", over("100")), api("1", "c1", "Authorized", over("300"), status("fail"))},
+			want:    "elsewhere refunded by c1 (charge_status not_recorded)",
+		},
+		{
 			name: "refund of the whole of another tool's order", payments: one,
 			reports: []Report{api("1", "c1", "Settled", on("o9"), over("300")), api("1", "c1", "Refund Sent", on("o9"), over("300.0"))},
 			want:    "o1 awaiting, elsewhere o9 refunded by c1 (not_recorded)",
