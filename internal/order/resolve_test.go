@@ -390,6 +390,11 @@ func TestResolve(t *testing.T) {
 		{name: "nor two of them", payments: two, reports: []Report{api("1", "", "Settled", on("o1")), api("1", "", "Settled", on("o2"))}, want: "o1 paid by one, o2 paid by one"},
 		{name: "a failed order, paid by an anonymous charge that ends", payments: []Payment{pay("1", "o1", "300", failedOrder), two[1]}, reports: []Report{api("1", "", "Authorized", on("o1")), api("1", "c1", "Authorized", on("o2"))}, want: "o1 failed (paid_elsewhere), o2 paid by c1"},
 		{name: "not about a charge on an order that it does not fit", payments: sums, reports: []Report{api("1", "", "Settled", over("100")), api("1", "c1", "Initialize", on("o1"))}, want: "o1 awaiting by c1 (paid_elsewhere), o2 paid by one"},
+		{name: "two of them, as a payment was begun in between", payments: one, reports: []Report{api("1", "", "Reversed", heard(-time.Hour)), api("1", "", "Settled", heard(time.Hour))}, want: "o1 paid by one, elsewhere failed by one (not_recorded paid_elsewhere)"},
+		{name: "both about the only charge, on another tool's order", payments: one, reports: []Report{api("1", "", "Reversed", heard(-time.Hour)), api("1", "", "Settled", heard(time.Hour)), api("1", "c1", "Initialize", on("o9"))}, want: "o1 awaiting, elsewhere o9 failed by c1 (not_recorded)"},
+		{name: "not about an order that it does not fit, beside another tool's", payments: one, reports: []Report{api("1", "", "Settled", over("299")), api("1", "", "Initialize", on("o9"))}, want: "o1 awaiting (paid_elsewhere), elsewhere o9 paid by one (not_recorded)"},
+		{name: "nor beside two of another tool's", payments: one, reports: []Report{api("1", "", "Settled", over("299")), api("1", "", "Initialize", on("o9")), api("1", "c1", "", on("o8"))}, want: "o1 awaiting (paid_elsewhere), elsewhere paid by one (not_recorded)"},
+		{name: "nor if it cannot be read", payments: one, reports: []Report{api("1", "", "Settled", doubts("amount")), api("1", "", "Initialize", on("o9")), api("1", "c1", "", on("o8"))}, want: "o1 awaiting (charge_doubt), elsewhere o9 awaiting by one (not_recorded)"},
 		{name: "not about another Villa order", payments: villas, reports: []Report{api("1", "", "Settled")}, want: "o1 paid by one", want2: "o2 awaiting"},
 		{
 			name: "not about a charge on an order that it does not fit, though nobody named that", payments: one,
