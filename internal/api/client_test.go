@@ -288,6 +288,29 @@ func dialNowhere(_ context.Context, network, address string) (net.Conn, error) {
 	return nil, &net.OpError{Op: "dial", Net: network, Err: &net.DNSError{Err: "no such host", Name: address, IsNotFound: true}}
 }
 
+// What ended a request while it was under way is said: Ctrl-C, or another cause.
+func TestInterrupted(t *testing.T) {
+	t.Parallel()
+	arrived := make(chan struct{})
+	client := serve(t, func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body) // before it, a client that goes is not noticed
+		arrived <- struct{}{}
+		<-r.Context().Done()
+	})
+	host := strings.TrimSuffix(strings.TrimPrefix(client.BaseURL, "http://"), "/api")
+	for want, cause := range map[string]error{"interrupted": nil, "the claim was taken over": errors.New("the claim was taken over")} {
+		ctx, cancel := context.WithCancelCause(t.Context())
+		go func() {
+			<-arrived
+			cancel(cause)
+		}()
+		_, err := client.Retry(ctx, create(client))
+		if got := failure(err); got.Kind != Unknown || got.Code != "interrupted" || got.Message != want+" before "+host+" answered" {
+			t.Errorf("%s: %v", want, got)
+		}
+	}
+}
+
 func TestUnreachableServersMadeNothing(t *testing.T) {
 	t.Parallel()
 	plain := httptest.NewServer(http.NotFoundHandler())

@@ -300,18 +300,18 @@ func (s *Service) send(ctx context.Context, claim ledger.Claim, answered func(er
 // canceled if another process takes over the claim: a later answer would not count,
 // and a retry could make another order.
 func keepLease(ctx context.Context, renew func(context.Context) error) (asking context.Context, release func()) {
-	asking, cancel := context.WithCancel(ctx)
+	asking, cancel := context.WithCancelCause(ctx)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		for backoff.Sleep(asking, ledger.RenewEvery) == nil {
 			if errors.Is(renew(asking), ledger.ErrClaimLost) {
-				cancel()
+				cancel(ledger.ErrClaimLost)
 			}
 		}
 	}()
 	return asking, func() {
-		cancel()
+		cancel(nil)
 		<-done
 	}
 }
