@@ -110,6 +110,9 @@ func explainSQLite(err *sqlite.Error) string {
 		text = "another process kept it locked for too long"
 	case sqlite3.SQLITE_IOERR:
 		text = "the disk failed"
+		if err.Code() == sqlite3.SQLITE_IOERR_SHMSIZE { // its shared memory could not grow
+			text = "the disk is full"
+		}
 	default:
 		return err.Error()
 	}

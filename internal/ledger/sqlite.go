@@ -328,10 +328,15 @@ func (s *sqliteStore) kind() string {
 	return "sqlite"
 }
 
-func (s *sqliteStore) where() string          { return cmp.Or(s.path, "none") }
-func (s *sqliteStore) warning() string        { return s.warns }
-func (s *sqliteStore) clock() time.Time       { return s.now() }
-func (*sqliteStore) explain(err error) string { return explain(err) }
+func (s *sqliteStore) where() string    { return cmp.Or(s.path, "none") }
+func (s *sqliteStore) warning() string  { return s.warns }
+func (s *sqliteStore) clock() time.Time { return s.now() }
+func (*sqliteStore) explain(err error) string {
+	if outOfTime(err) {
+		return "no answer in time: another process keeps the file locked, or the disk is slow"
+	}
+	return explain(err)
+}
 
 // probe writes a page with what is there already: villapay has no use for this
 // number. A newer villapay may have come since the file was opened.
