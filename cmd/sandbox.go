@@ -151,11 +151,7 @@ func (c *sandboxPay) run(ctx context.Context, args []string) error {
 		return &failure{Code: "no_order", Message: fmt.Sprintf("the sandbox has no payment order for %s", args[0]), Hint: fmt.Sprintf("make it first: villapay pay qr %s --env sandbox", args[0]), ExitCode: exitRejected}
 	}
 	if closed, ok := errors.AsType[*sandbox.ClosedError](err); ok {
-		again := "villapay pay qr " + closed.OrderID
-		if closed.GivenBack {
-			again += " --new"
-		}
-		return &failure{Code: "not_open", Message: closed.Error(), Hint: "make another order: " + again + " --env sandbox", ExitCode: exitRejected}
+		return &failure{Code: "not_open", Message: closed.Error(), Hint: "make another order: villapay pay qr " + closed.OrderID + " --new --env sandbox", ExitCode: exitRejected}
 	}
 	if err != nil {
 		return &localError{err, hintSandbox}

@@ -17,9 +17,8 @@ var ErrNoOrder = errors.New("no payment order was made for it")
 
 // ClosedError means that a bank order takes no payment any more.
 type ClosedError struct {
-	OrderID   string
-	Why       string // such as "was voided"
-	GivenBack bool   // it was paid, and the payment given back
+	OrderID string
+	Why     string // such as "was voided"
 }
 
 func (e *ClosedError) Error() string { return "order " + e.OrderID + " " + e.Why }
@@ -135,7 +134,7 @@ func findRecord(ctx context.Context, tx *sql.Tx, id, query string) (*record, err
 // under way can always be completed; open asks for an open order otherwise.
 func (r *record) payable(ctx context.Context, tx *sql.Tx, open bool, now time.Time) error {
 	if word := reversal(r.charge.state); word != "" {
-		return &ClosedError{OrderID: r.orderID, Why: "was " + word, GivenBack: true}
+		return &ClosedError{OrderID: r.orderID, Why: "was " + word}
 	}
 	if !open || r.charge.id != "" && r.charge.state != "Declined" {
 		return nil
