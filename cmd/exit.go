@@ -153,7 +153,10 @@ func explainKind(err error) *failure {
 		return f
 	case errors.As(err, &signIn):
 		f := explainSignIn(signIn)
-		if signIn.Kind == auth.NotSignedIn && errors.As(err, &call) && call.Status == http.StatusUnauthorized {
+		if call != nil {
+			f.Status, f.RequestID = call.Status, call.RequestID
+		}
+		if signIn.Kind == auth.NotSignedIn && f.Status == http.StatusUnauthorized {
 			f.Hint += "; if a new token is rejected too, check auth.scheme: run `villapay env show`"
 		}
 		return f

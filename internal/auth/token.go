@@ -52,7 +52,7 @@ func parse(token string) (claims, error) {
 	case len(parts) == 5:
 		return c, errors.New("this looks like a refresh token; the API needs the ID token")
 	case len(parts) != 3:
-		return c, fmt.Errorf("this is not a token: %d parts between dots, where a token has three", len(parts))
+		return c, fmt.Errorf("this is not a token: a token has three parts between dots, this has %d", len(parts))
 	}
 	body, err := base64.RawURLEncoding.DecodeString(parts[1])
 	if err != nil || json.Unmarshal(body, &c) != nil {

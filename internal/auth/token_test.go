@@ -43,7 +43,7 @@ func TestAcceptRefuses(t *testing.T) {
 		says  string
 	}{
 		"nothing":           {secret.New(" \n"), "no token in the input"},
-		"garbage":           {secret.New("hello"), "1 parts between dots"},
+		"garbage":           {secret.New("hello"), "three parts between dots, this has 1"},
 		"JSON":              {secret.New(`{"IdToken": "ey.."}`), "white space"},
 		"with Bearer":       {secret.New("Bearer " + tokens.ID.Reveal()), "without a word such as Bearer"},
 		"access token":      {tokens.Access, "this is an access token; the API needs the ID token"},
