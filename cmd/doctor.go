@@ -108,7 +108,11 @@ func (c *doctor) show(ctx context.Context, format config.Format, checks []check)
 func (c *doctor) examine(ctx context.Context) []check {
 	settings, err := c.app.settings()
 	if err != nil {
-		return []check{failed("config", err), c.terminal(false)}
+		checks := []check{failed("config", err)}
+		if unknown := c.unknownVariables(); unknown != nil {
+			checks = append(checks, warning("config", "", "%s", strings.Join(unknown, "; ")))
+		}
+		return append(checks, c.terminal(false))
 	}
 	checks := []check{c.config(settings), c.environment(settings)}
 	checks = append(checks, c.ledger(ctx, settings)...)
@@ -123,11 +127,15 @@ func (c *doctor) examine(ctx context.Context) []check {
 	return append(checks, c.terminal(draws))
 }
 
-func (c *doctor) config(settings *config.Config) check {
-	problems := slices.Clone(settings.Warnings)
+func (c *doctor) unknownVariables() (problems []string) {
 	for _, name := range config.UnknownVariables(c.app.Environ()) {
 		problems = append(problems, name+" is not a variable that villapay reads: see `villapay help environment`")
 	}
+	return problems
+}
+
+func (c *doctor) config(settings *config.Config) check {
+	problems := slices.Concat(settings.Warnings, c.unknownVariables())
 	for _, path := range settings.UnreadFiles() {
 		problems = append(problems, path+" is not read: the file is config.yaml")
 	}
