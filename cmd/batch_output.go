@@ -229,7 +229,7 @@ func (o *batchOutput) finish(invalid int) error {
 	n := o.counts()
 	summary := fmt.Sprintf("%d of %d orders: %d made, %d already open or paid, %d failed, %d unknown", n.done(), o.total, n.made, n.replayed, n.failed, n.unknown)
 	if invalid > 0 {
-		summary += fmt.Sprintf(", %d invalid lines skipped", invalid)
+		summary += fmt.Sprintf(", %s skipped", plural(invalid, "invalid line"))
 	}
 	if o.format != "table" {
 		o.app.note("%s", summary)

@@ -80,7 +80,7 @@ func Run(ctx context.Context, p *Program, args []string) int {
 }
 
 // aboutEnv is a command in a hint that applies to one environment.
-var aboutEnv = regexp.MustCompile("`villapay (?:login|doctor|env (?:show|set|unset))[^`]*`")
+var aboutEnv = regexp.MustCompile("`villapay (?:login|doctor|webhook listen|env (?:show|set|unset))[^`]*`")
 
 // inEnv completes the commands of a hint with the environment of this run, which
 // need not be the selected one.

@@ -1,7 +1,6 @@
 package cmd
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -196,8 +195,8 @@ func noPool(profile config.Profile, missing []poolKey) error {
 // signInHint extends the hint if the environment has no user pool yet. The embedded
 // sandbox has none at all: there an order ID plays the rejected token.
 func (a *app) signInHint(err error, hint string) string {
-	if rest, found := strings.CutPrefix(hint, a.inEnv(hintSignIn)); found && a.config != nil && a.config.Profile.Sandbox {
-		return "the order ID plays a rejected token, and the sandbox has no sign-in; " + cmp.Or(strings.TrimPrefix(rest, "; then "), "run it again")
+	if a.config != nil && a.config.Profile.Sandbox && strings.HasPrefix(hint, a.inEnv(hintSignIn)) {
+		return "the order ID plays a rejected token, and the sandbox has no sign-in: run it again; if that fails, use another order ID"
 	}
 	e, ok := errors.AsType[*auth.Error](err)
 	if !ok || hint == "" || e.Kind != auth.NotSignedIn || a.config == nil || a.Getenv("VILLAPAY_TOKEN") != "" || len(missingPool(a.config.Profile)) == 0 {

@@ -47,7 +47,7 @@ func Add(ctx context.Context, env LookupEnv, name, baseURL string, live bool) er
 // selects: the next payment would go elsewhere, unasked.
 func Remove(ctx context.Context, env LookupEnv, name string) error {
 	if builtIn(name) {
-		return usage("reset one of its values with `villapay env unset KEY`", "%s is built in and cannot be removed", name)
+		return usage("reset one of its values with `villapay env unset KEY -e "+name+"`", "%s is built in and cannot be removed", name)
 	}
 	return edit(ctx, env, func(d *document, s settings) ([]change, error) {
 		path := []string{"envs", name}

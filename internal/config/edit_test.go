@@ -197,7 +197,7 @@ func TestRejectedEdits(t *testing.T) {
 		"add one again":           {[]string{"add", "mine", "https://z.example"}, []string{"already"}},
 		"add without https":       {[]string{"add", "z", "http://z.example"}, []string{"--base-url", "https"}},
 		"add a bad name":          {[]string{"add", "Z", "https://z.example"}, []string{"not an environment's name"}},
-		"remove a built-in":       {[]string{"remove", "dev"}, []string{"built in", "env unset"}},
+		"remove a built-in":       {[]string{"remove", "dev"}, []string{"built in", "env unset KEY -e dev`"}},
 		"remove the selected":     {[]string{"remove", "mine"}, []string{"selected", "villapay env use dev"}},
 		"remove an unknown":       {[]string{"remove", "othr"}, []string{`"other"?`}},
 		"set an unknown key":      {[]string{"set", "mine", "timout", "3s"}, []string{`unknown key "timout"`, `"timeout"?`}},
