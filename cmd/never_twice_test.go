@@ -273,6 +273,9 @@ func TestADeadHolderIsTakenOverAtOnce(t *testing.T) {
 	<-g.arrived
 	_ = holder.Process.Kill()
 	_ = holder.Wait()
+	if shown := m.run(t, "order", "show", "4925"); !strings.Contains(shown.stdout, "pay qr 4925 --source qr -e dev") {
+		t.Errorf("it does not say how to go on: %s", shown.stdout)
+	}
 	r := m.run(t, "pay", "qr", "4925", "-o", "json")
 	if r.code != 0 || strings.Contains(r.stderr, "waiting for it") {
 		t.Errorf("exit %d: %s", r.code, r.stderr)

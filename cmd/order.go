@@ -143,10 +143,13 @@ const hintNotHere = "orders that were made without this ledger, on another machi
 // noPayment returns the error for an order without a recorded payment. Its hint says
 // what else has that ID.
 func (a *deps) noPayment(ctx context.Context, orderID string) *failure {
-	return &failure{
-		Code: "no_payment", Message: fmt.Sprintf("no payment of order %s is known in %s", orderID, a.config.Profile.Name),
-		Hint: cmp.Or(a.whatIs(ctx, orderID), "look for a part of it: villapay order find PART -e "+a.config.Profile.Name+"; "+hintNotHere), ExitCode: exitRejected,
+	f := &failure{Code: "no_payment", Message: fmt.Sprintf("no payment of order %s is known in %s", orderID, a.config.Profile.Name), ExitCode: exitRejected}
+	if a.config.Ledger.Reveal() == "none" {
+		f.Hint = "without a ledger nothing is known here of what other runs made"
+	} else {
+		f.Hint = cmp.Or(a.whatIs(ctx, orderID), "look for a part of it: villapay order find PART -e "+a.config.Profile.Name+"; "+hintNotHere)
 	}
+	return f
 }
 
 // whatIs hints at what an unknown order ID may be: a bank order, reference or charge
@@ -213,9 +216,9 @@ func (a *deps) notPaid(p order.Payment) *failure {
 		return nil
 	case order.Failed, order.Cancelled, order.Refunded, order.Rejected:
 		f.Code, f.ExitCode = string(p.State), exitRejected
-	case order.Expired, order.Unknown:
+	case order.Expired, order.Unknown, order.Sending:
 		f.Hint, f.Retryable = a.sourceCommand("pay qr", p), true
-	case order.Sending, order.Awaiting:
+	case order.Awaiting:
 		f.Retryable = true
 	}
 	return f

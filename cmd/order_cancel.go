@@ -58,6 +58,9 @@ func (c *orderCancel) run(ctx context.Context, format config.Format, args []stri
 		return c.app.showPayment(ctx, format, p, codeFlags{}, false)
 	}
 	if !p.State.Open() {
+		if err := c.app.showPayment(ctx, format, p, codeFlags{}, false); err != nil {
+			return err
+		}
 		return c.notCanceled(ctx, p, "")
 	}
 	if service.Live {
@@ -167,10 +170,8 @@ func (c *orderCancel) notCanceled(ctx context.Context, p order.Payment, why stri
 	switch {
 	case p.State == order.Paid:
 		why, f.Hint = "it is paid", "if the customer is to have the money back: "+c.app.command("order void", p)
-	case p.State == order.Sending:
-		why, f.Hint = "it is being made", "run it again in half a minute"
-	case p.State == order.Unknown:
-		why, f.Hint = "it is not known whether it was made", "ask again first: "+c.app.sourceCommand("pay qr", p)
+	case p.State == order.Sending, p.State == order.Unknown:
+		why, f.Hint = "it is not known whether it was made", c.app.hintAnother(ctx, p)
 	case p.State == order.Cancelled || p.State == order.Refunded:
 		why, f.Hint = "its payment was given back", c.app.hintAnother(ctx, p)
 	case !p.State.Open():

@@ -145,7 +145,7 @@ func (c *orderStatus) remark(ctx context.Context, service *payment.Service, r pa
 	for _, other := range r.Open {
 		c.app.warn("%s is paid, but its %s code (%s) may still be paid: do not show it again", about, other.Source, cmp.Or(other.BankOrderID, other.Key))
 	}
-	if several && (p.State == order.Unknown || p.State == order.Expired) {
+	if several && (p.State == order.Sending || p.State == order.Unknown || p.State == order.Expired) {
 		c.app.note("%s: %s: %s", about, render.StateWord(p.State), render.Meaning(c.app.screen(), p))
 	}
 	if r.BankErr != nil {

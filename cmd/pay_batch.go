@@ -53,7 +53,7 @@ how many orders would be made, each counted once, and which are open or paid
 already; with -o json or yaml it lists each order and its current state.`,
 		Example: `  villapay pay batch orders.csv --env sandbox
   villapay pay batch orders.csv --env sandbox -o json --rate 0 > payments.ndjson
-  villapay order list --env sandbox --state unknown --limit 0 -o csv | villapay pay batch - --env sandbox`,
+  villapay order list --env sandbox --state sending,unknown --limit 0 -o csv | villapay pay batch - --env sandbox`,
 		Args: exactArgs("a file, or - for stdin"), RunE: a.run(c.run),
 	}
 	f := cmd.Flags()

@@ -176,12 +176,14 @@ func (a *output) unpayable(ctx context.Context, p order.Payment, keyGiven bool) 
 	return f
 }
 
-// hintAnother returns the hint for a payment that can no longer be paid: how to make
-// another order.
+// hintAnother returns the hint for a payment that can not be paid, or no longer: how to
+// learn what became of it, or to make another order.
 func (a *output) hintAnother(ctx context.Context, p order.Payment) string {
 	again := "make another order: " + a.sourceCommand("pay qr", p, "--new")
 	switch {
 	case p.ReplacedBy != "":
+	case p.State == order.Sending, p.State == order.Unknown:
+		return "ask again first: " + a.sourceCommand("pay qr", p)
 	case p.State == order.Expired && p.Held != nil && p.Held.Text != "" && !p.Lapsed(a.now()) && a.bankDraws(ctx, p.Source):
 		return "cancel it, and then make another order: " + a.sourceCommand("order cancel", p) + "; or wait until then"
 	case p.State == order.Expired && !p.Lapsed(a.now()):

@@ -198,6 +198,8 @@ func (p *Payment) Payable(now time.Time) error {
 		return fmt.Errorf("it is expired, and may still be paid until %s", p.MayBePaidUntil(now).In(Bangkok).Format("15:04:05 on 2006-01-02"))
 	case state == Cancelled:
 		return errors.New("it is canceled")
+	case state == Sending, state == Unknown:
+		return errors.New("it is not known whether it was made")
 	case state != Awaiting:
 		return errors.New("it is " + string(state))
 	case p.Warned(WarnPaidElsewhere):

@@ -71,7 +71,7 @@ func Meaning(s Screen, p order.Payment) string {
 	again := "`" + SourceCommand("pay qr", p) + "`"
 	switch p.State {
 	case order.Sending:
-		return "no answer yet"
+		return "no answer yet; run " + again + " again, that is safe"
 	case order.Failed:
 		if p.Error != nil && p.Error.Code == "reversed" {
 			return "the bank took the payment back"
