@@ -108,7 +108,7 @@ func (s *Sandbox) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // signInPath reports whether a path belongs to sign-in: the service's calls at
 // /, the hosted pages, and the pool's published keys.
 func signInPath(path string) bool {
-	return path == "/" || path == "/login" || path == "/logout" || path == "/error" ||
+	return path == "/" || path == "/login" || path == "/error" ||
 		strings.HasPrefix(path, "/oauth2/") || strings.Contains(path, "/.well-known/")
 }
 

@@ -94,11 +94,9 @@ func (p *Pool) routes() *http.ServeMux {
 	mux.HandleFunc("GET /"+PoolID+"/.well-known/openid-configuration", p.serveDiscovery)
 	mux.HandleFunc("GET /oauth2/authorize", p.serveAuthorize)
 	mux.HandleFunc("POST /oauth2/token", p.serveToken)
-	mux.HandleFunc("POST /oauth2/revoke", p.serveRevoke)
 	mux.HandleFunc("GET /login", p.serveLoginPage)
 	mux.HandleFunc("POST /login", p.serveLogin)
 	mux.HandleFunc("GET /error", p.serveErrorPage)
-	mux.HandleFunc("GET /logout", p.serveLogout)
 	return mux
 }
 

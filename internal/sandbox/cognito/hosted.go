@@ -173,21 +173,6 @@ func (p *Pool) serveErrorPage(w http.ResponseWriter, r *http.Request) {
 	writePage(w, http.StatusBadRequest, page{Error: r.URL.Query().Get("error")})
 }
 
-// serveLogout has no session to end: it sends the browser to a registered URL
-// or back to the sign-in page.
-func (p *Pool) serveLogout(w http.ResponseWriter, r *http.Request) {
-	q := r.URL.Query()
-	_, err := client(q.Get("client_id"))
-	switch {
-	case err == nil && slices.Contains(p.callbacks(), q.Get("logout_uri")):
-		redirectTo(w, q.Get("logout_uri"))
-	case q.Get("redirect_uri") != "":
-		redirectTo(w, "login?"+r.URL.RawQuery)
-	default:
-		redirectTo(w, "error?error=invalid_request")
-	}
-}
-
 // page is the data of the pages; Error is shown alone or above the form.
 type page struct {
 	Client, Username, Error, Nonce string

@@ -346,35 +346,3 @@ func TestClientAuthentication(t *testing.T) {
 		}
 	}
 }
-
-func TestRevokeAndLogout(t *testing.T) {
-	t.Parallel()
-	p, _ := newPool(t, Options{})
-	b := newBrowser(t, p)
-	a := newApp(t, p, ClientID)
-	tokens := a.signedIn(a.srpFlow("ann", password)).AuthenticationResult
-	for _, test := range []struct{ client, token, want string }{
-		{"other", tokens.RefreshToken, `{"error":"invalid_client"}`},
-		{SRPOnlyID, tokens.RefreshToken, `{"error":"invalid_request"}`},
-		{ClientID, "", `{"error":"invalid_request"}`},
-		{ClientID, tokens.AccessToken, `{"error":"unsupported_token_type"}`},
-		{ClientID, tokens.RefreshToken, ""},
-	} {
-		resp, text, _ := b.do(b.url+"/oauth2/revoke", url.Values{"client_id": {test.client}, "token": {test.token}})
-		if text != test.want || resp.StatusCode == 200 != (test.want == "") {
-			t.Errorf("revoke for %s: %d %s, want %s", test.client, resp.StatusCode, text, test.want)
-		}
-	}
-	wantError(t, a.refresh(tokens.RefreshToken), notAllowed, revokedRefresh)
-
-	for query, want := range map[string]string{
-		"client_id=" + ClientID + "&logout_uri=" + callback:            callback,
-		"client_id=" + ClientID + "&logout_uri=https://evil.example":   b.url + "/error?error=invalid_request",
-		"client_id=other&logout_uri=" + callback:                       b.url + "/error?error=invalid_request",
-		"client_id=" + ClientID + "&redirect_uri=x&response_type=code": b.url + "/login?client_id=" + ClientID + "&redirect_uri=x&response_type=code",
-	} {
-		if _, _, to := b.do(b.url+"/logout?"+query, nil); to.String() != want {
-			t.Errorf("logout?%s leads to %s, want %s", query, to, want)
-		}
-	}
-}

@@ -126,8 +126,6 @@ func (p *Pool) serveDiscovery(w http.ResponseWriter, r *http.Request) {
 		"issuer":                                base + "/" + PoolID,
 		"authorization_endpoint":                base + "/oauth2/authorize",
 		"token_endpoint":                        base + "/oauth2/token",
-		"revocation_endpoint":                   base + "/oauth2/revoke",
-		"end_session_endpoint":                  base + "/logout",
 		"jwks_uri":                              base + "/" + PoolID + "/.well-known/jwks.json",
 		"response_types_supported":              []string{"code"},
 		"scopes_supported":                      []string{"openid", "email", "phone", "profile"},

@@ -21,7 +21,6 @@ const (
 	invalidGrant         oauthError = "invalid_grant"
 	unauthorizedClient   oauthError = "unauthorized_client"
 	unsupportedGrantType oauthError = "unsupported_grant_type"
-	unsupportedTokenType oauthError = "unsupported_token_type"
 )
 
 // serveToken is the token endpoint: codes and refresh tokens for tokens.
@@ -77,26 +76,6 @@ func (p *Pool) exchangeCode(r *http.Request, c appClient) (tokens, error) {
 		return tokens{}, invalidGrant
 	}
 	return p.newTokens(p.base(r), c, a, grant{Scope: code.scope, Hosted: true}, code.nonce)
-}
-
-// serveRevoke revokes a refresh token (RFC 7009).
-func (p *Pool) serveRevoke(w http.ResponseWriter, r *http.Request) {
-	c, err := oauthClient(r)
-	if err == nil && r.PostForm.Get("token") == "" {
-		err = invalidRequest
-	}
-	if err == nil {
-		err = p.revoke(c, r.PostForm.Get("token"))
-	}
-	if e := (apiError{}); errors.As(err, &e) {
-		err = invalidRequest
-		if e.kind == "UnsupportedTokenTypeException" {
-			err = unsupportedTokenType
-		}
-	}
-	if err != nil {
-		writeOAuthError(w, err)
-	}
 }
 
 // oauthClient authenticates the client, by the Authorization header

@@ -58,37 +58,31 @@ func (c appClient) secretIs(secret string) bool {
 	return subtle.ConstantTimeCompare([]byte(c.secret), []byte(secret)) == 1
 }
 
+// revokeToken ends the grant of a refresh token, and so every token that came of
+// it. An unknown token is as good as revoked (RFC 7009).
 func (p *Pool) revokeToken(_ string, in input) (any, error) {
 	c, err := client(in.ClientID)
-	if err != nil {
+	switch {
+	case err != nil:
 		return nil, err
-	}
-	if in.Token == "" {
+	case in.Token == "":
 		return nil, missingMember("token")
-	}
-	if !c.secretIs(in.ClientSecret) {
+	case !c.secretIs(in.ClientSecret):
 		return nil, apiErr("UnauthorizedException", "Invalid client secret")
-	}
-	return struct{}{}, p.revoke(c, in.Token)
-}
-
-// revoke ends the grant of a refresh token, and so every token that came of
-// it. An unknown token is as good as revoked (RFC 7009).
-func (p *Pool) revoke(c appClient, token string) error {
-	if strings.Count(token, ".") == 2 {
-		return apiErr("UnsupportedTokenTypeException", "Only refresh tokens can be revoked")
+	case strings.Count(in.Token, ".") == 2:
+		return nil, apiErr("UnsupportedTokenTypeException", "Only refresh tokens can be revoked")
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	g := p.grantOf(hashToken(token))
-	if g == nil {
-		return nil
-	}
-	if g.Client != c.id {
-		return apiErr("UnauthorizedException", "The token was issued to another client")
+	g := p.grantOf(hashToken(in.Token))
+	switch {
+	case g == nil:
+		return struct{}{}, nil
+	case g.Client != c.id:
+		return nil, apiErr("UnauthorizedException", "The token was issued to another client")
 	}
 	g.Revoked = true
-	return p.save()
+	return struct{}{}, p.save()
 }
 
 // globalSignOut revokes every grant of the access token's user. ID tokens
