@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"io/fs"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -155,7 +156,7 @@ func TestAnExpiredTokenIsRenewedOnce(t *testing.T) {
 // Every way in which signing in fails says what to do, with its exit code.
 func TestSignInRefused(t *testing.T) {
 	t.Parallel()
-	m, pool := signInMachine(t, cognito.ClientID)
+	m, _ := signInMachine(t, cognito.ClientID)
 	for _, test := range []struct{ user, password, want string }{
 		{"ann", "wrong", "wrong username or password"},
 		{"nobody", password, "wrong username or password"},
@@ -170,7 +171,11 @@ func TestSignInRefused(t *testing.T) {
 			t.Errorf("%s: exit %d, %s", test.user, r.code, r.stderr)
 		}
 	}
-	pool.FailNext(10, cognito.Fault{})
+	down := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) }))
+	defer down.Close()
+	if r := m.run(t, "env", "set", "auth.endpoint", down.URL); r.code != 0 {
+		t.Fatal(r.stderr)
+	}
 	r := m.with("VILLAPAY_USERNAME=ann", "VILLAPAY_PASSWORD="+password).run(t, "login")
 	if r.code != 7 || strings.Contains(r.stderr, "wrong username") {
 		t.Errorf("an outage: exit %d, %s", r.code, r.stderr)

@@ -214,7 +214,7 @@ func TestBrowserPageUnreachable(t *testing.T) {
 	t.Parallel()
 	b := webBench(t, true)
 	never := func(string) error { t.Error("a browser was opened"); return nil }
-	b.pool.FailNext(1, cognito.Fault{})
+	b.calls.set(0, &outageFault)
 	_, err := b.client(nil).Browser(t.Context(), never, nil)
 	wantError(t, err, Unreachable, "cannot reach the sign-in page at "+b.server.URL, "HTTP 503")
 	b.server.Close()

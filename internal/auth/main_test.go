@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/villapay/villapay/internal/backoff"
 	"github.com/villapay/villapay/internal/sandbox/cognito"
 	"github.com/villapay/villapay/internal/secret"
 	"github.com/villapay/villapay/internal/testport"
@@ -85,7 +86,23 @@ func (t *texts) String() string {
 // calls records which calls reached the pool, by target and flow.
 type calls struct {
 	texts
-	next http.Handler
+	next  http.Handler
+	delay time.Duration // of each answer
+	fault *fault        // instead of the next answer
+}
+
+// fault is an error of the pool.
+type fault struct {
+	status        int
+	kind, message string
+}
+
+var outageFault = fault{http.StatusServiceUnavailable, "ServiceUnavailableException", "Service Unavailable"}
+
+func (c *calls) set(delay time.Duration, next *fault) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.delay, c.fault = delay, next
 }
 
 func (c *calls) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -99,7 +116,18 @@ func (c *calls) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	c.add(name)
-	c.next.ServeHTTP(w, r)
+	c.mu.Lock()
+	delay, fault := c.delay, c.fault
+	c.fault = nil
+	c.mu.Unlock()
+	switch {
+	case backoff.Sleep(r.Context(), delay) != nil:
+	case fault != nil:
+		w.WriteHeader(fault.status)
+		fmt.Fprintf(w, `{"__type":%q,"message":%q}`, fault.kind, fault.message)
+	default:
+		c.next.ServeHTTP(w, r)
+	}
 }
 
 func (c *calls) count(name string) (n int) {

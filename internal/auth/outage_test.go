@@ -52,16 +52,16 @@ func TestLoserKeepsTheWinnersSession(t *testing.T) {
 // Nothing but the end of the session takes it out of the store.
 func TestSessionSurvivesOtherRefusals(t *testing.T) {
 	t.Parallel()
-	for name, fault := range map[string]cognito.Fault{
-		"outage":       {},
-		"throttled":    {Status: 400, Type: "TooManyRequestsException", Message: "Rate exceeded"},
-		"disabled":     {Status: 400, Type: "NotAuthorizedException", Message: "User is disabled."},
-		"wrong secret": {Status: 400, Type: "NotAuthorizedException", Message: "Unable to verify secret hash for client x"},
-		"proxy":        {Status: 407, Type: "ProxyAuthenticationRequired", Message: "who are you"},
+	for name, fault := range map[string]fault{
+		"outage":       outageFault,
+		"throttled":    {400, "TooManyRequestsException", "Rate exceeded"},
+		"disabled":     {400, "NotAuthorizedException", "User is disabled."},
+		"wrong secret": {400, "NotAuthorizedException", "Unable to verify secret hash for client x"},
+		"proxy":        {407, "ProxyAuthenticationRequired", "who are you"},
 	} {
 		b, s, r := signedIn(t, cognito.RotatingID)
 		b.clock.add(2 * time.Hour)
-		b.pool.FailNext(1, fault)
+		b.calls.set(0, &fault)
 		_, err := b.again(s, r).Token(t.Context())
 		var e *Error
 		if !errors.As(err, &e) || e.Kind == NotSignedIn {

@@ -153,7 +153,7 @@ func TestTwentyProcessesAtOnce(t *testing.T) {
 	if err := b.session(dir, r).Save(t.Context(), tokens, Auto); err != nil {
 		t.Fatal(err)
 	}
-	b.pool.SetDelay(50 * time.Millisecond) // so that they meet
+	b.calls.set(50*time.Millisecond, nil) // so that they meet
 	printed := b.together(t, 20, "token", dir, r, "")
 	if n := b.calls.count("GetTokensFromRefreshToken"); n != 1 || len(printed) != 1 {
 		t.Fatalf("%d refreshes, %d different tokens", n, len(printed))
@@ -186,7 +186,7 @@ func TestKilledWhileRefreshing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.pool.SetDelay(time.Minute)
+	b.calls.set(time.Minute, nil)
 	victim := b.child(t, "token", dir, r, "")
 	if err := victim.Start(); err != nil {
 		t.Fatal(err)
@@ -202,7 +202,7 @@ func TestKilledWhileRefreshing(t *testing.T) {
 	if after, err := os.ReadFile(OpenStore(dir, r, nil).Path()); err != nil || string(after) != string(before) {
 		t.Errorf("the session changed: %v", err)
 	}
-	b.pool.SetDelay(0)
+	b.calls.set(0, nil)
 	printed := b.together(t, 3, "token", dir, r, "")
 	if len(printed) != 1 {
 		t.Errorf("%d different tokens", len(printed))

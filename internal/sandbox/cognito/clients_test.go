@@ -171,7 +171,6 @@ func TestGoSDKErrors(t *testing.T) {
 		unconfirmed    *types.UserNotConfirmedException
 		notFound       *types.ResourceNotFoundException
 		parameter      *types.InvalidParameterException
-		tooMany        *types.TooManyRequestsException
 		reuse          *types.RefreshTokenReuseException
 		wrongTokenType *types.UnsupportedTokenTypeException
 	)
@@ -200,9 +199,5 @@ func TestGoSDKErrors(t *testing.T) {
 	}
 	if notAuthorized != nil && notAuthorized.ErrorMessage() != wrongText {
 		t.Errorf("message %q", notAuthorized.ErrorMessage())
-	}
-	p.FailNext(1, Fault{Status: 400, Type: "TooManyRequestsException", Message: "Rate exceeded"})
-	if err := signIn(ClientID, "ann", password); !errors.As(err, &tooMany) {
-		t.Errorf("error %v", err)
 	}
 }
