@@ -81,17 +81,6 @@ func orNull[T comparable](value T) *T {
 	return &value
 }
 
-// values is a slice as a sequence that never yields an error.
-func values[T any](all []T) iter.Seq2[T, error] {
-	return func(yield func(T, error) bool) {
-		for _, value := range all {
-			if !yield(value, nil) {
-				return
-			}
-		}
-	}
-}
-
 // mapped is a sequence with each value turned into another.
 func mapped[T, U any](all iter.Seq2[T, error], turn func(T) (U, error)) iter.Seq2[U, error] {
 	return func(yield func(U, error) bool) {

@@ -178,7 +178,7 @@ func paidTwice(extra []order.Receipt) []paidTwiceValue {
 func (c *orderReport) table(settings *config.Config, totals []ledger.Total) error {
 	live := isLive(settings)
 	titles := []render.Title{{Text: "Env"}, {Text: "Money"}, {Text: "State"}, {Text: "Payments", Right: true}, {Text: "Amount", Right: true}}
-	return render.Rows(c.app.writer(), c.app.screen(), titles, mapped(values(totals), func(t ledger.Total) ([]string, error) {
+	return render.Rows(c.app.writer(), c.app.screen(), titles, mapped(render.All(totals), func(t ledger.Total) ([]string, error) {
 		money := mark(live(order.Payment{Scope: t.Scope}), "LIVE")
 		return []string{t.Env, money, render.StateWord(t.State), strconv.Itoa(t.Payments), render.Money(t.Amount, t.Currency)}, nil
 	}))
@@ -198,7 +198,7 @@ func (c *orderReport) twice(twice []paidTwiceValue) error {
 	if c.allEnvs {
 		titles = slices.Insert(titles, 0, render.Title{Text: "Env"})
 	}
-	return render.Rows(c.app.writer(), c.app.screen(), titles, mapped(values(twice), func(v paidTwiceValue) ([]string, error) {
+	return render.Rows(c.app.writer(), c.app.screen(), titles, mapped(render.All(twice), func(v paidTwiceValue) ([]string, error) {
 		cells := []string{v.OrderID, render.Money(v.Amount, v.Currency)}
 		if c.allEnvs {
 			cells = slices.Insert(cells, 0, v.Env)

@@ -99,7 +99,7 @@ func (c *orderStatus) show(ctx context.Context, format config.Format, reports []
 		}
 		return c.app.showPayment(ctx, format, found[0], codeFlags{}, false)
 	}
-	return c.app.showPayments(ctx, format, render.List{Live: isLive(c.app.config), Status: true}, values(found))
+	return c.app.showPayments(ctx, format, render.List{Live: isLive(c.app.config), Status: true}, render.All(found))
 }
 
 // result writes remarks on each order and returns the command's error.

@@ -62,7 +62,7 @@ func TestJSONArray(t *testing.T) {
 		{"terminal", Screen{TTY: true, UTF8: true}, [][]byte{a, b}, "[\n  {\n    \"n\": 1.0\n  },\n  {\n    \"n\": 2.50\n  }\n]\n"},
 	} {
 		var out bytes.Buffer
-		if err := JSONArray(&out, c.s, all(c.values)); err != nil {
+		if err := JSONArray(&out, c.s, All(c.values)); err != nil {
 			t.Fatal(err)
 		}
 		if diff := cmp.Diff(c.want, out.String()); diff != "" {
@@ -145,7 +145,7 @@ func TestYAMLList(t *testing.T) {
 		"- a: 1.0\n  b: 2\n- \"x\"\n": {[]byte(`{"a":1.0,"b":2}`), []byte(`"x"`)},
 	} {
 		var out bytes.Buffer
-		if err := YAMLList(&out, Screen{}, all(values)); err != nil {
+		if err := YAMLList(&out, Screen{}, All(values)); err != nil {
 			t.Fatal(err)
 		}
 		if diff := cmp.Diff(want, out.String()); diff != "" {
@@ -181,7 +181,7 @@ hidden: "\u202e\N"
 		t.Error(diff)
 	}
 	out.Reset()
-	if err := YAMLList(&out, Screen{TTY: true}, all([][]byte{raw})); err != nil || strings.ContainsFunc(out.String(), func(r rune) bool { return r > '~' }) {
+	if err := YAMLList(&out, Screen{TTY: true}, All([][]byte{raw})); err != nil || strings.ContainsFunc(out.String(), func(r rune) bool { return r > '~' }) {
 		t.Errorf("%q, %v", out.String(), err)
 	}
 }

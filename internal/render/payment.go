@@ -163,7 +163,7 @@ func (r *sheetRows) addFields(s Screen, raw json.RawMessage) {
 }
 
 func sheet(w io.Writer, s Screen, rows sheetRows) error {
-	return grid(w, s, []column{{whole: true}, {}}, all(rows))
+	return grid(w, s, []column{{whole: true}, {}}, All(rows))
 }
 
 func paymentRows(s Screen, p order.Payment, live bool) sheetRows {
@@ -279,5 +279,5 @@ func Events(w io.Writer, s Screen, events []ledger.Event) error {
 			rows[i] = append(rows[i], cell{text: s.Text(text)})
 		}
 	}
-	return grid(w, s, columns, all(rows))
+	return grid(w, s, columns, All(rows))
 }

@@ -163,18 +163,18 @@ func tables(t *testing.T) map[string]func(io.Writer, Screen) error {
 			return nil
 		},
 		"full": func(w io.Writer, s Screen) error { return PaymentFull(w, s, gallery(t)[2], false) },
-		"list": func(w io.Writer, s Screen) error { return Payments(w, s, List{}, all(gallery(t))) },
+		"list": func(w io.Writer, s Screen) error { return Payments(w, s, List{}, All(gallery(t))) },
 		"envs": func(w io.Writer, s Screen) error {
 			live := func(p order.Payment) bool { return p.Env == "prod" }
 			prod := with(gallery(t)[2], func(p *order.Payment) { p.Env = "prod" })
-			return Payments(w, s, List{AllEnvs: true, Live: live}, all([]order.Payment{awaiting(t), prod}))
+			return Payments(w, s, List{AllEnvs: true, Live: live}, All([]order.Payment{awaiting(t), prod}))
 		},
 		"columns": func(w io.Writer, s Screen) error {
 			list := List{NoHeader: true, Columns: []string{"paid_at", "orderid", "charge_id", "warnings", "amount", "state"}}
-			return Payments(w, s, list, all(gallery(t)[:5]))
+			return Payments(w, s, list, All(gallery(t)[:5]))
 		},
 		"status": func(w io.Writer, s Screen) error {
-			return Payments(w, s, List{Status: true}, all(gallery(t)[:4]))
+			return Payments(w, s, List{Status: true}, All(gallery(t)[:4]))
 		},
 		"events": func(w io.Writer, s Screen) error { return Events(w, s, events) },
 	}
@@ -297,7 +297,7 @@ func TestWhatGoesFirstInANarrowList(t *testing.T) {
 	header := func(columns int, list List) string {
 		var out bytes.Buffer
 		s := Screen{TTY: true, UTF8: true, Columns: columns, Now: created.Add(2 * time.Minute)}
-		if err := Payments(&out, s, list, all([]order.Payment{awaiting(t)})); err != nil {
+		if err := Payments(&out, s, list, All([]order.Payment{awaiting(t)})); err != nil {
 			t.Fatal(err)
 		}
 		ago := ""
@@ -334,7 +334,7 @@ func TestUnknownColumn(t *testing.T) {
 	t.Parallel()
 	list := List{Columns: []string{"orderid", "color"}}
 	_, err := NewCSV(io.Discard, list)
-	for _, err := range []error{err, Payments(io.Discard, Screen{}, list, all([]order.Payment{}))} {
+	for _, err := range []error{err, Payments(io.Discard, Screen{}, list, All([]order.Payment{}))} {
 		if err == nil || !strings.Contains(err.Error(), `"color"`) || !strings.Contains(err.Error(), "orderid, source, state") {
 			t.Error(err)
 		}
@@ -412,9 +412,9 @@ func TestEveryWriterReportsAFullDisk(t *testing.T) {
 	writers := tables(t)
 	writers["json"] = func(w io.Writer, s Screen) error { return JSON(w, s, raw) }
 	writers["line"] = func(w io.Writer, _ Screen) error { return JSONLine(w, raw) }
-	writers["array"] = func(w io.Writer, s Screen) error { return JSONArray(w, s, all([][]byte{raw})) }
+	writers["array"] = func(w io.Writer, s Screen) error { return JSONArray(w, s, All([][]byte{raw})) }
 	writers["yaml"] = func(w io.Writer, s Screen) error { return YAML(w, s, raw) }
-	writers["yaml list"] = func(w io.Writer, s Screen) error { return YAMLList(w, s, all([][]byte{raw})) }
+	writers["yaml list"] = func(w io.Writer, s Screen) error { return YAMLList(w, s, All([][]byte{raw})) }
 	writers["jq"] = func(w io.Writer, s Screen) error { return query.Run(t.Context(), time.Minute, w, s, raw) }
 	writers["qr"] = func(w io.Writer, s Screen) error { return QR(w, s, Code{Text: "x"}, Half) }
 	writers["csv"] = func(w io.Writer, _ Screen) error {

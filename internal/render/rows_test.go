@@ -14,7 +14,7 @@ func TestRows(t *testing.T) {
 	rows := [][]string{{"dev", "LIVE", "1,234.50"}, {"a\x1b[2J", "", "5"}}
 	var out bytes.Buffer
 	titles := []Title{{Text: "Env"}, {Text: "Money"}, {Text: "Amount", Right: true}}
-	if err := Rows(&out, Screen{TTY: true, UTF8: true, Color: true, Columns: 80}, titles, all(rows)); err != nil {
+	if err := Rows(&out, Screen{TTY: true, UTF8: true, Color: true, Columns: 80}, titles, All(rows)); err != nil {
 		t.Fatal(err)
 	}
 	want := `
@@ -41,7 +41,7 @@ func TestOptionalRows(t *testing.T) {
 	}
 	for columns, note := range map[int]bool{80: false, 120: true} {
 		var out bytes.Buffer
-		if err := Rows(&out, Screen{TTY: true, UTF8: true, Columns: columns}, titles, all(rows)); err != nil {
+		if err := Rows(&out, Screen{TTY: true, UTF8: true, Columns: columns}, titles, All(rows)); err != nil {
 			t.Fatal(err)
 		}
 		got := out.String()
@@ -54,7 +54,7 @@ func TestOptionalRows(t *testing.T) {
 func TestRowsCSV(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
-	if err := RowsCSV(&out, []string{"id", "amount"}, all([][]string{{"=1\n", "-5.00"}, {"a;-2", ""}})); err != nil {
+	if err := RowsCSV(&out, []string{"id", "amount"}, All([][]string{{"=1\n", "-5.00"}, {"a;-2", ""}})); err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff("id,amount\r\n'=1\\n,-5.00\r\na;'-2,\r\n", out.String()); diff != "" {
@@ -73,7 +73,7 @@ func TestBrokenRows(t *testing.T) {
 	if err := RowsCSV(&bytes.Buffer{}, []string{"x"}, rows); !errors.Is(err, broken) {
 		t.Error(err)
 	}
-	if err := RowsCSV(failing{}, []string{"x"}, all([][]string{{"1"}})); err == nil {
+	if err := RowsCSV(failing{}, []string{"x"}, All([][]string{{"1"}})); err == nil {
 		t.Error("a failed write is lost")
 	}
 }

@@ -57,7 +57,7 @@ func Table(w io.Writer, s Screen, titles []string, rows [][]string) error {
 			lines[i][c] = cell{text: s.textBetween(text, "\n"), style: statusStyle(text)}
 		}
 	}
-	return grid(w, s, columns, all(lines))
+	return grid(w, s, columns, All(lines))
 }
 
 // statusStyle colors the words that tables use for how something stands.
@@ -73,8 +73,8 @@ func statusStyle(text string) style {
 	return plainText
 }
 
-// all makes a sequence of values that cannot fail.
-func all[T any](values []T) iter.Seq2[T, error] {
+// All makes a sequence of values that cannot fail.
+func All[T any](values []T) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		for _, v := range values {
 			if !yield(v, nil) {
