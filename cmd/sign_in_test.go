@@ -21,7 +21,6 @@ import (
 	"github.com/villapay/villapay/internal/testport"
 )
 
-// signInMachine is a machine with an environment "shop" whose API asks for
 // serveSignIn serves a sandbox that asks for tokens, and its user pool.
 func serveSignIn(t *testing.T, callbacks ...string) (url string, pool *cognito.Pool) {
 	t.Helper()
@@ -47,6 +46,7 @@ func serveSignInAt(t *testing.T, now func() time.Time, callbacks ...string) (url
 	return url, pool
 }
 
+// signInMachine is a machine with an environment "shop" whose API asks for
 // tokens of the sandbox's own user pool.
 func signInMachine(t *testing.T, clientID string) (*machine, *cognito.Pool) {
 	t.Helper()
