@@ -150,7 +150,7 @@ func (p *progress) failure(req *http.Request, err error, token secret.String) *E
 		}
 	case errors.Is(err, context.DeadlineExceeded):
 		e.Code, e.Message = "timeout", req.URL.Host+" did not answer in time"
-	case req.Context().Err() != nil:
+	case errors.Is(req.Context().Err(), context.Canceled):
 		e.Code, e.Message = "interrupted", "interrupted before "+req.URL.Host+" answered"
 		if cause := context.Cause(req.Context()); !errors.Is(cause, context.Canceled) {
 			e.Message = cause.Error() + " before " + req.URL.Host + " answered"
