@@ -94,16 +94,15 @@ func resolveCharges(c Case) *resolution {
 type resolution struct {
 	Case
 
-	own        []Payment           // of the Villa order, with a bank order
-	stray      [][]Warning         // for each of them, of reports that count for no charge
-	byBank     map[string]*Payment // the first recorded of each bank order
-	byRef      map[string]*Payment // by reference_order
-	villa      map[string]bool     // the IDs of all Villa orders here
-	known      map[string]bool     // charges that the API or the bank has named
-	border     map[string]string   // whose a border is
-	unrecorded bool                // the API or the bank has named a bank order of the Villa order that nobody recorded
-	charges    []*charge
-	doubtful   []*Report // that count for no charge, and may be about one of the Villa order
+	own      []Payment           // of the Villa order, with a bank order
+	stray    [][]Warning         // for each of them, of reports that count for no charge
+	byBank   map[string]*Payment // the first recorded of each bank order
+	byRef    map[string]*Payment // by reference_order
+	villa    map[string]bool     // the IDs of all Villa orders here
+	known    map[string]bool     // charges that the API or the bank has named
+	border   map[string]string   // whose a border is
+	charges  []*charge
+	doubtful []*Report // that count for no charge, and may be about one of the Villa order
 }
 
 func newResolution(c Case) *resolution {
@@ -134,10 +133,6 @@ func newResolution(c Case) *resolution {
 		}
 	}
 	v.findBorders()
-	v.unrecorded = slices.ContainsFunc(c.Reports, func(r Report) bool {
-		bank, p := v.names(&r)
-		return r.trusted() && r.OrderID == c.OrderID && bank != "" && p == nil && !v.misdirected(&r)
-	})
 	return v
 }
 
@@ -330,8 +325,7 @@ func (r *Report) predates(p *Payment) bool { return r.Received.Before(p.Recorded
 // newestFitting is the payment that most of some reports about a charge fit, above
 // all those that say it is paid; of several, the newest. It is one that none of the
 // reports predates, unless the charge is paid and there is no such payment. nil if
-// there is no payment, or if none fits and an anonymous charge may be on an order that
-// nobody recorded.
+// there is no payment.
 func (v *resolution) newestFitting(reports []*Report) *Payment {
 	rank := Unranked
 	for _, r := range reports {
@@ -363,9 +357,6 @@ func (v *resolution) mostFitting(reports []*Report, except func(*Payment) bool) 
 		if fit > most {
 			newest, most = &v.own[i], fit
 		}
-	}
-	if most == 0 && v.unrecorded && !slices.ContainsFunc(reports, func(r *Report) bool { ok, _ := applies(r, nil); return !ok || r.ChargeID != "" }) {
-		return nil
 	}
 	return newest
 }
