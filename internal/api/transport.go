@@ -151,10 +151,11 @@ func (p *progress) failure(req *http.Request, err error, token secret.String) *E
 	case errors.Is(err, context.DeadlineExceeded):
 		e.Code, e.Message = "timeout", req.URL.Host+" did not answer in time"
 	case errors.Is(req.Context().Err(), context.Canceled):
-		e.Code, e.Message = "interrupted", "interrupted before "+req.URL.Host+" answered"
+		by := "interrupted"
 		if cause := context.Cause(req.Context()); !errors.Is(cause, context.Canceled) {
-			e.Message = cause.Error() + " before " + req.URL.Host + " answered"
+			by = cause.Error()
 		}
+		e.Code, e.Message = "interrupted", by+" before "+req.URL.Host+" answered"
 	}
 	e.Message, e.Err = secret.Redact(e.Message, token), secret.RedactError(e.Err, token)
 	return e
