@@ -176,8 +176,8 @@ func (a *output) unpayable(ctx context.Context, p order.Payment, keyGiven bool) 
 	return f
 }
 
-// hintAnother returns the hint for a payment that can not be paid, or no longer: how to
-// learn what became of it, or to make another order.
+// hintAnother returns the hint for a payment that cannot be paid: how to learn what
+// became of it, or to make another order.
 func (a *output) hintAnother(ctx context.Context, p order.Payment) string {
 	again := "make another order: " + a.sourceCommand("pay qr", p, "--new")
 	switch {

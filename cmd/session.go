@@ -195,11 +195,14 @@ func noPool(profile config.Profile, missing []poolKey) error {
 // signInHint extends the hint if the environment has no user pool yet. The embedded
 // sandbox has none at all: there an order ID plays the rejected token.
 func (a *app) signInHint(err error, hint string) string {
-	if a.config != nil && a.config.Profile.Sandbox && strings.HasPrefix(hint, a.inEnv(hintSignIn)) {
+	if a.config == nil {
+		return hint
+	}
+	if a.config.Profile.Sandbox && strings.HasPrefix(hint, a.inEnv(hintSignIn)) {
 		return "the order ID plays a rejected token, and the sandbox has no sign-in: run it again; if that fails, use another order ID"
 	}
 	e, ok := errors.AsType[*auth.Error](err)
-	if !ok || hint == "" || e.Kind != auth.NotSignedIn || a.config == nil || a.Getenv("VILLAPAY_TOKEN") != "" || len(missingPool(a.config.Profile)) == 0 {
+	if !ok || hint == "" || e.Kind != auth.NotSignedIn || a.Getenv("VILLAPAY_TOKEN") != "" || len(missingPool(a.config.Profile)) == 0 {
 		return hint
 	}
 	return "ask Villa for the user pool ID and the app client ID of " + a.config.Profile.Name + ", then " + hint + "; " + trySandbox
