@@ -49,7 +49,7 @@ func TestBankKeyWithoutASignIn(t *testing.T) {
 // whoami shows whether there is a key, and where it comes from.
 func TestWhoamiShowsTheBankKey(t *testing.T) {
 	t.Parallel()
-	m, _ := signInMachine(t, cognito.ClientID)
+	m := signInMachine(t, cognito.ClientID)
 	if r := m.with("VILLAPAY_USERNAME=ann", "VILLAPAY_PASSWORD="+password).run(t, "login"); r.code != 0 {
 		t.Fatal(r.stderr)
 	}

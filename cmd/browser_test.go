@@ -53,7 +53,7 @@ func TestCheckoutIsPaidInABrowser(t *testing.T) {
 func TestSignInWithABrowser(t *testing.T) {
 	t.Parallel()
 	browser := testchrome.Launch(t)
-	m, _ := signInMachine(t, cognito.ClientID)
+	m := signInMachine(t, cognito.ClientID)
 	// The system's opener is one that hands the address to this test.
 	bin := t.TempDir()
 	shown := filepath.Join(bin, "shown")

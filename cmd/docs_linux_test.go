@@ -132,7 +132,7 @@ func docEnv(t *testing.T, dir string) []string {
 // serveVilla puts a stand-in in the place of the dev environment and its sign-in.
 func serveVilla(t *testing.T, dir string, start time.Time) (url string) {
 	t.Helper()
-	url, _ = serveSignInAt(t, slowClock(start))
+	url = serveSignInAt(t, slowClock(start))
 	config := filepath.Join(dir, ".config", "villapay")
 	if err := os.MkdirAll(config, 0o700); err != nil {
 		t.Fatal(err)

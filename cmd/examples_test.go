@@ -81,7 +81,7 @@ type exampleMachine struct {
 
 func newExampleMachine(t *testing.T) *exampleMachine {
 	t.Helper()
-	m, _ := signInMachine(t, cognito.ClientID)
+	m := signInMachine(t, cognito.ClientID)
 	file := filepath.Join(m.dir, "config", "config.yaml")
 	config, err := os.ReadFile(file)
 	if err != nil {

@@ -29,7 +29,7 @@ func TestSignInAtATerminal(t *testing.T) {
 	} {
 		t.Run(test.user, func(t *testing.T) {
 			t.Parallel()
-			m, _ := signInMachine(t, cognito.ClientID)
+			m := signInMachine(t, cognito.ClientID)
 			x := m.at(t, 100, 30, "login")
 			x.see("User name")
 			x.press(test.user + "\r")
@@ -93,7 +93,7 @@ func userNamed(t *testing.T, name string) int {
 // exit checks.
 func TestCtrlCAtTheHiddenPrompt(t *testing.T) {
 	t.Parallel()
-	m, _ := signInMachine(t, cognito.ClientID)
+	m := signInMachine(t, cognito.ClientID)
 	x := m.at(t, 100, 30, "login", "--username", "ann")
 	x.see("Password (hidden)")
 	x.press("hunter2\x03")
@@ -118,7 +118,7 @@ func readConfig(t *testing.T, m *machine) string {
 // and saved before the sign-in.
 func TestLoginAsksForTheUserPool(t *testing.T) {
 	t.Parallel()
-	url, _ := serveSignIn(t)
+	url := serveSignIn(t)
 	m := newMachine(t, "VILLAPAY_TOKEN="+unset, "VILLAPAY_ENV=shop")
 	writeConfig(t, m, "envs:\n  shop:\n    base_url: "+url+"\n    auth:\n      endpoint: "+url+"\n")
 	x := m.at(t, 100, 30, "login")
@@ -183,7 +183,7 @@ func signInToShop(t *testing.T, x *terminal) {
 // one is selected while it asks.
 func TestLoginStaysInItsEnvironment(t *testing.T) {
 	t.Parallel()
-	url, _ := serveSignIn(t)
+	url := serveSignIn(t)
 	m := newMachine(t, "VILLAPAY_TOKEN="+unset)
 	auth := "\n    auth:\n      endpoint: " + url + "\n"
 	writeConfig(t, m, "env: shop\nenvs:\n  shop:\n    base_url: "+url+auth+

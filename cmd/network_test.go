@@ -55,7 +55,7 @@ func TestNetworkTrouble(t *testing.T) {
 // be wrong.
 func TestRejectedFreshToken(t *testing.T) {
 	t.Parallel()
-	m, _ := signInMachine(t, cognito.RotatingID)
+	m := signInMachine(t, cognito.RotatingID)
 	if r := m.with("VILLAPAY_USERNAME=ann", "VILLAPAY_PASSWORD="+password).run(t, "login"); r.code != 0 {
 		t.Fatal(r.stderr)
 	}

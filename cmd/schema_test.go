@@ -411,7 +411,7 @@ func schemaNotifications(t *testing.T, s *schemas) {
 }
 
 func schemaSignIn(t *testing.T, s *schemas) {
-	m, _ := signInMachine(t, cognito.ClientID)
+	m := signInMachine(t, cognito.ClientID)
 	s.prints(t, m, 4, 0, "whoami", "whoami")
 	signed := m.with("VILLAPAY_USERNAME=ann", "VILLAPAY_PASSWORD="+password)
 	s.prints(t, signed, 0, 1, "whoami", "login", "--store", "file")

@@ -22,12 +22,12 @@ import (
 )
 
 // serveSignIn serves a sandbox that asks for tokens, and its user pool.
-func serveSignIn(t *testing.T, callbacks ...string) (url string, pool *cognito.Pool) {
+func serveSignIn(t *testing.T, callbacks ...string) (url string) {
 	t.Helper()
 	return serveSignInAt(t, time.Now, callbacks...)
 }
 
-func serveSignInAt(t *testing.T, now func() time.Time, callbacks ...string) (url string, pool *cognito.Pool) {
+func serveSignInAt(t *testing.T, now func() time.Time, callbacks ...string) (url string) {
 	t.Helper()
 	server := httptest.NewUnstartedServer(nil)
 	url = "http://" + server.Listener.Addr().String()
@@ -43,15 +43,15 @@ func serveSignInAt(t *testing.T, now func() time.Time, callbacks ...string) (url
 		server.Close()
 		_ = stand.Close()
 	})
-	return url, pool
+	return url
 }
 
 // signInMachine is a machine with an environment "shop" whose API asks for
 // tokens of the sandbox's own user pool.
-func signInMachine(t *testing.T, clientID string) (*machine, *cognito.Pool) {
+func signInMachine(t *testing.T, clientID string) *machine {
 	t.Helper()
 	callback := testport.Free(t)
-	url, pool := serveSignIn(t, fmt.Sprintf("http://127.0.0.1:%d/callback", callback))
+	url := serveSignIn(t, fmt.Sprintf("http://127.0.0.1:%d/callback", callback))
 	m := newMachine(t, "VILLAPAY_TOKEN="+unset, "VILLAPAY_ENV=shop")
 	config := "envs:\n  shop:\n    base_url: " + url + "\n    auth:\n      endpoint: " + url +
 		"\n      domain: " + url + "\n      callback_ports: [" + strconv.Itoa(callback) + "]" +
@@ -62,7 +62,7 @@ func signInMachine(t *testing.T, clientID string) (*machine, *cognito.Pool) {
 	if err := os.WriteFile(filepath.Join(m.dir, "config", "config.yaml"), []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return m, pool
+	return m
 }
 
 // with is the same machine with more variables set.
@@ -75,7 +75,7 @@ const password = "Passw0rd!"
 // From signing in to signing out, as a script does it.
 func TestSignInFromAScript(t *testing.T) {
 	t.Parallel()
-	m, _ := signInMachine(t, cognito.ClientID)
+	m := signInMachine(t, cognito.ClientID)
 	if r := m.run(t, "pay", "qr", "4925"); r.code != 4 || !strings.Contains(r.stderr, "login") {
 		t.Fatalf("before: exit %d, %s", r.code, r.stderr)
 	}
@@ -136,7 +136,7 @@ func noSecrets(t *testing.T, m *machine, secrets ...string) {
 // the same key.
 func TestAnExpiredTokenIsRenewedOnce(t *testing.T) {
 	t.Parallel()
-	m, _ := signInMachine(t, cognito.RotatingID)
+	m := signInMachine(t, cognito.RotatingID)
 	if r := m.with("VILLAPAY_USERNAME=ann", "VILLAPAY_PASSWORD="+password).run(t, "login"); r.code != 0 {
 		t.Fatal(r.stderr)
 	}
@@ -156,7 +156,7 @@ func TestAnExpiredTokenIsRenewedOnce(t *testing.T) {
 // Every way in which signing in fails says what to do, with its exit code.
 func TestSignInRefused(t *testing.T) {
 	t.Parallel()
-	m, _ := signInMachine(t, cognito.ClientID)
+	m := signInMachine(t, cognito.ClientID)
 	for _, test := range []struct{ user, password, want string }{
 		{"ann", "wrong", "wrong username or password"},
 		{"nobody", password, "wrong username or password"},
@@ -185,7 +185,7 @@ func TestSignInRefused(t *testing.T) {
 // What a script gets wrong is told, and nobody is asked.
 func TestLoginWithoutATerminal(t *testing.T) {
 	t.Parallel()
-	m, _ := signInMachine(t, cognito.ClientID)
+	m := signInMachine(t, cognito.ClientID)
 	if r := m.run(t, "login"); r.code != 4 || !strings.Contains(r.stderr, "VILLAPAY_PASSWORD") {
 		t.Errorf("exit %d, %s", r.code, r.stderr)
 	}
@@ -218,7 +218,7 @@ func TestLoginWithoutATerminal(t *testing.T) {
 // account asks for it.
 func TestPasswordFromStdin(t *testing.T) {
 	t.Parallel()
-	m, _ := signInMachine(t, cognito.ClientID)
+	m := signInMachine(t, cognito.ClientID)
 	c := m.command(t, "login", "--password-stdin", "--username", "ann")
 	c.Stdin = strings.NewReader(password + "\n")
 	if out, err := c.CombinedOutput(); err != nil {
@@ -232,7 +232,7 @@ func TestPasswordFromStdin(t *testing.T) {
 // Each environment has a session of its own.
 func TestSessionsOfEnvironments(t *testing.T) {
 	t.Parallel()
-	m, _ := signInMachine(t, cognito.ClientID)
+	m := signInMachine(t, cognito.ClientID)
 	if r := m.with("VILLAPAY_USERNAME=ann", "VILLAPAY_PASSWORD="+password).run(t, "login"); r.code != 0 {
 		t.Fatal(r.stderr)
 	}
@@ -245,7 +245,7 @@ func TestSessionsOfEnvironments(t *testing.T) {
 // no login, which the variable would override. The API takes none of these.
 func TestDoctorLooksAtTheGivenToken(t *testing.T) {
 	t.Parallel()
-	m, _ := signInMachine(t, cognito.ClientID)
+	m := signInMachine(t, cognito.ClientID)
 	for name, test := range map[string]struct{ token, status, says, hint string }{
 		"a word in front":  {"Bearer abc", "fail", "VILLAPAY_TOKEN is not a token: it contains white space", auth.EnvHint},
 		"an access token":  {unsignedToken(`{"token_use":"access","exp":32503680000}`), "fail", "VILLAPAY_TOKEN is an access token", auth.EnvHint},
@@ -270,7 +270,7 @@ func TestDoctorLooksAtTheGivenToken(t *testing.T) {
 // What a token says of itself stays on its line of a table, and as it is in JSON.
 func TestNamesInTokensAreOneLine(t *testing.T) {
 	t.Parallel()
-	m, _ := signInMachine(t, cognito.ClientID)
+	m := signInMachine(t, cognito.ClientID)
 	m = m.with("VILLAPAY_TOKEN=" + unsignedToken(`{"token_use":"id","exp":32503680000,"iss":"https://x/pool\nEnvironment","cognito:username":"ann\nToken until | never"}`))
 	r := m.run(t, "whoami")
 	if r.code != 0 || !strings.Contains(r.stdout, `ann\nToken until | never`) || !strings.Contains(r.stdout, `pool\nEnvironment`) {
@@ -293,7 +293,7 @@ func unsignedToken(claims string) string {
 // part of it.
 func TestVariablesLoseLineEnds(t *testing.T) {
 	t.Parallel()
-	m, _ := signInMachine(t, cognito.ClientID)
+	m := signInMachine(t, cognito.ClientID)
 	for _, end := range []string{"\n", "\r\n"} {
 		signedIn := m.with("VILLAPAY_USERNAME= ann"+end, "VILLAPAY_PASSWORD="+password+end)
 		if r := signedIn.run(t, "login", "--store", "file"); r.code != 0 {
